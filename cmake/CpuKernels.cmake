@@ -1,0 +1,22 @@
+# Files named *_kernel.cpp are compiled once for each instruction set and chosen at run time. They skip the precompiled
+# header, whose at::vec would be the generic one.
+file(GLOB_RECURSE HMRNN_KERNELS CONFIGURE_DEPENDS hmrnn/*_kernel.cpp)
+if(HMRNN_KERNELS)
+  set(_isas DEFAULT)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    list(APPEND _isas AVX2 AVX512)
+  endif()
+  set(_flags_DEFAULT)
+  set(_flags_AVX2 -mavx2 -mfma -mf16c -DCPU_CAPABILITY_AVX2)
+  set(_flags_AVX512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -DCPU_CAPABILITY_AVX512)
+  foreach(_isa IN LISTS _isas)
+    add_library(hmrnn_kernels_${_isa} OBJECT ${HMRNN_KERNELS})
+    target_include_directories(hmrnn_kernels_${_isa} PRIVATE ${PROJECT_SOURCE_DIR})
+    target_link_libraries(hmrnn_kernels_${_isa} PRIVATE hmrnn_options hmrnn::torch)
+    # ATen's vectorised sigmoid and exp promise nothing about errno or traps; ours need not either.
+    target_compile_options(hmrnn_kernels_${_isa} PRIVATE
+      -DCPU_CAPABILITY=${_isa} ${_flags_${_isa}} -O3 -fno-math-errno -fno-trapping-math)
+    target_sources(hmrnn PRIVATE $<TARGET_OBJECTS:hmrnn_kernels_${_isa}>)
+    target_compile_definitions(hmrnn PRIVATE HMRNN_KERNELS_${_isa}=1)
+  endforeach()
+endif()

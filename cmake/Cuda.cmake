@@ -1,0 +1,29 @@
+# libhmrnn_cuda: the CUDA operators, a library of its own that is opened at run time when a CUDA device is asked for,
+# so that CPU programs never load libtorch_cuda (which cannot even be opened without cuDNN, NCCL and friends).
+set(HMRNN_CUDA_ARCHITECTURES "80-real;90-real;90-virtual" CACHE STRING "CUDA architectures of libhmrnn_cuda")
+if(HMRNN_CUDA STREQUAL "OFF")
+  return()
+endif()
+
+include(CheckLanguage)
+check_language(CUDA)
+if(NOT CMAKE_CUDA_COMPILER OR NOT TARGET hmrnn::torch_cuda)
+  if(HMRNN_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "HMRNN_CUDA=ON needs nvcc (found: '${CMAKE_CUDA_COMPILER}') and a LibTorch built with CUDA")
+  endif()
+  message(STATUS "CUDA: not built (HMRNN_CUDA=AUTO and nvcc or libtorch_cuda is missing)")
+  return()
+endif()
+
+set(CMAKE_CUDA_ARCHITECTURES ${HMRNN_CUDA_ARCHITECTURES})
+set(CMAKE_CUDA_STANDARD 17)
+enable_language(CUDA)
+find_package(CUDAToolkit REQUIRED)
+
+file(GLOB_RECURSE HMRNN_CUDA_SOURCES CONFIGURE_DEPENDS hmrnn/*/cuda/*.cu hmrnn/*/cuda/*.cpp)
+add_library(hmrnn_cuda SHARED ${HMRNN_CUDA_SOURCES})
+target_include_directories(hmrnn_cuda PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+target_link_libraries(hmrnn_cuda PRIVATE hmrnn_options hmrnn hmrnn::torch_cuda CUDA::cudart)
+target_compile_options(hmrnn_cuda PRIVATE
+  $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr --expt-extended-lambda -Xcompiler=-fPIC>)
+message(STATUS "CUDA: libhmrnn_cuda for ${HMRNN_CUDA_ARCHITECTURES}")

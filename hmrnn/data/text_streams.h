@@ -1,0 +1,46 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <string>
+
+#include "hmrnn/export.h"
+
+namespace hmrnn {
+
+/// One window of B parallel streams.
+struct TextWindow {
+  torch::Tensor input;   ///< int64 [T, B]
+  torch::Tensor target;  ///< int64 [T, B]: the character after each input
+  torch::Tensor weight;  ///< float32 [T, B]: 0 where a stream has already ended (eval's last windows), else 1; undefined if all 1
+  int64_t count = 0;     ///< targets with weight 1
+  bool first = false;    ///< the streams start here: the carried state must be reset
+};
+
+/// Cuts a text into B contiguous streams and walks over them in windows of T steps, so that state can be carried from a
+/// window to the next. Training drops what does not fill a window of every stream; evaluation (`exact`) scores each
+/// character but the first exactly once (N-1 targets): the streams are then of unequal length by at most one, stream b+1
+/// starting at the character that ended stream b, and the last window may be shorter and masked.
+class HMRNN_API TextStreams {
+ public:
+  /// `text` uint8 [N]. Throws hmrnn::Error if a training text does not fill one window of every stream, or an exact one
+  /// has fewer than two characters (`what` names it). With `exact`, streams is lowered to N-1 when larger.
+  TextStreams(torch::Tensor text, int64_t streams, int64_t window, bool exact = false, const std::string& what = "the text");
+
+  /// Windows in one pass over the text (an epoch).
+  int64_t windows() const;
+  int64_t streams() const { return streams_; }
+
+  /// Window `i` of the pass, 0 ≤ i < windows(); random access, so that a resume needs no replay.
+  TextWindow window(int64_t i) const;
+
+ private:
+  torch::Tensor text_;
+  int64_t streams_ = 0;
+  int64_t window_ = 0;
+  bool exact_ = false;
+  int64_t length_ = 0;  ///< targets of the longest stream
+};
+
+}  // namespace hmrnn

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hmrnn/export.h"
+
+namespace hmrnn {
+
+/// The symbols of a text model: byte values, each with an index 0 … size-1.
+class HMRNN_API Vocabulary {
+ public:
+  Vocabulary() = default;
+
+  /// `bytes` in index order. Throws hmrnn::Error if it is empty or names a byte twice.
+  explicit Vocabulary(std::vector<uint8_t> bytes);
+
+  /// The byte values that occur in `text`, in ascending order.
+  static Vocabulary of(std::string_view text);
+
+  int64_t size() const { return static_cast<int64_t>(bytes_.size()); }
+  const std::vector<uint8_t>& bytes() const { return bytes_; }
+  bool contains(uint8_t byte) const { return index_[byte] >= 0; }
+
+  /// Index of `byte`; throws hmrnn::Error naming the byte if it is not in the vocabulary.
+  int64_t index(uint8_t byte) const;
+
+  /// uint8 [N] (indices, CPU). `what` names the text in the error: "TEXT has byte 0x41 ('A') at offset 17, which is not
+  /// in the vocabulary".
+  torch::Tensor encode(std::string_view text, const std::string& what = "the text") const;
+
+  /// The bytes of an integer tensor [N] of indices.
+  std::string decode(const torch::Tensor& indices) const;
+
+  bool operator==(const Vocabulary& other) const { return bytes_ == other.bytes_; }
+
+ private:
+  std::vector<uint8_t> bytes_;
+  std::array<int16_t, 256> index_ = [] { std::array<int16_t, 256> a{}; a.fill(-1); return a; }();
+};
+
+}  // namespace hmrnn

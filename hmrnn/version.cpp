@@ -1,0 +1,7 @@
+#include "hmrnn/version.h"
+
+namespace hmrnn {
+
+const char* version() { return HMRNN_VERSION; }
+
+}  // namespace hmrnn

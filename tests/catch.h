@@ -1,0 +1,18 @@
+// Catch2 v2 (Debian 12) and v3 (Ubuntu 24.04 and newer) under one name.
+#pragma once
+
+// c10 defines macros of the same name; in tests they are Catch2's.
+#undef CHECK
+#undef CHECK_EQ
+#undef CHECK_NE
+
+#ifdef HMRNN_CATCH2_V3
+#include <catch2/catch_all.hpp>
+using Catch::Approx;
+using Catch::Matchers::ContainsSubstring;
+#else
+#include <catch2/catch.hpp>
+using Catch::Approx;
+#include <string>
+inline auto ContainsSubstring(const std::string& text) { return Catch::Contains(text); }
+#endif

@@ -1,0 +1,13 @@
+// Seeds LibTorch once, so that a test that draws without seeding is repeatable.
+#undef CHECK
+#ifdef HMRNN_CATCH2_V3
+#include <catch2/catch_session.hpp>
+#else
+#define CATCH_CONFIG_RUNNER
+#include <catch2/catch.hpp>
+#endif
+
+int main(int argc, char** argv) {
+  torch::manual_seed(1);
+  return Catch::Session().run(argc, argv);
+}
