@@ -1,0 +1,85 @@
+#include "hmrnn/models/char_lm.h"
+
+#include "hmrnn/error.h"
+
+namespace hmrnn {
+
+Core parse_core(const std::string& name) {
+  if (name == "hm_lstm") return Core::HMLSTM;
+  if (name == "lstm") return Core::LSTM;
+  throw Error("core '" + name + "' is not one of hm_lstm, lstm");
+}
+
+std::string to_string(Core core) { return core == Core::HMLSTM ? "hm_lstm" : "lstm"; }
+
+CharLMImpl::CharLMImpl(const CharLMOptions& options_) : options(options_) {
+  TORCH_CHECK(options.vocabulary_size() >= 1, "CharLM: vocabulary_size must be at least 1, got ",
+              options.vocabulary_size());
+  TORCH_CHECK(options.embedding_size() >= 1, "CharLM: embedding_size must be at least 1, got ",
+              options.embedding_size());
+  reset();
+}
+
+void CharLMImpl::reset() {
+  // torch::nn::Embedding starts as N(0, 1), as PAPER.md says.
+  embedding = register_module("embedding", torch::nn::Embedding(options.vocabulary_size(), options.embedding_size()));
+  if (options.core() == Core::HMLSTM) {
+    hm_lstm = register_module("hm_lstm", HMLSTM(HMLSTMOptions(options.embedding_size(), options.hidden_sizes())
+                                                    .layer_norm(options.layer_norm())
+                                                    .boundary(options.boundary())
+                                                    .slope(options.slope())
+                                                    .forget_bias(options.forget_bias())
+                                                    .boundary_bias(options.boundary_bias())));
+  } else {
+    lstm = register_module("lstm", StackedLSTM(StackedLSTMOptions(options.embedding_size(), options.hidden_sizes())
+                                                   .layer_norm(options.layer_norm())
+                                                   .forget_bias(options.forget_bias())));
+  }
+  output = register_module(
+      "output", OutputModule(OutputModuleOptions(options.hidden_sizes(), options.output_embedding_size())
+                                 .classes(options.vocabulary_size())));
+  dropout = register_module("dropout", torch::nn::Dropout(options.dropout()));
+}
+
+void CharLMImpl::pretty_print(std::ostream& stream) const {
+  stream << "hmrnn::CharLM(vocabulary_size=" << options.vocabulary_size() << ", core=" << to_string(options.core())
+         << ")";
+}
+
+CharLMOutput CharLMImpl::forward(const torch::Tensor& index, const std::optional<HMLSTMState>& state,
+                                 const HMLSTMCall& call) {
+  CharLMOutput out;
+  out.core = hm_lstm.is_empty() ? lstm->forward_indexed(embedding->weight, index, state, call)
+                                : hm_lstm->forward_indexed(embedding->weight, index, state, call);
+  out.logits = output->softmax(dropout(output(out.core.h, out.core.state_index)));
+  return out;
+}
+
+HMLSTMState CharLMImpl::initial_state(int64_t batch) const {
+  return hm_lstm.is_empty() ? lstm->initial_state(batch) : hm_lstm->initial_state(batch);
+}
+
+void CharLMImpl::set_slope(double slope) {
+  if (!hm_lstm.is_empty()) hm_lstm->set_slope(slope);
+}
+
+double CharLMImpl::slope() const { return hm_lstm.is_empty() ? 1.0 : hm_lstm->slope(); }
+
+void CharLMImpl::set_product_dtype(std::optional<torch::ScalarType> dtype) {
+  if (!hm_lstm.is_empty()) hm_lstm->set_product_dtype(dtype);
+  if (!lstm.is_empty()) lstm->set_product_dtype(dtype);
+  output->set_product_dtype(dtype);
+}
+
+torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& target, const torch::Tensor& weight) {
+  const auto classes = logits.size(-1);
+  const auto flat_logits = logits.reshape({-1, classes});
+  const auto flat_target = target.reshape({-1});
+  if (!weight.defined()) return torch::nn::functional::cross_entropy(flat_logits, flat_target);
+  const auto each = torch::nn::functional::cross_entropy(
+      flat_logits, flat_target, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kNone));
+  const auto w = weight.reshape({-1});
+  return (each * w).sum() / w.sum();
+}
+
+}  // namespace hmrnn

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <torch/nn/cloneable.h>
+#include <torch/nn/modules/dropout.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hmrnn/export.h"
+#include "hmrnn/nn/hm_lstm.h"
+#include "hmrnn/nn/output_module.h"
+#include "hmrnn/nn/stacked_lstm.h"
+
+namespace hmrnn {
+
+/// The recurrent part of a model: the HM-LSTM, or the plain LSTM of the same sizes as the control.
+enum class Core { HMLSTM, LSTM };
+
+/// "hm_lstm" or "lstm"; throws hmrnn::Error for anything else.
+HMRNN_API Core parse_core(const std::string& name);
+HMRNN_API std::string to_string(Core core);
+
+/// Options of CharLM; the defaults are the paper's PTB model.
+struct HMRNN_API CharLMOptions {
+  explicit CharLMOptions(int64_t vocabulary_size) : vocabulary_size_(vocabulary_size) {}
+
+  /// number of symbols V
+  TORCH_ARG(int64_t, vocabulary_size);
+  /// size E of the input embedding
+  TORCH_ARG(int64_t, embedding_size) = 128;
+  /// units of each layer, bottom to top
+  TORCH_ARG(std::vector<int64_t>, hidden_sizes) = {512, 512, 512};
+  /// size of the output embedding h^e
+  TORCH_ARG(int64_t, output_embedding_size) = 512;
+  /// HM-LSTM or the control
+  TORCH_ARG(Core, core) = Core::HMLSTM;
+  TORCH_ARG(bool, layer_norm) = true;
+  TORCH_ARG(BoundaryMode, boundary) = BoundaryMode::Step;
+  TORCH_ARG(double, slope) = 1.0;
+  TORCH_ARG(double, forget_bias) = 0.0;
+  TORCH_ARG(double, boundary_bias) = 0.0;
+  /// probability of dropping a unit of h^e in training
+  TORCH_ARG(double, dropout) = 0.0;
+};
+
+/// What CharLM::forward returns.
+struct CharLMOutput {
+  torch::Tensor logits;  ///< [T, B, V]
+  HMLSTMOutput core;     ///< the recurrent layers' outputs, boundaries and final state
+};
+
+/// Character model: embedding → HM-LSTM (or LSTM) → output module → softmax (PAPER.md, "The experiments").
+/// Parameter names: `embedding.weight`, `hm_lstm.layers.{l}.…` (or `lstm.layers.{l}.…`), `output.gates`,
+/// `output.embedding.{l}`, `output.softmax.{weight,bias}`.
+class HMRNN_API CharLMImpl : public torch::nn::Cloneable<CharLMImpl> {
+ public:
+  explicit CharLMImpl(const CharLMOptions& options);
+
+  void reset() override;
+  void pretty_print(std::ostream& stream) const override;
+
+  /// `index` int64 [T, B] in [0, V); no state: zeros.
+  CharLMOutput forward(const torch::Tensor& index, const std::optional<HMLSTMState>& state = std::nullopt,
+                       const HMLSTMCall& call = {});
+
+  HMLSTMState initial_state(int64_t batch) const;
+
+  /// The slope of the boundary detector (1 for the control, which has none; setting it there has no effect).
+  void set_slope(double slope);
+  double slope() const;
+
+  /// bfloat16: products of the recurrent layers and of the output module on rounded operands; nullopt: float32.
+  void set_product_dtype(std::optional<torch::ScalarType> dtype);
+
+  CharLMOptions options;
+  torch::nn::Embedding embedding{nullptr};
+  HMLSTM hm_lstm{nullptr};       ///< empty for Core::LSTM
+  StackedLSTM lstm{nullptr};     ///< empty for Core::HMLSTM
+  OutputModule output{nullptr};  ///< with the softmax layer
+  torch::nn::Dropout dropout{nullptr};
+
+ protected:
+  FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(std::optional<HMLSTMState>())},
+                           {2, torch::nn::AnyValue(HMLSTMCall())})
+};
+
+TORCH_MODULE(CharLM);
+
+/// Mean negative log-likelihood in nats of `target` int64 [T, B] under `logits` [T, B, V]; with `weight` [T, B] (0 or
+/// 1) the mean over the targets of weight 1.
+HMRNN_API torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& target,
+                                      const torch::Tensor& weight = {});
+
+}  // namespace hmrnn

@@ -1,0 +1,128 @@
+#include "hmrnn/nn/hm_lstm.h"
+
+#include <cmath>
+
+namespace hmrnn {
+
+HMLSTMState HMLSTMState::detach() const {
+  HMLSTMState out;
+  for (const auto& x : h) out.h.push_back(x.detach());
+  for (const auto& x : c) out.c.push_back(x.detach());
+  out.z = z.detach();
+  return out;
+}
+
+HMLSTMState HMLSTMState::to(torch::Device device) const {
+  HMLSTMState out;
+  for (const auto& x : h) out.h.push_back(x.to(device));
+  for (const auto& x : c) out.c.push_back(x.to(device));
+  out.z = z.to(device);
+  return out;
+}
+
+HMLSTMImpl::HMLSTMImpl(const HMLSTMOptions& options_) : options(options_) {
+  TORCH_CHECK(!options.hidden_sizes().empty(), "HMLSTM: hidden_sizes must name at least one layer");
+  reset();
+}
+
+void HMLSTMImpl::reset() {
+  const auto& sizes = options.hidden_sizes();
+  layers = register_module("layers", torch::nn::ModuleList());
+  for (size_t l = 0; l < sizes.size(); ++l) {
+    layers->push_back(HMLSTMCell(HMLSTMCellOptions(l == 0 ? options.input_size() : sizes[l - 1], sizes[l])
+                                     .above_size(l + 1 < sizes.size() ? sizes[l + 1] : 0)
+                                     .layer_norm(options.layer_norm())
+                                     .boundary(options.boundary())
+                                     .forget_bias(options.forget_bias())
+                                     .boundary_bias(options.boundary_bias())
+                                     .eps(options.eps())));
+  }
+  slope_ = register_buffer("slope", torch::tensor(0.0));
+  set_slope(options.slope());
+}
+
+void HMLSTMImpl::reset_parameters() {
+  for (const auto& layer : *layers) layer->as<HMLSTMCell>()->reset_parameters();
+}
+
+void HMLSTMImpl::pretty_print(std::ostream& stream) const {
+  stream << "hmrnn::HMLSTM(input_size=" << options.input_size()
+         << ", hidden_sizes=" << at::IntArrayRef(options.hidden_sizes())
+         << ", layer_norm=" << (options.layer_norm() ? "true" : "false")
+         << ", boundary=" << to_string(options.boundary()) << ")";
+}
+
+void HMLSTMImpl::set_slope(double slope) {
+  TORCH_CHECK(std::isfinite(slope) && slope > 0, "HMLSTM: slope must be a finite number above 0, got ", slope);
+  torch::NoGradGuard no_grad;
+  slope_.fill_(slope);
+}
+
+double HMLSTMImpl::slope() const { return slope_.item<double>(); }
+
+std::vector<LayerParameters> HMLSTMImpl::layer_parameters() const {
+  std::vector<LayerParameters> out;
+  for (const auto& layer : *layers) out.push_back(layer->as<HMLSTMCell>()->parameters_of_layer());
+  return out;
+}
+
+HMLSTMState HMLSTMImpl::initial_state(int64_t batch) const {
+  HMLSTMState state;
+  const auto like = layers->ptr(0)->as<HMLSTMCell>()->bias.options().requires_grad(false);
+  for (const auto d : options.hidden_sizes()) {
+    state.h.push_back(torch::zeros({batch, d}, like));
+    state.c.push_back(torch::zeros({batch, d}, like));
+  }
+  state.z = torch::zeros({batch, num_layers() - 1}, like);
+  return state;
+}
+
+HMLSTMOutput HMLSTMImpl::forward(const torch::Tensor& input, const std::optional<HMLSTMState>& state,
+                                 const HMLSTMCall& call) {
+  TORCH_CHECK(input.dim() == 3 && input.size(2) == options.input_size(), "HMLSTM: input must have shape [T, B, ",
+              options.input_size(), "], got ", input.sizes());
+  WindowInput window;
+  window.input = input;
+  return run(std::move(window), input.size(0), input.size(1), state, call);
+}
+
+HMLSTMOutput HMLSTMImpl::forward_indexed(const torch::Tensor& table, const torch::Tensor& index,
+                                         const std::optional<HMLSTMState>& state, const HMLSTMCall& call) {
+  TORCH_CHECK(table.dim() == 2 && table.size(1) == options.input_size(), "HMLSTM: table must have shape [V, ",
+              options.input_size(), "], got ", table.sizes());
+  TORCH_CHECK(index.dim() == 2 && index.scalar_type() == torch::kInt64, "HMLSTM: index must be int64 [T, B], got ",
+              index.scalar_type(), " ", index.sizes());
+  WindowInput window;
+  window.input = table;
+  window.index = index;
+  return run(std::move(window), index.size(0), index.size(1), state, call);
+}
+
+HMLSTMOutput HMLSTMImpl::run(WindowInput window, int64_t steps, int64_t batch, const std::optional<HMLSTMState>& state,
+                             const HMLSTMCall& call) {
+  const auto start = state && state->defined() ? *state : initial_state(batch);
+  window.h0 = start.h;
+  window.c0 = start.c;
+  window.z0 = start.z;
+  window.lengths = call.lengths;
+  BoundaryRule rule;
+  rule.mode = options.boundary();
+  rule.slope = slope_;
+  rule.given = call.boundaries;
+  rule.boundary_gradient = call.boundary_gradient;
+  if (rule.mode == BoundaryMode::Bernoulli && !rule.given.defined()) {
+    rule.noise = call.noise.defined() ? call.noise : torch::rand({steps, batch, num_layers() - 1}, start.z.options());
+  }
+  auto result = hm_lstm(layer_parameters(), window, rule, product_dtype_, options.eps());
+
+  HMLSTMOutput out;
+  out.h = std::move(result.h);
+  out.z = result.z;
+  out.state_index = result.state_index;
+  for (const auto& h : out.h) out.state.h.push_back(h[steps - 1]);
+  out.state.c = std::move(result.c_n);
+  out.state.z = out.z[steps - 1];
+  return out;
+}
+
+}  // namespace hmrnn

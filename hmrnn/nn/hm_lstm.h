@@ -1,0 +1,123 @@
+#pragma once
+
+#include <torch/nn/cloneable.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
+
+#include <optional>
+#include <vector>
+
+#include "hmrnn/export.h"
+#include "hmrnn/nn/hm_lstm_cell.h"
+#include "hmrnn/ops/hm_lstm.h"
+
+namespace hmrnn {
+
+/// Options of HMLSTM.
+///
+///     HMLSTM model(HMLSTMOptions(128, {512, 512, 512}).layer_norm(true).boundary(BoundaryMode::Step));
+struct HMRNN_API HMLSTMOptions {
+  HMLSTMOptions(int64_t input_size, std::vector<int64_t> hidden_sizes)
+      : input_size_(input_size), hidden_sizes_(std::move(hidden_sizes)) {}
+
+  /// features of the input
+  TORCH_ARG(int64_t, input_size);
+  /// units of each layer, bottom to top; at least one layer
+  TORCH_ARG(std::vector<int64_t>, hidden_sizes);
+  /// layer normalisation of U h, V h, W h (4d gate rows each) and of c
+  TORCH_ARG(bool, layer_norm) = true;
+  /// how boundaries are decided
+  TORCH_ARG(BoundaryMode, boundary) = BoundaryMode::Step;
+  /// slope a of hardσ at the start
+  TORCH_ARG(double, slope) = 1.0;
+  /// initial bias of the forget gates
+  TORCH_ARG(double, forget_bias) = 0.0;
+  /// initial bias of the boundary rows
+  TORCH_ARG(double, boundary_bias) = 0.0;
+  /// added to the variance in layer norm
+  TORCH_ARG(double, eps) = 1e-5;
+};
+
+/// What is carried from one window to the next.
+struct HMRNN_API HMLSTMState {
+  std::vector<torch::Tensor> h;  ///< per layer [B, d_l]
+  std::vector<torch::Tensor> c;  ///< per layer [B, d_l]
+  torch::Tensor z;               ///< [B, L-1]: the last step's boundaries
+
+  /// The same values outside the graph (truncated back-propagation).
+  HMLSTMState detach() const;
+  HMLSTMState to(torch::Device device) const;
+  int64_t batch() const { return z.size(0); }
+  bool defined() const { return z.defined(); }
+};
+
+/// What HMLSTM::forward returns.
+struct HMLSTMOutput {
+  std::vector<torch::Tensor> h;  ///< per layer [T, B, d_l]
+  torch::Tensor z;               ///< [T, B, L-1]: the boundaries of every layer but the top
+  torch::Tensor state_index;     ///< int32 [L, T, B]: which state of its row each step shows (ops/hm_lstm.h)
+  HMLSTMState state;             ///< after the last step
+};
+
+/// What a call of HMLSTM::forward may set beside input and state.
+struct HMLSTMCall {
+  torch::Tensor boundaries;        ///< [T, B, L-1]: z to use instead of the detector's
+  bool boundary_gradient = false;  ///< with `boundaries`: straight-through gradients to the detector
+  torch::Tensor noise;    ///< [T, B, L-1] uniform in [0, 1), Bernoulli; undefined: drawn from LibTorch's generator
+  torch::Tensor lengths;  ///< int64 [B]: steps past a sequence's end change nothing
+};
+
+/// The stack of HM-LSTM layers over a window of steps (PAPER.md, "The cell"; equations 1–7 of the paper).
+class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
+ public:
+  HMLSTMImpl(int64_t input_size, std::vector<int64_t> hidden_sizes)
+      : HMLSTMImpl(HMLSTMOptions(input_size, std::move(hidden_sizes))) {}
+  /// Throws c10::Error for no layers or a size below 1.
+  explicit HMLSTMImpl(const HMLSTMOptions& options);
+
+  void reset() override;
+  void reset_parameters();
+  void pretty_print(std::ostream& stream) const override;
+
+  /// `input` [T, B, input_size] in the parameters' dtype; no `state`: zeros.
+  HMLSTMOutput forward(const torch::Tensor& input, const std::optional<HMLSTMState>& state = std::nullopt,
+                       const HMLSTMCall& call = {});
+
+  /// The same for inputs that are rows of a table [V, input_size] (an embedding): `index` int64 [T, B]. W x of the
+  /// first layer is then computed once for each row of the table.
+  HMLSTMOutput forward_indexed(const torch::Tensor& table, const torch::Tensor& index,
+                               const std::optional<HMLSTMState>& state = std::nullopt, const HMLSTMCall& call = {});
+
+  /// All zeros, in the parameters' dtype and on their device.
+  HMLSTMState initial_state(int64_t batch) const;
+
+  /// The slope a of hardσ in force; a finite number above 0.
+  void set_slope(double slope);
+  double slope() const;
+
+  /// bfloat16: operands of the gate products are rounded to bfloat16 (sums in float32). nullopt: the parameters' dtype.
+  void set_product_dtype(std::optional<torch::ScalarType> dtype) { product_dtype_ = dtype; }
+  std::optional<torch::ScalarType> product_dtype() const { return product_dtype_; }
+
+  int64_t num_layers() const { return static_cast<int64_t>(options.hidden_sizes().size()); }
+  std::vector<LayerParameters> layer_parameters() const;
+
+  HMLSTMOptions options;
+  torch::nn::ModuleList layers{nullptr};  ///< of HMLSTMCell
+
+ protected:
+  FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(std::optional<HMLSTMState>())},
+                           {2, torch::nn::AnyValue(HMLSTMCall())})
+
+ private:
+  HMLSTMOutput run(WindowInput window, int64_t steps, int64_t batch, const std::optional<HMLSTMState>& state,
+                   const HMLSTMCall& call);
+
+  torch::Tensor slope_;  ///< buffer, 0-d: a CUDA graph reads it at every replay
+  std::optional<torch::ScalarType> product_dtype_;
+};
+
+TORCH_MODULE(HMLSTM);
+
+}  // namespace hmrnn

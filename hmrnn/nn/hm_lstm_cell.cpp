@@ -1,0 +1,103 @@
+#include "hmrnn/nn/hm_lstm_cell.h"
+
+#include <torch/nn/init.h>
+
+#include <cmath>
+
+namespace hmrnn {
+
+HMLSTMCellImpl::HMLSTMCellImpl(const HMLSTMCellOptions& options_) : options(options_) {
+  TORCH_CHECK(options.input_size() >= 1, "HMLSTMCell: input_size must be at least 1, got ", options.input_size());
+  TORCH_CHECK(options.hidden_size() >= 1, "HMLSTMCell: hidden_size must be at least 1, got ", options.hidden_size());
+  TORCH_CHECK(options.above_size() >= 0, "HMLSTMCell: above_size must not be negative, got ", options.above_size());
+  TORCH_CHECK(options.eps() > 0, "HMLSTMCell: eps must be positive, got ", options.eps());
+  reset();
+}
+
+void HMLSTMCellImpl::reset() {
+  const auto d = options.hidden_size();
+  const bool top = options.above_size() == 0;
+  const auto rows = top ? 4 * d : 4 * d + 1;
+  recurrent = register_parameter("recurrent", torch::empty({rows, d}));
+  bottom_up = register_parameter("bottom_up", torch::empty({rows, options.input_size()}));
+  if (!top) top_down = register_parameter("top_down", torch::empty({rows, options.above_size()}));
+  bias = register_parameter("bias", torch::empty({rows}));
+  if (options.layer_norm()) {
+    const auto norm = [&](const char* name, int64_t size) {
+      return register_module(name, torch::nn::LayerNorm(torch::nn::LayerNormOptions({size}).eps(options.eps())));
+    };
+    recurrent_norm = norm("recurrent_norm", 4 * d);
+    bottom_up_norm = norm("bottom_up_norm", 4 * d);
+    if (!top) top_down_norm = norm("top_down_norm", 4 * d);
+    cell_norm = norm("cell_norm", d);
+  }
+  reset_parameters();
+}
+
+void HMLSTMCellImpl::reset_parameters() {
+  torch::NoGradGuard no_grad;
+  const auto d = options.hidden_size();
+  const double bound = 1 / std::sqrt(static_cast<double>(d));
+  torch::nn::init::uniform_(recurrent, -bound, bound);
+  torch::nn::init::uniform_(bottom_up, -bound, bound);
+  if (top_down.defined()) torch::nn::init::uniform_(top_down, -bound, bound);
+  bias.zero_();
+  bias.narrow(0, 0, d).fill_(options.forget_bias());
+  if (top_down.defined()) bias.narrow(0, 4 * d, 1).fill_(options.boundary_bias());
+  for (auto& norm : {recurrent_norm, bottom_up_norm, top_down_norm, cell_norm}) {
+    if (!norm.is_empty()) {
+      norm->weight.fill_(1);
+      norm->bias.zero_();
+    }
+  }
+}
+
+void HMLSTMCellImpl::pretty_print(std::ostream& stream) const {
+  stream << "hmrnn::HMLSTMCell(input_size=" << options.input_size() << ", hidden_size=" << options.hidden_size()
+         << ", above_size=" << options.above_size() << ", layer_norm=" << (options.layer_norm() ? "true" : "false")
+         << ", boundary=" << to_string(options.boundary()) << ")";
+}
+
+HMLSTMCellState HMLSTMCellImpl::forward(const torch::Tensor& below, const torch::Tensor& z_below,
+                                        const HMLSTMCellState& state, const torch::Tensor& above, double slope,
+                                        const torch::Tensor& noise) {
+  const auto batch = below.size(0);
+  const auto check = [&](const char* name, const torch::Tensor& x, torch::IntArrayRef expected) {
+    TORCH_CHECK(x.defined(), "HMLSTMCell: ", name, " is missing, expected ", expected);
+    TORCH_CHECK(x.sizes() == expected, "HMLSTMCell: ", name, " must have shape ", expected, ", got ", x.sizes());
+    TORCH_CHECK(x.scalar_type() == recurrent.scalar_type(), "HMLSTMCell: ", name, " must be ", recurrent.scalar_type(),
+                ", got ", x.scalar_type());
+  };
+  const bool top = options.above_size() == 0;
+  check("below", below, {batch, options.input_size()});
+  check("z_below", z_below, {batch});
+  check("state.h", state.h, {batch, options.hidden_size()});
+  check("state.c", state.c, {batch, options.hidden_size()});
+  if (!top) {
+    check("state.z", state.z, {batch});
+    check("above", above, {batch, options.above_size()});
+  }
+  BoundaryRule rule;
+  rule.mode = options.boundary();
+  rule.slope = torch::tensor(slope, bias.options());
+  if (!top && rule.mode == BoundaryMode::Bernoulli)
+    rule.noise = noise.defined() ? noise : torch::rand({batch}, below.options());
+  auto [h, c, z] =
+      reference_step(parameters_of_layer(), below, z_below, state.h, state.c, state.z, above, rule, options.eps());
+  return {h, c, z};
+}
+
+HMLSTMCellState HMLSTMCellImpl::initial_state(int64_t batch) const {
+  const auto zeros = torch::zeros({batch, options.hidden_size()}, bias.options().requires_grad(false));
+  return {zeros, zeros.clone(), options.above_size() == 0 ? torch::Tensor() : zeros.select(1, 0).clone()};
+}
+
+LayerParameters HMLSTMCellImpl::parameters_of_layer() const {
+  const auto norm = [](const torch::nn::LayerNorm& n) {
+    return n.is_empty() ? NormParameters{} : NormParameters{n->weight, n->bias};
+  };
+  return {recurrent,           bottom_up,      top_down, bias, norm(recurrent_norm), norm(bottom_up_norm),
+          norm(top_down_norm), norm(cell_norm)};
+}
+
+}  // namespace hmrnn

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <torch/nn/cloneable.h>
+#include <torch/nn/modules/container/parameterlist.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
+
+#include <optional>
+#include <vector>
+
+#include "hmrnn/export.h"
+
+namespace hmrnn {
+
+/// Options of OutputModule.
+struct HMRNN_API OutputModuleOptions {
+  OutputModuleOptions(std::vector<int64_t> hidden_sizes, int64_t embedding_size)
+      : hidden_sizes_(std::move(hidden_sizes)), embedding_size_(embedding_size) {}
+
+  /// units of each recurrent layer
+  TORCH_ARG(std::vector<int64_t>, hidden_sizes);
+  /// size of h^e
+  TORCH_ARG(int64_t, embedding_size);
+  /// classes of the softmax layer that follows h^e; 0: there is none
+  TORCH_ARG(int64_t, classes) = 0;
+};
+
+/// The gated combination of all layers (equations 8–10 of the paper; ops/gated_output.h).
+class HMRNN_API OutputModuleImpl : public torch::nn::Cloneable<OutputModuleImpl> {
+ public:
+  explicit OutputModuleImpl(const OutputModuleOptions& options);
+
+  void reset() override;
+  /// gates and embedding uniform(±1/√Σd), softmax weight and bias uniform(±1/√out)
+  void reset_parameters();
+  void pretty_print(std::ostream& stream) const override;
+
+  /// h per layer [T, B, d_l], state_index int32 [L, T, B] or undefined → h^e [T, B, embedding_size]
+  torch::Tensor forward(const std::vector<torch::Tensor>& h, const torch::Tensor& state_index = {});
+
+  /// See HMLSTM::set_product_dtype.
+  void set_product_dtype(std::optional<torch::ScalarType> dtype) { product_dtype_ = dtype; }
+
+  OutputModuleOptions options;
+  torch::Tensor gates;                          ///< w [L, Σd]
+  torch::nn::ParameterList embedding{nullptr};  ///< W^e_l [out, d_l]
+  torch::nn::Linear softmax{nullptr};           ///< h^e → logits; empty without classes
+
+ protected:
+  FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(torch::Tensor())})
+
+ private:
+  std::optional<torch::ScalarType> product_dtype_;
+};
+
+TORCH_MODULE(OutputModule);
+
+}  // namespace hmrnn

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <optional>
+#include <vector>
+
+#include "hmrnn/export.h"
+#include "hmrnn/ops/reference.h"
+
+namespace hmrnn {
+
+/// What one window of the stack is computed from. L layers, T steps, B rows (sequences), layer l of d_l units.
+struct WindowInput {
+  torch::Tensor input;            ///< [T, B, e]; or, with `index`, a table [V, e] of the inputs that occur
+  torch::Tensor index;            ///< int64 [T, B], rows of the table; undefined: `input` is the sequence itself
+  std::vector<torch::Tensor> h0;  ///< per layer [B, d_l]
+  std::vector<torch::Tensor> c0;  ///< per layer [B, d_l]
+  torch::Tensor z0;               ///< [B, L-1], the boundaries of the step before the window
+  torch::Tensor lengths;          ///< int64 [B] or undefined: steps t ≥ lengths[b] change nothing in row b
+};
+
+/// The HM-LSTM over a window (PAPER.md; equations 1–7, 12 and 13 of the paper), differentiable once in input, h0, c0,
+/// z0 and every parameter. `rule.noise`, `rule.given`: [T, B, L-1]; noise is uniform and drawn by the caller, so that
+/// all backends agree.
+///
+/// Dtypes: input, states and parameters all float32 or all float64; `product_dtype` bfloat16 rounds the operands of the
+/// gate products (float32 only), everything else stays float32.
+/// Errors: c10::Error naming the argument, what was expected and what was found.
+HMRNN_API WindowResult hm_lstm(const std::vector<LayerParameters>& layers, const WindowInput& window,
+                               const BoundaryRule& rule, std::optional<torch::ScalarType> product_dtype = std::nullopt,
+                               double eps = 1e-5);
+
+}  // namespace hmrnn

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "hmrnn/export.h"
+#include "hmrnn/ops/boundary.h"
+
+namespace hmrnn {
+
+/// Gain and bias of one layer norm; both undefined without layer norm.
+struct NormParameters {
+  torch::Tensor weight;
+  torch::Tensor bias;
+};
+
+/// Parameters of one layer of d units over an input of e features and, below the top, a layer of a units above.
+/// R = 4d+1 rows f, i, o, g (d each) and z; at the top R = 4d.
+struct LayerParameters {
+  torch::Tensor recurrent;        ///< U [R, d]
+  torch::Tensor bottom_up;        ///< W [R, e]
+  torch::Tensor top_down;         ///< V [R, a]; undefined at the top
+  torch::Tensor bias;             ///< b [R]
+  NormParameters recurrent_norm;  ///< [4d]
+  NormParameters bottom_up_norm;  ///< [4d]
+  NormParameters top_down_norm;   ///< [4d]; undefined at the top
+  NormParameters cell_norm;       ///< [d]
+
+  int64_t units() const { return recurrent.size(1); }
+  bool is_top() const { return !top_down.defined(); }
+  bool layer_norm() const { return cell_norm.weight.defined(); }
+};
+
+/// How the boundaries of a step or a window are decided.
+struct BoundaryRule {
+  BoundaryMode mode = BoundaryMode::Step;
+  torch::Tensor slope;            ///< a, 0-d
+  torch::Tensor noise;            ///< uniform [0,1); Bernoulli only
+  torch::Tensor given;            ///< z to use instead of the detector's; undefined: the detector decides
+  bool boundary_gradient = true;  ///< with `given`: straight-through gradients to the detector as well
+};
+
+/// One step of one layer (PAPER.md, "The cell"; equations 1–7 of the paper) in plain ATen and autograd: every product
+/// at every step, c and h as the polynomial in z that the table of operations is, so that z gets its gradient through
+/// the choice of operation too. What every backend is tested against.
+///   below [B, e] h^{l-1}_t;  z_below [B] z^{l-1}_t;  h, c [B, d] and z [B] of this layer at t-1;
+///   above [B, a] h^{l+1}_{t-1} (undefined at the top).  `rule.noise`, `rule.given`: [B].
+/// Returns h [B, d], c [B, d], z [B] (z undefined at the top).
+HMRNN_API std::tuple<torch::Tensor, torch::Tensor, torch::Tensor> reference_step(
+    const LayerParameters& layer, const torch::Tensor& below, const torch::Tensor& z_below, const torch::Tensor& h,
+    const torch::Tensor& c, const torch::Tensor& z, const torch::Tensor& above, const BoundaryRule& rule,
+    double eps = 1e-5);
+
+/// What a window of the stack returns.
+struct WindowResult {
+  std::vector<torch::Tensor> h;    ///< per layer [T, B, d_l]
+  std::vector<torch::Tensor> c_n;  ///< per layer [B, d_l], after the last step
+  torch::Tensor z;                 ///< [T, B, L-1]
+  torch::Tensor state_index;  ///< int32 [L, T, B]: which state of its row each step shows; state 0 is the initial one
+};
+
+/// A window of T steps over L layers by reference_step: the oracle of the operator hmrnn::hm_lstm, see there for the
+/// arguments' shapes. `input` [T, B, e] is differentiable; `lengths` [B] int64 or undefined.
+HMRNN_API WindowResult reference_window(const std::vector<LayerParameters>& layers, const torch::Tensor& input,
+                                        const std::vector<torch::Tensor>& h0, const std::vector<torch::Tensor>& c0,
+                                        const torch::Tensor& z0, const BoundaryRule& rule, const torch::Tensor& lengths,
+                                        double eps = 1e-5);
+
+/// int32 [L, T, B] from z [T, B, L-1] and z0 [B, L-1]: the number of steps, up to and including t, at which the row's
+/// layer was active (UPDATE or FLUSH), that is where z_below ≠ 0 or its own last z ≠ 0. Steps at and past `lengths`
+/// count none (they change nothing).
+HMRNN_API torch::Tensor count_states(const torch::Tensor& z, const torch::Tensor& z0,
+                                     const torch::Tensor& lengths = torch::Tensor());
+
+}  // namespace hmrnn
