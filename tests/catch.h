@@ -12,7 +12,7 @@ using Catch::Approx;
 using Catch::Matchers::ContainsSubstring;
 #else
 #include <catch2/catch.hpp>
-using Catch::Approx;
+using Catch::Detail::Approx;
 #include <string>
 inline auto ContainsSubstring(const std::string& text) { return Catch::Contains(text); }
 #endif
