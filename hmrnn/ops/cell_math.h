@@ -1,8 +1,8 @@
 #pragma once
 
-// One HM-LSTM step of one row (PAPER.md, "The cell"), forwards and backwards: the only fast place where f, i, o, g and z
-// meet. Every function is a template on a Row policy, which says how a loop over the units runs: vectorised on the CPU
-// (cpu/vector_row.h), a thread block on CUDA, one by one on a host that tests the CUDA bodies. A policy has
+// One HM-LSTM step of one row (PAPER.md, "The cell"), forwards and backwards: the only fast place where f, i, o, g and
+// z meet. Every function is a template on a Row policy, which says how a loop over the units runs: vectorised on the
+// CPU (cpu/vector_row.h), a thread block on CUDA, one by one on a host that tests the CUDA bodies. A policy has
 //   T                      the scalar type;  V  what one iteration holds (a vector register, or T)
 //   each(n, f)             f(at) for all 0 ≤ j < n, where at.load(p), at.store(p, v), at.add(p, v) touch p[j…]
 //   sums<K>(n, f)          K sums over j of what f(at) returns (an array of K values V)
@@ -128,12 +128,13 @@ HMRNN_HOST_DEVICE Moments<T> emit(const Row& row, int64_t d, const T* o, const T
 }
 
 /// An active step (UPDATE, or FLUSH when c is null), forwards:
-///   s = R(h) + y·BU(x) + z·TD(h^) + b;  f, i, o, g = σ, σ, σ, tanh of s;  c' = f⊙c + i⊙g (FLUSH: i⊙g);  h' = o⊙tanh(LN(c')).
+///   s = R(h) + y·BU(x) + z·TD(h^) + b;  f, i, o, g = σ, σ, σ, tanh of s;  c' = f⊙c + i⊙g (FLUSH: i⊙g);  h' =
+///   o⊙tanh(LN(c')).
 /// `bias` 4d; `gates` 4d (out); `c_new`, `h_new` d (out); c_new may be c. Returns the moments of c'.
 template <class Row, class T = typename Row::T>
-HMRNN_HOST_DEVICE Moments<T> active_forward(const Row& row, int64_t d, const Term<T>& recurrent, const Term<T>& bottom_up,
-                                            const Term<T>& top_down, const T* bias, const T* c, const CellNorm<T>& norm,
-                                            T* gates, T* c_new, T* h_new) {
+HMRNN_HOST_DEVICE Moments<T> active_forward(const Row& row, int64_t d, const Term<T>& recurrent,
+                                            const Term<T>& bottom_up, const Term<T>& top_down, const T* bias,
+                                            const T* c, const CellNorm<T>& norm, T* gates, T* c_new, T* h_new) {
   const auto pre = [&](auto at, int64_t offset) {
     auto s = value(at, offset, recurrent) + at.load(bias + offset);
     if (bottom_up.raw != nullptr) s = s + value(at, offset, bottom_up);
@@ -159,13 +160,13 @@ HMRNN_HOST_DEVICE Moments<T> active_forward(const Row& row, int64_t d, const Ter
 /// An active step backwards: from dh', dc' (d each) to ds (4d) and dc of t-1 (d).
 ///   D = dc' + LN'(dh' ⊙ o ⊙ (1-q²)), q = tanh(LN(c'));
 ///   ds = [D c f(1-f) (UPDATE only), D g i(1-i), dh' q o(1-o), D i(1-g²)];  dc = D f at UPDATE, 0 at FLUSH.
-/// `c` is the cell of t-1 (needed at FLUSH too, for the dots), `flush` says which operation it was. `scratch`: 2d values.
-/// gain_grad, bias_grad: d each, added to (null without layer norm). `ds` may not alias `gates`.
+/// `c` is the cell of t-1 (needed at FLUSH too, for the dots), `flush` says which operation it was. `scratch`: 2d
+/// values. gain_grad, bias_grad: d each, added to (null without layer norm). `ds` may not alias `gates`.
 template <class Row, class T = typename Row::T>
-HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool flush, const T* dh, const T* dc, const T* gates,
-                                                const T* c, const T* c_new, const T* h, const T* h_new,
-                                                const Moments<T>& cell_moments, const CellNorm<T>& norm, T* scratch, T* ds,
-                                                T* dc_prev, T* gain_grad, T* bias_grad) {
+HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool flush, const T* dh, const T* dc,
+                                                const T* gates, const T* c, const T* c_new, const T* h, const T* h_new,
+                                                const Moments<T>& cell_moments, const CellNorm<T>& norm, T* scratch,
+                                                T* ds, T* dc_prev, T* gain_grad, T* bias_grad) {
   using V = typename Row::V;
   const bool on = norm.gain != nullptr;
   const Term<T> cell{c_new, cell_moments, norm.gain, norm.bias};
@@ -208,8 +209,8 @@ HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool 
 }
 
 /// Gradient of a term's raw product from ds (n = 4d values): LN backwards. Adds ds⊙normalised to gain_grad and ds to
-/// bias_grad (null: not wanted, without layer norm only; d_raw is then a copy of ds). Returns ds · value, the gradient of
-/// the z factor before the term.
+/// bias_grad (null: not wanted, without layer norm only; d_raw is then a copy of ds). Returns ds · value, the gradient
+/// of the z factor before the term.
 template <class Row, class T = typename Row::T>
 HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const Term<T>& term, T* d_raw, T* gain_grad,
                                   T* bias_grad) {
@@ -238,12 +239,13 @@ HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const 
   return s[1] + s[2];
 }
 
-/// At a COPY step z changes nothing forwards, but has gradients through what UPDATE or FLUSH would have done. Over the run
-/// of a state (h, c) the gates that they would use are constant: those of s = R(h) + b. Fills `delta` = o⊙tanh(LN(c)) - h
-/// (d values; its dot with dh' is needed at every step) and returns the dots with dc. `scratch`: d values.
+/// At a COPY step z changes nothing forwards, but has gradients through what UPDATE or FLUSH would have done. Over the
+/// run of a state (h, c) the gates that they would use are constant: those of s = R(h) + b. Fills `delta` =
+/// o⊙tanh(LN(c)) - h (d values; its dot with dh' is needed at every step) and returns the dots with dc. `scratch`: d
+/// values.
 template <class Row, class T = typename Row::T>
-HMRNN_HOST_DEVICE CopyDots<T> copy_run(const Row& row, int64_t d, const Term<T>& recurrent, const T* bias, const T* c, const T* h,
-                                       const CellNorm<T>& norm, const T* dc, T* scratch, T* delta) {
+HMRNN_HOST_DEVICE CopyDots<T> copy_run(const Row& row, int64_t d, const Term<T>& recurrent, const T* bias, const T* c,
+                                       const T* h, const CellNorm<T>& norm, const T* dc, T* scratch, T* delta) {
   using V = typename Row::V;
   const auto dots = row.template sums<2>(d, [&](auto at) {
     const auto pre = [&](int64_t offset) { return value(at, offset, recurrent) + at.load(bias + offset); };

@@ -23,7 +23,8 @@ WindowResult composite(const HMLSTMArguments& a) {
 
 bool has_backend(const at::Tensor& x) {
   static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_forward", "");
-  return op.hasKernelForDispatchKey(c10::backendToDispatchKey(c10::toBackendComponent(x.device().type()), x.key_set()));
+  return op.hasKernelForDispatchKey(
+      c10::toRuntimePerBackendFunctionalityKey(c10::DispatchKey::Dense, x.key_set().highestBackendKey()));
 }
 
 /// Everything contiguous and on the parameters' dtype, as the kernels read raw memory.
@@ -46,8 +47,8 @@ WindowTuple hm_lstm_entry(HMRNN_HM_LSTM_PARAMETERS) {
   if (a.soft || !has_backend(a.input)) return to_tuple(composite(a));
   a = contiguous(std::move(a));
   if (a.index) {
-    TORCH_CHECK(a.index->numel() == 0 || (a.index->min().item<int64_t>() >= 0 &&
-                                          a.index->max().item<int64_t>() < a.input.size(0)),
+    TORCH_CHECK(a.index->numel() == 0 ||
+                    (a.index->min().item<int64_t>() >= 0 && a.index->max().item<int64_t>() < a.input.size(0)),
                 "hm_lstm: index must lie in [0, ", a.input.size(0), ")");
   }
   bool training = false;
@@ -67,8 +68,8 @@ ForwardTuple forward_cpu(HMRNN_HM_LSTM_PARAMETERS, bool training) {
   return {out.result.h, out.result.c_n, out.result.z, out.result.state_index, out.saved};
 }
 
-std::vector<at::Tensor> backward_cpu(HMRNN_HM_LSTM_PARAMETERS, at::TensorList h, const at::Tensor& z, at::TensorList saved,
-                                     const c10::List<std::optional<at::Tensor>>& grad_h,
+std::vector<at::Tensor> backward_cpu(HMRNN_HM_LSTM_PARAMETERS, at::TensorList h, const at::Tensor& z,
+                                     at::TensorList saved, const c10::List<std::optional<at::Tensor>>& grad_h,
                                      const c10::List<std::optional<at::Tensor>>& grad_c_n,
                                      const std::optional<at::Tensor>& grad_z) {
   const auto a = gather_arguments(HMRNN_HM_LSTM_PASS);
@@ -85,7 +86,8 @@ std::vector<at::Tensor> backward_cpu(HMRNN_HM_LSTM_PARAMETERS, at::TensorList h,
   HMLSTMArguments as_list = a;
   as_list.input = g.input;
   as_list.h0 = g.h0, as_list.c0 = g.c0, as_list.z0 = g.z0;
-  as_list.recurrent = g.recurrent, as_list.bottom_up = g.bottom_up, as_list.top_down = g.top_down, as_list.bias = g.bias;
+  as_list.recurrent = g.recurrent, as_list.bottom_up = g.bottom_up, as_list.top_down = g.top_down,
+  as_list.bias = g.bias;
   as_list.norm_weight = g.norm_weight, as_list.norm_bias = g.norm_bias;
   return differentiable(as_list);
 }

@@ -21,9 +21,11 @@ void check_arguments(const HMLSTMArguments& a) {
   const auto L = a.layers();
   TORCH_CHECK(L >= 1, "hm_lstm: at least one layer is needed");
   const auto type = a.input.scalar_type();
-  TORCH_CHECK(type == torch::kFloat32 || type == torch::kFloat64, "hm_lstm: input must be float32 or float64, got ", type);
+  TORCH_CHECK(type == torch::kFloat32 || type == torch::kFloat64, "hm_lstm: input must be float32 or float64, got ",
+              type);
   const auto count = [&](const char* name, size_t got, int64_t expected) {
-    TORCH_CHECK(static_cast<int64_t>(got) == expected, "hm_lstm: ", name, " must have ", expected, " entries, got ", got);
+    TORCH_CHECK(static_cast<int64_t>(got) == expected, "hm_lstm: ", name, " must have ", expected, " entries, got ",
+                got);
   };
   count("h0", a.h0.size(), L);
   count("c0", a.c0.size(), L);
@@ -35,8 +37,8 @@ void check_arguments(const HMLSTMArguments& a) {
 
   if (a.index) {
     TORCH_CHECK(a.input.dim() == 2, "hm_lstm: with index, input must be a table [V, e], got ", a.input.sizes());
-    TORCH_CHECK(a.index->dim() == 2 && a.index->scalar_type() == torch::kInt64, "hm_lstm: index must be int64 [T, B], got ",
-                a.index->scalar_type(), " ", a.index->sizes());
+    TORCH_CHECK(a.index->dim() == 2 && a.index->scalar_type() == torch::kInt64,
+                "hm_lstm: index must be int64 [T, B], got ", a.index->scalar_type(), " ", a.index->sizes());
     TORCH_CHECK(a.index->device() == a.input.device(), "hm_lstm: index must be on ", a.input.device(), ", got ",
                 a.index->device());
   } else {
@@ -45,7 +47,8 @@ void check_arguments(const HMLSTMArguments& a) {
   const auto T = a.steps(), B = a.batch();
   TORCH_CHECK(T >= 1 && B >= 1, "hm_lstm: a window needs at least one step and one row, got T = ", T, ", B = ", B);
   for (int64_t l = 0; l < L; ++l) {
-    TORCH_CHECK(a.recurrent[l].dim() == 2, "hm_lstm: recurrent[", l, "] must have shape [R, d], got ", a.recurrent[l].sizes());
+    TORCH_CHECK(a.recurrent[l].dim() == 2, "hm_lstm: recurrent[", l, "] must have shape [R, d], got ",
+                a.recurrent[l].sizes());
     const auto d = a.units(l), R = l + 1 < L ? 4 * d + 1 : 4 * d;
     check_tensor("recurrent", l, a.recurrent[l], {R, d}, a.input);
     check_tensor("bottom_up", l, a.bottom_up[l], {R, l == 0 ? a.input.size(-1) : a.units(l - 1)}, a.input);
@@ -70,8 +73,9 @@ void check_arguments(const HMLSTMArguments& a) {
     TORCH_CHECK(a.lengths->dim() == 1 && a.lengths->size(0) == B && a.lengths->scalar_type() == torch::kInt64,
                 "hm_lstm: lengths must be int64 [", B, "], got ", a.lengths->scalar_type(), " ", a.lengths->sizes());
   }
-  TORCH_CHECK(!a.product_dtype || *a.product_dtype == type || (*a.product_dtype == torch::kBFloat16 && type == torch::kFloat32),
-              "hm_lstm: product_dtype must be the input's dtype, or bfloat16 with a float32 input, got ", *a.product_dtype);
+  TORCH_CHECK(
+      !a.product_dtype || *a.product_dtype == type || (*a.product_dtype == torch::kBFloat16 && type == torch::kFloat32),
+      "hm_lstm: product_dtype must be the input's dtype, or bfloat16 with a float32 input, got ", *a.product_dtype);
   TORCH_CHECK(a.eps > 0, "hm_lstm: eps must be positive, got ", a.eps);
 }
 

@@ -10,8 +10,8 @@
 
 namespace hmrnn {
 
-/// The arguments of the operator hmrnn::hm_lstm as its schema (hm_lstm.cpp) orders them. Layer norms are listed layer by
-/// layer: recurrent, bottom_up, top_down (not at the top), cell.
+/// The arguments of the operator hmrnn::hm_lstm as its schema (hm_lstm.cpp) orders them. Layer norms are listed layer
+/// by layer: recurrent, bottom_up, top_down (not at the top), cell.
 struct HMLSTMArguments {
   torch::Tensor input;                 ///< [T, B, e] or, with index, a table [V, e]
   std::optional<torch::Tensor> index;  ///< int64 [T, B]
@@ -40,9 +40,7 @@ struct HMLSTMArguments {
   bool layer_norm() const { return !norm_weight.empty(); }
   /// The detector is part of the graph: z carries gradients.
   bool detect() const { return !boundaries || boundary_gradient; }
-  BoundaryMode mode() const {
-    return soft ? BoundaryMode::Soft : noise ? BoundaryMode::Bernoulli : BoundaryMode::Step;
-  }
+  BoundaryMode mode() const { return soft ? BoundaryMode::Soft : noise ? BoundaryMode::Bernoulli : BoundaryMode::Step; }
 
   /// Position of the norms of layer l in the lists.
   enum Norm { kRecurrent = 0, kBottomUp = 1, kTopDown = 2, kCell = 3 };
@@ -79,7 +77,8 @@ namespace cpu {
 /// The skipping kernel; hard boundaries only (`soft` false). `training`: keep what backward needs.
 HMLSTMForward hm_lstm_forward(const HMLSTMArguments& a, bool training);
 
-/// grad_h per layer [T, B, d_l] and grad_c_n per layer [B, d_l], any of them undefined; grad_z [T, B, L-1] or undefined.
+/// grad_h per layer [T, B, d_l] and grad_c_n per layer [B, d_l], any of them undefined; grad_z [T, B, L-1] or
+/// undefined.
 HMLSTMGradients hm_lstm_backward(const HMLSTMArguments& a, const WindowResult& result,
                                  const std::vector<torch::Tensor>& saved, const std::vector<torch::Tensor>& grad_h,
                                  const std::vector<torch::Tensor>& grad_c_n, const torch::Tensor& grad_z);

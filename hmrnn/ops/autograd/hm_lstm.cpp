@@ -21,7 +21,8 @@ class OnceDifferentiable : public Function<OnceDifferentiable> {
     return out;
   }
   static variable_list backward(AutogradContext*, const variable_list&) {
-    TORCH_CHECK(false, "hm_lstm: double backward is not supported; hmrnn::reference_window can be differentiated twice");
+    TORCH_CHECK(false,
+                "hm_lstm: double backward is not supported; hmrnn::reference_window can be differentiated twice");
   }
 };
 
@@ -141,8 +142,8 @@ WindowTuple hm_lstm_autograd(HMRNN_HM_LSTM_PARAMETERS) {
   const auto inputs = differentiable(a);
   auto out = WindowFunction::apply(at::TensorList(inputs), a);
   const auto L = a.layers();
-  return {std::vector<at::Tensor>(out.begin(), out.begin() + L), std::vector<at::Tensor>(out.begin() + L, out.begin() + 2 * L),
-          out[2 * L], out[2 * L + 1]};
+  return {std::vector<at::Tensor>(out.begin(), out.begin() + L),
+          std::vector<at::Tensor>(out.begin() + L, out.begin() + 2 * L), out[2 * L], out[2 * L + 1]};
 }
 
 }  // namespace hmrnn

@@ -21,8 +21,14 @@ struct Chosen {
     // ATen's own choice, so that ATEN_CPU_CAPABILITY steers both.
     const std::string capability = at::get_cpu_capability();
 #ifdef HMRNN_KERNELS_AVX2
-    if (capability == "AVX512") return cell_kernels_AVX512(f, d);
-    if (capability == "AVX2") return cell_kernels_AVX2(f, d);
+    if (capability == "AVX512") {
+      cell_kernels_AVX512(f, d);
+      return;
+    }
+    if (capability == "AVX2") {
+      cell_kernels_AVX2(f, d);
+      return;
+    }
 #endif
     cell_kernels_DEFAULT(f, d);
   }

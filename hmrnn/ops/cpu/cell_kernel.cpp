@@ -54,8 +54,8 @@ CellKernels<T> make() {
     return cell::active_forward(Row(), d, recurrent, bottom_up, top_down, bias, c, norm, gates, c_new, h_new);
   };
   k.active_backward = [](int64_t d, bool flush, const T* dh, const T* dc, const T* gates, const T* c, const T* c_new,
-                         const T* h, const T* h_new, const Moments<T>& cell_moments, const CellNorm<T>& norm, T* scratch,
-                         T* ds, T* dc_prev, T* gain_grad, T* bias_grad) {
+                         const T* h, const T* h_new, const Moments<T>& cell_moments, const CellNorm<T>& norm,
+                         T* scratch, T* ds, T* dc_prev, T* gain_grad, T* bias_grad) {
     return cell::active_backward(Row(), d, flush, dh, dc, gates, c, c_new, h, h_new, cell_moments, norm, scratch, ds,
                                  dc_prev, gain_grad, bias_grad);
   };
@@ -63,9 +63,8 @@ CellKernels<T> make() {
     return cell::term_backward(Row(), n, ds, term, d_raw, gain_grad, bias_grad);
   };
   k.copy_run = [](int64_t d, const Term<T>& recurrent, const T* bias, const T* c, const T* h, const CellNorm<T>& norm,
-                  const T* dc, T* scratch, T* delta) {
-    return cell::copy_run(Row(), d, recurrent, bias, c, h, norm, dc, scratch, delta);
-  };
+                  const T* dc, T* scratch,
+                  T* delta) { return cell::copy_run(Row(), d, recurrent, bias, c, h, norm, dc, scratch, delta); };
   k.axpy = axpy<T>;
   k.gated_sum = gated_sum<T>;
   k.gated_sum_backward = gated_sum_backward<T>;

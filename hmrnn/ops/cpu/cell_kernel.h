@@ -29,7 +29,8 @@ struct CellKernels {
   void (*axpy)(int64_t n, T a, const T* x, T* y);
   /// y = max(Σ_l gate_l · x_l, 0) over `layers` rows x_l of n values
   void (*gated_sum)(int64_t n, int64_t layers, const T* gate, const T* const* x, T* y);
-  /// The gradient of gated_sum: with e = dy where y > 0, else 0: scaled_l (if not null) += gate_l · e; dgate_l = e · x_l.
+  /// The gradient of gated_sum: with e = dy where y > 0, else 0: scaled_l (if not null) += gate_l · e; dgate_l = e ·
+  /// x_l.
   void (*gated_sum_backward)(int64_t n, int64_t layers, const T* gate, const T* const* x, const T* y, const T* dy,
                              T* const* scaled, T* dgate);
 };

@@ -7,15 +7,15 @@
 
 namespace hmrnn::cpu {
 
-/// What one thread adds up over the active row-steps of one layer of d units: gradients of biases and of the layer norms.
-/// Without layer norm only `bias` is used.
+/// What one thread adds up over the active row-steps of one layer of d units: gradients of biases and of the layer
+/// norms. Without layer norm only `bias` is used.
 template <class T>
 struct GradientSums {
-  std::vector<T> bias;                   ///< [4d] Σ ds: of the bias and of the recurrent norm's bias
-  T bias_z = T(0);                       ///< Σ ds_z
+  std::vector<T> bias;                    ///< [4d] Σ ds: of the bias and of the recurrent norm's bias
+  T bias_z = T(0);                        ///< Σ ds_z
   std::vector<T> u_gain, w_gain, v_gain;  ///< [4d]
-  std::vector<T> w_bias, v_bias;         ///< [4d] Σ ds over the steps that use the product
-  std::vector<T> cell_gain, cell_bias;   ///< [d]
+  std::vector<T> w_bias, v_bias;          ///< [4d] Σ ds over the steps that use the product
+  std::vector<T> cell_gain, cell_bias;    ///< [d]
 
   GradientSums(int64_t d, bool layer_norm) : bias(4 * d, T(0)), norm_(layer_norm) {
     if (!layer_norm) return;

@@ -1,12 +1,12 @@
 // The window backwards (hm_lstm.h): dh and dc pass through a COPY; the transposed products are applied once per active
-// row-step, at the step that ends a state, since the COPY steps before it need the complete dh; weight gradients are one
-// product a matrix over all active row-steps, after the loop. The table of gradients of z that this computes:
+// row-step, at the step that ends a state, since the COPY steps before it need the complete dh; weight gradients are
+// one product a matrix over all active row-steps, after the loop. The table of gradients of z that this computes:
 //
 //              dL/dz_t^{l-1}                                            dL/dz_{t-1}^l
 //   UPDATE     D·(fc+ig-c) + dh'·(h'-h) + ds·BU + ds_z w_z·x            -D·fc + ds·TD + ds_z v_z·h^
-//   COPY       dc'·(fc+ig-c) + dh'·(o tanh(LN c) - h) + ds_z w_z·x      dc'·(ig-c) + dh'·(o tanh(LN c) - h) + ds_z v_z·h^
-//   FLUSH y=1  ds·BU + ds_z w_z·x                                       -D·fc + ds·TD + ds_z v_z·h^
-//   FLUSH y=0  ds·BU + ds_z w_z·x                                       D·(ig-c) + dh'·(h'-h) + ds·TD + ds_z v_z·h^
+//   COPY       dc'·(fc+ig-c) + dh'·(o tanh(LN c) - h) + ds_z w_z·x      dc'·(ig-c) + dh'·(o tanh(LN c) - h) + ds_z
+//   v_z·h^ FLUSH y=1  ds·BU + ds_z w_z·x                                       -D·fc + ds·TD + ds_z v_z·h^ FLUSH y=0
+//   ds·BU + ds_z w_z·x                                       D·(ig-c) + dh'·(h'-h) + ds·TD + ds_z v_z·h^
 //
 // D = dL/dc' through both outputs, x = h_t^{l-1}, h^ = h_{t-1}^{l+1}; at COPY f, i, o, g are those of s = R(h) + b.
 
@@ -19,9 +19,10 @@ namespace {
 
 /// Products that only dL/dz needs, made in one batch before the time loop.
 struct Extra {
-  at::Tensor raw;                ///< [n, 4d]
-  at::Tensor stats;              ///< [n, 2]
-  std::vector<int32_t> row;      ///< per slot (bottom-up), per state above (top-down) or per row (recurrent): row of raw, or -1
+  at::Tensor raw;    ///< [n, 4d]
+  at::Tensor stats;  ///< [n, 2]
+  std::vector<int32_t>
+      row;  ///< per slot (bottom-up), per state above (top-down) or per row (recurrent): row of raw, or -1
 };
 
 template <class T>
@@ -97,21 +98,21 @@ class Backward {
 
  private:
   struct LayerState {
-    int64_t n = 0;                       ///< slots
+    int64_t n = 0;                          ///< slots
     int64_t end = 0, end_w = 0, end_v = 0;  ///< slots and rows of raw_w, raw_v not yet walked over
-    at::Tensor dh, dc;                   ///< [B, d] of the state after the step at hand
-    std::vector<T> dz;                   ///< [B] of z after the step at hand
-    at::Tensor du, dw, dv;               ///< gradients of the raw products, laid out as these
-    at::Tensor d_pre;                    ///< [T, B] dL/ds_z
-    std::vector<GradientSums<T>> sums;   ///< per thread
+    at::Tensor dh, dc;                      ///< [B, d] of the state after the step at hand
+    std::vector<T> dz;                      ///< [B] of z after the step at hand
+    at::Tensor du, dw, dv;                  ///< gradients of the raw products, laid out as these
+    at::Tensor d_pre;                       ///< [T, B] dL/ds_z
+    std::vector<GradientSums<T>> sums;      ///< per thread
     // COPY runs, walked from their end: what is constant over the run, made at its last COPY step
-    std::vector<int32_t> ending;         ///< [B] slot of the step that ends the state at hand, -1: none in the window
+    std::vector<int32_t> ending;  ///< [B] slot of the step that ends the state at hand, -1: none in the window
     std::vector<char> run_ready;
     std::vector<CopyDots<T>> run_dots;
-    at::Tensor delta;                    ///< [B, d]
+    at::Tensor delta;  ///< [B, d]
     // for dL/dz alone
     Extra extra_w, extra_v, extra_u;
-    at::Tensor w_z, v_z;                 ///< [T, B] w_z·x and v_z·h^
+    at::Tensor w_z, v_z;  ///< [T, B] w_z·x and v_z·h^
   };
 
   int64_t count(int64_t l, int which) { return tape_[l].counts.template data_ptr<int64_t>()[which]; }
@@ -119,7 +120,8 @@ class Backward {
     return t < 0 ? -1 : tape_[l].slot.template data_ptr<int32_t>()[t * B_ + b];
   }
   const T* h_at(int64_t t, int64_t l, int64_t b) {
-    const T* h = t < 0 ? a_.h0[l].template const_data_ptr<T>() : result_.h[l].template const_data_ptr<T>() + t * B_ * layers_[l].d;
+    const T* h = t < 0 ? a_.h0[l].template const_data_ptr<T>()
+                       : result_.h[l].template const_data_ptr<T>() + t * B_ * layers_[l].d;
     return h + b * layers_[l].d;
   }
   const T* c_of(int64_t l, int32_t s, int64_t b) {
@@ -258,11 +260,13 @@ class Backward {
     }
     if (l > 0 && mw > 0) {
       w_[l].backward(mw, row_of<T>(s.dw, base_w, 4 * d), out_.template data_ptr<T>());
-      scatter(base, m, position, [&](int64_t i) { return slot_w[i] >= 0; }, layer_[l - 1].dh, y.below);
+      scatter(
+          base, m, position, [&](int64_t i) { return slot_w[i] >= 0; }, layer_[l - 1].dh, y.below);
     }
     if (mv > 0) {
       v_[l].backward(mv, row_of<T>(s.dv, base_v, 4 * d), out_.template data_ptr<T>());
-      scatter(base, m, position, [&](int64_t i) { return slot_v[i] >= 0; }, layer_[l + 1].dh, y.above);
+      scatter(
+          base, m, position, [&](int64_t i) { return slot_v[i] >= 0; }, layer_[l + 1].dh, y.above);
     }
     if (detect_ && !y.top()) boundary_row(t, l);
     s.end = base;
@@ -329,7 +333,8 @@ class Backward {
     if (now == before) {
       if (detect_) copy_row_gradient(t, l, b, before, thread, dh, dc, dz_below, dz_before);
     } else {
-      const int32_t w = tape.slot_w.template data_ptr<int32_t>()[now], v = tape.slot_v.template data_ptr<int32_t>()[now];
+      const int32_t w = tape.slot_w.template data_ptr<int32_t>()[now],
+                    v = tape.slot_v.template data_ptr<int32_t>()[now];
       const bool flush = v >= 0;
       T* ds = row_of<T>(ds_, now - base, 4 * d);
       T* scratch = row_of<T>(scratch_, thread, scratch_.size(1));
@@ -347,7 +352,8 @@ class Backward {
         k_.term_backward(4 * d, ds, term(tape.raw_w, tape.stats_w, w, 4 * d, y.w_gain, y.w_bias),
                          row_of<T>(s.dw, w, 4 * d), sums.w_gain.data(), sums.w_bias_or_null());
       } else if (want_below) {
-        dz_below += k_.term_dot(4 * d, ds, term(s.extra_w.raw, s.extra_w.stats, s.extra_w.row[now], 4 * d, y.w_gain, y.w_bias));
+        dz_below +=
+            k_.term_dot(4 * d, ds, term(s.extra_w.raw, s.extra_w.stats, s.extra_w.row[now], 4 * d, y.w_gain, y.w_bias));
       }
       if (flush) {
         dz_before += k_.term_backward(4 * d, ds, term(tape.raw_v, tape.stats_v, v, 4 * d, y.v_gain, y.v_bias),
@@ -367,8 +373,8 @@ class Backward {
 
   bool useful_below(int64_t t, int64_t b, int64_t l) { return useful(t, b, l - 1); }
 
-  void copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread, const T* dh, const T* dc, T& dz_below,
-                         T& dz_before) {
+  void copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread, const T* dh, const T* dc,
+                         T& dz_below, T& dz_before) {
     const auto& y = layers_[l];
     auto& s = layer_[l];
     auto& tape = tape_[l];
@@ -397,12 +403,14 @@ class Backward {
     for_rows(chunks, m * width, [&](int64_t c, int64_t) {
       const int64_t from = c * chunk, n = std::min(chunk, width - from);
       for (int64_t i = 0; i < m; ++i) {
-        k_.axpy(n, T(1), row_of<T>(ds_, i, width) + from, row_of<T>(table_ds_, index[position[base + i]], width) + from);
+        k_.axpy(n, T(1), row_of<T>(ds_, i, width) + from,
+                row_of<T>(table_ds_, index[position[base + i]], width) + from);
       }
     });
   }
 
-  // ------------------------------------------------------------------------------------------------ after the time loop
+  // ------------------------------------------------------------------------------------------------ after the time
+  // loop
 
   HMLSTMGradients finish() {
     HMLSTMGradients g;
@@ -518,8 +526,8 @@ class Backward {
       auto out = at::empty_like(table_ds_);
       for (int64_t r = 0; r < rows; ++r) {
         k_.term_backward(4 * y.d, row_of<T>(table_ds_, r, 4 * y.d),
-                         term(tape_[0].raw_w, tape_[0].stats_w, r, 4 * y.d, y.w_gain, y.w_bias), row_of<T>(out, r, 4 * y.d),
-                         sums.w_gain.data(), sums.w_bias_or_null());
+                         term(tape_[0].raw_w, tape_[0].stats_w, r, 4 * y.d, y.w_gain, y.w_bias),
+                         row_of<T>(out, r, 4 * y.d), sums.w_gain.data(), sums.w_bias_or_null());
       }
       table_ds_ = out;
       d_raw = out.template data_ptr<T>();

@@ -1,6 +1,6 @@
 // The window forwards: each product once per change of state (hm_lstm.h; DESIGN, "compute each product once").
-// A step of a layer gathers the rows that UPDATE or FLUSH, multiplies them (no gather where every row is active), runs the
-// row function of cell_math.h on each, and copies the others.
+// A step of a layer gathers the rows that UPDATE or FLUSH, multiplies them (no gather where every row is active), runs
+// the row function of cell_math.h on each, and copies the others.
 
 #include "hmrnn/ops/cpu/window.h"
 
@@ -211,7 +211,8 @@ class Forward {
       index[at] = index_before;
     } else {
       const int64_t s = base + r.i;
-      const auto norm = [&](const at::Tensor& raw, at::Tensor& stats, int64_t i, const T* gain, const T* bias, bool known) {
+      const auto norm = [&](const at::Tensor& raw, at::Tensor& stats, int64_t i, const T* gain, const T* bias,
+                            bool known) {
         Term<T> term{row_of<T>(raw, i, 4 * d), {T(0), T(1)}, gain, bias};
         auto* saved = row_of<Moments<T>>(stats, i, 1);
         if (gain != nullptr && !known) *saved = k_.moments(4 * d, term.raw, y.cell.eps);
@@ -225,9 +226,8 @@ class Forward {
                           : before >= 0 ? row_of<T>(tape.c, before, d)
                                         : a_.c0[l].template const_data_ptr<T>() + b * d;
       T* c_now = row_of<T>(tape.c, training_ ? s : b, d);
-      *row_of<Moments<T>>(tape.stats_c, s, 1) =
-          k_.active_forward(d, u, w, v, y.bias, r.flush ? nullptr : c_before, y.cell, row_of<T>(tape.gates, s, 4 * d),
-                            c_now, h_now);
+      *row_of<Moments<T>>(tape.stats_c, s, 1) = k_.active_forward(
+          d, u, w, v, y.bias, r.flush ? nullptr : c_before, y.cell, row_of<T>(tape.gates, s, 4 * d), c_now, h_now);
       tape.slot_w.template data_ptr<int32_t>()[s] = r.w;
       tape.slot_v.template data_ptr<int32_t>()[s] = r.v;
       tape.position.template data_ptr<int32_t>()[s] = static_cast<int32_t>(at);
@@ -268,8 +268,8 @@ class Forward {
   std::vector<at::Tensor> h_;
   at::Tensor z_, index_, gather_;
   std::vector<RowStep> rows_;
-  std::vector<T> input_z_;               // w_z · x per row of the first layer's input
-  std::vector<std::vector<T>> own_z_;    // u_z · h of each row's present state, constant over a COPY run
+  std::vector<T> input_z_;             // w_z · x per row of the first layer's input
+  std::vector<std::vector<T>> own_z_;  // u_z · h of each row's present state, constant over a COPY run
   std::vector<int64_t> lengths_;
   int64_t widest_ = 1;
 };

@@ -52,8 +52,8 @@ void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, c
 
 template void gemm<float>(bool, bool, int64_t, int64_t, int64_t, const float*, int64_t, const float*, int64_t, float,
                           float*, int64_t);
-template void gemm<double>(bool, bool, int64_t, int64_t, int64_t, const double*, int64_t, const double*, int64_t, double,
-                           double*, int64_t);
+template void gemm<double>(bool, bool, int64_t, int64_t, int64_t, const double*, int64_t, const double*, int64_t,
+                           double, double*, int64_t);
 
 namespace {
 
@@ -84,9 +84,9 @@ struct PackedLinear {
 /// bfloat16 copies of the matrix, packed if oneDNN can; made at first use, once a window.
 template <class T>
 struct Product<T>::Packed {
-  at::Tensor plain;       // bfloat16 [out, in]
-  at::Tensor forward;     // packed for x·Mᵀ; undefined: use `plain`
-  at::Tensor backward;    // packed for y·M
+  at::Tensor plain;     // bfloat16 [out, in]
+  at::Tensor forward;   // packed for x·Mᵀ; undefined: use `plain`
+  at::Tensor backward;  // packed for y·M
 };
 
 template <class T>

@@ -7,14 +7,14 @@
 
 namespace hmrnn::cpu {
 
-/// C = op(A) · op(B) + beta · C, row-major: op(A) [m, k], op(B) [k, n], C [m, n]; lda, ldb, ldc are row lengths in memory.
-/// LibTorch's own BLAS, called without a tensor in between where its symbols are visible.
+/// C = op(A) · op(B) + beta · C, row-major: op(A) [m, k], op(B) [k, n], C [m, n]; lda, ldb, ldc are row lengths in
+/// memory. LibTorch's own BLAS, called without a tensor in between where its symbols are visible.
 template <class T>
 void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
           int64_t ldb, T beta, T* c, int64_t ldc);
 
-/// One weight matrix M [out, in] of the window, applied to a few rows at a time, both ways. With bfloat16 the operands are
-/// rounded to bfloat16 (and a product's result may be, where the backend returns bfloat16).
+/// One weight matrix M [out, in] of the window, applied to a few rows at a time, both ways. With bfloat16 the operands
+/// are rounded to bfloat16 (and a product's result may be, where the backend returns bfloat16).
 template <class T>
 class Product {
  public:

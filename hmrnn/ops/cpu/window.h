@@ -84,7 +84,8 @@ struct LayerTape {
 
   static constexpr int kTensors = 15;
   std::vector<at::Tensor> list() const {
-    return {raw_u, raw_w, raw_v, stats_u, stats_w, stats_v, stats_c, gates, c, slot_w, slot_v, position, slot, pre, counts};
+    return {raw_u, raw_w,  raw_v,  stats_u,  stats_w, stats_v, stats_c, gates,
+            c,     slot_w, slot_v, position, slot,    pre,     counts};
   }
   static LayerTape from(const std::vector<at::Tensor>& saved, int64_t l) {
     const auto* s = saved.data() + l * kTensors;
