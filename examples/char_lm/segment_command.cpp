@@ -38,10 +38,8 @@ Boundaries feed(hmrnn::CharLMStream& stream, const torch::Tensor& index) {
 
 Json z_list(const torch::Tensor& z, bool soft) {
   Json list = Json::array();
-  for (int64_t t = 0; t < z.size(0); ++t) {
-    const auto value = z[t].item<float>();
-    list.push_back(soft ? Json(value) : Json(value != 0 ? 1 : 0));
-  }
+  const auto* value = z.data_ptr<float>();
+  for (int64_t t = 0; t < z.size(0); ++t) list.push_back(soft ? Json(value[t]) : Json(value[t] != 0 ? 1 : 0));
   return list;
 }
 

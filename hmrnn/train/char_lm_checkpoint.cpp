@@ -127,7 +127,7 @@ CharLMCheckpoint load_char_lm(const std::filesystem::path& path) {
   }
   check_sizes(*options, file, where);
   out.model = CharLM(*options);
-  unpack_module(*out.model, file, where);
+  unpack_module(*out.model, file, where, /*buffers=*/false);
   for (const auto& [name, tensor] : file.tensors) {
     if (!torch::isfinite(tensor).all().item<bool>()) throw Error(where + ": tensor " + name + " has values that are not finite");
   }

@@ -258,7 +258,7 @@ void Trainer::save() {
 }
 
 void Trainer::save_model(const std::filesystem::path& path, std::optional<double> validation_loss) {
-  auto file = pack_module(task_.module());
+  auto file = pack_module(task_.module(), /*buffers=*/false);
   auto description = task_.describe();
   description["step"] = step_;
   description["epoch"] = epoch();

@@ -87,7 +87,7 @@ nlohmann::ordered_json TrainerState::run_settings(const SafeTensors& file, const
 }
 
 SafeTensors pack_parameters(const torch::nn::Module& module) {
-  auto file = pack_module(module);
+  auto file = pack_module(module, /*buffers=*/false);
   for (auto& [name, tensor] : file.tensors) name = kPrefix + name;
   return file;
 }
@@ -97,7 +97,7 @@ void load_parameters(torch::nn::Module& module, const SafeTensors& file, const s
   for (const auto& [name, tensor] : file.tensors) {
     if (name.starts_with(kPrefix)) parameters.tensors.emplace_back(name.substr(kPrefix.size()), tensor);
   }
-  unpack_module(module, parameters, where);
+  unpack_module(module, parameters, where, /*buffers=*/false);
 }
 
 }  // namespace hmrnn
