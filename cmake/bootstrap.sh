@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Prepares a machine to build the project: Debian packages and LibTorch. Safe to run again; what is present is left alone.
+#
+#   HMRNN_CACHE          folder that keeps LibTorch for every clone of this user (default ~/.cache/hmrnn)
+#   CMAKE_PREFIX_PATH    a LibTorch that is already there, used instead of the download (so is Torch_DIR)
+#   PIP_INDEX_URL etc.   pip's own settings are obeyed
+#
+# Writes cmake/bootstrap.local.cmake, so that `cmake --preset release` needs no variables afterwards.
+# Exit code 2 with one line when something is missing that it cannot install.
+set -euo pipefail
+
+version=2.11.0
+packages=(g++ cmake ninja-build ccache libfmt-dev libcxxopts-dev catch2 libpugixml-dev nlohmann-json3-dev libarchive-dev
+          python3-venv)
+declare -A tools=([g++]=g++ [cmake]=cmake [ninja-build]=ninja [ccache]=ccache) # present however they came
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${HMRNN_CACHE:-$HOME/.cache/hmrnn}
+mkdir -p "$cache" 2>/dev/null || { echo "bootstrap: cannot create the cache folder $cache" >&2; exit 2; }
+cache=$(cd "$cache" && pwd)
+
+die() { echo "bootstrap: $*" >&2; exit 2; }
+
+# ---------------------------------------------------------------- Debian packages
+missing_packages() {
+  local p
+  for p in "${packages[@]}"; do
+    if [ -n "${tools[$p]:-}" ] && command -v "${tools[$p]}" >/dev/null; then continue; fi
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null || true)" = installed ] || echo "$p"
+  done
+}
+
+install_packages() {
+  command -v dpkg-query >/dev/null || die "this is not a Debian or Ubuntu system; install by hand: ${packages[*]}"
+  local missing sudo=()
+  mapfile -t missing < <(missing_packages)
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || die "neither root nor sudo, and these packages are missing: ${missing[*]}"
+    sudo=(sudo)
+    # A sudo that would ask for a password has to have somebody to ask.
+    [ -t 0 ] || sudo -n true 2>/dev/null || die "sudo asks for a password, and these packages are missing: ${missing[*]}"
+  fi
+  echo "bootstrap: installing ${missing[*]}"
+  # apt's lock is waited for: another bootstrap may be at work.
+  "${sudo[@]}" apt-get -o DPkg::Lock::Timeout=600 update -q >"$cache/apt.log" 2>&1 ||
+    { tail -n 5 "$cache/apt.log" >&2; die "apt-get update failed ($cache/apt.log)"; }
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -q --no-install-recommends \
+    "${missing[@]}" >>"$cache/apt.log" 2>&1 ||
+    { tail -n 5 "$cache/apt.log" >&2; die "apt-get install failed ($cache/apt.log)"; }
+}
+
+# ---------------------------------------------------------------- LibTorch
+is_libtorch() { [ -f "$1/include/torch/headeronly/version.h" ] && [ -f "$1/lib/libtorch_cpu.so" ] && [ -f "$1/lib/libc10.so" ]; }
+
+# The LibTorch that the caller names: Torch_DIR is <torch>/share/cmake/Torch, CMAKE_PREFIX_PATH either <torch> or
+# <torch>/share/cmake. Prints its root; nothing if none is named.
+named_libtorch() {
+  local prefix candidate prefixes
+  IFS=':;' read -r -a prefixes <<<"${CMAKE_PREFIX_PATH:-}"
+  for prefix in ${Torch_DIR:+"$Torch_DIR/../../.."} "${prefixes[@]}"; do
+    for candidate in "$prefix" "$prefix/../.." "$prefix/torch"; do
+      if [ -n "$prefix" ] && is_libtorch "$candidate"; then
+        (cd "$candidate" && pwd)
+        return
+      fi
+    done
+  done
+}
+
+# A wheel serves as LibTorch: headers and libraries, of every CPython the same. `--no-deps` leaves out 4 GB of CUDA
+# libraries that only libtorch_cuda needs; libtorch_cpu itself names cudart and cupti.
+download_libtorch() {
+  local target=$1 work
+  # One download at a time; the second waits and finds the folder. It appears complete or not at all.
+  exec 9>"$cache/.lock"
+  flock 9
+  if is_libtorch "$target/torch"; then return; fi
+  find "$cache" -maxdepth 1 -name '.partial-*' -exec rm -rf {} + # left by an interrupted run
+  work=$(mktemp -d "$cache/.partial-XXXXXX")
+  mkdir "$work/tmp" # pip unpacks 1.2 GB, which /tmp may not hold
+  trap 'rm -rf "'"$work"'"' EXIT
+  echo "bootstrap: downloading LibTorch $version into $target (about 600 MB, once)"
+  # A virtual environment, since Debian's own pip refuses to install anything (PEP 668).
+  python3 -m venv "$work/venv" >"$cache/pip.log" 2>&1 || { tail -n 5 "$cache/pip.log" >&2; die "python3 -m venv failed ($cache/pip.log)"; }
+  TMPDIR="$work/tmp" "$work/venv/bin/pip" install --no-deps --no-compile --no-cache-dir --only-binary :all: --target "$work/libtorch" \
+    "torch==$version" "nvidia-cuda-runtime==13.0.*" "nvidia-cuda-cupti==13.0.*" >>"$cache/pip.log" 2>&1 ||
+    { tail -n 5 "$cache/pip.log" >&2; die "pip could not fetch torch $version ($cache/pip.log)"; }
+  is_libtorch "$work/libtorch/torch" || die "the wheel of torch $version holds no LibTorch"
+  chmod 755 "$work/libtorch"
+  rm -rf "$target" # a folder without a LibTorch in it
+  mv "$work/libtorch" "$target"
+  rm -rf "$work"
+  trap - EXIT
+  exec 9>&-
+}
+
+install_packages
+torch=$(named_libtorch)
+if [ -z "$torch" ]; then
+  torch=$cache/libtorch-$version/torch
+  is_libtorch "$torch" || download_libtorch "$cache/libtorch-$version"
+fi
+
+note=$here/bootstrap.local.cmake
+text="# Written by cmake/bootstrap.sh.
+set(HMRNN_BOOTSTRAP_TORCH \"$torch\")"
+if [ "$(cat "$note" 2>/dev/null || true)" != "$text" ]; then # unchanged, it makes CMake configure nothing again
+  printf '%s\n' "$text" >"$note.$$"
+  mv "$note.$$" "$note"
+fi
+echo "bootstrap: LibTorch in $torch"

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# What the programs and libraries name: no CUDA outside libhmrnn_cuda, and in it code for every architecture asked for.
+set -euo pipefail
+bin=${HMRNN_BIN_DIR:?}
+lib=$bin/../lib
+fail() { echo "FAILED: $*"; exit 1; }
+
+checked=0
+for file in "$bin"/* "$lib"/libhmrnn.so; do
+  [ -x "$file" ] && [ -f "$file" ] || continue
+  needed=$(ldd "$file")
+  grep -q libtorch_cpu.so <<<"$needed" || fail "$file does not name libtorch_cpu"
+  if grep -qE 'libtorch_cuda|libc10_cuda|libhmrnn_cuda' <<<"$needed"; then fail "$file loads a CUDA library: $needed"; fi
+  if [ "$(grep -c libgomp <<<"$needed")" != 1 ]; then fail "$file loads two OpenMP runtimes: $needed"; fi
+  checked=$((checked + 1))
+done
+[ "$checked" -ge 2 ] || fail "nothing to check in $bin and $lib"
+echo "$checked programs and libraries stay clear of CUDA"
+
+if [ ! -e "$lib/libhmrnn_cuda.so" ]; then
+  echo "skipped: libhmrnn_cuda is not built"
+  exit 0
+fi
+readelf -d "$lib/libhmrnn_cuda.so" | grep -q 'NEEDED.*libtorch_cuda.so' || fail "libhmrnn_cuda does not name libtorch_cuda"
+if cuobjdump=$(command -v cuobjdump || ls /usr/local/cuda/bin/cuobjdump 2>/dev/null); then
+  "$cuobjdump" --list-elf "$lib/libhmrnn_cuda.so" | grep -oE 'sm_[0-9]+' | sort -u | tr '\n' ' '
+  "$cuobjdump" --list-elf "$lib/libhmrnn_cuda.so" | grep -q 'sm_' || fail "libhmrnn_cuda holds no device code"
+  "$cuobjdump" --list-ptx "$lib/libhmrnn_cuda.so" | grep -q 'sm_\|compute_' || fail "libhmrnn_cuda holds no PTX"
+fi
