@@ -9,19 +9,9 @@
 
 #include "commands.h"
 #include "hmrnn/error.h"
+#include "hmrnn/ops/cuda_library.h"
 #include "hmrnn/train/run_folder.h"
 #include "hmrnn/version.h"
-
-#if __has_include("hmrnn/ops/cuda_library.h")
-#include "hmrnn/ops/cuda_library.h"
-#else
-namespace hmrnn {
-static torch::Device resolve_device(const std::string& name) {
-  if (name == "cpu" || name == "auto") return torch::kCPU;
-  throw Error("device '" + name + "' is not available in this build");
-}
-}  // namespace hmrnn
-#endif
 
 namespace {
 

@@ -7,6 +7,7 @@
 
 #include "commands.h"
 #include "hmrnn/error.h"
+#include "hmrnn/ops/cuda_library.h"
 #include "hmrnn/train/product_dtype.h"
 #include "hmrnn/train/stop_signal.h"
 #include "hmrnn/train/text_task.h"
@@ -50,7 +51,7 @@ void print_setting(const TrainSettings& settings, const hmrnn::TextCorpus& corpu
   fmt::print("{}: {} training, {} validation, {} test characters of {} kinds\n", corpus.source, corpus.train.numel(),
              corpus.valid.numel(), corpus.test.numel(), corpus.vocabulary.size());
   fmt::print("{} {}, {} parameters; {}, {} threads, {}\n", hmrnn::to_string(settings.core),
-             settings.options().at("units"), parameters, device.str(), at::get_num_threads(),
+             settings.options().at("units"), parameters, hmrnn::describe_device(device), at::get_num_threads(),
              dtype ? "bfloat16 products" : "float32");
   std::fflush(stdout);
 }
@@ -92,7 +93,6 @@ int train_command(int argc, char** argv) {
                         .product_dtype = dtype});
 
   const hmrnn::StopSignal signal;
-  hmrnn::StopReason reason;
   hmrnn::Progress progress(stdout);
   hmrnn::Trainer trainer(task, settings.trainer, folder, progress, run_settings(settings, corpus),
                          [] { return hmrnn::StopSignal::received() != 0; });
@@ -103,7 +103,7 @@ int train_command(int argc, char** argv) {
   }
   print_setting(settings, corpus, model, device, dtype);
   if (resume) progress.message(fmt::format("resumed at step {}", trainer.step()));
-  reason = trainer.run();
+  const auto reason = trainer.run();
 
   if (reason == hmrnn::StopReason::Signal) {
     progress.message(fmt::format("stopped by a signal after step {}, saved; go on with --resume", trainer.step()));

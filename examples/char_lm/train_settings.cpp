@@ -60,7 +60,7 @@ const std::vector<Definition>& definitions() {
       {"checkpoint-every", "N", "500", true, length, "steps between saves of RUN/last"},
       {"log-every", "N", "10", true, length, "steps between records in RUN/metrics.jsonl"},
       {"threads", "N", "0", true, machine, "CPU threads; 0: all cores"},
-      {"device", "NAME", "auto", true, machine, "cpu, cuda or auto"},
+      {"device", "NAME", "auto", true, machine, "cpu, cuda, cuda:N or auto"},
       {"dtype", "NAME", "float32", false, machine,
        "of the matrix products in training: float32, bfloat16, or auto (bfloat16 where the machine is built for it)"},
   };
@@ -167,7 +167,7 @@ TrainSettings parse(const OptionMap& map, bool layers_given) {
   out.eval_streams = integer("eval-streams", 1, kMaxBatch);
   out.seed = static_cast<uint64_t>(integer("seed", 0));
   out.threads = integer("threads", 0, 4096);
-  out.device = choice("device", at("device"), {"cpu", "cuda", "auto"});
+  out.device = at("device");  // looked up when it is opened
   out.dtype = choice("dtype", at("dtype"), {"float32", "bfloat16", "auto"});
 
   auto& t = out.trainer;

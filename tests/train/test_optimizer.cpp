@@ -1,3 +1,6 @@
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/optim/adam.h>
+
 #include <limits>
 
 #include "catch.h"
