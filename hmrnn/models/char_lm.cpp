@@ -1,5 +1,7 @@
 #include "hmrnn/models/char_lm.h"
 
+#include <torch/nn/functional/loss.h>
+
 #include "hmrnn/error.h"
 
 namespace hmrnn {

@@ -112,7 +112,8 @@ signalled() {
   [ "$code" = "$2" ] || fail "$1: exit code $code, not $2"
   grep -q 'saved; go on with --resume' signal.txt || fail "$1: no word about the resume: $(tail -1 signal.txt)"
 }
-signalled TERM 143 stopped
+signalled TERM 143 terminated
+signalled INT 130 stopped
 stopped_at=$(sed -n 's/.*after step \([0-9]*\),.*/\1/p' signal.txt)
 [ "${stopped_at:-0}" -ge 15 ] || fail "stopped at step '$stopped_at'"
 steps=$((stopped_at + 17))
