@@ -19,7 +19,7 @@ struct CorpusReference {
   uint64_t synthetic_seed = 0;
 
   /// How to load it again. A data folder that is gone (the run was moved) is left to the default look-up.
-  TextCorpusOptions options() const;
+  HMRNN_API TextCorpusOptions options() const;
 };
 
 /// A character model as model.safetensors holds it.

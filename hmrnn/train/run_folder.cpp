@@ -10,7 +10,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool exists(const fs::path& path) {
+bool is_there(const fs::path& path) {
   std::error_code error;
   return fs::exists(path, error);
 }
@@ -22,9 +22,9 @@ RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
 }
 
 void RunFolder::require_absent() const {
-  if (exists(path_) && !fs::is_directory(path_)) throw Error(path_.string() + " is a file, not a folder for a run");
+  if (is_there(path_) && !fs::is_directory(path_)) throw Error(path_.string() + " is a file, not a folder for a run");
   for (const auto& file : {best_model(), last_model(), last_state(), metrics()}) {
-    if (exists(file)) {
+    if (is_there(file)) {
       throw Error(path_.string() + " already holds a run (" + file.lexically_relative(path_).string() +
                   "); continue it with --resume or choose another folder");
     }
@@ -32,7 +32,7 @@ void RunFolder::require_absent() const {
 }
 
 void RunFolder::require_state() const {
-  if (!exists(last_state())) {
+  if (!is_there(last_state())) {
     throw Error(path_.string() + " holds no run to resume: there is no " + last_state().string());
   }
 }
@@ -46,11 +46,11 @@ void RunFolder::create() const {
 }
 
 fs::path RunFolder::find_model(const fs::path& run) {
-  if (!exists(run)) throw Error(run.string() + " does not exist");
+  if (!is_there(run)) throw Error(run.string() + " does not exist");
   if (!fs::is_directory(run)) return run;
   const RunFolder folder(run);
   for (const auto& file : {folder.best_model(), folder.last_model()}) {
-    if (exists(file)) return file;
+    if (is_there(file)) return file;
   }
   throw Error(run.string() + " holds no model: there is neither best/model.safetensors nor last/model.safetensors");
 }
