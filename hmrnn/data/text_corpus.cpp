@@ -212,7 +212,7 @@ fs::path default_data_dir(const std::string& corpus) {
   return fs::is_directory(dir, ignored) ? dir : fs::path();
 }
 
-TextCorpus load_text_corpus(const TextCorpusOptions& options) {
+TextCorpus load_text_corpus(const TextCorpusOptions& options) try {
   TextCorpus corpus;
   corpus.name = options.corpus;
   corpus.vocabulary = options.vocabulary;
@@ -254,6 +254,8 @@ TextCorpus load_text_corpus(const TextCorpusOptions& options) {
   }
   cut(corpus, corpus.vocabulary.encode(text, corpus.source));
   return corpus;
+} catch (const fs::filesystem_error& error) {  // a folder without permission, for example
+  throw Error("cannot read " + error.path1().string() + ": " + error.code().message());
 }
 
 }  // namespace hmrnn

@@ -113,10 +113,10 @@ TEST_CASE("syllables, words and phrases have the lengths of a language") {
                words = static_cast<double>(ones(sample.word_end)),
                phrases = static_cast<double>(ones(sample.phrase_end));
   CAPTURE(letters / syllables, syllables / words, letters / words, words / phrases);
-  CHECK(std::abs(letters / syllables - 2.6) < 0.4);
-  CHECK(std::abs(syllables / words - 2.0) < 0.5);
-  CHECK(std::abs(letters / words - 5.0) < 1.0);
-  CHECK(std::abs(words / phrases - 7.0) < 2.0);
+  CHECK(std::abs(letters / syllables - 2.8) < 0.3);
+  CHECK(std::abs(syllables / words - 2.1) < 0.3);
+  CHECK(std::abs(letters / words - 5.9) < 0.5);
+  CHECK(std::abs(words / phrases - 7.8) < 0.5);
 }
 
 TEST_CASE("the longer the context, the better the next character is known") {
