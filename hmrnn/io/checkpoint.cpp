@@ -10,9 +10,10 @@
 namespace hmrnn {
 namespace {
 
-std::vector<std::pair<std::string, torch::Tensor>> named_tensors(const torch::nn::Module& module) {
+std::vector<std::pair<std::string, torch::Tensor>> named_tensors(const torch::nn::Module& module, bool buffers) {
   std::vector<std::pair<std::string, torch::Tensor>> result;
   for (const auto& item : module.named_parameters()) result.emplace_back(item.key(), item.value());
+  if (!buffers) return result;
   for (const auto& item : module.named_buffers()) {
     if (item.value().defined()) result.emplace_back(item.key(), item.value());
   }
@@ -33,9 +34,9 @@ std::string describe(const torch::Tensor& tensor) {
 
 }  // namespace
 
-SafeTensors pack_module(const torch::nn::Module& module) {
+SafeTensors pack_module(const torch::nn::Module& module, bool buffers) {
   SafeTensors file;
-  for (const auto& [name, tensor] : named_tensors(module)) {
+  for (const auto& [name, tensor] : named_tensors(module, buffers)) {
     TORCH_CHECK(tensor.is_floating_point(), "pack_module: '", name, "' is ", tensor.scalar_type(),
                 ", expected a floating-point tensor");
     file.tensors.emplace_back(name, tensor.detach().to(torch::kCPU, torch::kFloat32, /*non_blocking=*/false,
@@ -44,7 +45,7 @@ SafeTensors pack_module(const torch::nn::Module& module) {
   return file;
 }
 
-void unpack_module(torch::nn::Module& module, const SafeTensors& file, const std::string& path) {
+void unpack_module(torch::nn::Module& module, const SafeTensors& file, const std::string& path, bool buffers) {
   const auto fail = [&path](const std::string& name, const std::string& expected, const std::string& found) {
     throw Error(path + ": tensor " + quote(name) + ": expected " + expected + ", found " + found);
   };
@@ -53,7 +54,7 @@ void unpack_module(torch::nn::Module& module, const SafeTensors& file, const std
     if (!given.emplace(name, tensor).second) fail(name, "one tensor of that name", "two");
   }
   std::vector<std::pair<torch::Tensor, torch::Tensor>> copies;
-  for (const auto& [name, target] : named_tensors(module)) {
+  for (const auto& [name, target] : named_tensors(module, buffers)) {
     TORCH_CHECK(target.is_floating_point(), "unpack_module: '", name, "' is ", target.scalar_type(),
                 ", expected a floating-point tensor");
     const std::string expected = describe(target.sizes(), torch::kFloat32);

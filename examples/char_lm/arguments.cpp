@@ -1,0 +1,128 @@
+#include "arguments.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cxxopts.hpp>
+
+#include "hmrnn/error.h"
+
+using hmrnn::Error;
+
+namespace {
+
+template <typename T>
+std::optional<T> parse_whole(const std::string& text) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+/// The library's messages use typographic quotes; terminals without UTF-8 show those as noise.
+std::string plain(std::string text) {
+  for (const std::string quote : {"\u2018", "\u2019"}) {
+    for (size_t at; (at = text.find(quote)) != std::string::npos;) text.replace(at, quote.size(), "'");
+  }
+  return text;
+}
+
+}  // namespace
+
+std::optional<Arguments> Arguments::parse(const std::string& command, const std::string& about,
+                                          const std::vector<OptionSpec>& specs, const std::string& positional, int argc,
+                                          char** argv) {
+  cxxopts::Options options("char_lm " + command, about);
+  options.set_width(110);
+  std::vector<std::string> groups;
+  for (const auto& spec : specs) {
+    if (spec.name == positional) {
+      options.add_options("positional")(spec.name, spec.help, cxxopts::value<std::string>());
+      continue;
+    }
+    if (groups.empty() || groups.back() != spec.group) groups.push_back(spec.group);
+    auto add = options.add_options(spec.group);
+    if (spec.value.empty()) {
+      add(spec.name, spec.help);
+    } else {
+      add(spec.name, spec.help, cxxopts::value<std::string>(), spec.value);
+    }
+  }
+  options.add_options(groups.empty() ? "" : groups.back())("h,help", "this help");
+  options.custom_help("[options]");
+  if (!positional.empty()) {
+    options.parse_positional({positional});
+    options.positional_help(positional == "run" ? "RUN" : positional);
+  }
+  try {
+    const auto result = options.parse(argc, argv);
+    if (result.count("help") > 0) {
+      std::fputs(options.help(groups).c_str(), stdout);
+      return std::nullopt;
+    }
+    if (!result.unmatched().empty()) {
+      throw Error(fmt::format("'{}' is one argument too many; see char_lm {} --help", result.unmatched()[0], command));
+    }
+    Arguments out;
+    for (const auto& spec : specs) {
+      if (result.count(spec.name) == 0) continue;
+      const bool is_switch = spec.value.empty() && spec.name != positional;
+      out.values_[spec.name] = is_switch ? "on" : result[spec.name].as<std::string>();
+    }
+    return out;
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {  // its base class has another name in each major version
+    throw Error(fmt::format("{}; see char_lm {} --help", plain(error.what()), command));
+  }
+}
+
+std::string Arguments::get(const std::string& name, const std::string& otherwise) const {
+  const auto found = values_.find(name);
+  return found == values_.end() ? otherwise : found->second;
+}
+
+std::string Arguments::require(const std::string& name) const {
+  const auto found = values_.find(name);
+  if (found == values_.end()) throw Error(name == "run" ? "RUN, the folder of a run, is missing" : "--" + name + " is missing");
+  return found->second;
+}
+
+int64_t parse_integer(const std::string& name, const std::string& text, int64_t min, int64_t max) {
+  const auto value = parse_whole<int64_t>(text);
+  if (!value) throw Error(fmt::format("--{} {}: not a whole number", name, text));
+  if (*value < min) throw Error(fmt::format("--{} {}: must be at least {}", name, text, min));
+  if (*value > max) throw Error(fmt::format("--{} {}: must be at most {}", name, text, max));
+  return *value;
+}
+
+double parse_number(const std::string& name, const std::string& text, double min, double max) {
+  const auto value = parse_whole<double>(text);
+  if (!value || !std::isfinite(*value)) throw Error(fmt::format("--{} {}: not a finite number", name, text));
+  if (*value < min) throw Error(fmt::format("--{} {}: must be at least {}", name, text, min));
+  if (*value > max) throw Error(fmt::format("--{} {}: must be at most {}", name, text, max));
+  return *value;
+}
+
+std::vector<int64_t> parse_sizes(const std::string& name, const std::string& text, int64_t max) {
+  std::vector<int64_t> out;
+  for (size_t begin = 0; begin <= text.size();) {
+    const auto end = std::min(text.find(',', begin), text.size());
+    const auto value = parse_whole<int64_t>(text.substr(begin, end - begin));
+    if (!value || *value < 1 || *value > max) {
+      throw Error(fmt::format("--{} {}: expected a size from 1 to {}, or several with commas between them", name, text,
+                              max));
+    }
+    out.push_back(*value);
+    begin = end + 1;
+  }
+  return out;
+}
+
+bool parse_switch(const std::string& name, const std::string& text) {
+  if (text == "on") return true;
+  if (text == "off") return false;
+  throw Error(fmt::format("--{} {}: must be on or off", name, text));
+}

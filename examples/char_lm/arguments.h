@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+/// Option names without dashes → values as text.
+using OptionMap = std::map<std::string, std::string>;
+
+/// One option of a command.
+struct OptionSpec {
+  std::string name;
+  std::string value;  ///< what stands for its value in the help; empty: a switch without one
+  std::string help;
+  std::string group = {};
+};
+
+/// A command's parsed command line. Values stay text until a parse_… function below checks them.
+class Arguments {
+ public:
+  /// Parses argv[1] … after the command's name. Prints the help and returns nothing if --help is among them. Throws
+  /// hmrnn::Error for an option that does not exist, a missing value or an argument too many.
+  /// `positional`: name of the one positional argument, empty if the command takes none.
+  static std::optional<Arguments> parse(const std::string& command, const std::string& about,
+                                        const std::vector<OptionSpec>& specs, const std::string& positional, int argc,
+                                        char** argv);
+
+  bool has(const std::string& name) const { return values_.contains(name); }
+  std::string get(const std::string& name, const std::string& otherwise) const;
+  /// Throws hmrnn::Error if it is absent.
+  std::string require(const std::string& name) const;
+  const OptionMap& values() const { return values_; }
+
+ private:
+  OptionMap values_;
+};
+
+/// The numbers of options; each throws hmrnn::Error "--NAME TEXT: …" for what is not a number or out of range.
+int64_t parse_integer(const std::string& name, const std::string& text, int64_t min,
+                      int64_t max = std::numeric_limits<int64_t>::max());
+/// A finite number in [min, max].
+double parse_number(const std::string& name, const std::string& text,
+                    double min = std::numeric_limits<double>::lowest(),
+                    double max = std::numeric_limits<double>::max());
+/// "512" or "512,256,128"
+std::vector<int64_t> parse_sizes(const std::string& name, const std::string& text, int64_t max);
+/// on | off
+bool parse_switch(const std::string& name, const std::string& text);

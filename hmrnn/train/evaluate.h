@@ -1,0 +1,26 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <functional>
+#include <optional>
+
+#include "hmrnn/data/text_streams.h"
+#include "hmrnn/export.h"
+#include "hmrnn/models/char_lm.h"
+#include "hmrnn/train/training_task.h"
+
+namespace hmrnn {
+
+/// Steps of a window of evaluation: without a graph it costs nothing but memory.
+constexpr int64_t kEvaluationWindow = 200;
+
+/// Scores every target of `streams` (made with `exact`) with `model` on `device`, in evaluation mode, without gradients
+/// and in float32 (the model's modes are set back afterwards: training as it was, products to `product_dtype`). State is
+/// carried along each stream. Bernoulli boundaries are drawn from a generator of its own, seeded with `seed`. Empty if
+/// `stop`, asked before each window, returned true.
+HMRNN_API std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams, torch::Device device,
+                                                  uint64_t seed, const std::function<bool()>& stop = {},
+                                                  std::optional<torch::ScalarType> product_dtype = std::nullopt);
+
+}  // namespace hmrnn

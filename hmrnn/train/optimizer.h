@@ -1,0 +1,53 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "hmrnn/export.h"
+#include "hmrnn/io/safetensors.h"
+
+namespace hmrnn {
+
+/// Adam (Kingma and Ba, 2015; torch::optim::Adam's arithmetic) over named float32 parameters in one fused pass on CPU or
+/// CUDA, with clipping by the global norm, and with a guard: an update whose gradient or loss is not finite is skipped
+/// as a whole. Nothing in `step` waits for a device.
+class HMRNN_API ClippedAdam {
+ public:
+  struct Options {
+    double beta1 = 0.9;
+    double beta2 = 0.999;
+    double eps = 1e-8;
+    double clip = 1.0;  ///< greatest global gradient norm; 0: no clipping
+  };
+  /// What one step did, as 0-d tensors on the parameters' device.
+  struct Report {
+    torch::Tensor norm;     ///< float32: the global gradient norm before clipping
+    torch::Tensor skipped;  ///< float32: 1 if loss or gradient was not finite and nothing was changed, else 0
+  };
+
+  ClippedAdam(std::vector<std::pair<std::string, torch::Tensor>> parameters, const Options& options);
+
+  /// One update from the parameters' gradients, which are left undefined afterwards. A parameter without a gradient counts as
+  /// having a zero one. `loss`: 0-d, checked for being finite as well.
+  Report step(double learning_rate, const torch::Tensor& loss);
+
+  /// The number of updates made (waits for the device).
+  int64_t updates() const;
+
+  /// Moments as `adam.exp_avg.NAME`, `adam.exp_avg_sq.NAME`, and `adam.updates` (int64, 0-d), on the CPU.
+  void save(SafeTensors& file) const;
+  /// Throws hmrnn::Error naming `where` and the tensor if one is absent or of another shape.
+  void load(const SafeTensors& file, const std::string& where);
+
+ private:
+  std::vector<std::string> names_;
+  std::vector<torch::Tensor> parameters_, exp_avg_, exp_avg_sq_;
+  torch::Tensor step_;  ///< float32, 0-d, shared by all parameters
+  Options options_;
+};
+
+}  // namespace hmrnn

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <optional>
+#include <string>
+
+#include "hmrnn/export.h"
+
+namespace hmrnn {
+
+/// The dtype of matrix products for `--dtype NAME` on `device`: nullopt for "float32"; bfloat16 for "bfloat16"; "auto" is
+/// bfloat16 on a CPU with AVX512-BF16 or AMX and on CUDA, else float32. Throws hmrnn::Error for another name.
+HMRNN_API std::optional<torch::ScalarType> resolve_product_dtype(const std::string& name, torch::Device device);
+
+}  // namespace hmrnn

@@ -1,0 +1,103 @@
+#include "hmrnn/train/trainer_state.h"
+
+#include <nlohmann/json.hpp>
+
+#include "hmrnn/error.h"
+#include "hmrnn/io/checkpoint.h"
+
+namespace hmrnn {
+
+namespace {
+
+constexpr int kFormat = 1;
+const std::string kPrefix = "model.";
+
+nlohmann::ordered_json parse_metadata(const SafeTensors& file, const std::string& where) {
+  const auto found = file.metadata.find("hmrnn");
+  if (found == file.metadata.end()) throw Error(where + ": no metadata under the key hmrnn, so no state of a run");
+  auto json = nlohmann::ordered_json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || json.value("kind", "") != "state") {
+    throw Error(where + ": the metadata under the key hmrnn are not those of a run's state");
+  }
+  if (!json.contains("format") || json["format"] != kFormat) {
+    throw Error(where + ": the state's format is not " + std::to_string(kFormat));
+  }
+  return json;
+}
+
+template <typename T>
+nlohmann::ordered_json or_null(const std::optional<T>& value) {
+  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
+}
+
+std::optional<double> optional_number(const nlohmann::ordered_json& value) {
+  return value.is_null() ? std::nullopt : std::make_optional(value.get<double>());
+}
+
+}  // namespace
+
+void TrainerState::store(SafeTensors& file, const nlohmann::ordered_json& run_settings) const {
+  const nlohmann::ordered_json json = {{"format", kFormat},
+                                       {"kind", "state"},
+                                       {"step", step},
+                                       {"evaluated_step", evaluated_step},
+                                       {"schedule",
+                                        {{"best", or_null(schedule.best)},
+                                         {"without_improvement", schedule.without_improvement},
+                                         {"dropped", schedule.dropped}}},
+                                       {"best", {{"loss", or_null(best_loss)}, {"step", best_step}}},
+                                       {"elapsed_seconds", elapsed_seconds},
+                                       {"record_seconds", record_seconds},
+                                       {"skipped_total", skipped_total},
+                                       {"skipped_in_row", skipped_in_row},
+                                       {"slope", slope},
+                                       {"run", run_settings}};
+  file.metadata["hmrnn"] = json.dump();
+}
+
+TrainerState TrainerState::parse(const SafeTensors& file, const std::string& where) {
+  const auto json = parse_metadata(file, where);
+  TrainerState out;
+  try {
+    out.step = json.at("step").get<int64_t>();
+    out.evaluated_step = json.at("evaluated_step").get<int64_t>();
+    const auto& schedule = json.at("schedule");
+    out.schedule.best = optional_number(schedule.at("best"));
+    out.schedule.without_improvement = schedule.at("without_improvement").get<int64_t>();
+    out.schedule.dropped = schedule.at("dropped").get<bool>();
+    out.best_loss = optional_number(json.at("best").at("loss"));
+    out.best_step = json.at("best").at("step").get<int64_t>();
+    out.elapsed_seconds = json.at("elapsed_seconds").get<double>();
+    out.record_seconds = json.at("record_seconds").get<double>();
+    out.skipped_total = json.at("skipped_total").get<double>();
+    out.skipped_in_row = json.at("skipped_in_row").get<double>();
+    out.slope = json.at("slope").get<double>();
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(where + ": malformed state: " + error.what());
+  }
+  if (out.step < 0) throw Error(where + ": malformed state: step " + std::to_string(out.step) + " is negative");
+  if (!(out.slope > 0)) throw Error(where + ": malformed state: slope is not above 0");
+  return out;
+}
+
+nlohmann::ordered_json TrainerState::run_settings(const SafeTensors& file, const std::string& where) {
+  const auto json = parse_metadata(file, where);
+  if (!json.contains("run") || !json["run"].is_object()) throw Error(where + ": the run's settings are missing");
+  return json["run"];
+}
+
+SafeTensors pack_parameters(const torch::nn::Module& module) {
+  auto file = pack_module(module, /*buffers=*/false);
+  for (auto& [name, tensor] : file.tensors) name = kPrefix + name;
+  return file;
+}
+
+void load_parameters(torch::nn::Module& module, const SafeTensors& file, const std::string& where) {
+  SafeTensors parameters;
+  for (const auto& [name, tensor] : file.tensors) {
+    if (name.starts_with(kPrefix)) parameters.tensors.emplace_back(name.substr(kPrefix.size()), tensor);
+  }
+  unpack_module(module, parameters, where, /*buffers=*/false);
+}
+
+}  // namespace hmrnn

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hmrnn/export.h"
+#include "hmrnn/io/safetensors.h"
+
+namespace hmrnn {
+
+/// What one window of training gave.
+struct WindowLoss {
+  torch::Tensor loss;       ///< 0-d, differentiable: mean negative log-likelihood in nats over the window's targets
+  int64_t count = 0;        ///< targets
+  torch::Tensor updates;    ///< float64 [L]: steps at which each layer did not COPY
+  int64_t positions = 0;    ///< steps that `updates` counts among (all sequences together)
+};
+
+/// What a validation gave.
+struct Evaluation {
+  double loss = 0;              ///< mean negative log-likelihood in nats
+  int64_t count = 0;            ///< targets scored
+  std::vector<double> updates;  ///< per layer, 1 − its share of COPY
+  double seconds = 0;
+};
+
+/// What the Trainer trains: a model, its data, and the state carried between windows. The Trainer knows nothing of
+/// either but this.
+class HMRNN_API TrainingTask {
+ public:
+  virtual ~TrainingTask() = default;
+
+  virtual torch::nn::Module& module() = 0;
+  virtual torch::Device device() const = 0;
+  virtual int64_t layers() const = 0;
+  /// Windows in an epoch; the Trainer takes them in order, 0, 1, …
+  virtual int64_t windows() const = 0;
+
+  /// Forward pass of window i in training mode from the carried state; window 0 starts from zeros.
+  virtual WindowLoss run(int64_t window) = 0;
+  /// Ends a window: the state it left is carried on, or, where `skipped` (0-d float, 1) says that its update was not
+  /// finite, replaced by zeros. Must not wait for the device unless that is the CPU.
+  virtual void settle(const torch::Tensor& skipped) = 0;
+
+  /// Validation, leaving training state and default random generators alone. Empty if `stop` returned true on the way.
+  virtual std::optional<Evaluation> evaluate(const std::function<bool()>& stop) = 0;
+
+  virtual void set_slope(double slope) = 0;
+  virtual double slope() const = 0;
+
+  /// The carried state, on the CPU.
+  virtual void save_state(SafeTensors& file) const = 0;
+  /// Throws hmrnn::Error naming `where` and what does not fit.
+  virtual void load_state(const SafeTensors& file, const std::string& where) = 0;
+
+  /// All that is needed to use the model from its checkpoint alone (JSON for `__metadata__.hmrnn`).
+  virtual nlohmann::ordered_json describe() const = 0;
+
+  /// "characters", "points": what `count` counts.
+  virtual std::string unit() const = 0;
+  /// The task's own measures of a mean loss in nats, for metrics.jsonl (text: `bpc`).
+  virtual void add_measures(nlohmann::ordered_json& record, double loss) const = 0;
+  /// A mean loss for people: "1.782 bpc".
+  virtual std::string loss_text(double loss) const = 0;
+};
+
+}  // namespace hmrnn

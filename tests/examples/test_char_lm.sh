@@ -1,0 +1,279 @@
+#!/usr/bin/env bash
+# The program char_lm from outside: every command on a small model, stopping and resuming, and each error of the user.
+set -euo pipefail
+
+bin=${HMRNN_BIN_DIR:?the folder of the programs}/char_lm
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+export OMP_NUM_THREADS=1
+
+failures=0
+fail() {
+  echo "FAILED: $*" >&2
+  failures=$((failures + 1))
+}
+# check WHAT COMMAND…: the command must succeed.
+check() {
+  local what=$1
+  shift
+  "$@" > /dev/null 2>&1 || fail "$what"
+}
+# refuse WORDS ARGUMENT…: char_lm must exit with 2, print nothing on stdout and one line with WORDS on stderr, and leave
+# every file as it was.
+refuse() {
+  local words=$1 before after code=0
+  shift
+  before=$(find . -type f ! -name '.out' ! -name '.err' -exec sha256sum {} + | sort)
+  "$bin" "$@" > .out 2> .err < "${stdin:-/dev/null}" || code=$?
+  after=$(find . -type f ! -name '.out' ! -name '.err' -exec sha256sum {} + | sort)
+  [ "$code" = 2 ] || fail "char_lm $* exits with $code, not 2: $(head -3 .err)"
+  [ "$(wc -l < .err)" = 1 ] || fail "char_lm $*: stderr is not one line: $(cat .err)"
+  [ ! -s .out ] || fail "char_lm $*: stdout is not empty: $(head -3 .out)"
+  grep -qi -- "$words" .err || fail "char_lm $*: stderr does not say '$words': $(cat .err)"
+  [ "$before" = "$after" ] || fail "char_lm $*: files have changed"
+}
+# json FILE EXPRESSION: EXPRESSION over `rows`, the file's lines as JSON, must be true.
+json() {
+  python3 - "$1" "$2" << 'EOF' || fail "$1: $2"
+import json, math, sys
+rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
+sys.exit(0 if eval(sys.argv[2]) else 1)
+EOF
+}
+
+small="--corpus synthetic --synthetic-length 6000 --units 12,8 --embedding 6 --output-embedding 10 --batch 4 --window 20
+  --threads 1 --device cpu --seed 3"
+
+# ---------------------------------------------------------------- train
+"$bin" train $small --out run --steps 30 --eval-every 12 --checkpoint-every 10 --log-every 5 > train.txt
+for file in best/model last/model last/state; do [ -s "run/$file.safetensors" ] || fail "run/$file.safetensors is missing"; done
+grep -q '^step 30 .* bpc .*characters/s' train.txt || fail "no plain progress lines: $(cat train.txt)"
+grep -q $'\r' train.txt && fail "a file got a terminal's progress line"
+json run/metrics.jsonl '[r["step"] for r in rows if r["event"] == "train"] == [5, 10, 15, 20, 25, 30]'
+json run/metrics.jsonl '[r["step"] for r in rows if r["event"] == "eval"] == [12, 24, 30]'
+json run/metrics.jsonl 'all(set(r) == {"event", "step", "epoch", "loss", "bpc", "grad_norm", "lr", "slope", "updates", "characters_per_second"} for r in rows)'
+json run/metrics.jsonl 'all(abs(r["bpc"] - r["loss"] / math.log(2)) < 1e-9 for r in rows)'
+
+# The checkpoint as others read it: names, shapes, and what the metadata must say.
+python3 - << 'EOF' || fail "model.safetensors is not what the format promises"
+import json, struct
+data = open("run/best/model.safetensors", "rb").read()
+size = struct.unpack("<Q", data[:8])[0]
+header = json.loads(data[8:8 + size])
+meta = json.loads(header.pop("__metadata__")["hmrnn"])
+V = len(meta["vocabulary"])
+assert meta["slope"] == 1 and sorted(meta["vocabulary"]) == sorted(set(meta["vocabulary"]))
+expected = {"embedding.weight": [V, 6], "output.gates": [2, 20], "output.embedding.0": [10, 12],
+            "output.embedding.1": [10, 8], "output.softmax.weight": [V, 10], "output.softmax.bias": [V]}
+for l, (d, below, above) in enumerate([(12, 6, 8), (8, 12, None)]):
+    R = 4 * d + (above is not None)
+    name = f"hm_lstm.layers.{l}."
+    expected |= {name + "recurrent": [R, d], name + "bottom_up": [R, below], name + "bias": [R]}
+    norms = {"recurrent_norm": 4 * d, "bottom_up_norm": 4 * d, "cell_norm": d}
+    if above is not None:
+        expected[name + "top_down"] = [R, above]
+        norms["top_down_norm"] = 4 * d
+    for norm, n in norms.items():
+        expected |= {name + norm + ".weight": [n], name + norm + ".bias": [n]}
+found = {name: entry["shape"] for name, entry in header.items()}
+assert found == expected, (found, expected)
+assert all(entry["dtype"] == "F32" for entry in header.values())
+EOF
+
+# A preset is overridden whatever the order.
+mkdir -p ptb
+for split in train valid test; do
+  for i in $(seq 60); do echo "t h e _ c a t _ s a t _ $((i % 7))"; done > ptb/ptb.char.$split.txt
+done
+for order in "--preset ptb --units 6 --layers 2" "--units 6 --layers 2 --preset ptb"; do
+  rm -rf preset
+  "$bin" train $order --data-dir ptb --out preset --batch 2 --window 10 --embedding 4 --steps 1 --device cpu > /dev/null
+  python3 - << 'EOF' || fail "preset with overrides: $order"
+import json, struct
+data = open("preset/last/model.safetensors", "rb").read()
+meta = json.loads(json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]["hmrnn"])
+assert meta["hidden_sizes"] == [6, 6] and meta["output_embedding_size"] == 512 and 32 in meta["vocabulary"] and 95 not in meta["vocabulary"]
+EOF
+done
+
+# ---------------------------------------------------------------- stop and resume
+# signalled SIGNAL CODE: a long run that gets SIGNAL while it trains must save and exit with CODE.
+signalled() {
+  local out=$3 code=0
+  "$bin" train $small --out "$out" --steps 100000 --eval-every 40 --log-every 5 --checkpoint-every 100000 > signal.txt 2>&1 &
+  local pid=$!
+  for _ in $(seq 600); do
+    grep -q '^step 15 ' signal.txt && break
+    sleep 0.1
+  done
+  kill -s "$1" $pid
+  wait $pid || code=$?
+  [ "$code" = "$2" ] || fail "$1: exit code $code, not $2"
+  grep -q 'saved; go on with --resume' signal.txt || fail "$1: no word about the resume: $(tail -1 signal.txt)"
+}
+signalled TERM 143 terminated
+signalled INT 130 stopped
+stopped_at=$(sed -n 's/.*after step \([0-9]*\),.*/\1/p' signal.txt)
+[ "${stopped_at:-0}" -ge 15 ] || fail "stopped at step '$stopped_at'"
+steps=$((stopped_at + 17))
+"$bin" train --out stopped --resume --steps $steps > /dev/null
+"$bin" train $small --out whole --steps $steps --eval-every 40 --log-every 5 --checkpoint-every 100000 > /dev/null
+cmp whole/last/model.safetensors stopped/last/model.safetensors || fail "resumed weights differ"
+strip() { sed 's/,"characters_per_second":[^}]*//' "$1"; }
+[ "$(strip whole/metrics.jsonl)" = "$(strip stopped/metrics.jsonl)" ] || fail "resumed records differ"
+
+# ---------------------------------------------------------------- eval
+"$bin" eval run --json > eval.json
+json eval.json 'len(rows) == 1 and set(rows[0]) == {"split", "bpc", "characters", "updates"}'
+json eval.json 'rows[0]["split"] == "test" and rows[0]["characters"] == 299 and 1 < rows[0]["bpc"] < 6'
+json eval.json 'len(rows[0]["updates"]) == 2 and rows[0]["updates"][0] == 1 and 0 <= rows[0]["updates"][1] <= 1'
+"$bin" eval run --json --streams 8 --split valid > streams.json
+json streams.json 'rows[0]["characters"] == 299 and rows[0]["split"] == "valid"'
+"$bin" eval run > eval.txt
+grep -q "$(python3 -c 'import json; print("%.4f" % json.load(open("eval.json"))["bpc"])') bits per character over 299" eval.txt ||
+  fail "eval's text and JSON differ: $(cat eval.txt)"
+printf 'abba\nmonsel\n' > other.txt
+"$bin" eval run --corpus other.txt --split all --json > other.json
+json other.json 'rows[0]["characters"] == 11 and rows[0]["split"] == "all"'
+
+# ---------------------------------------------------------------- sample
+"$bin" sample run --prime 'mon' --length 40 --temperature 0.8 --seed 7 > a.txt
+"$bin" sample run --prime 'mon' --length 40 --temperature 0.8 --seed 7 > b.txt
+"$bin" sample run --prime 'mon' --length 40 --temperature 0.8 --seed 8 > c.txt
+[ "$(wc -c < a.txt)" = 44 ] || fail "sample wrote $(wc -c < a.txt) bytes, not 3 + 40 + a line end"
+[ "$(head -c 3 a.txt)" = mon ] || fail "sample does not begin with --prime"
+cmp -s a.txt b.txt || fail "the same seed samples different texts"
+cmp -s a.txt c.txt && fail "different seeds sample the same text"
+check "sample at temperature 0" "$bin" sample run --length 5 --temperature 0
+
+# ---------------------------------------------------------------- segment
+printf 'monsel ten\n\nabba' > text.txt
+"$bin" segment run --json < text.txt > segment.json
+json segment.json '[r["text"] for r in rows] == ["monsel ten", "", "abba"]'
+json segment.json 'all(set(r) == {"text", "z", "operations"} for r in rows)'
+json segment.json 'all(len(r["z"]) == 1 and len(r["operations"]) == 2 for r in rows)'
+json segment.json 'all(len(x) == len(r["text"]) for r in rows for x in r["z"] + r["operations"])'
+json segment.json 'all(v in (0, 1) and type(v) is int for r in rows for x in r["z"] for v in x)'
+json segment.json 'all(set(o) <= set("UCF") for r in rows for o in r["operations"])'
+# layer 1 flushes after its own boundary and else updates; layer 2, the top, updates at the boundary below
+json segment.json 'all(r["operations"][0][1:] == "".join("UF"[z] for z in r["z"][0][:-1]) for r in rows)'
+json segment.json 'all(r["operations"][1] == "".join("CU"[z] for z in r["z"][0]) for r in rows)'
+"$bin" segment run < text.txt > segment.txt
+[ "$(sed -n 1p segment.txt)" = '    monsel ten' ] || fail "segment's text: $(head -2 segment.txt)"
+sed -n 2p segment.txt | grep -q '^z1  [.|]\{10\}$' || fail "segment's marks: $(head -2 segment.txt)"
+[ "$(wc -l < segment.txt)" = 6 ] || fail "segment's lines: $(cat segment.txt)"
+# What is fed before changes what follows: state is carried over lines.
+"$bin" train $small --out soft --boundary soft --steps 3 > /dev/null
+printf 'mon\nmon\n' | "$bin" segment soft --json > soft.json
+json soft.json 'rows[0]["z"] != rows[1]["z"] and all(0 <= v <= 1 for r in rows for v in r["z"][0])'
+
+# the control, Bernoulli boundaries
+"$bin" train $small --out lstm --core lstm --steps 2 > /dev/null
+"$bin" eval lstm --json > lstm.json
+json lstm.json 'rows[0]["updates"] == [1, 1]'
+printf 'mon\n' | "$bin" segment lstm --json > lstm_segment.json
+json lstm_segment.json 'rows == [{"text": "mon", "z": [], "operations": ["UUU", "UUU"]}]'
+"$bin" train $small --out bernoulli --boundary bernoulli --dropout 0.2 --steps 2 > /dev/null
+"$bin" eval bernoulli --json --seed 5 > b1.json
+"$bin" eval bernoulli --json --seed 5 > b2.json
+"$bin" eval bernoulli --json --seed 6 > b3.json
+cmp -s b1.json b2.json || fail "the same seed draws different boundaries"
+cmp -s b1.json b3.json && fail "different seeds draw the same boundaries"
+
+# ---------------------------------------------------------------- help
+check "--help" "$bin" --help
+for command in train eval sample segment; do
+  "$bin" $command --help > help.txt 2> help.err || fail "$command --help"
+  [ -s help.txt ] && [ ! -s help.err ] || fail "$command --help prints to the wrong place"
+done
+for option in corpus data-dir out preset units layers embedding output-embedding batch window lr clip boundary slope-rate \
+  slope-max forget-bias boundary-bias dropout layer-norm core steps epochs minutes eval-every checkpoint-every log-every \
+  patience eval-streams seed threads device dtype resume; do
+  "$bin" train --help | grep -q -- "--$option" || fail "train --help does not name --$option"
+done
+
+# ---------------------------------------------------------------- errors
+refuse "no command"
+refuse "fly" fly
+refuse "units-of" train $small --out new --units-of 3
+refuse "one argument too many" train $small --out new extra
+refuse "out" train $small
+refuse "corpus" train --out new
+for bad in "--units 0" "--units 12,0" "--units many" "--units 1e3" "--units 8, --steps 1" "--units 99999999999999999999" \
+  "--layers 0" "--layers 5" "--embedding 0" "--output-embedding -1" "--batch 0" "--window 0" "--lr 0" "--lr nan" "--lr inf" \
+  "--lr -0.1" "--clip -1" "--boundary hard" "--slope-rate -1" "--slope-max 0.5" "--forget-bias x" "--boundary-bias inf" \
+  "--dropout 1.5" "--dropout 1" "--dropout -0.1" "--layer-norm maybe" "--core gru" "--steps -1" "--epochs 1.5" \
+  "--minutes -3" "--eval-every -1" "--checkpoint-every 0" "--log-every 0" "--patience 0" "--eval-streams 0" "--seed -1" \
+  "--seed 1.5" "--threads -1" "--device tpu" "--dtype float16" "--preset wsj"; do
+  set -- $bad
+  # The last of an option that is given twice counts.
+  refuse "${1#--}" train $small --out new $bad
+done
+refuse "units" train --corpus synthetic --out new --units
+refuse "no/such" train --corpus no/such/file --out new
+refuse "nowhere" train --corpus ptb --data-dir nowhere --out new
+mkdir none
+refuse "none" train --corpus text8 --data-dir none --out new
+: > empty.txt
+refuse "empty" train --corpus empty.txt --out new
+printf 'only a few characters' > short.txt
+refuse "short.txt" train --corpus short.txt --out new --batch 4 --window 20
+refuse "window" train $small --out new --window 3000
+refuse "already holds a run" train $small --out run --steps 5
+refuse "is a file" train $small --out other.txt
+refuse "no run to resume" train --out nothing --resume
+refuse "contradicts" train --out run --resume --units 128
+refuse "contradicts" train --out run --resume --lr 0.5 --steps 40
+refuse "contradicts" train --out run --resume --preset ptb
+[ ! -e new ] && [ ! -e nothing ] || fail "a refused run was begun"
+
+refuse "RUN" eval
+refuse "does not exist" eval nothing
+refuse "no model" eval none
+refuse "unknown split" eval run --split dev
+refuse "streams" eval run --streams 0
+refuse "seed" sample run --seed x
+refuse "temperature" sample run --temperature -1
+refuse "length" sample run --length -1
+refuse "prime" sample run --prime 'MON'
+printf 'monsel\nmon QED\n' > uncovered.txt
+refuse "0x51" eval run --corpus uncovered.txt --split all
+printf 'monsel Q\n' > first.txt
+stdin=first.txt refuse "line 1 .*0x51" segment run
+"$bin" segment run --json < uncovered.txt > .out 2> .err && fail "segment takes a byte that the vocabulary lacks"
+grep -q 'line 2 .*0x51' .err || fail "segment does not name line and byte: $(cat .err)"
+printf 'x' > one.txt
+refuse "one.txt" eval run --corpus one.txt --split all
+
+# Damaged checkpoints.
+for bytes in 0 4 100 1000 $(($(stat -c %s run/best/model.safetensors) - 1)); do
+  head -c "$bytes" run/best/model.safetensors > cut.safetensors
+  refuse "cut.safetensors" eval cut.safetensors
+  refuse "cut.safetensors" sample cut.safetensors
+done
+python3 - << 'EOF'
+import json, struct
+data = open("run/best/model.safetensors", "rb").read()
+size = struct.unpack("<Q", data[:8])[0]
+header, rest = json.loads(data[8:8 + size]), data[8 + size:]
+def write(name, header):
+    text = json.dumps(header).encode()
+    open(name, "wb").write(struct.pack("<Q", len(text)) + text + rest)
+shape = header["hm_lstm.layers.0.recurrent"]["shape"]
+shape.reverse()
+write("shape.safetensors", header)
+shape.reverse()
+meta = json.loads(header["__metadata__"]["hmrnn"])
+meta["vocabulary"] = meta["vocabulary"][:-1]
+header["__metadata__"]["hmrnn"] = json.dumps(meta)
+write("vocabulary.safetensors", header)
+EOF
+refuse "hm_lstm.layers.0.recurrent" eval shape.safetensors
+refuse "embedding.weight" eval vocabulary.safetensors
+cp -r run damaged
+head -c 2000 run/last/state.safetensors > damaged/last/state.safetensors
+refuse "state.safetensors" train --out damaged --resume --steps 40
+
+[ "$failures" = 0 ] || { echo "$failures checks failed" >&2; exit 1; }
+echo "all checks passed"

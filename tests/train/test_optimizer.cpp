@@ -1,0 +1,104 @@
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/optim/adam.h>
+
+#include <limits>
+
+#include "catch.h"
+#include "hmrnn/error.h"
+#include "hmrnn/train/optimizer.h"
+
+namespace {
+
+std::vector<std::pair<std::string, torch::Tensor>> parameters(uint64_t seed) {
+  torch::manual_seed(seed);
+  return {{"a", torch::randn({33, 17}).requires_grad_()},
+          {"b", torch::randn({129}).requires_grad_()},
+          {"c", torch::randn({}).requires_grad_()}};
+}
+
+std::vector<torch::Tensor> tensors(const std::vector<std::pair<std::string, torch::Tensor>>& named) {
+  std::vector<torch::Tensor> out;
+  for (const auto& [name, tensor] : named) out.push_back(tensor);
+  return out;
+}
+
+/// The same random gradients for both, of a size that changes from step to step.
+void set_gradients(const std::vector<torch::Tensor>& to, int64_t step) {
+  torch::manual_seed(100 + step);
+  for (auto tensor : to) tensor.mutable_grad() = torch::randn_like(tensor) * (step % 3 == 0 ? 10 : 0.01);
+}
+
+}  // namespace
+
+TEST_CASE("ClippedAdam makes the updates of torch::optim::Adam after clip_grad_norm_") {
+  const auto ours = parameters(1), theirs = parameters(1);
+  hmrnn::ClippedAdam optimizer(ours, {.clip = 1.0});
+  torch::optim::Adam expected(tensors(theirs), torch::optim::AdamOptions(0.01));
+  for (int64_t step = 0; step < 25; ++step) {
+    const double rate = step < 15 ? 0.01 : 0.01 / 50;
+    set_gradients(tensors(ours), step);
+    set_gradients(tensors(theirs), step);
+    const double norm = torch::nn::utils::clip_grad_norm_(tensors(theirs), 1.0);
+    static_cast<torch::optim::AdamOptions&>(expected.param_groups()[0].options()).lr(rate);
+    expected.step();
+    const auto report = optimizer.step(rate, torch::tensor(1.0));
+    CHECK(report.norm.item<double>() == Approx(norm));
+    CHECK(report.skipped.item<float>() == 0);
+    for (size_t i = 0; i < ours.size(); ++i) {
+      INFO("step " << step << ", parameter " << ours[i].first);
+      CHECK(torch::allclose(ours[i].second, theirs[i].second, 1e-5, 1e-6));
+    }
+  }
+  CHECK(optimizer.updates() == 25);
+  CHECK_FALSE(torch::allclose(ours[0].second, parameters(1)[0].second, 1e-2, 1e-2));
+}
+
+TEST_CASE("ClippedAdam skips what is not finite as a whole, moments and step count included") {
+  const float bad = GENERATE(std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity());
+  const bool in_loss = GENERATE(false, true);
+  const auto with = parameters(2), without = parameters(2);
+  hmrnn::ClippedAdam disturbed(with, {}), plain(without, {});
+  for (int64_t step = 0; step < 6; ++step) {
+    set_gradients(tensors(with), step);
+    set_gradients(tensors(without), step);
+    disturbed.step(0.01, torch::tensor(1.0));
+    plain.step(0.01, torch::tensor(1.0));
+    if (step % 2 == 1) continue;
+    set_gradients(tensors(with), 50 + step);
+    torch::NoGradGuard no_grad;
+    if (!in_loss) with[1].second.mutable_grad()[7] = bad;
+    const auto report = disturbed.step(0.01, torch::tensor(in_loss ? bad : 1.0F));
+    CHECK(report.skipped.item<float>() == 1);
+  }
+  for (size_t i = 0; i < with.size(); ++i) CHECK(torch::equal(with[i].second, without[i].second));
+  CHECK(disturbed.updates() == 6);
+}
+
+TEST_CASE("ClippedAdam goes on bit for bit from what it saved") {
+  const auto whole = parameters(3), split = parameters(3);
+  hmrnn::ClippedAdam a(whole, {});
+  auto b = std::make_unique<hmrnn::ClippedAdam>(split, hmrnn::ClippedAdam::Options{});
+  for (int64_t step = 0; step < 10; ++step) {
+    if (step == 4) {
+      hmrnn::SafeTensors file;
+      b->save(file);
+      b = std::make_unique<hmrnn::ClippedAdam>(split, hmrnn::ClippedAdam::Options{});
+      b->load(file, "state");
+    }
+    set_gradients(tensors(whole), step);
+    set_gradients(tensors(split), step);
+    a.step(0.01, torch::tensor(1.0));
+    b->step(0.01, torch::tensor(1.0));
+  }
+  for (size_t i = 0; i < whole.size(); ++i) CHECK(torch::equal(whole[i].second, split[i].second));
+}
+
+TEST_CASE("ClippedAdam refuses a state of other shapes") {
+  hmrnn::ClippedAdam a(parameters(4), {});
+  hmrnn::SafeTensors file;
+  a.save(file);
+  file.tensors[0].second = torch::zeros({2, 2});
+  CHECK_THROWS_WITH(a.load(file, "RUN/state"), ContainsSubstring("RUN/state") && ContainsSubstring("adam.exp_avg.a"));
+  file.tensors.erase(file.tensors.begin());
+  CHECK_THROWS_AS(a.load(file, "RUN/state"), hmrnn::Error);
+}

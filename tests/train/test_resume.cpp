@@ -1,0 +1,132 @@
+// Stopped after any step and resumed, a run ends with the same weights, bit for bit, and the same records.
+#include "catch.h"
+#include "data/temporary_folder.h"
+#include "hmrnn/error.h"
+#include "train/trainer_fixture.h"
+
+using namespace hmrnn;
+using hmrnn::test::records;
+using hmrnn::test::same_tensors;
+using hmrnn::test::SmallRun;
+using hmrnn::test::TemporaryFolder;
+
+namespace {
+
+constexpr int64_t kSteps = 34;  // more than an epoch of 29 windows, so the streams start again and the slope changes
+
+void check_same_run(const std::filesystem::path& whole, const std::filesystem::path& parts) {
+  CHECK(same_tensors(whole / "last/model.safetensors", parts / "last/model.safetensors"));
+  CHECK(same_tensors(whole / "last/state.safetensors", parts / "last/state.safetensors"));
+  CHECK(same_tensors(whole / "best/model.safetensors", parts / "best/model.safetensors"));
+  CHECK(records(whole) == records(parts));
+}
+
+/// Stops a run at each of `at` by a signal and takes it up again, to the end.
+void run_in_parts(SmallRun run, const std::filesystem::path& folder, const std::vector<int64_t>& at) {
+  bool resume = false;
+  for (const auto step : at) {
+    run.stop = [step](const Trainer& trainer) { return trainer.step() >= step; };
+    REQUIRE(run(folder, resume) == StopReason::Signal);
+    resume = true;
+  }
+  run.stop = {};
+  REQUIRE(run(folder, resume) == StopReason::Steps);
+}
+
+}  // namespace
+
+TEST_CASE("a run stopped after any step ends as if it had not been stopped") {
+  SmallRun run;
+  run.trainer.steps = kSteps;
+  SECTION("step boundaries") {}
+  SECTION("Bernoulli boundaries and dropout draw the same numbers") {
+    run.boundary = BoundaryMode::Bernoulli;
+    run.dropout = 0.3;
+  }
+  SECTION("soft boundaries") { run.boundary = BoundaryMode::Soft; }
+  SECTION("the control") { run.core = Core::LSTM; }
+  const TemporaryFolder folder;
+  REQUIRE(run(folder.path / "whole", false) == StopReason::Steps);
+  REQUIRE(records(folder.path / "whole").size() == 8 + 4 + 1);  // each 4th step, each 7th, the end
+  // beside, before and at records, validations, checkpoints and the epoch's end
+  run_in_parts(run, folder.path / "parts", {1, 6, 7, 8, 13, 20, 28, 29, 30, 33, 34});
+  check_same_run(folder.path / "whole", folder.path / "parts");
+}
+
+TEST_CASE("a run that ended at a limit goes on as if it had been set higher") {
+  SmallRun run;
+  const TemporaryFolder folder;
+  run.trainer.steps = kSteps;
+  REQUIRE(run(folder.path / "whole", false) == StopReason::Steps);
+  run.trainer.steps = 17;  // its last validation is one that the whole run does not make
+  REQUIRE(run(folder.path / "parts", false) == StopReason::Steps);
+  REQUIRE(run(folder.path / "parts", true) == StopReason::Steps);  // nothing left to do
+  run.trainer.steps = kSteps;
+  REQUIRE(run(folder.path / "parts", true) == StopReason::Steps);
+  CHECK(same_tensors(folder.path / "whole/last/state.safetensors", folder.path / "parts/last/state.safetensors"));
+  CHECK(records(folder.path / "parts").size() == records(folder.path / "whole").size() + 1);
+}
+
+TEST_CASE("a crash between two saves is made good from the last state, without doubled or torn records") {
+  SmallRun run;
+  run.trainer.steps = kSteps;
+  const TemporaryFolder folder;
+  const auto whole = folder.path / "whole", crashed = folder.path / "crashed";
+  run(whole, false);
+  // What is on disk if the process dies at step 14, where it validates: the state of step 10, the model of a later
+  // step, more records, and half a line.
+  run.stop = [&](const Trainer& trainer) {
+    if (trainer.step() == 11) std::filesystem::copy(crashed / "last", folder.path / "old");
+    return trainer.step() == 18;
+  };
+  run.trainer.checkpoint_every = 10;
+  REQUIRE(run(crashed, false) == StopReason::Signal);
+  run.trainer.checkpoint_every = 5;
+  std::filesystem::copy_file(folder.path / "old/state.safetensors", crashed / "last/state.safetensors",
+                             std::filesystem::copy_options::overwrite_existing);
+  std::ofstream(crashed / "metrics.jsonl", std::ios::app) << R"({"event":"train","step":20,"lo)";
+  run.stop = {};
+  REQUIRE(run(crashed, true) == StopReason::Steps);
+  check_same_run(whole, crashed);
+}
+
+TEST_CASE("a validation that a signal interrupts is made up for by the resume") {
+  SmallRun run;
+  run.trainer.steps = kSteps;
+  const TemporaryFolder folder;
+  run(folder.path / "whole", false);
+  int64_t asked = 0;
+  run.stop = [&](const Trainer& trainer) { return trainer.step() == 14 && ++asked > 0; };
+  REQUIRE(run(folder.path / "parts", false) == StopReason::Signal);
+  CHECK(asked >= 1);
+  for (const auto& record : records(folder.path / "parts")) {
+    const auto json = nlohmann::json::parse(record);
+    CHECK_FALSE((json["event"] == "eval" && json["step"] == 14));
+  }
+  run.stop = {};
+  run(folder.path / "parts", true);
+  check_same_run(folder.path / "whole", folder.path / "parts");
+}
+
+TEST_CASE("a resume refuses what it cannot take up") {
+  SmallRun run;
+  run.trainer.steps = 2;
+  const TemporaryFolder folder;
+  CHECK_THROWS_WITH(run(folder.path / "none", true), ContainsSubstring("no run to resume"));
+  CHECK_FALSE(std::filesystem::exists(folder.path / "none"));
+  run(folder.path / "run", false);
+  CHECK_THROWS_WITH(run(folder.path / "run", false), ContainsSubstring("already holds a run"));
+
+  const auto state = folder.path / "run/last/state.safetensors";
+  const auto file = read_safetensors(state);
+  auto changed = file;
+  changed.tensors[0].second = torch::zeros({3});
+  write_safetensors(state, changed);
+  CHECK_THROWS_WITH(run(folder.path / "run", true), ContainsSubstring("state.safetensors"));
+  changed = file;
+  changed.metadata["hmrnn"] = R"({"format":1,"kind":"state","step":"x"})";
+  write_safetensors(state, changed);
+  CHECK_THROWS_AS(run(folder.path / "run", true), Error);
+  std::filesystem::resize_file(state, std::filesystem::file_size(state) - 7);
+  CHECK_THROWS_AS(run(folder.path / "run", true), Error);
+}

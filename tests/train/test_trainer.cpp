@@ -1,0 +1,259 @@
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "catch.h"
+#include "data/temporary_folder.h"
+#include "hmrnn/error.h"
+#include "hmrnn/train/char_lm_checkpoint.h"
+#include "train/trainer_fixture.h"
+
+using namespace hmrnn;
+using hmrnn::test::records;
+using hmrnn::test::SmallRun;
+using hmrnn::test::TemporaryFolder;
+
+namespace {
+
+struct PointImpl : torch::nn::Module {
+  PointImpl() { at = register_parameter("at", torch::zeros({4})); }
+  torch::Tensor at;
+};
+TORCH_MODULE(Point);
+
+/// Moves a point towards 1. Windows named in `bad_loss` have a loss that is not finite, those in `bad_gradient` only a
+/// gradient that is not. Validation losses are given.
+class PointTask : public TrainingTask {
+ public:
+  torch::nn::Module& module() override { return *point; }
+  torch::Device device() const override { return torch::kCPU; }
+  int64_t layers() const override { return 1; }
+  int64_t windows() const override { return 10; }
+  WindowLoss run(int64_t window) override {
+    WindowLoss out;
+    out.loss = (point->at - 1).square().mean();
+    if (bad_loss.contains(window)) out.loss = out.loss * std::numeric_limits<double>::quiet_NaN();
+    if (bad_gradient.contains(window)) out.loss = out.loss + (point->at * 0).abs().sqrt().sum();  // slope of √ at 0
+    out.count = 2;
+    out.positions = 2;
+    out.updates = torch::full({1}, 2, torch::kFloat64);
+    return out;
+  }
+  void settle(const torch::Tensor& skipped) override { settled.push_back(skipped.item<float>()); }
+  std::optional<Evaluation> evaluate(const std::function<bool()>&) override {
+    const auto loss = losses.at(std::min(evaluations++, losses.size() - 1));
+    return Evaluation{loss, 1, {1}, 0.1};
+  }
+  void set_slope(double slope) override { slopes.push_back(slope); }
+  double slope() const override { return slopes.back(); }
+  void save_state(SafeTensors&) const override {}
+  void load_state(const SafeTensors&, const std::string&) override {}
+  nlohmann::ordered_json describe() const override { return {{"kind", "point"}}; }
+  std::string unit() const override { return "points"; }
+  void add_measures(nlohmann::ordered_json&, double) const override {}
+  std::string loss_text(double loss) const override { return std::to_string(loss); }
+
+  Point point;
+  std::set<int64_t> bad_loss, bad_gradient;
+  std::vector<double> losses = {1}, slopes;
+  std::vector<float> settled;
+  size_t evaluations = 0;
+};
+
+std::vector<nlohmann::json> parsed(const std::filesystem::path& folder, const std::string& event) {
+  std::vector<nlohmann::json> out;
+  for (const auto& record : records(folder)) {
+    auto json = nlohmann::json::parse(record);
+    if (json["event"] == event) out.push_back(json);
+  }
+  return out;
+}
+
+StopReason train(PointTask& task, const TrainerOptions& options, const std::filesystem::path& folder) {
+  Progress progress(nullptr);
+  Trainer trainer(task, options, RunFolder(folder), progress, nlohmann::ordered_json::object());
+  trainer.start();
+  return trainer.run();
+}
+
+}  // namespace
+
+TEST_CASE("an update that is not finite never reaches the weights") {
+  const TemporaryFolder folder;
+  PointTask task;
+  task.bad_loss = {2, 3};
+  task.bad_gradient = {5};
+  REQUIRE(train(task, {.learning_rate = 0.01, .steps = 10, .log_every = 5}, folder / "run") == StopReason::Steps);
+  CHECK(task.settled == std::vector<float>{0, 0, 1, 1, 0, 1, 0, 0, 0, 0});
+  // Adam's first steps all have the length of the rate: 7 of the 10 were made.
+  CHECK(torch::isfinite(task.point->at).all().item<bool>());
+  CHECK(task.point->at[0].item<double>() == Approx(0.07).epsilon(0.02));
+  const auto train_records = parsed(folder / "run", "train");
+  REQUIRE(train_records.size() == 2);
+  CHECK(train_records[0]["skipped_updates"] == 2);
+  CHECK(train_records[1]["skipped_updates"] == 1);
+  CHECK(std::isfinite(train_records[0]["loss"].get<double>()));
+  // the mean of the three windows that counted, at 0, 0.01 and 0.02
+  CHECK(train_records[0]["loss"].get<double>() ==
+        Approx((1 + std::pow(0.99, 2) + std::pow(0.98, 2)) / 3).epsilon(1e-3));
+}
+
+TEST_CASE("training gives up when no update is finite any more, and keeps the weights") {
+  const TemporaryFolder folder;
+  PointTask task;
+  task.bad_loss = {4, 5, 6, 7};
+  CHECK_THROWS_WITH(train(task, {.learning_rate = 0.01, .steps = 10, .max_skipped = 3}, folder / "run"),
+                    ContainsSubstring("3 updates in a row up to step 7"));
+  const auto saved = read_safetensors(folder / "run/last/model.safetensors").find("at");
+  CHECK(saved[0].item<double>() == Approx(0.04).epsilon(0.02));
+}
+
+TEST_CASE("the learning rate falls and the slope rises in the records as the schedules say") {
+  const TemporaryFolder folder;
+  PointTask task;
+  task.losses = {3, 2, 2.5, 2.2, 1.9};
+  REQUIRE(train(task,
+                {.learning_rate = 0.01, .slope_rate = 0.5, .slope_max = 1.8, .epochs = 4, .eval_every = 8, .log_every = 1},
+                folder / "run") == StopReason::Epochs);
+  const auto train_records = parsed(folder / "run", "train");
+  REQUIRE(train_records.size() == 40);
+  for (size_t i = 0; i < train_records.size(); ++i) {
+    INFO("step " << i + 1);
+    CHECK(train_records[i]["step"] == i + 1);
+    CHECK(train_records[i]["epoch"] == (i + 1) / 10);
+    CHECK(train_records[i]["lr"].get<double>() == Approx(i < 24 ? 0.01 : 0.0002));  // after the third validation
+    CHECK(train_records[i]["slope"].get<double>() == Approx(std::min(1.8, 1 + 0.5 * (i / 10))));
+  }
+  const auto evaluations = parsed(folder / "run", "eval");
+  REQUIRE(evaluations.size() == 5);
+  CHECK(evaluations[1]["loss"] == 2);
+  // the best validation was the last one
+  const auto best = read_safetensors(folder / "run/best/model.safetensors");
+  CHECK(nlohmann::json::parse(best.metadata.at("hmrnn"))["step"] == 40);
+}
+
+TEST_CASE("best is the model of the lowest validation loss, last that of the end") {
+  const TemporaryFolder folder;
+  PointTask task;
+  task.losses = {3, 2, 2.5};
+  REQUIRE(train(task, {.learning_rate = 0.01, .steps = 30}, folder / "run") == StopReason::Steps);
+  const auto step_of = [&](const char* name) {
+    return nlohmann::json::parse(read_safetensors(folder / name).metadata.at("hmrnn"))["step"].get<int64_t>();
+  };
+  CHECK(step_of("run/best/model.safetensors") == 20);
+  CHECK(step_of("run/last/model.safetensors") == 30);
+}
+
+TEST_CASE("without a limit training ends when validation stops improving again after the drop") {
+  const TemporaryFolder folder;
+  PointTask task;
+  task.losses = {3, 2, 2.5, 1.9, 1.95, 1.0};
+  CHECK(train(task, {.learning_rate = 0.01}, folder / "run") == StopReason::Converged);
+  CHECK(task.evaluations == 5);
+}
+
+TEST_CASE("a limit in minutes ends a run that has no other") {
+  const TemporaryFolder folder;
+  PointTask task;
+  CHECK(train(task, {.minutes = 0.02}, folder / "run") == StopReason::Minutes);
+  CHECK(task.evaluations > 0);
+}
+
+TEST_CASE("records have the fields that are promised") {
+  const TemporaryFolder folder;
+  SmallRun run;
+  run.trainer.steps = 8;
+  run(folder / "run", false);
+  std::ifstream file(folder / "run/metrics.jsonl");
+  size_t lines = 0;
+  for (std::string line; std::getline(file, line); ++lines) {
+    const auto json = nlohmann::json::parse(line);
+    for (const auto* key : {"event", "step", "epoch", "loss", "bpc", "grad_norm", "lr", "slope", "updates",
+                            "characters_per_second"}) {
+      INFO(line);
+      CHECK(json.contains(key));
+    }
+    CHECK(json.size() == 10);
+    CHECK(json["bpc"].get<double>() == Approx(json["loss"].get<double>() / std::log(2.0)));
+    REQUIRE(json["updates"].size() == 3);
+    CHECK(json["updates"][0] == 1);
+    for (const auto& rate : json["updates"]) CHECK((rate >= 0 && rate <= 1));
+    CHECK(json["characters_per_second"] > 0);
+  }
+  CHECK(lines == 4);
+}
+
+TEST_CASE("a checkpoint gives back model, vocabulary and slope, and refuses damage") {
+  const TemporaryFolder folder;
+  SmallRun run;
+  run.trainer.steps = 31;  // past the first epoch: the slope has changed
+  run(folder / "run", false);
+  const auto path = folder / "run/last/model.safetensors";
+  const auto checkpoint = load_char_lm(path);
+  CHECK(checkpoint.step == 31);
+  CHECK(checkpoint.model->slope() == Approx(1.5));
+  CHECK(checkpoint.corpus.corpus == "synthetic");
+  TextCorpusOptions options;
+  options.synthetic_length = 4000;
+  CHECK(checkpoint.vocabulary == load_text_corpus(options).vocabulary);
+
+  const auto file = read_safetensors(path);
+  CHECK_FALSE(file.find("hm_lstm.slope").defined());
+  for (const auto& [name, parameter] : checkpoint.model->named_parameters().pairs()) {
+    CHECK(torch::equal(file.find(name), parameter));
+  }
+  CHECK(file.tensors.size() == checkpoint.model->parameters().size());
+
+  const auto refuses = [&](const SafeTensors& changed, const std::string& why) {
+    write_safetensors(folder / "bad", changed);
+    CHECK_THROWS_WITH(load_char_lm(folder / "bad"), ContainsSubstring("bad") && ContainsSubstring(why));
+  };
+  auto changed = file;
+  changed.metadata.clear();
+  refuses(changed, "no metadata");
+  for (const auto& [key, value, why] : std::vector<std::tuple<std::string, nlohmann::json, std::string>>{
+           {"vocabulary", {97, 97}, "twice"},
+           {"vocabulary", {97, 256}, "256"},
+           {"vocabulary", {97, 98}, "embedding.weight"},
+           {"hidden_sizes", {8, 7, 1'000'000'000'000}, "layers.2.recurrent"},
+           {"hidden_sizes", nlohmann::json::array(), "hidden_sizes"},
+           {"embedding_size", 7, "embedding.weight"},
+           {"slope", -1, "slope"},
+           {"core", "gru", "core"},
+           {"boundary", 3, "boundary"}}) {
+    changed = file;
+    auto json = nlohmann::json::parse(file.metadata.at("hmrnn"));
+    json[key] = value;
+    changed.metadata["hmrnn"] = json.dump();
+    INFO(key << " " << value);
+    refuses(changed, key == "boundary" ? "malformed" : why);
+  }
+  changed = file;
+  changed.tensors[3].second = changed.tensors[3].second.clone();
+  changed.tensors[3].second.view(-1)[0] = std::numeric_limits<float>::quiet_NaN();
+  refuses(changed, "not finite");
+  changed = file;
+  changed.tensors.pop_back();
+  refuses(changed, "output.softmax.bias");
+}
+
+TEST_CASE("validation draws nothing from the generators of training") {
+  const TemporaryFolder folder;
+  SmallRun run;
+  run.boundary = BoundaryMode::Bernoulli;
+  run.dropout = 0.3;
+  run.trainer.steps = 12;
+  run.trainer.patience = 1000;
+  run(folder / "seldom", false);
+  run.trainer.eval_every = 1;
+  run(folder / "often", false);
+  CHECK(hmrnn::test::same_tensors(folder / "seldom/last/model.safetensors", folder / "often/last/model.safetensors"));
+}
+
+TEST_CASE("texts that are too short are refused before anything is written") {
+  const TemporaryFolder folder;
+  SmallRun run;
+  run.text = 100;
+  CHECK_THROWS_WITH(run(folder / "run", false), ContainsSubstring("training text"));
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
+}
