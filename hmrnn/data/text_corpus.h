@@ -11,13 +11,13 @@
 namespace hmrnn {
 
 /// A text in three parts over one vocabulary.
-struct TextCorpus {
-  std::string name;        ///< "ptb", "text8", "enwik8", "synthetic" or the file's name
-  std::string source;      ///< where it was read from, for messages
-  Vocabulary vocabulary;   ///< covers all splits
-  torch::Tensor train;     ///< uint8 [N], indices, CPU
-  torch::Tensor valid;     ///< uint8 [N]
-  torch::Tensor test;      ///< uint8 [N]
+struct HMRNN_API TextCorpus {
+  std::string name;       ///< "ptb", "text8", "enwik8", "synthetic" or the file's name
+  std::string source;     ///< where it was read from, for messages
+  Vocabulary vocabulary;  ///< covers all splits
+  torch::Tensor train;    ///< uint8 [N], indices, CPU
+  torch::Tensor valid;    ///< uint8 [N]
+  torch::Tensor test;     ///< uint8 [N]
 
   /// "train", "valid" or "test", or "all" (the three one after the other); throws hmrnn::Error for another name.
   torch::Tensor split(const std::string& split_name) const;
@@ -27,7 +27,8 @@ struct TextCorpus {
 struct TextCorpusOptions {
   /// ptb | text8 | enwik8 | synthetic | path of a file (read as bytes)
   std::string corpus = "synthetic";
-  /// The corpus's own folder. Empty: $HMRNN_DATA_DIR/<corpus>, then ../shared/data/<corpus> beside the working directory.
+  /// The corpus's own folder. Empty: $HMRNN_DATA_DIR/<corpus>, then ../shared/data/<corpus> beside the working
+  /// directory.
   std::filesystem::path data_dir;
   /// If not empty, this vocabulary is used (and must cover the text) instead of the text's own.
   Vocabulary vocabulary;
@@ -37,9 +38,9 @@ struct TextCorpusOptions {
 };
 
 /// Reads a corpus. PTB: `ptb.char.{train,valid,test}.txt` (Mikolov's: symbols separated by spaces, `_` is the space,
-/// byte 32 in the vocabulary; a line end is a symbol; the blank last line is not a sentence) or, where these are absent,
-/// `ptb.{train,valid,test}.txt` (plain words). text8*, enwik*, FILE: bytes, plain or .xz, cut 90 : 5 : 5 (text8 and
-/// enwik8 at full length 90M / 5M / 5M exactly). Throws hmrnn::Error naming what is missing, empty or malformed.
+/// byte 32 in the vocabulary; a line end is a symbol; the blank last line is not a sentence) or, where these are
+/// absent, `ptb.{train,valid,test}.txt` (plain words). text8*, enwik*, FILE: bytes, plain or .xz, cut 90 : 5 : 5 (text8
+/// and enwik8 at full length 90M / 5M / 5M exactly). Throws hmrnn::Error naming what is missing, empty or malformed.
 HMRNN_API TextCorpus load_text_corpus(const TextCorpusOptions& options);
 
 /// The bytes of a file, decompressed if its name ends in .xz (libarchive). Throws hmrnn::Error naming the file.

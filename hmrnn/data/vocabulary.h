@@ -20,7 +20,7 @@ class HMRNN_API Vocabulary {
   /// `bytes` in index order. Throws hmrnn::Error if it is empty or names a byte twice.
   explicit Vocabulary(std::vector<uint8_t> bytes);
 
-  /// The byte values that occur in `text`, in ascending order.
+  /// The byte values that occur in `text`, in ascending order; throws hmrnn::Error if `text` is empty.
   static Vocabulary of(std::string_view text);
 
   int64_t size() const { return static_cast<int64_t>(bytes_.size()); }
@@ -34,14 +34,18 @@ class HMRNN_API Vocabulary {
   /// in the vocabulary".
   torch::Tensor encode(std::string_view text, const std::string& what = "the text") const;
 
-  /// The bytes of an integer tensor [N] of indices.
+  /// The bytes of an integer tensor [N] of indices; throws c10::IndexError for an index outside the vocabulary.
   std::string decode(const torch::Tensor& indices) const;
 
   bool operator==(const Vocabulary& other) const { return bytes_ == other.bytes_; }
 
  private:
   std::vector<uint8_t> bytes_;
-  std::array<int16_t, 256> index_ = [] { std::array<int16_t, 256> a{}; a.fill(-1); return a; }();
+  std::array<int16_t, 256> index_ = [] {
+    std::array<int16_t, 256> a{};
+    a.fill(-1);
+    return a;
+  }();
 };
 
 }  // namespace hmrnn

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "hmrnn/nn/window_checks.h"
+
 namespace hmrnn {
 
 HMLSTMState HMLSTMState::detach() const {
@@ -101,6 +103,8 @@ HMLSTMOutput HMLSTMImpl::forward_indexed(const torch::Tensor& table, const torch
 HMLSTMOutput HMLSTMImpl::run(WindowInput window, int64_t steps, int64_t batch, const std::optional<HMLSTMState>& state,
                              const HMLSTMCall& call) {
   const auto start = state && state->defined() ? *state : initial_state(batch);
+  check_window("HMLSTM", window.input, steps, batch, start, call, options.hidden_sizes(), num_layers() - 1,
+               layers->ptr(0)->as<HMLSTMCell>()->bias);
   window.h0 = start.h;
   window.c0 = start.c;
   window.z0 = start.z;

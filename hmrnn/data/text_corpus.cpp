@@ -1,0 +1,261 @@
+#include "hmrnn/data/text_corpus.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <set>
+#include <string_view>
+#include <vector>
+
+#include "hmrnn/data/synthetic_text.h"
+#include "hmrnn/error.h"
+
+namespace hmrnn {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr size_t kBlock = 1 << 20;  // bytes read at a time
+
+std::string read_plain(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error("cannot open " + path.string() + ": " + std::strerror(errno));
+  std::string bytes;
+  std::error_code unknown;  // a pipe has no size
+  if (const auto size = fs::file_size(path, unknown); !unknown) bytes.reserve(size);
+  std::vector<char> block(kBlock);
+  while (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0) {
+    bytes.append(block.data(), static_cast<size_t>(file.gcount()));
+  }
+  if (file.bad()) throw Error("cannot read " + path.string() + ": " + std::strerror(errno));
+  return bytes;
+}
+
+std::string read_xz(const fs::path& path) {
+  const std::unique_ptr<archive, int (*)(archive*)> reader(archive_read_new(), archive_read_free);
+  TORCH_CHECK(reader, "libarchive: out of memory");
+  const auto fail = [&]() -> Error {
+    const char* reason = archive_error_string(reader.get());
+    return Error("cannot decompress " + path.string() + ": " + (reason ? reason : "unknown error"));
+  };
+  if (archive_read_support_filter_xz(reader.get()) != ARCHIVE_OK ||
+      archive_read_support_format_raw(reader.get()) != ARCHIVE_OK ||
+      archive_read_support_format_empty(reader.get()) != ARCHIVE_OK ||
+      archive_read_open_filename(reader.get(), path.c_str(), kBlock) != ARCHIVE_OK) {
+    throw fail();
+  }
+  archive_entry* entry = nullptr;  // the raw format has one entry, the empty format none
+  const int header = archive_read_next_header(reader.get(), &entry);
+  if (header == ARCHIVE_EOF) return {};
+  if (header != ARCHIVE_OK) throw fail();
+  // Without this a file that only bears the name would pass unchanged.
+  if (archive_filter_code(reader.get(), 0) != ARCHIVE_FILTER_XZ) throw Error(path.string() + " is not an xz file");
+
+  std::string bytes;
+  std::vector<char> block(kBlock);
+  for (;;) {
+    const auto count = archive_read_data(reader.get(), block.data(), block.size());
+    if (count < 0) throw fail();
+    if (count == 0) return bytes;
+    bytes.append(block.data(), static_cast<size_t>(count));
+  }
+}
+
+/// The folder of a named corpus's files: the one given, or the default one.
+fs::path corpus_dir(const TextCorpusOptions& options) {
+  if (!options.data_dir.empty()) {
+    if (!fs::exists(options.data_dir)) throw Error("the data folder " + options.data_dir.string() + " does not exist");
+    if (!fs::is_directory(options.data_dir)) throw Error(options.data_dir.string() + " is not a folder");
+    return options.data_dir;
+  }
+  const auto dir = default_data_dir(options.corpus);
+  if (!dir.empty()) return dir;
+  const char* parent = std::getenv("HMRNN_DATA_DIR");
+  throw Error("no data folder for corpus " + options.corpus + ": looked for " +
+              (parent && *parent ? (fs::path(parent) / options.corpus).string()
+                                 : "$HMRNN_DATA_DIR/" + options.corpus + " (HMRNN_DATA_DIR is not set)") +
+              " and " + (fs::path("../shared/data") / options.corpus).string() + "; give --data-dir");
+}
+
+/// The one file of `dir` whose name begins with `prefix`, plain or .xz.
+fs::path find_by_prefix(const fs::path& dir, const std::string& prefix) {
+  // What a download leaves beside the text. Reading a zip as text would train on noise without a word.
+  static const std::set<std::string> not_text = {".zip", ".gz",   ".tgz", ".bz2",  ".zst", ".7z",
+                                                 ".rar", ".part", ".tmp", ".json", ".md5", ".sha256"};
+  std::vector<std::string> texts, others;
+  for (const auto& entry : fs::directory_iterator(dir)) {
+    const auto name = entry.path().filename().string();
+    if (name.rfind(prefix, 0) != 0 || !entry.is_regular_file()) continue;
+    (not_text.count(entry.path().extension().string()) ? others : texts).push_back(name);
+  }
+  if (texts.size() == 1) return dir / texts.front();
+  const auto list = [](std::vector<std::string> names) {
+    std::sort(names.begin(), names.end());
+    std::string joined;
+    for (const auto& name : names) joined += (joined.empty() ? "" : ", ") + name;
+    return joined;
+  };
+  if (texts.empty()) {
+    throw Error("no file " + prefix + "* (plain or .xz) in " + dir.string() +
+                (others.empty() ? "" : "; " + list(others) + " must be unpacked first"));
+  }
+  throw Error("more than one file " + prefix + "* in " + dir.string() + ": " + list(texts));
+}
+
+/// A word-for-word or symbol-for-symbol PTB file as characters: each line's symbols and a line end.
+std::string read_ptb(const fs::path& path, bool characters) {
+  const std::string file = read_text_file(path);
+  std::string text;
+  text.reserve(file.size());
+  // Blank lines at the end are not sentences (Mikolov's character files end in one).
+  const auto end = file.find_last_not_of(" \r\n");
+  if (end == std::string::npos) throw Error(path.string() + " is empty: it has only blank lines");
+  std::string_view rest(file.data(), end + 1);
+  for (int64_t number = 1; !rest.empty(); ++number) {
+    const auto length = std::min(rest.find('\n'), rest.size());
+    std::string_view line = rest.substr(0, length);
+    rest.remove_prefix(std::min(length + 1, rest.size()));
+    bool first = true;
+    while (!line.empty()) {
+      const auto size = std::min(line.find_first_of(" \r"), line.size());
+      const std::string_view symbol = line.substr(0, size);
+      line.remove_prefix(std::min(size + 1, line.size()));
+      if (symbol.empty()) continue;
+      if (characters) {
+        if (symbol.size() != 1) {
+          throw Error(path.string() + ":" + std::to_string(number) + ": '" + std::string(symbol.substr(0, 20)) +
+                      "' is not one character; the symbols of a character file are separated by spaces");
+        }
+        text.push_back(symbol[0] == '_' ? ' ' : symbol[0]);
+      } else {
+        if (!first) text.push_back(' ');
+        text += symbol;
+        first = false;
+      }
+    }
+    text.push_back('\n');
+  }
+  return text;
+}
+
+struct Source {
+  std::string path;
+  std::string text;
+};
+
+/// train, valid, test
+std::array<Source, 3> read_ptb_splits(const fs::path& dir) {
+  static constexpr std::array<const char*, 3> kSplits = {"train", "valid", "test"};
+  std::string missing;
+  for (const bool characters : {true, false}) {
+    std::array<Source, 3> splits;
+    std::vector<std::string> absent;
+    for (size_t s = 0; s < splits.size(); ++s) {
+      const auto name = std::string(characters ? "ptb.char." : "ptb.") + kSplits[s] + ".txt";
+      splits[s].path = (dir / name).string();
+      if (!fs::exists(splits[s].path)) absent.push_back(name);
+    }
+    if (absent.empty()) {
+      for (auto& split : splits) split.text = read_ptb(split.path, characters);
+      return splits;
+    }
+    // Name the file that completes a set that is there in part, before the sets that are not.
+    if (absent.size() < splits.size() && missing.empty()) missing = absent.front();
+  }
+  throw Error(missing.empty()
+                  ? "neither ptb.char.{train,valid,test}.txt nor ptb.{train,valid,test}.txt is in " + dir.string()
+                  : missing + " is missing in " + dir.string());
+}
+
+/// Cuts one text 90 : 5 : 5.
+void cut(TextCorpus& corpus, const torch::Tensor& text) {
+  const int64_t size = text.numel();
+  const int64_t train = size / 100 * 90 + size % 100 * 90 / 100, valid = size / 100 * 95 + size % 100 * 95 / 100;
+  corpus.train = text.slice(0, 0, train);
+  corpus.valid = text.slice(0, train, valid);
+  corpus.test = text.slice(0, valid, size);
+}
+
+}  // namespace
+
+torch::Tensor TextCorpus::split(const std::string& split_name) const {
+  if (split_name == "train") return train;
+  if (split_name == "valid") return valid;
+  if (split_name == "test") return test;
+  if (split_name == "all") return torch::cat({train, valid, test});
+  throw Error("unknown split '" + split_name + "': it is train, valid, test or all");
+}
+
+std::string read_text_file(const fs::path& path) {
+  std::error_code unreadable;
+  const auto status = fs::status(path, unreadable);
+  if (!fs::exists(status)) throw Error("cannot open " + path.string() + ": " + unreadable.message());
+  if (fs::is_directory(status)) throw Error(path.string() + " is a folder, not a file");
+  auto bytes = path.extension() == ".xz" ? read_xz(path) : read_plain(path);
+  if (bytes.empty()) throw Error(path.string() + " is empty");
+  return bytes;
+}
+
+fs::path default_data_dir(const std::string& corpus) {
+  std::error_code ignored;  // a folder that cannot be looked at is not there
+  if (const char* parent = std::getenv("HMRNN_DATA_DIR"); parent && *parent) {
+    const auto dir = fs::path(parent) / corpus;
+    if (fs::is_directory(dir, ignored)) return dir;
+  }
+  const auto dir = fs::path("../shared/data") / corpus;
+  return fs::is_directory(dir, ignored) ? dir : fs::path();
+}
+
+TextCorpus load_text_corpus(const TextCorpusOptions& options) try {
+  TextCorpus corpus;
+  corpus.name = options.corpus;
+  corpus.vocabulary = options.vocabulary;
+  const bool given = options.vocabulary.size() > 0;
+
+  if (options.corpus == "ptb") {
+    const auto dir = corpus_dir(options);
+    corpus.source = dir.string();
+    const auto splits = read_ptb_splits(dir);
+    if (!given) corpus.vocabulary = Vocabulary::of(splits[0].text + splits[1].text + splits[2].text);
+    corpus.train = corpus.vocabulary.encode(splits[0].text, splits[0].path);
+    corpus.valid = corpus.vocabulary.encode(splits[1].text, splits[1].path);
+    corpus.test = corpus.vocabulary.encode(splits[2].text, splits[2].path);
+    return corpus;
+  }
+
+  std::string text;
+  if (options.corpus == "synthetic") {
+    if (options.synthetic_length < 1) {
+      throw Error("the length of the synthetic corpus must be at least 1 character, not " +
+                  std::to_string(options.synthetic_length));
+    }
+    corpus.source = "the synthetic corpus (seed " + std::to_string(options.seed) + ")";
+    text = SyntheticTextGenerator(options.seed).next(options.synthetic_length).text;
+    // The whole alphabet, however short the text: models of two lengths or seeds have one vocabulary.
+    if (!given) corpus.vocabulary = Vocabulary::of(SyntheticTextGenerator::alphabet());
+  } else {
+    fs::path path = options.corpus;
+    if (options.corpus == "text8" || options.corpus == "enwik8") {
+      path = find_by_prefix(corpus_dir(options), options.corpus == "text8" ? "text8" : "enwik");
+    } else if (!fs::exists(path)) {
+      throw Error("corpus '" + options.corpus + "' is neither ptb, text8, enwik8 or synthetic nor a file");
+    } else {
+      corpus.name = path.filename().string();
+    }
+    corpus.source = path.string();
+    text = read_text_file(path);
+    if (!given) corpus.vocabulary = Vocabulary::of(text);
+  }
+  cut(corpus, corpus.vocabulary.encode(text, corpus.source));
+  return corpus;
+} catch (const fs::filesystem_error& error) {  // a folder without permission, for example
+  throw Error("cannot read " + error.path1().string() + ": " + error.code().message());
+}
+
+}  // namespace hmrnn

@@ -1,0 +1,108 @@
+#include "hmrnn/io/atomic_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <random>
+#include <string>
+
+#include "hmrnn/error.h"
+#include "hmrnn/io/file_descriptor.h"
+
+namespace hmrnn {
+namespace {
+
+constexpr size_t kBufferSize = size_t{1} << 18;
+
+/// A new file beside `target`, removed at the end of the scope unless it was renamed.
+class TemporaryFile {
+ public:
+  TemporaryFile(const std::filesystem::path& target, const std::filesystem::path& folder) : target_(target) {
+    // The tail leaves room within the 255 bytes that a name may have.
+    const std::string stem = std::string(".").append(target.filename().string(), 0, 200).append(".tmp-");
+    std::random_device random;
+    for (int attempt = 0; attempt < 100; ++attempt) {
+      char tail[9];
+      std::snprintf(tail, sizeof tail, "%08x", static_cast<unsigned>(random()));
+      const std::filesystem::path candidate = folder / (stem + tail);
+      const int descriptor = open_file(candidate, O_WRONLY | O_CREAT | O_EXCL, 0666);
+      if (descriptor >= 0) {
+        descriptor_ = descriptor;
+        path_ = candidate;
+        return;
+      }
+      if (errno != EEXIST) break;
+    }
+    throw_errno(target, "cannot create a temporary file beside it", errno);
+  }
+  ~TemporaryFile() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+  void append(std::string_view bytes) {
+    if (buffer_.size() + bytes.size() > kBufferSize) flush();
+    if (bytes.size() > kBufferSize) {
+      write(bytes);  // tensors go straight through
+    } else {
+      buffer_.append(bytes);
+    }
+  }
+
+  /// Everything on the disk, then in the place of the target.
+  void commit() {
+    flush();
+    if (const int error = sync_file(descriptor_)) throw_errno(target_, "cannot write", error);
+    FileDescriptor descriptor(descriptor_);
+    descriptor_ = -1;
+    if (const int error = descriptor.close()) throw_errno(target_, "cannot write", error);
+    if (::rename(path_.c_str(), target_.c_str()) != 0) throw_errno(target_, "cannot replace", errno);
+    path_.clear();
+  }
+
+ private:
+  void flush() {
+    write(buffer_);
+    buffer_.clear();
+  }
+  void write(std::string_view bytes) {
+    if (const int error = write_fully(descriptor_, bytes)) throw_errno(target_, "cannot write", error);
+  }
+
+  std::filesystem::path target_;
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  std::string buffer_;
+};
+
+}  // namespace
+
+void write_file_atomically(const std::filesystem::path& path,
+                           const std::function<void(const std::function<void(std::string_view)>&)>& write) {
+  if (!path.has_filename()) throw Error(path.string() + ": cannot write: not the name of a file");
+  // Renaming over a device, a socket or a pipe would silently take it away from the system.
+  struct stat status;
+  if (::lstat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISLNK(status.st_mode)) {
+    throw Error(path.string() + ": cannot write: not a regular file");
+  }
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  const FileDescriptor folder_descriptor(open_file(folder, O_RDONLY | O_DIRECTORY));
+  if (!folder_descriptor.valid()) throw_errno(path, "cannot open its folder", errno);
+
+  TemporaryFile file(path, folder);
+  write([&file](std::string_view bytes) { file.append(bytes); });
+  file.commit();
+
+  // Some network and FUSE file systems know no fsync of folders.
+  const int error = sync_file(folder_descriptor.get());
+  if (error != 0 && error != EINVAL && error != ENOTSUP && error != ENOSYS) {
+    throw_errno(path, "written, but its folder cannot be synced", error);
+  }
+}
+
+}  // namespace hmrnn

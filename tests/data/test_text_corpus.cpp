@@ -1,0 +1,338 @@
+#include <algorithm>
+#include <iostream>
+#include <string_view>
+
+#include "catch.h"
+#include "data/temporary_folder.h"
+#include "hmrnn/data/synthetic_text.h"
+#include "hmrnn/data/text_corpus.h"
+#include "hmrnn/error.h"
+
+namespace fs = std::filesystem;
+using hmrnn::Error;
+using hmrnn::load_text_corpus;
+using hmrnn::read_text_file;
+using hmrnn::TextCorpus;
+using hmrnn::TextCorpusOptions;
+using hmrnn::Vocabulary;
+using hmrnn::test::ScopedEnvironment;
+using hmrnn::test::TemporaryFolder;
+
+namespace {
+
+TextCorpus load(const std::string& corpus, const fs::path& dir = {}, const Vocabulary& vocabulary = {}) {
+  TextCorpusOptions options;
+  options.corpus = corpus;
+  options.data_dir = dir;
+  options.vocabulary = vocabulary;
+  return load_text_corpus(options);
+}
+
+std::string text(const TextCorpus& corpus, const std::string& split) {
+  return corpus.vocabulary.decode(corpus.split(split));
+}
+
+/// The message of the hmrnn::Error that `f` throws; it must be one line.
+template <typename F>
+std::string error_of(F&& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    CHECK(message.find('\n') == std::string::npos);
+    return message;
+  }
+  return "(nothing was thrown)";
+}
+
+/// The numbers 0 … 99, each followed by a space, and the same as an .xz file.
+std::string numbers() {
+  std::string all;
+  for (int i = 0; i < 100; ++i) all += std::to_string(i) + " ";
+  return all;
+}
+
+constexpr std::string_view kNumbersXz =
+    "fd377a585a000004e6d6b4460200210116000000742fe5a3e0012100875d0018080286490fb87cadf6ea2ae90c6993503ed0"
+    "089f8f45b497e796ee21cf1ef38bbc3161e27d014cc147ab28765ea0c91f24a9f0102360a66ad1d1161a0774ec16b29de6a8"
+    "3520aa6f565d95f1218bc5adc4ac7e55012affda62ff46296ba9c30fb4f06650c634989725cad0aafcccbfa0103f4268200d"
+    "cd495b67a67b990503269894ae1b460a0000135d727b2322b3820001a301a2020000cd9b5b85b1c467fb020000000004595a";
+
+constexpr std::string_view kNothingXz = "fd377a585a000004e6d6b446000000001cdf44211fb6f37d010000000004595a";
+
+std::string from_hex(std::string_view digits) {
+  std::string bytes;
+  for (size_t i = 0; i < digits.size(); i += 2) {
+    bytes += static_cast<char>(std::stoi(std::string(digits.substr(i, 2)), nullptr, 16));
+  }
+  return bytes;
+}
+
+/// 300 kB that do not compress to nothing.
+std::string long_text() { return hmrnn::SyntheticTextGenerator(9).next(300'000).text; }
+
+/// The folder of the real data, or none with a note that the test is skipped.
+fs::path real_data(const std::string& corpus) {
+  const auto dir = hmrnn::default_data_dir(corpus);
+  if (dir.empty()) std::cout << "skipped: no " << corpus << " in $HMRNN_DATA_DIR or ../shared/data" << std::endl;
+  return dir;
+}
+
+}  // namespace
+
+TEST_CASE("PTB as characters: a symbol each, _ is the space, the blank last line is no sentence") {
+  TemporaryFolder folder;
+  folder.write("ptb.char.train.txt", "a _ < u n k > \n N _ $ \n ");
+  folder.write("ptb.char.valid.txt", " b \n");
+  folder.write("ptb.char.test.txt", "c a b");
+  const auto corpus = load("ptb", folder.path);
+  CHECK(corpus.name == "ptb");
+  CHECK(corpus.source == folder.path.string());
+  CHECK(text(corpus, "train") == "a <unk>\nN $\n");
+  CHECK(text(corpus, "valid") == "b\n");
+  CHECK(text(corpus, "test") == "cab\n");
+  CHECK(text(corpus, "all") == "a <unk>\nN $\nb\ncab\n");
+  CHECK(corpus.vocabulary == Vocabulary::of("a <unk>\nN $\nb\ncab\n"));
+  CHECK(corpus.train.scalar_type() == torch::kUInt8);
+  CHECK(error_of([&] { corpus.split("dev"); }) == "unknown split 'dev': it is train, valid, test or all");
+}
+
+TEST_CASE("PTB as words gives the symbols that PTB as characters gives") {
+  TemporaryFolder words, characters;
+  words.write("ptb.train.txt", " the <unk> paid $ N \n it's so \n");
+  words.write("ptb.valid.txt", "no spaces around\n");
+  words.write("ptb.test.txt", "\t last without line end");
+  characters.write("ptb.char.train.txt", "t h e _ < u n k > _ p a i d _ $ _ N \n i t ' s _ s o \n ");
+  characters.write("ptb.char.valid.txt", "n o _ s p a c e s _ a r o u n d \n ");
+  characters.write("ptb.char.test.txt", "\t _ l a s t _ w i t h o u t _ l i n e _ e n d \n ");
+  const auto a = load("ptb", words.path), b = load("ptb", characters.path);
+  for (const char* split : {"train", "valid", "test"}) CHECK(text(a, split) == text(b, split));
+  CHECK(a.vocabulary == b.vocabulary);
+  CHECK(text(a, "train") == "the <unk> paid $ N\nit's so\n");
+}
+
+TEST_CASE("PTB: the character files come first, a set that is incomplete does not hide a complete one") {
+  TemporaryFolder folder;
+  for (const char* split : {"train", "valid", "test"}) folder.write(std::string("ptb.") + split + ".txt", "word\n");
+  folder.write("ptb.char.train.txt", "c\n");
+  CHECK(text(load("ptb", folder.path), "train") == "word\n");
+  folder.write("ptb.char.valid.txt", "c\n");
+  folder.write("ptb.char.test.txt", "c\n");
+  CHECK(text(load("ptb", folder.path), "train") == "c\n");
+}
+
+TEST_CASE("PTB: what is missing, malformed or empty is named") {
+  TemporaryFolder folder;
+  const auto dir = folder.path.string();
+  const auto message = [&] { return error_of([&] { load("ptb", folder.path); }); };
+  CHECK(message() == "neither ptb.char.{train,valid,test}.txt nor ptb.{train,valid,test}.txt is in " + dir);
+  folder.write("ptb.char.train.txt", "a b\nc d\n");
+  folder.write("ptb.char.test.txt", "a\n");
+  CHECK(message() == "ptb.char.valid.txt is missing in " + dir);
+  folder.write("ptb.char.valid.txt", "a b \n c _ the _ d \n");
+  CHECK_THAT(message(), ContainsSubstring(dir + "/ptb.char.valid.txt:2: 'the' is not one character"));
+  folder.write("ptb.char.valid.txt", "a \xc3\xa4\n");
+  CHECK_THAT(message(), ContainsSubstring("/ptb.char.valid.txt:1: "));
+  folder.write("ptb.char.valid.txt", "");
+  CHECK(message() == dir + "/ptb.char.valid.txt is empty");
+  folder.write("ptb.char.valid.txt", " \n \n");
+  CHECK_THAT(message(), ContainsSubstring("/ptb.char.valid.txt is empty"));
+}
+
+TEST_CASE("a text of bytes is cut 90 : 5 : 5") {
+  TemporaryFolder folder;
+  const auto bytes = long_text();
+  const auto path = folder.write("notes.txt", bytes).string();
+  const auto corpus = load(path);
+  CHECK(corpus.name == "notes.txt");
+  CHECK(corpus.source == path);
+  CHECK(corpus.train.numel() == 270'000);
+  CHECK(corpus.valid.numel() == 15'000);
+  CHECK(corpus.test.numel() == 15'000);
+  CHECK(text(corpus, "all") == bytes);
+  for (const size_t size : {1U, 7U, 19U, 20U, 101U, 12'345U}) {
+    folder.write("notes.txt", bytes.substr(0, size));
+    const auto small = load(path);
+    CHECK(small.train.numel() == static_cast<int64_t>(size * 90 / 100));
+    CHECK(small.valid.numel() == static_cast<int64_t>(size * 95 / 100 - size * 90 / 100));
+    CHECK(text(small, "all") == bytes.substr(0, size));
+  }
+}
+
+TEST_CASE("text8 and enwik8 at full length: 90M, 5M, 5M") {
+  TemporaryFolder folder;
+  // Positions can be told apart by the marks at the cuts.
+  std::string bytes(100'000'000, 'a');
+  bytes[89'999'999] = 'b';
+  bytes[90'000'000] = 'c';
+  bytes[94'999'999] = 'd';
+  bytes[95'000'000] = 'e';
+  folder.write("text8", bytes);
+  const auto corpus = load("text8", folder.path);
+  CHECK(corpus.name == "text8");
+  REQUIRE(corpus.train.numel() == 90'000'000);
+  REQUIRE(corpus.valid.numel() == 5'000'000);
+  REQUIRE(corpus.test.numel() == 5'000'000);
+  CHECK(corpus.vocabulary == Vocabulary::of("abcde"));
+  CHECK(corpus.train[-1].item<int64_t>() == 1);
+  CHECK(corpus.valid[0].item<int64_t>() == 2);
+  CHECK(corpus.valid[-1].item<int64_t>() == 3);
+  CHECK(corpus.test[0].item<int64_t>() == 4);
+}
+
+TEST_CASE("a FILE may hold any bytes, UTF-8 or not") {
+  TemporaryFolder folder;
+  std::string bytes;
+  for (int i = 0; i < 1024; ++i) bytes += static_cast<char>(i * 7 % 256);
+  const auto corpus = load(folder.write("noise.bin", bytes).string());
+  CHECK(corpus.vocabulary.size() == 256);
+  CHECK(text(corpus, "all") == bytes);
+}
+
+TEST_CASE(".xz files are decompressed") {
+  TemporaryFolder folder;
+  const auto compressed = from_hex(kNumbersXz);
+  folder.write("text8.xz", compressed);
+  CHECK(read_text_file(folder.path / "text8.xz") == numbers());
+  CHECK(text(load("text8", folder.path), "all") == numbers());
+  CHECK(text(load((folder.path / "text8.xz").string()), "all") == numbers());
+  folder.write("two_streams.xz", compressed + compressed);
+  CHECK(read_text_file(folder.path / "two_streams.xz") == numbers() + numbers());
+
+  const auto nothing = folder.write("nothing.xz", from_hex(kNothingXz));
+  CHECK(error_of([&] { read_text_file(nothing); }) == nothing.string() + " is empty");
+  const auto plain = folder.write("plain.xz", "this is not compressed");
+  CHECK(error_of([&] { read_text_file(plain); }) == plain.string() + " is not an xz file");
+  const auto hollow = folder.write("hollow.xz", "");
+  CHECK(error_of([&] { read_text_file(hollow); }) == hollow.string() + " is empty");
+
+  for (const size_t length : {compressed.size() / 4, compressed.size() / 2, compressed.size() - 1}) {
+    CAPTURE(length);
+    const auto cut = folder.write("cut.xz", compressed.substr(0, length));
+    CHECK_THAT(error_of([&] { read_text_file(cut); }), ContainsSubstring("cannot decompress " + cut.string()));
+  }
+  auto flipped = compressed;
+  flipped[flipped.size() / 2] ^= 0x20;
+  const auto bad = folder.write("bad.xz", flipped);
+  CHECK_THAT(error_of([&] { read_text_file(bad); }), ContainsSubstring("cannot decompress " + bad.string()));
+}
+
+TEST_CASE("text8* and enwik*: one file, found by its prefix") {
+  TemporaryFolder folder;
+  const auto dir = folder.path.string();
+  const auto message = [&](const char* corpus) { return error_of([&] { load(corpus, folder.path); }); };
+  CHECK(message("text8") == "no file text8* (plain or .xz) in " + dir);
+  CHECK(message("enwik8") == "no file enwik* (plain or .xz) in " + dir);
+  folder.write("text8.zip", "PK");
+  CHECK(message("text8") == "no file text8* (plain or .xz) in " + dir + "; text8.zip must be unpacked first");
+  folder.write("text8-head", "some text");
+  folder.write("enwik6", "<xml>");
+  folder.write("README", "no text");
+  fs::create_directory(folder.path / "text8.d");
+  CHECK(text(load("text8", folder.path), "all") == "some text");
+  CHECK(text(load("enwik8", folder.path), "all") == "<xml>");
+  CHECK(load("enwik8", folder.path).source == dir + "/enwik6");
+  folder.write("text8", "more");
+  CHECK(message("text8") == "more than one file text8* in " + dir + ": text8, text8-head");
+  fs::remove(folder.path / "text8-head");
+  folder.write("text8", "");
+  CHECK(message("text8") == dir + "/text8 is empty");
+}
+
+TEST_CASE("a given vocabulary must cover the text, and is kept") {
+  TemporaryFolder folder;
+  const auto path = folder.write("notes.txt", "0123456789abcdefgAh").string();
+  CHECK(error_of([&] { load(path, {}, Vocabulary::of("0123456789abcdefgh")); }) ==
+        path + " has byte 0x41 ('A') at offset 17, which is not in the vocabulary");
+  const auto wide = Vocabulary::of("0123456789abcdefghA xyz");
+  const auto corpus = load(path, {}, wide);
+  CHECK(corpus.vocabulary == wide);
+  CHECK(text(corpus, "all") == "0123456789abcdefgAh");
+
+  for (const char* split : {"train", "valid", "test"}) folder.write(std::string("ptb.") + split + ".txt", "word\n");
+  CHECK(load("ptb", folder.path, Vocabulary::of("word\nX")).vocabulary.size() == 6);
+  CHECK(error_of([&] { load("ptb", folder.path, Vocabulary::of("wor\n")); }) ==
+        folder.path.string() + "/ptb.train.txt has byte 0x64 ('d') at offset 3, which is not in the vocabulary");
+}
+
+TEST_CASE("a file that cannot be read is named") {
+  TemporaryFolder folder;
+  const auto dir = folder.path.string();
+  CHECK(error_of([&] { read_text_file(dir + "/none"); }) == "cannot open " + dir + "/none: No such file or directory");
+  CHECK(error_of([&] { read_text_file(dir); }) == dir + " is a folder, not a file");
+  CHECK(error_of([&] { load(dir); }) == dir + " is a folder, not a file");
+  CHECK(error_of([&] { load("text9"); }) == "corpus 'text9' is neither ptb, text8, enwik8 or synthetic nor a file");
+  CHECK(error_of([&] { load("ptb", dir + "/none"); }) == "the data folder " + dir + "/none does not exist");
+  CHECK(error_of([&] { load("ptb", folder.write("file", "x")); }) == dir + "/file is not a folder");
+}
+
+TEST_CASE("the default folder: HMRNN_DATA_DIR, then ../shared/data, and only if it is there") {
+  TemporaryFolder folder;
+  folder.write("env/ptb/x", "x");
+  folder.write("shared/data/ptb/x", "x");
+  folder.write("shared/data/text8/text8", "beside");
+  fs::create_directory(folder.path / "work");
+  const auto before = fs::current_path();
+  fs::current_path(folder.path / "work");
+  {
+    ScopedEnvironment environment("HMRNN_DATA_DIR", (folder.path / "env").c_str());
+    CHECK(hmrnn::default_data_dir("ptb") == folder.path / "env/ptb");
+    CHECK(hmrnn::default_data_dir("text8") == fs::path("../shared/data/text8"));
+    CHECK(hmrnn::default_data_dir("enwik8").empty());
+    CHECK(text(load("text8"), "all") == "beside");
+    CHECK(error_of([&] { load("enwik8"); }) == "no data folder for corpus enwik8: looked for " +
+                                                   (folder.path / "env/enwik8").string() +
+                                                   " and ../shared/data/enwik8; give --data-dir");
+  }
+  {
+    ScopedEnvironment environment("HMRNN_DATA_DIR", nullptr);
+    CHECK(hmrnn::default_data_dir("ptb") == fs::path("../shared/data/ptb"));
+    CHECK_THAT(error_of([&] { load("enwik8"); }), ContainsSubstring("HMRNN_DATA_DIR is not set"));
+  }
+  fs::current_path(before);
+}
+
+TEST_CASE("the synthetic corpus is the generator's text") {
+  TextCorpusOptions options;
+  options.synthetic_length = 10'000;
+  options.seed = 4;
+  const auto corpus = load_text_corpus(options);
+  CHECK(corpus.name == "synthetic");
+  CHECK(corpus.train.numel() == 9000);
+  CHECK(corpus.valid.numel() == 500);
+  CHECK(corpus.test.numel() == 500);
+  CHECK(text(corpus, "all") == hmrnn::SyntheticTextGenerator(4).next(10'000).text);
+  options.synthetic_length = 20;
+  CHECK(load_text_corpus(options).vocabulary == corpus.vocabulary);
+  options.synthetic_length = 0;
+  CHECK_THAT(error_of([&] { load_text_corpus(options); }), ContainsSubstring("at least 1 character, not 0"));
+}
+
+TEST_CASE("the real PTB has the published number of symbols") {
+  if (real_data("ptb").empty()) return;
+  const auto corpus = load("ptb");
+  CHECK(corpus.train.numel() == 5'017'482);
+  CHECK(corpus.valid.numel() == 393'042);
+  CHECK(corpus.test.numel() == 442'423);
+  CHECK(corpus.vocabulary.size() == 50);
+  CHECK(corpus.vocabulary.contains(' '));
+  CHECK(corpus.vocabulary.contains('\n'));
+  CHECK_FALSE(corpus.vocabulary.contains('_'));
+  const auto train = text(corpus, "train");
+  CHECK(std::count(train.begin(), train.end(), '\n') == 42'068);
+  CHECK(train.find("<unk>") != std::string::npos);
+}
+
+TEST_CASE("the real heads of text8 and enwik8") {
+  if (!real_data("text8").empty()) {
+    const auto corpus = load("text8");
+    CHECK(corpus.vocabulary.size() == 27);
+    CHECK(corpus.split("all").numel() >= 6'877'825);
+    CHECK(text(corpus, "train").starts_with(" anarchism originated"));
+  }
+  if (!real_data("enwik8").empty()) {
+    const auto corpus = load("enwik8");
+    CHECK(corpus.split("all").numel() >= 1'000'000);
+    CHECK(text(corpus, "train").starts_with("<mediawiki"));
+  }
+}

@@ -1,0 +1,169 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <iostream>
+
+#include "catch.h"
+#include "hmrnn/io/atomic_file.h"
+#include "io/temporary_folder.h"
+
+namespace {
+
+using Sink = std::function<void(std::string_view)>;
+
+void write_text(const std::filesystem::path& path, const std::string& text) {
+  hmrnn::write_file_atomically(path, [&](const Sink& sink) { sink(text); });
+}
+
+}  // namespace
+
+TEST_CASE("a file is written, then replaced, and no temporary file stays") {
+  const TemporaryFolder folder;
+  write_text(folder / "a", "first");
+  CHECK(get(folder / "a") == "first");
+  write_text(folder / "a", "2");
+  CHECK(get(folder / "a") == "2");
+  write_text(folder / "a", "");
+  CHECK(get(folder / "a").empty());
+  CHECK(folder.count() == 1);
+}
+
+TEST_CASE("small and large pieces arrive in order") {
+  const TemporaryFolder folder;
+  std::string expected;
+  hmrnn::write_file_atomically(folder / "a", [&](const Sink& sink) {
+    for (int i = 0; i < 2000; ++i) {
+      // Sizes on both sides of any buffer's.
+      const std::string piece(i % 97 == 0 ? 300'000 : static_cast<size_t>(i % 700), static_cast<char>('a' + i % 26));
+      sink(piece);
+      expected += piece;
+    }
+  });
+  CHECK(get(folder / "a") == expected);
+}
+
+TEST_CASE("readers see the old file until the new one is whole") {
+  const TemporaryFolder folder;
+  put(folder / "a", "old");
+  hmrnn::write_file_atomically(folder / "a", [&](const Sink& sink) {
+    sink(std::string(1 << 20, 'x'));
+    CHECK(get(folder / "a") == "old");
+    CHECK(folder.count() == 2);
+  });
+  CHECK(get(folder / "a") == std::string(1 << 20, 'x'));
+}
+
+TEST_CASE("the new file's mode follows the umask") {
+  const TemporaryFolder folder;
+  for (const mode_t mask : {0022, 0077, 0002}) {
+    const mode_t before = ::umask(mask);
+    write_text(folder / "a", "x");
+    ::umask(before);
+    struct stat status;
+    REQUIRE(::stat((folder / "a").c_str(), &status) == 0);
+    CHECK((status.st_mode & 07777) == (0666 & ~mask));
+  }
+}
+
+TEST_CASE("a relative name without a folder and names of 255 bytes work") {
+  const TemporaryFolder folder;
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path);
+  const std::string long_name(255, 'n');
+  write_text("plain", "x");
+  write_text(long_name, "y");
+  std::filesystem::current_path(before);
+  CHECK(get(folder / "plain") == "x");
+  CHECK(get(folder / long_name) == "y");
+}
+
+TEST_CASE("a symbolic link is replaced, what it points to stays") {
+  const TemporaryFolder folder;
+  put(folder / "target", "old");
+  std::filesystem::create_symlink("target", folder / "link");
+  write_text(folder / "link", "new");
+  CHECK(get(folder / "target") == "old");
+  CHECK(get(folder / "link") == "new");
+  CHECK_FALSE(std::filesystem::is_symlink(folder / "link"));
+}
+
+TEST_CASE("an exception of the callback passes through and leaves nothing behind") {
+  const TemporaryFolder folder;
+  put(folder / "a", "old");
+  const auto write = [](const Sink& sink) {
+    sink("half of the ne");
+    throw std::length_error("mine");
+  };
+  CHECK_THROWS_AS(hmrnn::write_file_atomically(folder / "a", write), std::length_error);
+  CHECK(get(folder / "a") == "old");
+  CHECK(folder.count() == 1);
+  CHECK_THROWS_AS(hmrnn::write_file_atomically(folder / "b", write), std::length_error);
+  CHECK(folder.count() == 1);
+}
+
+TEST_CASE("errors name the path and the reason") {
+  const TemporaryFolder folder;
+  const auto missing = folder / "no/such";
+  CHECK(error_of([&] { write_text(missing, "x"); }) ==
+        missing.string() + ": cannot open its folder: No such file or directory");
+
+  put(folder / "file", "x");
+  const auto below = folder / "file/a";
+  CHECK(error_of([&] { write_text(below, "x"); }) == below.string() + ": cannot open its folder: Not a directory");
+
+  std::filesystem::create_directory(folder / "folder");
+  CHECK(error_of([&] { write_text(folder / "folder", "x"); }) ==
+        (folder / "folder").string() + ": cannot write: not a regular file");
+  CHECK(error_of([&] { write_text(folder.path.string() + "/", "x"); }) ==
+        folder.path.string() + "/: cannot write: not the name of a file");
+
+  const auto long_name = folder / std::string(256, 'n');
+  CHECK(error_of([&] { write_text(long_name, "x"); }) == long_name.string() + ": cannot replace: File name too long");
+  CHECK(folder.count() == 2);
+}
+
+TEST_CASE("devices are never replaced") {
+  CHECK(error_of([] { write_text("/dev/full", "x"); }) == "/dev/full: cannot write: not a regular file");
+  CHECK(std::filesystem::is_character_file("/dev/full"));
+}
+
+TEST_CASE("a folder without write permission") {
+  const TemporaryFolder folder;
+  put(folder / "a", "old");
+  std::filesystem::permissions(folder.path, static_cast<std::filesystem::perms>(0555));
+  const bool root = ::geteuid() == 0;
+  // Root may write anywhere, so it becomes nobody for the moment.
+  if (root && ::seteuid(65534) != 0) {
+    std::cout << "skipped: root cannot become another user here\n";
+    return;
+  }
+  const std::string text = error_of([&] { write_text(folder / "a", "new"); });
+  if (root) REQUIRE(::seteuid(0) == 0);
+  std::filesystem::permissions(folder.path, static_cast<std::filesystem::perms>(0755));
+  CHECK_THAT(text, ContainsSubstring((folder / "a").string() + ": cannot "));
+  CHECK_THAT(text, ContainsSubstring(": Permission denied"));
+  CHECK(get(folder / "a") == "old");
+  CHECK(folder.count() == 1);
+}
+
+TEST_CASE("a disk that takes only a part of the file") {
+  const TemporaryFolder folder;
+  put(folder / "a", "old");
+  // A limit on the size of files cuts a write short and fails the next one, as a full disk does.
+  struct rlimit before;
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto handler = ::signal(SIGXFSZ, SIG_IGN);
+  const struct rlimit limit { 100'000, before.rlim_max };
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  const std::string large = error_of([&] { write_text(folder / "a", std::string(1'000'000, 'x')); });
+  const std::string buffered = error_of([&] { write_text(folder / "a", std::string(150'000, 'x')); });
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  ::signal(SIGXFSZ, handler);
+  CHECK(large == (folder / "a").string() + ": cannot write: File too large");
+  CHECK(buffered == large);
+  CHECK(get(folder / "a") == "old");
+  CHECK(folder.count() == 1);
+}
