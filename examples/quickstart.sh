@@ -21,7 +21,7 @@ folder_of() { find -L "$data" -maxdepth 2 -name "$1" -printf '%h\n' 2>/dev/null 
 
 corpus=synthetic
 source=()
-prime="the "
+prime=(--prime "the ")
 if dir=$(folder_of 'ptb.char.train.txt') && [ -n "$dir" ]; then
   corpus=ptb
 elif dir=$(folder_of 'ptb.train.txt') && [ -n "$dir" ]; then
@@ -30,7 +30,7 @@ elif dir=$(folder_of 'text8*') && [ -n "$dir" ]; then
   corpus=text8
 fi
 if [ "$corpus" = synthetic ]; then
-  prime="" # a generated language has no English words
+  prime=() # a generated language has no English words
 else
   source=(--data-dir "$dir")
 fi
@@ -55,9 +55,10 @@ say "bits per character of the test split (64 streams)"
 "$char_lm" eval "$run" --split test --streams 64
 
 say "300 characters drawn from it"
-"$char_lm" sample "$run" --prime "$prime" --length 300 --temperature 0.8 --seed 1
+"$char_lm" sample "$run" "${prime[@]}" --length 300 --temperature 0.8 --seed 1
 echo
 
 say "the boundaries that it found"
-# The text to segment is drawn from the model, so that its vocabulary covers it.
-"$char_lm" sample "$run" --prime "$prime" --length 60 --temperature 0.5 --seed 2 | head -n 1 | "$char_lm" segment "$run"
+# The text to segment is drawn from the model, so that its vocabulary covers it; its longest line.
+text=$("$char_lm" sample "$run" "${prime[@]}" --length 200 --temperature 0.5 --seed 2)
+awk 'length > length(best) { best = $0 } END { print substr(best, 1, 100) }' <<<"$text" | "$char_lm" segment "$run"

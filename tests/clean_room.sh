@@ -50,8 +50,11 @@ settings=()
 while IFS='=' read -r name value; do
   case $name in
     PIP_* | *_proxy | *_PROXY | SSL_CERT_FILE | REQUESTS_CA_BUNDLE)
+      if [ -f "$value" ]; then # under a name that no package of the room writes to
+        install -D -m 644 "$value" "$room/etc/clean-room/$name"
+        value=/etc/clean-room/$name
+      fi
       settings+=("$name=$value")
-      if [ -f "$value" ]; then install -D -m 644 "$value" "$room$value"; fi
       ;;
   esac
 done < <(env)
