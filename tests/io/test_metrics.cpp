@@ -10,6 +10,8 @@
 
 #include "catch.h"
 #include "hmrnn/io/metrics.h"
+
+#include <c10/util/Exception.h>
 #include "io/temporary_folder.h"
 
 namespace {

@@ -5,6 +5,8 @@
 
 #include "catch.h"
 #include "hmrnn/io/safetensors.h"
+
+#include <torch/cuda.h>
 #include "io/temporary_folder.h"
 
 namespace {
