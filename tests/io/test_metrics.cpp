@@ -12,7 +12,7 @@
 #include "hmrnn/io/metrics.h"
 
 #include <c10/util/Exception.h>
-#include "io/temporary_folder.h"
+#include "support/files.h"
 
 namespace {
 

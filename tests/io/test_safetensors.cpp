@@ -7,7 +7,7 @@
 #include "hmrnn/io/safetensors.h"
 
 #include <torch/cuda.h>
-#include "io/temporary_folder.h"
+#include "support/files.h"
 
 namespace {
 
