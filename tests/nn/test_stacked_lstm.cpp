@@ -134,7 +134,7 @@ TEST_CASE("two windows of the control equal one, and lengths hold it still") {
   for (int64_t l = 0; l < 2; ++l) {
     CHECK(distance(padded.state.c[l][0], first.state.c[l][0]) < 1e-6);
     CHECK(distance(padded.state.h[l][0], first.state.h[l][0]) < 1e-6);
-    CHECK(same(padded.h[l].select(1, 1), whole.h[l].select(1, 1)));
+    CHECK(distance(padded.h[l].select(1, 1), whole.h[l].select(1, 1)) < 1e-5);
     CHECK(same(padded.h[l][6][2], padded.h[l][0][2]));
   }
 }

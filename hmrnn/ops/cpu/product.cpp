@@ -1,6 +1,7 @@
 #include "hmrnn/ops/cpu/product.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Version.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <dlfcn.h>
 
@@ -69,7 +70,8 @@ struct PackedLinear {
     auto& dispatcher = c10::Dispatcher::singleton();
     const auto p = dispatcher.findSchema({"mkldnn::_reorder_linear_weight", ""});
     const auto a = dispatcher.findSchema({"mkldnn::_linear_pointwise", ""});
-    if (!p || !a || !p->hasKernelForDispatchKey(c10::DispatchKey::CPU)) return;
+    // oneDNN refuses bfloat16 on CPUs without AVX-512.
+    if (!p || !a || at::get_cpu_capability() != "AVX512") return;
     pack = p->typed<Pack>();
     apply = a->typed<Apply>();
   }

@@ -265,7 +265,8 @@ TEST_CASE("hm_lstm repeats bit for bit, and across thread counts to rounding") {
   for (size_t i = 0; i < once.size(); ++i) {
     CHECK(torch::equal(once[i], again[i]));
     const double scale = std::max(1.0, once[i].abs().max().item<double>());
-    CHECK(error(once[i], single[i]) / scale < 1e-4);
+    // float32 sums over 640 row-steps, through 20 steps of layer norm
+    CHECK(error(once[i], single[i]) / scale < 1e-3);
   }
 }
 
