@@ -79,7 +79,7 @@ HMLSTMOutput StackedLSTMImpl::run(WindowInput window, int64_t steps, int64_t bat
     auto result =
         hm_lstm({layers->ptr(l)->as<HMLSTMCell>()->parameters_of_layer()}, window, rule, product_dtype_, options.eps());
     out.h.push_back(result.h[0]);
-    out.state.h.push_back(result.h[0][steps - 1]);
+    out.state.h.push_back(result.h[0][steps - 1].clone());  // see HMLSTM
     out.state.c.push_back(result.c_n[0]);
     state_index.push_back(result.state_index);
     window.input = result.h[0];
