@@ -3,7 +3,7 @@
 #   BASEDIR      paths inside the project are hashed relative to the build folder
 #   DEPEND       the headers are taken from the compiler's dependency file, not from a second run of the preprocessor
 #   PCH_EXTSUM   a precompiled header of LibTorch is 600 MB and differs from one compilation to the next; a checksum of
-#                what it was made from stands for it (hmrnn_precompiled_header_checksum)
+#                what it was made from stands for it (PrecompiledHeader.cmake)
 #   SLOPPINESS   what the manual asks for where precompiled headers are used
 #   NOHASHDIR    only where no debug information names the folder
 find_program(HMRNN_CCACHE ccache)
@@ -16,11 +16,3 @@ if(HMRNN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env ${_settings} ${HMRNN_CCACHE})
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${CMAKE_CXX_COMPILER_LAUNCHER})
 endif()
-
-# Writes the checksum that stands for the precompiled header of a target (the flags are hashed with every file anyway).
-function(hmrnn_precompiled_header_checksum target header)
-  file(SHA256 ${header} _sum)
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header})
-  file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/${target}.dir/cmake_pch.hxx.gch.sum
-    "${_sum} ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} LibTorch ${HMRNN_TORCH_VERSION} ${HMRNN_TORCH_ROOT}\n")
-endfunction()

@@ -15,7 +15,8 @@ if(HMRNN_KERNELS)
     target_link_libraries(hmrnn_kernels_${_isa} PRIVATE hmrnn_options hmrnn::torch)
     # ATen's vectorised sigmoid and exp promise nothing about errno or traps; ours need not either.
     target_compile_options(hmrnn_kernels_${_isa} PRIVATE
-      -DCPU_CAPABILITY=${_isa} ${_flags_${_isa}} -O3 -fno-math-errno -fno-trapping-math)
+      -DCPU_CAPABILITY=${_isa} ${_flags_${_isa}} -O3 -fno-math-errno -fno-trapping-math
+      $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>) # g++ 12 warns about its own AVX-512 intrinsics
     target_sources(hmrnn PRIVATE $<TARGET_OBJECTS:hmrnn_kernels_${_isa}>)
     target_compile_definitions(hmrnn PRIVATE HMRNN_KERNELS_${_isa}=1)
   endforeach()

@@ -11,8 +11,7 @@
 using Catch::Approx;
 using Catch::Matchers::ContainsSubstring;
 #else
-#include <catch2/catch.hpp>
-using Catch::Approx;
+#include <catch2/catch.hpp>  // makes Approx global itself; Catch::Approx is a matcher of vectors here
 #include <string>
 inline auto ContainsSubstring(const std::string& text) { return Catch::Contains(text); }
 #endif

@@ -1,4 +1,5 @@
 // Seeds LibTorch once, so that a test that draws without seeding is repeatable.
+#include <ATen/Context.h>
 #undef CHECK
 #ifdef HMRNN_CATCH2_V3
 #include <catch2/catch_session.hpp>
@@ -8,6 +9,6 @@
 #endif
 
 int main(int argc, char** argv) {
-  torch::manual_seed(1);
+  at::manual_seed(1);
   return Catch::Session().run(argc, argv);
 }

@@ -37,9 +37,9 @@ void CharLMImpl::reset() {
                                                    .layer_norm(options.layer_norm())
                                                    .forget_bias(options.forget_bias())));
   }
-  output = register_module(
-      "output", OutputModule(OutputModuleOptions(options.hidden_sizes(), options.output_embedding_size())
-                                 .classes(options.vocabulary_size())));
+  output = register_module("output",
+                           OutputModule(OutputModuleOptions(options.hidden_sizes(), options.output_embedding_size())
+                                            .classes(options.vocabulary_size())));
   dropout = register_module("dropout", torch::nn::Dropout(options.dropout()));
 }
 
@@ -74,6 +74,11 @@ void CharLMImpl::set_product_dtype(std::optional<torch::ScalarType> dtype) {
 }
 
 torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& target, const torch::Tensor& weight) {
+  TORCH_CHECK(logits.dim() >= 2, "cross_entropy: logits must have shape [T, B, V], got ", logits.sizes());
+  TORCH_CHECK(target.sizes() == logits.sizes().slice(0, logits.dim() - 1), "cross_entropy: target must have shape ",
+              logits.sizes().slice(0, logits.dim() - 1), ", got ", target.sizes());
+  TORCH_CHECK(!weight.defined() || weight.sizes() == target.sizes(), "cross_entropy: weight must have shape ",
+              target.sizes(), ", got ", weight.defined() ? c10::str(weight.sizes()) : "nothing");
   const auto classes = logits.size(-1);
   const auto flat_logits = logits.reshape({-1, classes});
   const auto flat_target = target.reshape({-1});

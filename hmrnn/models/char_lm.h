@@ -1,6 +1,7 @@
 #pragma once
 
 #include <torch/nn/cloneable.h>
+#include <torch/nn/modules/common.h>
 #include <torch/nn/modules/dropout.h>
 #include <torch/nn/modules/embedding.h>
 #include <torch/nn/pimpl.h>
@@ -91,7 +92,7 @@ class HMRNN_API CharLMImpl : public torch::nn::Cloneable<CharLMImpl> {
 TORCH_MODULE(CharLM);
 
 /// Mean negative log-likelihood in nats of `target` int64 [T, B] under `logits` [T, B, V]; with `weight` [T, B] (0 or
-/// 1) the mean over the targets of weight 1.
+/// 1, not all 0) the mean over the targets of weight 1. Throws c10::Error where the shapes do not agree.
 HMRNN_API torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& target,
                                       const torch::Tensor& weight = {});
 

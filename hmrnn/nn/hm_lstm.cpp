@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "hmrnn/nn/window_checks.h"
+
 namespace hmrnn {
 
 HMLSTMState HMLSTMState::detach() const {
@@ -101,6 +103,8 @@ HMLSTMOutput HMLSTMImpl::forward_indexed(const torch::Tensor& table, const torch
 HMLSTMOutput HMLSTMImpl::run(WindowInput window, int64_t steps, int64_t batch, const std::optional<HMLSTMState>& state,
                              const HMLSTMCall& call) {
   const auto start = state && state->defined() ? *state : initial_state(batch);
+  check_window("HMLSTM", window.input, steps, batch, start, call, options.hidden_sizes(), num_layers() - 1,
+               layers->ptr(0)->as<HMLSTMCell>()->bias);
   window.h0 = start.h;
   window.c0 = start.c;
   window.z0 = start.z;
@@ -119,9 +123,11 @@ HMLSTMOutput HMLSTMImpl::run(WindowInput window, int64_t steps, int64_t batch, c
   out.h = std::move(result.h);
   out.z = result.z;
   out.state_index = result.state_index;
-  for (const auto& h : out.h) out.state.h.push_back(h[steps - 1]);
+  // Copies, not views: a view would keep the whole window alive, and its alignment, on which the last bit of a BLAS
+  // product may depend, would differ from that of a state inside a window.
+  for (const auto& h : out.h) out.state.h.push_back(h[steps - 1].clone());
   out.state.c = std::move(result.c_n);
-  out.state.z = out.z[steps - 1];
+  out.state.z = out.z[steps - 1].clone();
   return out;
 }
 

@@ -61,6 +61,9 @@ void HMLSTMCellImpl::pretty_print(std::ostream& stream) const {
 HMLSTMCellState HMLSTMCellImpl::forward(const torch::Tensor& below, const torch::Tensor& z_below,
                                         const HMLSTMCellState& state, const torch::Tensor& above, double slope,
                                         const torch::Tensor& noise) {
+  TORCH_CHECK(below.defined() && below.dim() == 2, "HMLSTMCell: below must have shape [B, ", options.input_size(),
+              "], got ", below.defined() ? c10::str(below.sizes()) : "nothing");
+  TORCH_CHECK(std::isfinite(slope) && slope > 0, "HMLSTMCell: slope must be a finite number above 0, got ", slope);
   const auto batch = below.size(0);
   const auto check = [&](const char* name, const torch::Tensor& x, torch::IntArrayRef expected) {
     TORCH_CHECK(x.defined(), "HMLSTMCell: ", name, " is missing, expected ", expected);

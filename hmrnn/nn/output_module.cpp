@@ -2,15 +2,32 @@
 
 #include <cmath>
 #include <numeric>
+#include <string>
 
 #include "hmrnn/ops/gated_output.h"
 
 namespace hmrnn {
 
+OutputEmbeddingImpl::OutputEmbeddingImpl(const OutputModuleOptions& options_) : options(options_) { reset(); }
+
+void OutputEmbeddingImpl::reset() {
+  const auto& sizes = options.hidden_sizes();
+  for (size_t l = 0; l < sizes.size(); ++l)
+    register_parameter(std::to_string(l), torch::empty({options.embedding_size(), sizes[l]}));
+}
+
+void OutputEmbeddingImpl::pretty_print(std::ostream& stream) const {
+  stream << "hmrnn::OutputEmbedding(hidden_sizes=" << at::IntArrayRef(options.hidden_sizes())
+         << ", embedding_size=" << options.embedding_size() << ")";
+}
+
 OutputModuleImpl::OutputModuleImpl(const OutputModuleOptions& options_) : options(options_) {
   TORCH_CHECK(!options.hidden_sizes().empty(), "OutputModule: hidden_sizes must name at least one layer");
+  for (const auto d : options.hidden_sizes())
+    TORCH_CHECK(d >= 1, "OutputModule: hidden_sizes must be at least 1, got ", options.hidden_sizes());
   TORCH_CHECK(options.embedding_size() >= 1, "OutputModule: embedding_size must be at least 1, got ",
               options.embedding_size());
+  TORCH_CHECK(options.classes() >= 0, "OutputModule: classes must not be negative, got ", options.classes());
   reset();
 }
 
@@ -18,8 +35,7 @@ void OutputModuleImpl::reset() {
   const auto& sizes = options.hidden_sizes();
   const auto total = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
   gates = register_parameter("gates", torch::empty({static_cast<int64_t>(sizes.size()), total}));
-  embedding = register_module("embedding", torch::nn::ParameterList());
-  for (const auto d : sizes) embedding->append(torch::empty({options.embedding_size(), d}).requires_grad_());
+  embedding = register_module("embedding", OutputEmbedding(options));
   if (options.classes() > 0) {
     softmax = register_module("softmax", torch::nn::Linear(options.embedding_size(), options.classes()));
   }
@@ -47,7 +63,7 @@ torch::Tensor OutputModuleImpl::forward(const std::vector<torch::Tensor>& h, con
   TORCH_CHECK(h.size() == options.hidden_sizes().size(), "OutputModule: h must have ", options.hidden_sizes().size(),
               " layers, got ", h.size());
   std::vector<torch::Tensor> weights;
-  for (size_t l = 0; l < h.size(); ++l) weights.push_back(embedding[l]);
+  for (size_t l = 0; l < h.size(); ++l) weights.push_back((*embedding)[l]);
   return gated_output(h, state_index, gates, weights, product_dtype_);
 }
 

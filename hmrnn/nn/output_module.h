@@ -1,7 +1,7 @@
 #pragma once
 
 #include <torch/nn/cloneable.h>
-#include <torch/nn/modules/container/parameterlist.h>
+#include <torch/nn/modules/common.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/pimpl.h>
 #include <torch/types.h>
@@ -26,9 +26,27 @@ struct HMRNN_API OutputModuleOptions {
   TORCH_ARG(int64_t, classes) = 0;
 };
 
+/// The matrices W^e_l [embedding_size, d_l] as parameters "0", "1", …: what torch::nn::ParameterList would be, whose
+/// clone() throws, because its reset() registers nothing.
+class HMRNN_API OutputEmbeddingImpl : public torch::nn::Cloneable<OutputEmbeddingImpl> {
+ public:
+  explicit OutputEmbeddingImpl(const OutputModuleOptions& options);
+
+  /// The matrices are left uninitialised; OutputModule::reset_parameters fills them.
+  void reset() override;
+  void pretty_print(std::ostream& stream) const override;
+
+  torch::Tensor operator[](size_t layer) const { return parameters_[layer].value(); }
+
+  OutputModuleOptions options;
+};
+
+TORCH_MODULE(OutputEmbedding);
+
 /// The gated combination of all layers (equations 8–10 of the paper; ops/gated_output.h).
 class HMRNN_API OutputModuleImpl : public torch::nn::Cloneable<OutputModuleImpl> {
  public:
+  /// Throws c10::Error for no layers, a size below 1 or a negative number of classes.
   explicit OutputModuleImpl(const OutputModuleOptions& options);
 
   void reset() override;
@@ -43,9 +61,9 @@ class HMRNN_API OutputModuleImpl : public torch::nn::Cloneable<OutputModuleImpl>
   void set_product_dtype(std::optional<torch::ScalarType> dtype) { product_dtype_ = dtype; }
 
   OutputModuleOptions options;
-  torch::Tensor gates;                          ///< w [L, Σd]
-  torch::nn::ParameterList embedding{nullptr};  ///< W^e_l [out, d_l]
-  torch::nn::Linear softmax{nullptr};           ///< h^e → logits; empty without classes
+  torch::Tensor gates;                 ///< w [L, Σd]
+  OutputEmbedding embedding{nullptr};  ///< W^e_l [out, d_l]
+  torch::nn::Linear softmax{nullptr};  ///< h^e → logits; empty without classes
 
  protected:
   FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(torch::Tensor())})

@@ -1,5 +1,7 @@
 #include "hmrnn/nn/stacked_lstm.h"
 
+#include "hmrnn/nn/window_checks.h"
+
 namespace hmrnn {
 
 StackedLSTMImpl::StackedLSTMImpl(const StackedLSTMOptions& options_) : options(options_) {
@@ -52,6 +54,8 @@ HMLSTMOutput StackedLSTMImpl::forward_indexed(const torch::Tensor& table, const 
                                               const std::optional<HMLSTMState>& state, const HMLSTMCall& call) {
   TORCH_CHECK(table.dim() == 2 && table.size(1) == options.input_size(), "StackedLSTM: table must have shape [V, ",
               options.input_size(), "], got ", table.sizes());
+  TORCH_CHECK(index.dim() == 2 && index.scalar_type() == torch::kInt64, "StackedLSTM: index must be int64 [T, B], got ",
+              index.scalar_type(), " ", index.sizes());
   WindowInput window;
   window.input = table;
   window.index = index;
@@ -61,6 +65,8 @@ HMLSTMOutput StackedLSTMImpl::forward_indexed(const torch::Tensor& table, const 
 HMLSTMOutput StackedLSTMImpl::run(WindowInput window, int64_t steps, int64_t batch,
                                   const std::optional<HMLSTMState>& state, const HMLSTMCall& call) {
   const auto start = state && state->defined() ? *state : initial_state(batch);
+  check_window("StackedLSTM", window.input, steps, batch, start, call, options.hidden_sizes(), 0,
+               layers->ptr(0)->as<HMLSTMCell>()->bias);
   BoundaryRule rule;
   rule.slope = torch::ones({}, start.z.options());
   window.z0 = start.z;
@@ -73,7 +79,7 @@ HMLSTMOutput StackedLSTMImpl::run(WindowInput window, int64_t steps, int64_t bat
     auto result =
         hm_lstm({layers->ptr(l)->as<HMLSTMCell>()->parameters_of_layer()}, window, rule, product_dtype_, options.eps());
     out.h.push_back(result.h[0]);
-    out.state.h.push_back(result.h[0][steps - 1]);
+    out.state.h.push_back(result.h[0][steps - 1].clone());  // see HMLSTM
     out.state.c.push_back(result.c_n[0]);
     state_index.push_back(result.state_index);
     window.input = result.h[0];

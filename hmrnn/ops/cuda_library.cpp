@@ -90,8 +90,8 @@ std::string describe_device(torch::Device device) {
   constexpr double gib = 1024.0 * 1024.0 * 1024.0;
   char memory[64];
   std::snprintf(memory, sizeof(memory), "%.1f of %.1f GiB free", found.free_bytes / gib, found.total_bytes / gib);
-  return "cuda:" + std::to_string(index) + " (" + found.name + ", compute capability " + std::to_string(found.major) + "." +
-         std::to_string(found.minor) + ", " + memory + ")";
+  return "cuda:" + std::to_string(index) + " (" + found.name + ", compute capability " + std::to_string(found.major) +
+         "." + std::to_string(found.minor) + ", " + memory + ")";
 }
 
 }  // namespace hmrnn

@@ -1,5 +1,5 @@
-// Where CUDA comes in: libhmrnn_cuda, which holds every CUDA operator, is opened at run time when a CUDA device is asked
-// for. Programs that stay on the CPU never load it, nor libtorch_cuda.
+// Where CUDA comes in: libhmrnn_cuda, which holds every CUDA operator, is opened at run time when a CUDA device is
+// asked for. Programs that stay on the CPU never load it, nor libtorch_cuda.
 #pragma once
 
 #include <torch/types.h>
@@ -12,8 +12,8 @@
 namespace hmrnn {
 
 /// Opens libhmrnn_cuda.so, which lies beside libhmrnn.so or on the loader's path; its operators register themselves.
-/// Any number of threads may call it any number of times; it is opened once. Has to come before LibTorch is asked anything about
-/// CUDA, since LibTorch looks for its CUDA half only once.
+/// Any number of threads may call it any number of times; it is opened once. Has to come before LibTorch is asked
+/// anything about CUDA, since LibTorch looks for its CUDA half only once.
 /// @throws Error (one line) when it cannot be opened; a later call tries again.
 HMRNN_API void load_cuda_library();
 

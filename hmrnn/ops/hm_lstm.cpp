@@ -1,12 +1,139 @@
 #include "hmrnn/ops/hm_lstm.h"
 
+#include <torch/autograd.h>
+#include <torch/library.h>
+
+#include "hmrnn/ops/hm_lstm_schema.h"
+
 namespace hmrnn {
+
+namespace {
+
+/// The oracle: dense, plain autograd. Soft boundaries (which skip nothing) and devices without a backend of their own.
+WindowResult composite(const HMLSTMArguments& a) {
+  BoundaryRule rule;
+  rule.mode = a.mode();
+  rule.slope = a.slope;
+  rule.noise = a.noise.value_or(at::Tensor());
+  rule.given = a.boundaries.value_or(at::Tensor());
+  rule.boundary_gradient = a.boundary_gradient;
+  const auto input = a.index ? torch::embedding(a.input, *a.index) : a.input;
+  return reference_window(layer_parameters(a), input, a.h0, a.c0, a.z0, rule, a.lengths.value_or(at::Tensor()), a.eps);
+}
+
+bool has_backend(const at::Tensor& x) {
+  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_forward", "");
+  return op.hasKernelForDispatchKey(
+      c10::toRuntimePerBackendFunctionalityKey(c10::DispatchKey::Dense, x.key_set().highestBackendKey()));
+}
+
+/// Everything contiguous and on the parameters' dtype, as the kernels read raw memory.
+HMLSTMArguments contiguous(HMLSTMArguments a) {
+  auto list = differentiable(a);
+  for (auto& x : list) x = x.contiguous();
+  set_differentiable(a, list);
+  for (auto* x : {&a.index, &a.boundaries, &a.noise}) {
+    if (*x) *x = (*x)->detach().contiguous();
+  }
+  return a;
+}
+
+WindowTuple to_tuple(WindowResult r) { return {std::move(r.h), std::move(r.c_n), r.z, r.state_index}; }
+
+/// Above autograd: chooses between the backend's operators and the composite.
+WindowTuple hm_lstm_entry(HMRNN_HM_LSTM_PARAMETERS) {
+  auto a = gather_arguments(HMRNN_HM_LSTM_PASS);
+  check_arguments(a);
+  if (a.soft || !has_backend(a.input)) return to_tuple(composite(a));
+  a = contiguous(std::move(a));
+  if (a.index) {
+    TORCH_CHECK(a.index->numel() == 0 ||
+                    (a.index->min().item<int64_t>() >= 0 && a.index->max().item<int64_t>() < a.input.size(0)),
+                "hm_lstm: index must lie in [0, ", a.input.size(0), ")");
+  }
+  bool training = false;
+  if (at::GradMode::is_enabled()) {
+    for (const auto& x : differentiable(a)) training = training || x.requires_grad();
+  }
+  if (training) return hm_lstm_autograd(HMRNN_HM_LSTM_UNPACK(a));
+  at::AutoDispatchBelowADInplaceOrView below;
+  static const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_forward", "").typed<ForwardOperator>();
+  auto [h, c_n, z, state_index, saved] = op.call(HMRNN_HM_LSTM_UNPACK(a), false);
+  return {h, c_n, z, state_index};
+}
+
+ForwardTuple forward_cpu(HMRNN_HM_LSTM_PARAMETERS, bool training) {
+  auto out = cpu::hm_lstm_forward(gather_arguments(HMRNN_HM_LSTM_PASS), training);
+  return {out.result.h, out.result.c_n, out.result.z, out.result.state_index, out.saved};
+}
+
+std::vector<at::Tensor> backward_cpu(HMRNN_HM_LSTM_PARAMETERS, at::TensorList h, const at::Tensor& z,
+                                     at::TensorList saved, const c10::List<std::optional<at::Tensor>>& grad_h,
+                                     const c10::List<std::optional<at::Tensor>>& grad_c_n,
+                                     const std::optional<at::Tensor>& grad_z) {
+  const auto a = gather_arguments(HMRNN_HM_LSTM_PASS);
+  const auto plain = [](const c10::List<std::optional<at::Tensor>>& list) {
+    std::vector<at::Tensor> out;
+    for (size_t i = 0; i < list.size(); ++i) out.push_back(list.get(i).value_or(at::Tensor()));
+    return out;
+  };
+  WindowResult result;
+  result.h = h.vec();
+  result.z = z;
+  auto g = cpu::hm_lstm_backward(a, result, saved.vec(), plain(grad_h), plain(grad_c_n), grad_z.value_or(at::Tensor()));
+  if (!g.z0.defined()) g.z0 = at::zeros_like(a.z0);
+  HMLSTMArguments as_list = a;
+  as_list.input = g.input;
+  as_list.h0 = g.h0, as_list.c0 = g.c0, as_list.z0 = g.z0;
+  as_list.recurrent = g.recurrent, as_list.bottom_up = g.bottom_up, as_list.top_down = g.top_down,
+  as_list.bias = g.bias;
+  as_list.norm_weight = g.norm_weight, as_list.norm_bias = g.norm_bias;
+  return differentiable(as_list);
+}
+
+/// Shapes only.
+WindowTuple hm_lstm_meta(HMRNN_HM_LSTM_PARAMETERS) {
+  const auto a = gather_arguments(HMRNN_HM_LSTM_PASS);
+  check_arguments(a);
+  const auto options = a.input.options().requires_grad(false);
+  std::vector<at::Tensor> h, c_n;
+  for (int64_t l = 0; l < a.layers(); ++l) {
+    h.push_back(at::empty({a.steps(), a.batch(), a.units(l)}, options));
+    c_n.push_back(at::empty({a.batch(), a.units(l)}, options));
+  }
+  return {h, c_n, at::empty({a.steps(), a.batch(), a.layers() - 1}, options),
+          at::empty({a.layers(), a.steps(), a.batch()}, options.dtype(at::kInt))};
+}
+
+}  // namespace
+
+TORCH_LIBRARY(hmrnn, m) {
+  m.def("hm_lstm(" HMRNN_HM_LSTM_SCHEMA ") -> (Tensor[] h, Tensor[] c_n, Tensor z, Tensor state_index)");
+  m.def("_hm_lstm_forward(" HMRNN_HM_LSTM_SCHEMA
+        ", bool training) -> (Tensor[] h, Tensor[] c_n, Tensor z, Tensor state_index, Tensor[] saved)");
+  m.def("_hm_lstm_backward(" HMRNN_HM_LSTM_SCHEMA
+        ", Tensor[] h, Tensor z, Tensor[] saved, Tensor?[] grad_h, Tensor?[] grad_c_n, Tensor? grad_z) -> Tensor[]");
+}
+
+TORCH_LIBRARY_IMPL(hmrnn, CompositeImplicitAutograd, m) { m.impl("hm_lstm", hm_lstm_entry); }
+TORCH_LIBRARY_IMPL(hmrnn, Meta, m) { m.impl("hm_lstm", hm_lstm_meta); }
+TORCH_LIBRARY_IMPL(hmrnn, CPU, m) {
+  m.impl("_hm_lstm_forward", forward_cpu);
+  m.impl("_hm_lstm_backward", backward_cpu);
+}
 
 WindowResult hm_lstm(const std::vector<LayerParameters>& layers, const WindowInput& window, const BoundaryRule& rule,
                      std::optional<torch::ScalarType> product_dtype, double eps) {
-  (void)product_dtype;
-  const auto input = window.index.defined() ? torch::embedding(window.input, window.index) : window.input;
-  return reference_window(layers, input, window.h0, window.c0, window.z0, rule, window.lengths, eps);
+  auto a = make_arguments(layers, window, rule, product_dtype, eps);
+  // A table larger than the window would cost more products than the window's own inputs.
+  if (a.index && a.input.size(0) > a.index->numel()) {
+    a.input = torch::embedding(a.input, *a.index);
+    a.index = std::nullopt;
+  }
+  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::hm_lstm", "").typed<WindowOperator>();
+  auto [h, c_n, z, state_index] = op.call(HMRNN_HM_LSTM_UNPACK(a));
+  return {h, c_n, z, state_index};
 }
 
 }  // namespace hmrnn

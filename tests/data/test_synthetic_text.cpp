@@ -8,6 +8,8 @@
 #include "catch.h"
 #include "hmrnn/data/synthetic_text.h"
 
+#include <c10/util/Exception.h>
+
 using hmrnn::SyntheticText;
 using hmrnn::SyntheticTextGenerator;
 

@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "catch.h"
-#include "data/temporary_folder.h"
+#include "support/temporary_folder.h"
 #include "hmrnn/data/synthetic_text.h"
 #include "hmrnn/data/text_corpus.h"
 #include "hmrnn/error.h"

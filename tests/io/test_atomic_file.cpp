@@ -8,7 +8,7 @@
 
 #include "catch.h"
 #include "hmrnn/io/atomic_file.h"
-#include "io/temporary_folder.h"
+#include "support/files.h"
 
 namespace {
 

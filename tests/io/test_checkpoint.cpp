@@ -1,6 +1,6 @@
 #include "catch.h"
 #include "hmrnn/io/checkpoint.h"
-#include "io/temporary_folder.h"
+#include "support/files.h"
 
 namespace {
 

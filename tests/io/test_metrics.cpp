@@ -10,7 +10,9 @@
 
 #include "catch.h"
 #include "hmrnn/io/metrics.h"
-#include "io/temporary_folder.h"
+
+#include <c10/util/Exception.h>
+#include "support/files.h"
 
 namespace {
 

@@ -5,7 +5,9 @@
 
 #include "catch.h"
 #include "hmrnn/io/safetensors.h"
-#include "io/temporary_folder.h"
+
+#include <torch/cuda.h>
+#include "support/files.h"
 
 namespace {
 

@@ -3,7 +3,7 @@
 #include <numbers>
 
 #include "catch.h"
-#include "data/temporary_folder.h"
+#include "support/temporary_folder.h"
 #include "hmrnn/train/evaluate.h"
 #include "train/trainer_fixture.h"
 

@@ -1,6 +1,6 @@
 // Stopped after any step and resumed, a run ends with the same weights, bit for bit, and the same records.
 #include "catch.h"
-#include "data/temporary_folder.h"
+#include "support/temporary_folder.h"
 #include "hmrnn/error.h"
 #include "train/trainer_fixture.h"
 

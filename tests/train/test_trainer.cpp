@@ -3,7 +3,7 @@
 #include <set>
 
 #include "catch.h"
-#include "data/temporary_folder.h"
+#include "support/temporary_folder.h"
 #include "hmrnn/error.h"
 #include "hmrnn/train/char_lm_checkpoint.h"
 #include "train/trainer_fixture.h"

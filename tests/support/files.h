@@ -1,7 +1,5 @@
-// A fresh folder that is gone with the scope, and whole files as strings.
+// Whole files as strings, and the message of an error.
 #pragma once
-
-#include <stdlib.h>
 
 #include <filesystem>
 #include <fstream>
@@ -11,28 +9,9 @@
 #include <string_view>
 
 #include "hmrnn/error.h"
+#include "support/temporary_folder.h"
 
-struct TemporaryFolder {
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "hmrnn_test_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot create " + name);
-    path = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  std::filesystem::path operator/(const std::string& name) const { return path / name; }
-  size_t count() const {
-    return static_cast<size_t>(
-        std::distance(std::filesystem::directory_iterator(path), std::filesystem::directory_iterator()));
-  }
-
-  std::filesystem::path path;
-};
+using hmrnn::test::TemporaryFolder;
 
 inline void put(const std::filesystem::path& path, std::string_view bytes) {
   std::ofstream out(path, std::ios::binary | std::ios::trunc);

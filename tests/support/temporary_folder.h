@@ -1,10 +1,14 @@
 // A folder of a test's own, removed with all that is in it, and the environment variable that names the data.
 #pragma once
 
+#include <stdlib.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -23,6 +27,14 @@ class TemporaryFolder {
   }
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  std::filesystem::path operator/(const std::string& name) const { return path / name; }
+
+  /// Entries directly inside.
+  size_t count() const {
+    return static_cast<size_t>(
+        std::distance(std::filesystem::directory_iterator(path), std::filesystem::directory_iterator()));
+  }
 
   std::filesystem::path write(const std::string& name, std::string_view bytes) const {
     std::filesystem::create_directories((path / name).parent_path());

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# From a bare machine to a trained HM-LSTM: sets up, builds, trains a small character model for about two minutes on the
+# best corpus at hand, scores it on the test split, samples from it and shows the boundaries that it found.
+#
+#   HMRNN_QUICKSTART_MINUTES   training time in minutes (default 2)
+#   HMRNN_QUICKSTART_OUT       folder of the run (default: the first of runs/quickstart, runs/quickstart-2, … that is free)
+#   HMRNN_DATA_DIR             folder of the corpora (default ../shared/data)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+minutes=${HMRNN_QUICKSTART_MINUTES:-2}
+data=${HMRNN_DATA_DIR:-../shared/data}
+char_lm=build/release/bin/char_lm
+
+cmake/bootstrap.sh
+cmake --preset release
+cmake --build --preset release --target char_lm
+
+# The folder below $data that holds a file of this pattern; nothing if there is none.
+folder_of() { find -L "$data" -maxdepth 2 -name "$1" -printf '%h\n' 2>/dev/null | sort | head -n 1; }
+
+corpus=synthetic
+source=()
+prime=(--prime "the ")
+if dir=$(folder_of 'ptb.char.train.txt') && [ -n "$dir" ]; then
+  corpus=ptb
+elif dir=$(folder_of 'ptb.train.txt') && [ -n "$dir" ]; then
+  corpus=ptb
+elif dir=$(folder_of 'text8*') && [ -n "$dir" ]; then
+  corpus=text8
+fi
+if [ "$corpus" = synthetic ]; then
+  prime=() # a generated language has no English words
+else
+  source=(--data-dir "$dir")
+fi
+
+run=${HMRNN_QUICKSTART_OUT:-}
+if [ -z "$run" ]; then
+  run=runs/quickstart
+  for ((n = 2; ; n++)); do
+    [ -e "$run" ] || break
+    run=runs/quickstart-$n
+  done
+fi
+
+say() { printf '\n== %s\n' "$*"; }
+
+say "training on $corpus for $minutes minutes into $run"
+"$char_lm" train --corpus "$corpus" "${source[@]}" --out "$run" --minutes "$minutes" \
+  --units 128 --embedding 64 --output-embedding 128 --batch 64 --window 50 \
+  --lr 0.002 --clip 1 --layer-norm on --boundary step --slope-rate 0 --seed 1
+
+say "bits per character of the test split (64 streams)"
+"$char_lm" eval "$run" --split test --streams 64
+
+say "300 characters drawn from it"
+"$char_lm" sample "$run" "${prime[@]}" --length 300 --temperature 0.8 --seed 1
+echo
+
+say "the boundaries that it found"
+# The text to segment is drawn from the model, so that its vocabulary covers it; its longest line.
+text=$("$char_lm" sample "$run" "${prime[@]}" --length 200 --temperature 0.5 --seed 2)
+awk 'length > length(best) { best = $0 } END { print substr(best, 1, 100) }' <<<"$text" | "$char_lm" segment "$run"

@@ -1,0 +1,38 @@
+#include "hmrnn/nn/window_checks.h"
+
+namespace hmrnn {
+
+void check_window(const char* module, const torch::Tensor& input, int64_t steps, int64_t batch,
+                  const HMLSTMState& state, const HMLSTMCall& call, const std::vector<int64_t>& sizes,
+                  int64_t boundaries, const torch::Tensor& like) {
+  TORCH_CHECK(input.scalar_type() == like.scalar_type(), module, ": input must be ", like.scalar_type(),
+              " as the parameters are, got ", input.scalar_type());
+  TORCH_CHECK(steps >= 1 && batch >= 1, module, ": input must have at least one step and one row, got T = ", steps,
+              ", B = ", batch);
+  const auto check_shape = [&](const char* name, const torch::Tensor& x, torch::IntArrayRef expected) {
+    TORCH_CHECK(x.defined() && x.sizes() == expected, module, ": ", name, " must have shape ", expected, ", got ",
+                x.defined() ? c10::str(x.sizes()) : "nothing");
+  };
+  const auto check_state = [&](const char* name, const torch::Tensor& x, torch::IntArrayRef expected) {
+    check_shape(name, x, expected);
+    TORCH_CHECK(x.scalar_type() == like.scalar_type(), module, ": ", name, " must be ", like.scalar_type(), ", got ",
+                x.scalar_type());
+  };
+  TORCH_CHECK(state.h.size() == sizes.size() && state.c.size() == sizes.size(), module, ": state must have ",
+              sizes.size(), " layers, got ", state.h.size(), " of h and ", state.c.size(), " of c");
+  for (size_t l = 0; l < sizes.size(); ++l) {
+    check_state("state.h", state.h[l], {batch, sizes[l]});
+    check_state("state.c", state.c[l], {batch, sizes[l]});
+  }
+  check_state("state.z", state.z, {batch, boundaries});
+  if (call.lengths.defined()) {
+    check_shape("lengths", call.lengths, {batch});
+    TORCH_CHECK(call.lengths.scalar_type() == torch::kInt64, module, ": lengths must be int64, got ",
+                call.lengths.scalar_type());
+  }
+  if (boundaries == 0) return;
+  if (call.boundaries.defined()) check_shape("boundaries", call.boundaries, {steps, batch, boundaries});
+  if (call.noise.defined()) check_shape("noise", call.noise, {steps, batch, boundaries});
+}
+
+}  // namespace hmrnn

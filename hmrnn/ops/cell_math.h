@@ -1,0 +1,263 @@
+#pragma once
+
+// One HM-LSTM step of one row (PAPER.md, "The cell"), forwards and backwards: the only fast place where f, i, o, g and
+// z meet. Every function is a template on a Row policy, which says how a loop over the units runs: vectorised on the
+// CPU (cpu/vector_row.h), a thread block on CUDA, one by one on a host that tests the CUDA bodies. A policy has
+//   T                      the scalar type;  V  what one iteration holds (a vector register, or T)
+//   each(n, f)             f(at) for all 0 ≤ j < n, where at.load(p), at.store(p, v), at.add(p, v) touch p[j…]
+//   sums<K>(n, f)          K sums over j of what f(at) returns (an array of K values V)
+//   exp(v)                 of a V
+// Names follow PAPER.md; the formulas of the backward pass are derived in the comments beside them.
+
+#include <array>
+#include <cstdint>
+
+#ifdef __CUDACC__
+#define HMRNN_HOST_DEVICE __host__ __device__
+#else
+#define HMRNN_HOST_DEVICE
+#endif
+
+// The same templates are compiled for several instruction sets: the inline namespace keeps the linker from mixing them.
+#ifdef CPU_CAPABILITY
+#define HMRNN_ISA CPU_CAPABILITY
+#else
+#define HMRNN_ISA PORTABLE
+#endif
+
+namespace hmrnn::cell {
+
+/// Mean and 1/√(variance + eps) of one row.
+template <class T>
+struct Moments {
+  T mean;
+  T rstd;
+};
+
+/// One of the three products of a step for one row: M x (4d values), its moments, and its layer norm's gain and bias
+/// (null without layer norm: the value is M x itself). `raw` null: the product is not part of the step.
+template <class T>
+struct Term {
+  const T* raw = nullptr;
+  Moments<T> moments{T(0), T(1)};
+  const T* gain = nullptr;
+  const T* bias = nullptr;
+};
+
+/// The layer norm of c (null gain: none).
+template <class T>
+struct CellNorm {
+  const T* gain = nullptr;
+  const T* bias = nullptr;
+  T eps = T(1e-5);
+};
+
+/// What active_backward returns beside its gradients: products needed for dL/dz.
+template <class T>
+struct ActiveDots {
+  T forget;  ///< D · (f⊙c)
+  T input;   ///< D · (i⊙g)
+  T cell;    ///< D · c
+  T jump;    ///< dh' · (h' - h)
+};
+
+/// The two dots of a COPY run with dc, constant over the run.
+template <class T>
+struct CopyDots {
+  T forget;  ///< dc · (f⊙c)
+  T input;   ///< dc · (i⊙g - c)
+};
+
+inline namespace HMRNN_ISA {
+
+template <class Row>
+HMRNN_HOST_DEVICE typename Row::V sigmoid(const Row& row, typename Row::V x) {
+  using V = typename Row::V;
+  return V(1) / (V(1) + row.exp(V(0) - x));
+}
+
+/// tanh x = 2σ(2x) - 1: one exp; the absolute error is that of σ, which is what a gate needs.
+template <class Row>
+HMRNN_HOST_DEVICE typename Row::V tanh(const Row& row, typename Row::V x) {
+  using V = typename Row::V;
+  return V(2) * sigmoid(row, V(2) * x) - V(1);
+}
+
+template <class Row, class T = typename Row::T>
+HMRNN_HOST_DEVICE Moments<T> moments(const Row& row, int64_t n, const T* x, T eps) {
+  using V = typename Row::V;
+  const T mean = row.template sums<1>(n, [&](auto at) { return std::array<V, 1>{at.load(x)}; })[0] / T(n);
+  const T variance = row.template sums<1>(n, [&](auto at) {
+    const V centred = at.load(x) - V(mean);
+    return std::array<V, 1>{centred * centred};
+  })[0] / T(n);
+  return {mean, T(1) / row.sqrt(variance + eps)};
+}
+
+/// The value of a term's elements `at` an offset: gain · (raw - mean) · rstd + bias.
+template <class At, class T>
+HMRNN_HOST_DEVICE auto value(At at, int64_t offset, const Term<T>& term) {
+  using V = decltype(at.load(term.raw));
+  const V x = at.load(term.raw + offset);
+  if (term.gain == nullptr) return x;
+  const V normed = (x - V(term.moments.mean)) * V(term.moments.rstd);
+  return normed * at.load(term.gain + offset) + at.load(term.bias + offset);
+}
+
+template <class Row, class T = typename Row::T>
+HMRNN_HOST_DEVICE T dot(const Row& row, int64_t n, const T* x, const T* y) {
+  using V = typename Row::V;
+  return row.template sums<1>(n, [&](auto at) { return std::array<V, 1>{at.load(x) * at.load(y)}; })[0];
+}
+
+/// Σ_j ds_j · (value of the term)_j over the 4d gate rows: the gradient of the z factor before the term.
+template <class Row, class T = typename Row::T>
+HMRNN_HOST_DEVICE T term_dot(const Row& row, int64_t n, const T* ds, const Term<T>& term) {
+  using V = typename Row::V;
+  return row.template sums<1>(n, [&](auto at) { return std::array<V, 1>{at.load(ds) * value(at, 0, term)}; })[0];
+}
+
+/// h = o ⊙ tanh(LN(c)); returns the moments of c (0 and 1 without layer norm). `o`, `c`, `h`: d values.
+template <class Row, class T = typename Row::T>
+HMRNN_HOST_DEVICE Moments<T> emit(const Row& row, int64_t d, const T* o, const T* c, const CellNorm<T>& norm, T* h) {
+  const bool on = norm.gain != nullptr;
+  const Moments<T> m = on ? moments(row, d, c, norm.eps) : Moments<T>{T(0), T(1)};
+  const Term<T> cell{c, m, norm.gain, norm.bias};
+  row.each(d, [&](auto at) { at.store(h, at.load(o) * tanh(row, value(at, 0, cell))); });
+  return m;
+}
+
+/// An active step (UPDATE, or FLUSH when c is null), forwards:
+///   s = R(h) + y·BU(x) + z·TD(h^) + b;  f, i, o, g = σ, σ, σ, tanh of s;  c' = f⊙c + i⊙g (FLUSH: i⊙g);  h' =
+///   o⊙tanh(LN(c')).
+/// `bias` 4d; `gates` 4d (out); `c_new`, `h_new` d (out); c_new may be c. Returns the moments of c'.
+template <class Row, class T = typename Row::T>
+HMRNN_HOST_DEVICE Moments<T> active_forward(const Row& row, int64_t d, const Term<T>& recurrent,
+                                            const Term<T>& bottom_up, const Term<T>& top_down, const T* bias,
+                                            const T* c, const CellNorm<T>& norm, T* gates, T* c_new, T* h_new) {
+  const auto pre = [&](auto at, int64_t offset) {
+    auto s = value(at, offset, recurrent) + at.load(bias + offset);
+    if (bottom_up.raw != nullptr) s = s + value(at, offset, bottom_up);
+    if (top_down.raw != nullptr) s = s + value(at, offset, top_down);
+    return s;
+  };
+  row.each(d, [&](auto at) {
+    const auto f = sigmoid(row, pre(at, 0));
+    const auto i = sigmoid(row, pre(at, d));
+    const auto o = sigmoid(row, pre(at, 2 * d));
+    const auto g = tanh(row, pre(at, 3 * d));
+    auto cell = i * g;
+    if (c != nullptr) cell = cell + f * at.load(c);
+    at.store(gates, f);
+    at.store(gates + d, i);
+    at.store(gates + 2 * d, o);
+    at.store(gates + 3 * d, g);
+    at.store(c_new, cell);
+  });
+  return emit(row, d, gates + 2 * d, c_new, norm, h_new);
+}
+
+/// An active step backwards: from dh', dc' (d each) to ds (4d) and dc of t-1 (d).
+///   D = dc' + LN'(dh' ⊙ o ⊙ (1-q²)), q = tanh(LN(c'));
+///   ds = [D c f(1-f) (UPDATE only), D g i(1-i), dh' q o(1-o), D i(1-g²)];  dc = D f at UPDATE, 0 at FLUSH.
+/// `c` is the cell of t-1 (needed at FLUSH too, for the dots), `flush` says which operation it was. `scratch`: 2d
+/// values. gain_grad, bias_grad: d each, added to (null without layer norm). `ds` may not alias `gates`.
+template <class Row, class T = typename Row::T>
+HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool flush, const T* dh, const T* dc,
+                                                const T* gates, const T* c, const T* c_new, const T* h, const T* h_new,
+                                                const Moments<T>& cell_moments, const CellNorm<T>& norm, T* scratch,
+                                                T* ds, T* dc_prev, T* gain_grad, T* bias_grad) {
+  using V = typename Row::V;
+  const bool on = norm.gain != nullptr;
+  const Term<T> cell{c_new, cell_moments, norm.gain, norm.bias};
+  const T* f = gates;
+  const T* i = gates + d;
+  const T* o = gates + 2 * d;
+  const T* g = gates + 3 * d;
+  T* d_normed = scratch;  // gradient of the normalised c', gain applied
+  const auto centred = [&](auto at) { return (at.load(c_new) - V(cell_moments.mean)) * V(cell_moments.rstd); };
+  const auto means = row.template sums<2>(d, [&](auto at) {
+    const V q = tanh(row, value(at, 0, cell));
+    const V out = at.load(o), dhv = at.load(dh);
+    V x = dhv * out * (V(1) - q * q);
+    at.store(ds + 2 * d, dhv * q * out * (V(1) - out));
+    if (!on) {
+      at.store(d_normed, x);
+      return std::array<V, 2>{V(0), V(0)};
+    }
+    const V hat = centred(at);
+    at.add(gain_grad, x * hat);
+    at.add(bias_grad, x);
+    x = x * at.load(norm.gain);
+    at.store(d_normed, x);
+    return std::array<V, 2>{x, x * hat};
+  });
+  const T m1 = means[0] / T(d), m2 = means[1] / T(d);
+  const auto dots = row.template sums<4>(d, [&](auto at) {
+    V D = at.load(dc);
+    const V x = at.load(d_normed);
+    D = D + (on ? V(cell_moments.rstd) * (x - V(m1) - centred(at) * V(m2)) : x);
+    const V fv = at.load(f), iv = at.load(i), gv = at.load(g), cv = at.load(c);
+    const V fc = fv * cv;
+    at.store(ds, flush ? V(0) : D * fc * (V(1) - fv));
+    at.store(ds + d, D * gv * iv * (V(1) - iv));
+    at.store(ds + 3 * d, D * iv * (V(1) - gv * gv));
+    at.store(dc_prev, flush ? V(0) : D * fv);
+    return std::array<V, 4>{D * fc, D * iv * gv, D * cv, at.load(dh) * (at.load(h_new) - at.load(h))};
+  });
+  return {dots[0], dots[1], dots[2], dots[3]};
+}
+
+/// Gradient of a term's raw product from ds (n = 4d values): LN backwards. Adds ds⊙normalised to gain_grad and ds to
+/// bias_grad (null: not wanted, without layer norm only; d_raw is then a copy of ds). Returns ds · value, the gradient
+/// of the z factor before the term.
+template <class Row, class T = typename Row::T>
+HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const Term<T>& term, T* d_raw, T* gain_grad,
+                                  T* bias_grad) {
+  using V = typename Row::V;
+  if (term.gain == nullptr) {
+    row.each(n, [&](auto at) {
+      at.store(d_raw, at.load(ds));
+      if (bias_grad != nullptr) at.add(bias_grad, at.load(ds));
+    });
+    return dot(row, n, ds, term.raw);
+  }
+  const V mean(term.moments.mean), rstd(term.moments.rstd);
+  const auto s = row.template sums<3>(n, [&](auto at) {
+    const V hat = (at.load(term.raw) - mean) * rstd;
+    const V d = at.load(ds);
+    at.add(gain_grad, d * hat);
+    at.add(bias_grad, d);
+    const V x = d * at.load(term.gain);
+    return std::array<V, 3>{x, x * hat, d * at.load(term.bias)};
+  });
+  const V m1(s[0] / T(n)), m2(s[1] / T(n));
+  row.each(n, [&](auto at) {
+    const V hat = (at.load(term.raw) - mean) * rstd;
+    at.store(d_raw, rstd * (at.load(ds) * at.load(term.gain) - m1 - hat * m2));
+  });
+  return s[1] + s[2];
+}
+
+/// At a COPY step z changes nothing forwards, but has gradients through what UPDATE or FLUSH would have done. Over the
+/// run of a state (h, c) the gates that they would use are constant: those of s = R(h) + b. Fills `delta` =
+/// o⊙tanh(LN(c)) - h (d values; its dot with dh' is needed at every step) and returns the dots with dc. `scratch`: d
+/// values.
+template <class Row, class T = typename Row::T>
+HMRNN_HOST_DEVICE CopyDots<T> copy_run(const Row& row, int64_t d, const Term<T>& recurrent, const T* bias, const T* c,
+                                       const T* h, const CellNorm<T>& norm, const T* dc, T* scratch, T* delta) {
+  using V = typename Row::V;
+  const auto dots = row.template sums<2>(d, [&](auto at) {
+    const auto pre = [&](int64_t offset) { return value(at, offset, recurrent) + at.load(bias + offset); };
+    const V cv = at.load(c), dcv = at.load(dc);
+    const V f = sigmoid(row, pre(0)), i = sigmoid(row, pre(d)), g = tanh(row, pre(3 * d));
+    at.store(scratch, sigmoid(row, pre(2 * d)));
+    return std::array<V, 2>{dcv * f * cv, dcv * (i * g - cv)};
+  });
+  emit(row, d, scratch, c, norm, delta);
+  row.each(d, [&](auto at) { at.store(delta, at.load(delta) - at.load(h)); });
+  return {dots[0], dots[1]};
+}
+
+}  // namespace HMRNN_ISA
+}  // namespace hmrnn::cell

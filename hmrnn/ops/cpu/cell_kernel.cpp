@@ -1,0 +1,83 @@
+// Compiled once for each instruction set (cmake/CpuKernels.cmake), each under a factory name of its own.
+
+#include "hmrnn/ops/cpu/cell_kernel.h"
+
+#include "hmrnn/ops/cpu/vector_row.h"
+
+namespace hmrnn::cpu {
+
+#define HMRNN_JOIN2(a, b) a##b
+#define HMRNN_JOIN(a, b) HMRNN_JOIN2(a, b)
+
+namespace {
+
+template <class T>
+void axpy(int64_t n, T a, const T* x, T* y) {
+  using V = typename cell::VectorRow<T>::V;
+  cell::VectorRow<T>().each(n, [&](auto at) { at.add(y, V(a) * at.load(x)); });
+}
+
+template <class T>
+void gated_sum(int64_t n, int64_t layers, const T* gate, const T* const* x, T* y) {
+  using V = typename cell::VectorRow<T>::V;
+  cell::VectorRow<T>().each(n, [&](auto at) {
+    V s = V(gate[0]) * at.load(x[0]);
+    for (int64_t l = 1; l < layers; ++l) s = s + V(gate[l]) * at.load(x[l]);
+    at.store(y, at::vec::maximum(s, V(T(0))));
+  });
+}
+
+template <class T>
+void gated_sum_backward(int64_t n, int64_t layers, const T* gate, const T* const* x, const T* y, const T* dy,
+                        T* const* scaled, T* dgate) {
+  using Row = cell::VectorRow<T>;
+  using V = typename Row::V;
+  const Row row;
+  for (int64_t l = 0; l < layers; ++l) {
+    dgate[l] = row.template sums<1>(n, [&](auto at) {
+      const V e = V::blendv(V(T(0)), at.load(dy), at.load(y) > V(T(0)));
+      if (scaled[l] != nullptr) at.add(scaled[l], V(gate[l]) * e);
+      return std::array<V, 1>{e * at.load(x[l])};
+    })[0];
+  }
+}
+
+template <class T>
+CellKernels<T> make() {
+  using Row = cell::VectorRow<T>;
+  CellKernels<T> k;
+  k.moments = [](int64_t n, const T* x, T eps) { return cell::moments(Row(), n, x, eps); };
+  k.dot = [](int64_t n, const T* x, const T* y) { return cell::dot(Row(), n, x, y); };
+  k.term_dot = [](int64_t n, const T* ds, const Term<T>& term) { return cell::term_dot(Row(), n, ds, term); };
+  k.active_forward = [](int64_t d, const Term<T>& recurrent, const Term<T>& bottom_up, const Term<T>& top_down,
+                        const T* bias, const T* c, const CellNorm<T>& norm, T* gates, T* c_new, T* h_new) {
+    return cell::active_forward(Row(), d, recurrent, bottom_up, top_down, bias, c, norm, gates, c_new, h_new);
+  };
+  k.active_backward = [](int64_t d, bool flush, const T* dh, const T* dc, const T* gates, const T* c, const T* c_new,
+                         const T* h, const T* h_new, const Moments<T>& cell_moments, const CellNorm<T>& norm,
+                         T* scratch, T* ds, T* dc_prev, T* gain_grad, T* bias_grad) {
+    return cell::active_backward(Row(), d, flush, dh, dc, gates, c, c_new, h, h_new, cell_moments, norm, scratch, ds,
+                                 dc_prev, gain_grad, bias_grad);
+  };
+  k.term_backward = [](int64_t n, const T* ds, const Term<T>& term, T* d_raw, T* gain_grad, T* bias_grad) {
+    return cell::term_backward(Row(), n, ds, term, d_raw, gain_grad, bias_grad);
+  };
+  k.copy_run = [](int64_t d, const Term<T>& recurrent, const T* bias, const T* c, const T* h, const CellNorm<T>& norm,
+                  const T* dc, T* scratch,
+                  T* delta) { return cell::copy_run(Row(), d, recurrent, bias, c, h, norm, dc, scratch, delta); };
+  k.axpy = axpy<T>;
+  k.gated_sum = gated_sum<T>;
+  k.gated_sum_backward = gated_sum_backward<T>;
+  return k;
+}
+
+}  // namespace
+
+#define HMRNN_FACTORY HMRNN_JOIN(cell_kernels_, CPU_CAPABILITY)
+
+void HMRNN_FACTORY(CellKernels<float>& f, CellKernels<double>& d) {
+  f = make<float>();
+  d = make<double>();
+}
+
+}  // namespace hmrnn::cpu

@@ -1,0 +1,283 @@
+// The window forwards: each product once per change of state (hm_lstm.h; DESIGN, "compute each product once").
+// A step of a layer gathers the rows that UPDATE or FLUSH, multiplies them (no gather where every row is active), runs
+// the row function of cell_math.h on each, and copies the others.
+
+#include "hmrnn/ops/cpu/window.h"
+
+namespace hmrnn::cpu {
+
+namespace {
+
+template <class T>
+class Forward {
+ public:
+  Forward(const HMLSTMArguments& a, bool training)
+      : a_(a),
+        training_(training),
+        k_(cell_kernels<T>()),
+        T_(a.steps()),
+        B_(a.batch()),
+        L_(a.layers()),
+        slope_(static_cast<T>(a.slope.item<double>())),
+        layers_(layer_views<T>(a)) {
+    const auto options = a.h0[0].options().requires_grad(false);
+    const auto ints = options.dtype(at::kInt);
+    const int64_t capacity = training ? T_ * B_ : B_;
+    for (int64_t l = 0; l < L_; ++l) {
+      const auto d = layers_[l].d;
+      h_.push_back(at::empty({T_, B_, d}, options));
+      auto& tape = tape_.emplace_back();
+      tape.raw_u = at::empty({capacity, 4 * d}, options);
+      tape.raw_v = at::empty({layers_[l].top() ? 0 : capacity, 4 * d}, options);
+      tape.gates = at::empty({capacity, 4 * d}, options);
+      // Without training c is one row per row of the batch, overwritten in place.
+      tape.c = training ? at::empty({capacity, d}, options) : a.c0[l].clone(at::MemoryFormat::Contiguous);
+      tape.stats_u = at::empty({capacity, 2}, options);
+      tape.stats_v = at::empty({capacity, 2}, options);
+      tape.stats_c = at::empty({capacity, 2}, options);
+      tape.slot_w = at::empty({capacity}, ints);
+      tape.slot_v = at::empty({capacity}, ints);
+      tape.position = at::empty({capacity}, ints);
+      tape.slot = at::empty({T_, B_}, ints);
+      tape.pre = layers_[l].top() ? at::empty({0}, options) : at::empty({T_, B_}, options);
+      tape.counts = at::zeros({3}, options.dtype(at::kLong));
+      if (l > 0) {
+        tape.raw_w = at::empty({capacity, 4 * d}, options);
+        tape.stats_w = at::empty({capacity, 2}, options);
+      }
+      const bool bf16 = a.product_dtype && *a.product_dtype == at::kBFloat16;
+      u_.emplace_back(layers_[l].recurrent, 4 * d, d, bf16);
+      w_.emplace_back(layers_[l].bottom_up, 4 * d, layers_[l].below, bf16);
+      v_.emplace_back(layers_[l].top_down, layers_[l].top() ? 0 : 4 * d, layers_[l].above, bf16);
+      widest_ = std::max({widest_, d, layers_[l].below});
+    }
+    z_ = at::empty({T_, B_, L_ - 1}, options);
+    index_ = at::empty({L_, T_, B_}, ints);
+    gather_ = at::empty({B_, widest_}, options);
+    rows_.resize(B_);
+    first_layer_input();
+    for (int64_t l = 0; l + 1 < L_; ++l) {
+      auto& own = own_z_.emplace_back(B_);
+      for (int64_t b = 0; b < B_; ++b) {
+        own[b] = k_.dot(layers_[l].d, layers_[l].u_z(), a_.h0[l].template const_data_ptr<T>() + b * layers_[l].d);
+      }
+    }
+    if (a.lengths) {
+      const auto lengths = a.lengths->to(at::kCPU, at::kLong).contiguous();
+      lengths_.assign(lengths.const_data_ptr<int64_t>(), lengths.const_data_ptr<int64_t>() + B_);
+    }
+  }
+
+  HMLSTMForward run() {
+    for (int64_t t = 0; t < T_; ++t) {
+      for (int64_t l = 0; l < L_; ++l) step(t, l);
+    }
+    HMLSTMForward out;
+    for (int64_t l = 0; l < L_; ++l) {
+      out.result.c_n.push_back(training_ ? last_c(l) : tape_[l].c);
+      if (training_) {
+        // Beyond the counts nothing was written: hand on what is in use.
+        const auto n = count(l, 0), nw = count(l, 1), nv = count(l, 2);
+        auto& tape = tape_[l];
+        for (auto* x : {&tape.raw_u, &tape.stats_u, &tape.stats_c, &tape.gates, &tape.c, &tape.slot_w, &tape.slot_v,
+                        &tape.position}) {
+          *x = x->narrow(0, 0, n);
+        }
+        if (l > 0) tape.raw_w = tape.raw_w.narrow(0, 0, nw), tape.stats_w = tape.stats_w.narrow(0, 0, nw);
+        if (!layers_[l].top()) tape.raw_v = tape.raw_v.narrow(0, 0, nv);
+        tape.stats_v = tape.stats_v.narrow(0, 0, nv);
+        for (auto& x : tape.list()) out.saved.push_back(x);
+      }
+    }
+    out.result.h = std::move(h_);
+    out.result.z = z_;
+    out.result.state_index = index_;
+    return out;
+  }
+
+ private:
+  struct RowStep {
+    bool active, update_below, flush;  // active: UPDATE or FLUSH;  z_below = 1;  own last z = 1
+    bool live;                         // t < length
+    int32_t i, w, v;                   // place among the step's active rows, rows of raw_w and raw_v (or -1)
+  };
+
+  int64_t& count(int64_t l, int which) { return tape_[l].counts.template data_ptr<int64_t>()[which]; }
+  T* z_at(int64_t t, int64_t b, int64_t l) { return z_.template data_ptr<T>() + (t * B_ + b) * (L_ - 1) + l; }
+  T last_z(int64_t t, int64_t b, int64_t l) {
+    return t > 0 ? *z_at(t - 1, b, l) : a_.z0.template const_data_ptr<T>()[b * (L_ - 1) + l];
+  }
+  /// h of layer l after step t (t = -1: h0), [B, d].
+  const T* h_at(int64_t t, int64_t l) {
+    return t < 0 ? a_.h0[l].template const_data_ptr<T>() : h_[l].template data_ptr<T>() + t * B_ * layers_[l].d;
+  }
+
+  /// W x of the first layer: one product over the table, or over the whole sequence.
+  void first_layer_input() {
+    const auto& y = layers_[0];
+    const auto rows = a_.input.numel() / y.below;
+    auto& tape = tape_[0];
+    tape.raw_w = at::empty({rows, 4 * y.d}, h_[0].options());
+    tape.stats_w = at::empty({rows, 2}, h_[0].options());
+    const T* x = a_.input.template const_data_ptr<T>();
+    w_[0].forward(rows, x, tape.raw_w.template data_ptr<T>());
+    for_rows(rows, rows * y.d, [&](int64_t r, int64_t) {
+      *row_of<Moments<T>>(tape.stats_w, r, 1) = y.w_gain != nullptr
+                                                    ? k_.moments(4 * y.d, row_of<T>(tape.raw_w, r, 4 * y.d), y.cell.eps)
+                                                    : Moments<T>{T(0), T(1)};
+    });
+    if (!y.top() && a_.detect()) {
+      input_z_.resize(rows);
+      for (int64_t r = 0; r < rows; ++r) input_z_[r] = k_.dot(y.below, y.w_z(), x + r * y.below);
+    }
+  }
+
+  void step(int64_t t, int64_t l) {
+    const auto& y = layers_[l];
+    auto& tape = tape_[l];
+    const int64_t d = y.d, base = training_ ? count(l, 0) : 0;
+    const int64_t base_w = training_ ? count(l, 1) : 0, base_v = training_ ? count(l, 2) : 0;
+    const T* h_before = h_at(t - 1, l);
+    const int64_t* index = a_.index ? a_.index->const_data_ptr<int64_t>() + t * B_ : nullptr;
+
+    int64_t m = 0, mw = 0, mv = 0;
+    for (int64_t b = 0; b < B_; ++b) {
+      auto& r = rows_[b];
+      r.live = lengths_.empty() || t < lengths_[b];
+      r.update_below = l == 0 || *z_at(t, b, l - 1) != T(0);
+      r.flush = !y.top() && last_z(t, b, l) != T(0);
+      r.active = r.live && (r.update_below || r.flush);
+      if (!r.active) continue;
+      r.i = static_cast<int32_t>(m++);
+      r.w = -1;
+      if (r.update_below) r.w = static_cast<int32_t>(l > 0 ? base_w + mw++ : index ? index[b] : t * B_ + b);
+      r.v = r.flush ? static_cast<int32_t>(base_v + mv++) : -1;
+    }
+
+    product(u_[l], m, h_before, d, row_of<T>(tape.raw_u, base, 4 * d), [](const RowStep& r) { return r.active; });
+    if (l > 0) {
+      product(w_[l], mw, h_at(t, l - 1), y.below, row_of<T>(tape.raw_w, base_w, 4 * d),
+              [](const RowStep& r) { return r.active && r.update_below; });
+    }
+    if (!y.top()) {  // layer l+1 has not stepped yet: its state is that of t-1
+      product(v_[l], mv, h_at(t - 1, l + 1), y.above, row_of<T>(tape.raw_v, base_v, 4 * d),
+              [](const RowStep& r) { return r.active && r.flush; });
+    }
+    for_rows(B_, (4 * m + B_) * d, [&](int64_t b, int64_t) { row(t, l, b, base); });
+    count(l, 0) = base + m;
+    count(l, 1) = base_w + mw;
+    count(l, 2) = base_v + mv;
+  }
+
+  /// The rows of x that `wanted` says, times a matrix. No gather where it is all of them.
+  template <class Wanted>
+  void product(Product<T>& matrix, int64_t m, const T* x, int64_t width, T* out, Wanted wanted) {
+    if (m == 0) return;
+    if (m < B_) {
+      T* to = gather_.template data_ptr<T>();
+      for (int64_t b = 0; b < B_; ++b) {
+        if (wanted(rows_[b])) copy_row(to, x + b * width, width), to += width;
+      }
+      x = gather_.template data_ptr<T>();
+    }
+    matrix.forward(m, x, out);
+  }
+
+  void row(int64_t t, int64_t l, int64_t b, int64_t base) {
+    const auto& y = layers_[l];
+    auto& tape = tape_[l];
+    const int64_t d = y.d, at = t * B_ + b;
+    const auto& r = rows_[b];
+    const T* h_before = h_at(t - 1, l) + b * d;
+    T* h_now = h_[l].template data_ptr<T>() + at * d;
+    auto* slots = tape.slot.template data_ptr<int32_t>();
+    const int32_t before = t > 0 ? slots[at - B_] : -1;
+    auto* index = index_.template data_ptr<int32_t>() + l * T_ * B_;
+    const int32_t index_before = t > 0 ? index[at - B_] : 0;
+    T pre = T(0);
+    if (!y.top() && a_.detect() && r.live) {
+      pre = own_z_[l][b] + y.bias_z();
+      if (r.flush) pre += k_.dot(y.above, y.v_z(), h_at(t - 1, l + 1) + b * y.above);
+      if (r.update_below) {
+        pre += l == 0 ? input_z_[a_.index ? a_.index->const_data_ptr<int64_t>()[at] : at]
+                      : k_.dot(y.below, y.w_z(), h_at(t, l - 1) + b * y.below);
+      }
+      tape.pre.template data_ptr<T>()[at] = pre;
+    }
+
+    if (!r.active) {  // COPY, or past the end
+      copy_row(h_now, h_before, d);
+      slots[at] = before;
+      index[at] = index_before;
+    } else {
+      const int64_t s = base + r.i;
+      const auto norm = [&](const at::Tensor& raw, at::Tensor& stats, int64_t i, const T* gain, const T* bias,
+                            bool known) {
+        Term<T> term{row_of<T>(raw, i, 4 * d), {T(0), T(1)}, gain, bias};
+        auto* saved = row_of<Moments<T>>(stats, i, 1);
+        if (gain != nullptr && !known) *saved = k_.moments(4 * d, term.raw, y.cell.eps);
+        if (gain != nullptr) term.moments = *saved;
+        return term;
+      };
+      const auto u = norm(tape.raw_u, tape.stats_u, s, y.u_gain, y.u_bias, false);
+      const auto w = r.w < 0 ? Term<T>{} : norm(tape.raw_w, tape.stats_w, r.w, y.w_gain, y.w_bias, l == 0);
+      const auto v = r.v < 0 ? Term<T>{} : norm(tape.raw_v, tape.stats_v, r.v, y.v_gain, y.v_bias, false);
+      const T* c_before = !training_    ? row_of<T>(tape.c, b, d)
+                          : before >= 0 ? row_of<T>(tape.c, before, d)
+                                        : a_.c0[l].template const_data_ptr<T>() + b * d;
+      T* c_now = row_of<T>(tape.c, training_ ? s : b, d);
+      *row_of<Moments<T>>(tape.stats_c, s, 1) = k_.active_forward(
+          d, u, w, v, y.bias, r.flush ? nullptr : c_before, y.cell, row_of<T>(tape.gates, s, 4 * d), c_now, h_now);
+      tape.slot_w.template data_ptr<int32_t>()[s] = r.w;
+      tape.slot_v.template data_ptr<int32_t>()[s] = r.v;
+      tape.position.template data_ptr<int32_t>()[s] = static_cast<int32_t>(at);
+      slots[at] = static_cast<int32_t>(s);
+      index[at] = index_before + 1;
+      if (!y.top() && a_.detect()) own_z_[l][b] = k_.dot(d, y.u_z(), h_now);
+    }
+    if (!y.top()) *z_at(t, b, l) = r.live ? decide(t, l, b, pre) : last_z(t, b, l);
+  }
+
+  T decide(int64_t t, int64_t l, int64_t b, T pre) {
+    const int64_t at = (t * B_ + b) * (L_ - 1) + l;
+    if (a_.boundaries) return a_.boundaries->template const_data_ptr<T>()[at];
+    const T p = std::max(T(0), std::min(T(1), (pre * slope_ + T(1)) * T(0.5)));
+    if (a_.noise) return a_.noise->template const_data_ptr<T>()[at] < p ? T(1) : T(0);
+    return p > T(0.5) ? T(1) : T(0);
+  }
+
+  at::Tensor last_c(int64_t l) {
+    const int64_t d = layers_[l].d;
+    auto out = at::empty({B_, d}, h_[l].options());
+    const auto* slots = tape_[l].slot.template data_ptr<int32_t>() + (T_ - 1) * B_;
+    for (int64_t b = 0; b < B_; ++b) {
+      const T* c = slots[b] >= 0 ? row_of<T>(tape_[l].c, slots[b], d) : a_.c0[l].template const_data_ptr<T>() + b * d;
+      copy_row(row_of<T>(out, b, d), c, d);
+    }
+    return out;
+  }
+
+  const HMLSTMArguments& a_;
+  const bool training_;
+  const CellKernels<T>& k_;
+  const int64_t T_, B_, L_;
+  const T slope_;
+  std::vector<LayerView<T>> layers_;
+  std::vector<LayerTape<T>> tape_;
+  std::vector<Product<T>> u_, w_, v_;
+  std::vector<at::Tensor> h_;
+  at::Tensor z_, index_, gather_;
+  std::vector<RowStep> rows_;
+  std::vector<T> input_z_;             // w_z · x per row of the first layer's input
+  std::vector<std::vector<T>> own_z_;  // u_z · h of each row's present state, constant over a COPY run
+  std::vector<int64_t> lengths_;
+  int64_t widest_ = 1;
+};
+
+}  // namespace
+
+HMLSTMForward hm_lstm_forward(const HMLSTMArguments& a, bool training) {
+  return a.h0[0].scalar_type() == at::kDouble ? Forward<double>(a, training).run() : Forward<float>(a, training).run();
+}
+
+}  // namespace hmrnn::cpu

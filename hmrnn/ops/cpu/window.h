@@ -1,0 +1,125 @@
+#pragma once
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "hmrnn/ops/cpu/cell_kernel.h"
+#include "hmrnn/ops/cpu/product.h"
+#include "hmrnn/ops/hm_lstm_arguments.h"
+
+// What the forward and the backward pass over a window share: views of the parameters and the tape.
+
+namespace hmrnn::cpu {
+
+/// Parameters of one layer as plain pointers, the boundary row apart; null where there is none.
+template <class T>
+struct LayerView {
+  int64_t d = 0;      ///< units
+  int64_t below = 0;  ///< features of the input
+  int64_t above = 0;  ///< units of the layer above, 0 at the top
+  const T *recurrent = nullptr, *bottom_up = nullptr, *top_down = nullptr, *bias = nullptr;
+  const T *u_gain = nullptr, *u_bias = nullptr, *w_gain = nullptr, *w_bias = nullptr;
+  const T *v_gain = nullptr, *v_bias = nullptr;
+  CellNorm<T> cell;
+
+  bool top() const { return above == 0; }
+  const T* u_z() const { return recurrent + 4 * d * d; }
+  const T* w_z() const { return bottom_up + 4 * d * below; }
+  const T* v_z() const { return top_down + 4 * d * above; }
+  T bias_z() const { return bias[4 * d]; }
+};
+
+template <class T>
+std::vector<LayerView<T>> layer_views(const HMLSTMArguments& a) {
+  std::vector<LayerView<T>> out(a.layers());
+  for (int64_t l = 0; l < a.layers(); ++l) {
+    auto& y = out[l];
+    y.d = a.units(l);
+    y.below = a.bottom_up[l].size(1);
+    y.above = l + 1 < a.layers() ? a.units(l + 1) : 0;
+    y.recurrent = a.recurrent[l].template const_data_ptr<T>();
+    y.bottom_up = a.bottom_up[l].template const_data_ptr<T>();
+    if (y.above) y.top_down = a.top_down[l].template const_data_ptr<T>();
+    y.bias = a.bias[l].template const_data_ptr<T>();
+    y.cell.eps = static_cast<T>(a.eps);
+    if (!a.layer_norm()) continue;
+    const auto weight = [&](HMLSTMArguments::Norm n) {
+      return a.norm_weight[a.norm_index(l, n)].template const_data_ptr<T>();
+    };
+    const auto bias = [&](HMLSTMArguments::Norm n) {
+      return a.norm_bias[a.norm_index(l, n)].template const_data_ptr<T>();
+    };
+    y.u_gain = weight(HMLSTMArguments::kRecurrent), y.u_bias = bias(HMLSTMArguments::kRecurrent);
+    y.w_gain = weight(HMLSTMArguments::kBottomUp), y.w_bias = bias(HMLSTMArguments::kBottomUp);
+    if (y.above) y.v_gain = weight(HMLSTMArguments::kTopDown), y.v_bias = bias(HMLSTMArguments::kTopDown);
+    y.cell.gain = weight(HMLSTMArguments::kCell), y.cell.bias = bias(HMLSTMArguments::kCell);
+  }
+  return out;
+}
+
+/// What forward records of one layer. Each active row-step (UPDATE or FLUSH) has a slot, numbered in the order of time;
+/// the state born there has the slot's number, a row's initial state none (-1). Tables are allocated for the worst case
+/// and written densely from the front, so that memory is committed only for what changed.
+template <class T>
+struct LayerTape {
+  at::Tensor raw_u;     ///< [N, 4d] U h of the state that the step ends
+  at::Tensor raw_w;     ///< [Nw, 4d] W x; first layer: [V, 4d] of the table or [T·B, 4d] of the sequence
+  at::Tensor raw_v;     ///< [Nv, 4d] V h^ of the FLUSHes
+  at::Tensor stats_u;   ///< Moments [N, 2]
+  at::Tensor stats_w;   ///< [Nw, 2]
+  at::Tensor stats_v;   ///< [Nv, 2]
+  at::Tensor stats_c;   ///< [N, 2] of c'
+  at::Tensor gates;     ///< [N, 4d] f, i, o, g
+  at::Tensor c;         ///< [N, d] c'
+  at::Tensor slot_w;    ///< int32 [N]: row of raw_w, -1 where the boundary below did not fire (first layer: row always)
+  at::Tensor slot_v;    ///< int32 [N]: row of raw_v, -1 at UPDATE
+  at::Tensor position;  ///< int32 [N]: t·B + b
+  at::Tensor slot;      ///< int32 [T, B]: slot of the state shown after step t, -1: the initial one
+  at::Tensor pre;       ///< [T, B] s_z, the boundary's pre-activation (not at the top)
+  at::Tensor counts;    ///< int64 [3]: N, Nw, Nv in use
+
+  static constexpr int kTensors = 15;
+  std::vector<at::Tensor> list() const {
+    return {raw_u, raw_w,  raw_v,  stats_u,  stats_w, stats_v, stats_c, gates,
+            c,     slot_w, slot_v, position, slot,    pre,     counts};
+  }
+  static LayerTape from(const std::vector<at::Tensor>& saved, int64_t l) {
+    const auto* s = saved.data() + l * kTensors;
+    return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11], s[12], s[13], s[14]};
+  }
+};
+
+/// Row `i` of a table of `width` values.
+template <class T>
+T* row_of(const at::Tensor& table, int64_t i, int64_t width) {
+  return static_cast<T*>(table.data_ptr()) + i * width;
+}
+
+/// f(b) for b in [0, n) over the threads, each with a fixed share (so results repeat for a thread count); `work` is the
+/// number of values touched in all: little work stays on the calling thread.
+template <class F>
+void for_rows(int64_t n, int64_t work, F f) {
+  constexpr int64_t worth_a_thread = 8192;
+  if (n < 2 || work < worth_a_thread || at::get_num_threads() == 1) {
+    for (int64_t b = 0; b < n; ++b) f(b, 0);
+    return;
+  }
+  const int64_t threads = std::min<int64_t>(at::get_num_threads(), n);
+  const int64_t share = (n + threads - 1) / threads;
+  at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t thread = begin; thread < end; ++thread) {
+      for (int64_t b = thread * share; b < std::min(n, (thread + 1) * share); ++b) f(b, thread);
+    }
+  });
+}
+
+template <class T>
+void copy_row(T* to, const T* from, int64_t n) {
+  std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
+}
+
+}  // namespace hmrnn::cpu

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/library.h>
+
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "hmrnn/ops/hm_lstm_arguments.h"
+
+// The operators as the dispatcher sees them. One argument list serves hm_lstm, _hm_lstm_forward and _hm_lstm_backward.
+
+#define HMRNN_HM_LSTM_SCHEMA                                                                                       \
+  "Tensor input, Tensor? index, Tensor[] h0, Tensor[] c0, Tensor z0, Tensor[] recurrent, Tensor[] bottom_up, "     \
+  "Tensor[] top_down, Tensor[] bias, Tensor[] norm_weight, Tensor[] norm_bias, Tensor slope, Tensor? boundaries, " \
+  "Tensor? noise, Tensor? lengths, bool soft, bool boundary_gradient, ScalarType? product_dtype, float eps"
+
+#define HMRNN_HM_LSTM_PARAMETERS                                                                          \
+  const at::Tensor &input, const std::optional<at::Tensor>&index, at::TensorList h0, at::TensorList c0,   \
+      const at::Tensor &z0, at::TensorList recurrent, at::TensorList bottom_up, at::TensorList top_down,  \
+      at::TensorList bias, at::TensorList norm_weight, at::TensorList norm_bias, const at::Tensor &slope, \
+      const std::optional<at::Tensor>&boundaries, const std::optional<at::Tensor>&noise,                  \
+      const std::optional<at::Tensor>&lengths, bool soft, bool boundary_gradient,                         \
+      std::optional<at::ScalarType> product_dtype, double eps
+
+#define HMRNN_HM_LSTM_PASS                                                                                          \
+  input, index, h0, c0, z0, recurrent, bottom_up, top_down, bias, norm_weight, norm_bias, slope, boundaries, noise, \
+      lengths, soft, boundary_gradient, product_dtype, eps
+
+/// The same from an HMLSTMArguments `a`.
+#define HMRNN_HM_LSTM_UNPACK(a)                                                                                        \
+  (a).input, (a).index, (a).h0, (a).c0, (a).z0, (a).recurrent, (a).bottom_up, (a).top_down, (a).bias, (a).norm_weight, \
+      (a).norm_bias, (a).slope, (a).boundaries, (a).noise, (a).lengths, (a).soft, (a).boundary_gradient,               \
+      (a).product_dtype, (a).eps
+
+namespace hmrnn {
+
+using WindowTuple = std::tuple<std::vector<at::Tensor>, std::vector<at::Tensor>, at::Tensor, at::Tensor>;
+using ForwardTuple =
+    std::tuple<std::vector<at::Tensor>, std::vector<at::Tensor>, at::Tensor, at::Tensor, std::vector<at::Tensor>>;
+
+using WindowOperator = WindowTuple(HMRNN_HM_LSTM_PARAMETERS);
+using ForwardOperator = ForwardTuple(HMRNN_HM_LSTM_PARAMETERS, bool training);
+/// h, z, saved: what forward returned; the gradients in the order of the differentiable arguments, one list.
+using BackwardOperator = std::vector<at::Tensor>(HMRNN_HM_LSTM_PARAMETERS, at::TensorList h, const at::Tensor& z,
+                                                 at::TensorList saved,
+                                                 const c10::List<std::optional<at::Tensor>>& grad_h,
+                                                 const c10::List<std::optional<at::Tensor>>& grad_c_n,
+                                                 const std::optional<at::Tensor>& grad_z);
+
+inline HMLSTMArguments gather_arguments(HMRNN_HM_LSTM_PARAMETERS) {
+  return {input,          index,      h0.vec(),          c0.vec(),        z0,    recurrent.vec(), bottom_up.vec(),
+          top_down.vec(), bias.vec(), norm_weight.vec(), norm_bias.vec(), slope, boundaries,      noise,
+          lengths,        soft,       boundary_gradient, product_dtype,   eps};
+}
+
+/// The differentiable arguments as one list, in the order of the schema, and back.
+std::vector<at::Tensor> differentiable(const HMLSTMArguments& a);
+void set_differentiable(HMLSTMArguments& a, const std::vector<at::Tensor>& list);
+
+/// hm_lstm with autograd (autograd/hm_lstm.cpp): through the backend's operators.
+WindowTuple hm_lstm_autograd(HMRNN_HM_LSTM_PARAMETERS);
+
+}  // namespace hmrnn

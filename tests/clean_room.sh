@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Proves the set-up on a bare machine: makes a minimal Debian root file system, puts a fresh clone of the committed tree in
+# it and runs the two commands that README.md opens with there. Needs root, debootstrap and 8 GB of disk; takes about half
+# an hour, hence no part of ctest.
+#
+#   tests/clean_room.sh [COMMAND …]    commands to run in the clone (default: tests/run.sh and examples/quickstart.sh)
+#
+#   HMRNN_CLEAN_ROOM         working folder (default /var/tmp/hmrnn-clean-room); keeps the bare root file system for the
+#                            next run, and the room of the last run for a look at it
+#   HMRNN_CLEAN_ROOM_SUITE   bookworm (default), or noble for Ubuntu 24.04
+#   HMRNN_CLEAN_ROOM_USER    a user to make and run as, with sudo and no password (default: root, without sudo)
+#   HMRNN_DATA_DIR           corpora, shown to the room read-only (default ../shared/data if that is there)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+[ "$(id -u)" = 0 ] || { echo "clean_room: needs root" >&2; exit 2; }
+command -v debootstrap >/dev/null || { echo "clean_room: needs debootstrap (apt-get install debootstrap)" >&2; exit 2; }
+
+folder=${HMRNN_CLEAN_ROOM:-/var/tmp/hmrnn-clean-room}
+suite=${HMRNN_CLEAN_ROOM_SUITE:-bookworm}
+user=${HMRNN_CLEAN_ROOM_USER:-root}
+data=$(realpath -m "${HMRNN_DATA_DIR:-../shared/data}")
+bare=$folder/$suite
+room=$folder/room
+case $suite in
+  noble) mirror=http://archive.ubuntu.com/ubuntu components=main,universe ;;
+  *) mirror=http://deb.debian.org/debian components=main ;;
+esac
+[ $# -gt 0 ] || set -- tests/run.sh examples/quickstart.sh
+mkdir -p "$folder"
+
+if [ ! -e "$bare" ]; then
+  rm -rf "$bare.partial"
+  debootstrap --variant=minbase --components="$components" "$suite" "$bare.partial" "$mirror" >"$folder/debootstrap.log" 2>&1 ||
+    { tail -n 5 "$folder/debootstrap.log" >&2; echo "clean_room: debootstrap failed ($folder/debootstrap.log)" >&2; exit 1; }
+  mv "$bare.partial" "$bare"
+fi
+
+# The mounts live in a name space of their own and end with it, so that removing a room never reaches through one.
+if [ -z "${HMRNN_CLEAN_ROOM_INSIDE:-}" ]; then
+  HMRNN_CLEAN_ROOM_INSIDE=1 exec unshare --mount --propagation private "${BASH_SOURCE[0]}" "$@"
+fi
+
+rm -rf --one-file-system "$room"
+cp -a "$bare" "$room"
+for file in /etc/resolv.conf /etc/hosts; do
+  if [ -e "$file" ]; then cat "$file" >"$room$file"; fi
+done
+# What this machine needs to reach its package registries is no part of the proof: certificates, proxies, pip's settings.
+settings=()
+while IFS='=' read -r name value; do
+  case $name in
+    PIP_* | *_proxy | *_PROXY | SSL_CERT_FILE | REQUESTS_CA_BUNDLE)
+      if [ -f "$value" ]; then # under a name that no package of the room writes to
+        install -D -m 644 "$value" "$room/etc/clean-room/$name"
+        value=/etc/clean-room/$name
+      fi
+      settings+=("$name=$value")
+      ;;
+  esac
+done < <(env)
+
+mount -t proc proc "$room/proc"
+mount --rbind /dev "$room/dev"
+mount -t tmpfs tmpfs "$room/dev/shm"
+if [ -d "$data" ]; then
+  mkdir -p "$room/data"
+  mount --bind "$data" "$room/data"
+  mount -o remount,bind,ro "$room/data"
+  settings+=(HMRNN_DATA_DIR=/data)
+fi
+
+home=/root
+if [ "$user" != root ]; then
+  chroot "$room" apt-get update -q >/dev/null
+  chroot "$room" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends sudo >/dev/null
+  chroot "$room" useradd --create-home --shell /bin/bash "$user"
+  echo "$user ALL=(ALL) NOPASSWD: ALL" >"$room/etc/sudoers.d/clean-room"
+  home=/home/$user
+fi
+git clone -q --no-hardlinks . "$room$home/hmrnn"
+chroot "$room" chown -R "$user:" "$home/hmrnn"
+
+for command in "$@"; do
+  echo "clean_room: $suite, as $user: $command"
+  start=$SECONDS
+  if ! chroot --userspec="$user" "$room" env -i HOME="$home" USER="$user" LANG=C.UTF-8 \
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${settings[@]}" \
+    bash -c "cd ~/hmrnn && $command" </dev/null; then
+    echo "clean_room: FAILED after $((SECONDS - start)) s: $command" >&2
+    exit 1
+  fi
+  echo "clean_room: passed in $((SECONDS - start)) s: $command"
+done

@@ -1,0 +1,90 @@
+// A second, independent statement of the paper's equations: every product at every step, layer norm written out, the
+// three operations as three separate weights, and straight-through gradients by value + hardσ − detached hardσ, which
+// needs no autograd::Function.
+#pragma once
+
+#include <torch/types.h>
+
+#include <functional>
+#include <vector>
+
+#include "support/random_problem.h"
+
+namespace hmrnn::test {
+
+/// The boundary's value at (t, l) given hardσ(s) [B]; the result's own graph is dropped.
+using BoundaryValue = std::function<torch::Tensor(int64_t t, int64_t l, const torch::Tensor& p)>;
+
+inline torch::Tensor written_out_norm(const torch::Tensor& x, const NormParameters& norm) {
+  if (!norm.weight.defined()) return x;
+  const auto centred = x - x.mean(1, true);
+  return centred / torch::sqrt(centred.square().mean(1, true) + 1e-5) * norm.weight + norm.bias;
+}
+
+inline WindowResult dense_window(const Problem& p, const BoundaryValue& value, double slope) {
+  const auto& w = p.window;
+  const auto T = w.input.size(0), B = w.input.size(1), L = p.num_layers();
+  std::vector<torch::Tensor> h = w.h0, c = w.c0, z;
+  for (int64_t l = 0; l + 1 < L; ++l) z.push_back(w.z0.select(1, l));
+  std::vector<std::vector<torch::Tensor>> hs(L);
+  std::vector<torch::Tensor> zs;
+  for (int64_t t = 0; t < T; ++t) {
+    const auto h_before = h;  // the top-down term reads the layer above at t-1
+    for (int64_t l = 0; l < L; ++l) {
+      const auto& layer = p.layers[l];
+      const auto d = h[l].size(1);
+      const bool top = l + 1 == L;
+      const auto below = l == 0 ? w.input[t] : h[l - 1];
+      const auto zb = (l == 0 ? torch::ones({B}, below.options()) : z[l - 1]).reshape({B, 1});
+      const auto zp = (top ? torch::zeros({B}, below.options()) : z[l]).reshape({B, 1});
+      const auto rows = [&](const torch::Tensor& x, const torch::Tensor& m, const NormParameters& norm) {
+        return written_out_norm(torch::einsum("bk,rk->br", {x, m.slice(0, 0, 4 * d)}), norm);
+      };
+      auto s = rows(h_before[l], layer.recurrent, layer.recurrent_norm) +
+               zb * rows(below, layer.bottom_up, layer.bottom_up_norm) + layer.bias.slice(0, 0, 4 * d);
+      if (!top) s = s + zp * rows(h_before[l + 1], layer.top_down, layer.top_down_norm);
+      const auto parts = s.chunk(4, 1);
+      const auto f = 1 / (1 + torch::exp(-parts[0])), i = 1 / (1 + torch::exp(-parts[1])),
+                 o = 1 / (1 + torch::exp(-parts[2])), g = torch::tanh(parts[3]);
+      torch::Tensor z_new;
+      if (!top) {
+        const auto row = [&](const torch::Tensor& x, const torch::Tensor& m) { return (x * m[4 * d]).sum(1); };
+        const auto pre = row(h_before[l], layer.recurrent) + z[l] * row(h_before[l + 1], layer.top_down) +
+                         zb.squeeze(1) * row(below, layer.bottom_up) + layer.bias[4 * d];
+        const auto hard = ((slope * pre + 1) / 2).clamp(0, 1);
+        z_new = value(t, l, hard).detach() + hard - hard.detach();
+      }
+      const auto flush = zp, update = (1 - zp) * zb, copy = (1 - zp) * (1 - zb);
+      const auto c_new = flush * i * g + update * (f * c[l] + i * g) + copy * c[l];
+      const auto shown = o * torch::tanh(written_out_norm(c_new, layer.cell_norm));
+      h[l] = flush * shown + update * shown + copy * h_before[l];
+      c[l] = c_new;
+      if (!top) z[l] = z_new;
+      hs[l].push_back(h[l]);
+    }
+    if (L > 1) zs.push_back(torch::stack(z, 1));
+  }
+  WindowResult out;
+  for (const auto& layer : hs) out.h.push_back(torch::stack(layer));
+  out.c_n = c;
+  out.z = L > 1 ? torch::stack(zs) : torch::zeros({T, B, 0}, w.input.options());
+  return out;
+}
+
+/// The values of p.rule's mode.
+inline WindowResult dense_window(const Problem& p) {
+  const auto value = [&](int64_t t, int64_t l, const torch::Tensor& hard) -> torch::Tensor {
+    switch (p.rule.mode) {
+      case BoundaryMode::Step:
+        return (hard > 0.5).to(hard.scalar_type());
+      case BoundaryMode::Bernoulli:
+        return (p.rule.noise[t].select(1, l) < hard).to(hard.scalar_type());
+      case BoundaryMode::Soft:
+        return hard;
+    }
+    return {};
+  };
+  return dense_window(p, value, p.rule.slope.item<double>());
+}
+
+}  // namespace hmrnn::test
