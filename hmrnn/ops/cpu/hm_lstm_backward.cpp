@@ -134,7 +134,6 @@ class Backward {
     const T x = slope_ * tape_[l].pre.template data_ptr<T>()[t * B_ + b];
     return x >= T(-1) && x <= T(1);
   }
-  /// dL/dz_t of layer l can reach a detector or z_0 at all (past a sequence's end z is passed on).
   Term<T> term(const at::Tensor& raw, const at::Tensor& stats, int64_t i, int64_t width, const T* gain, const T* bias) {
     Term<T> out{row_of<T>(raw, i, width), {T(0), T(1)}, gain, bias};
     if (gain != nullptr) out.moments = *row_of<Moments<T>>(stats, i, 1);
@@ -250,7 +249,7 @@ class Backward {
     const int64_t m = s.end - base, mw = s.end_w - base_w, mv = s.end_v - base_v;
 
     for_rows(B_, (8 * m + B_) * d, [&](int64_t b, int64_t thread) { row(t, l, b, base, thread); });
-    if (l == 0 && a_.index) table_sums(t, base, m);
+    if (l == 0 && a_.index) table_sums(base, m);
 
     T* dh = s.dh.template data_ptr<T>();
     T* out = m == B_ ? dh : out_.template data_ptr<T>();
@@ -393,13 +392,12 @@ class Backward {
   }
 
   /// ds of the step's active rows, summed per row of the first layer's table. Threads share the columns, not the rows.
-  void table_sums(int64_t t, int64_t base, int64_t m) {
+  void table_sums(int64_t base, int64_t m) {
     const int64_t width = 4 * layers_[0].d;
     const auto* position = tape_[0].position.template data_ptr<int32_t>();
     const auto* index = a_.index->const_data_ptr<int64_t>();
     constexpr int64_t chunk = 512;
     const int64_t chunks = (width + chunk - 1) / chunk;
-    (void)t;
     for_rows(chunks, m * width, [&](int64_t c, int64_t) {
       const int64_t from = c * chunk, n = std::min(chunk, width - from);
       for (int64_t i = 0; i < m; ++i) {
