@@ -8,6 +8,8 @@
 #include <cxxopts.hpp>
 #include <exception>
 #include <fstream>
+#include <map>
+#include <optional>
 #include <string>
 
 #include "bench/contestants.h"
@@ -114,16 +116,16 @@ class Benchmark {
     const bool models = settings_.all || settings_.quick;
 
     for (const auto& size : sizes) {
-      for (const int n : threads) measure("core, forward and backward", n, core_group(size, settings_.bfloat16));
+      for (const int n : threads) measure("core, forward and backward", n, bench::core_group(size, settings_.bfloat16));
     }
     for (const auto& size : sizes) {
       const int64_t steps = settings_.quick ? 20 : 200;
       for (const int n : stream_threads) {
-        measure("streaming, batch 1, forward", n, streaming_group(size.units, steps, settings_.bfloat16));
+        measure("streaming, batch 1, forward", n, bench::streaming_group(size.units, steps, settings_.bfloat16));
       }
     }
     for (const auto& size : models ? sizes : std::vector<Size>{}) {
-      measure("model with loss, forward and backward", threads[0], model_group(size, settings_.bfloat16));
+      measure("model with loss, forward and backward", threads[0], bench::model_group(size, settings_.bfloat16));
     }
     if (rows_.empty()) throw hmrnn::Error(fmt::format("--only {}: no case has it", settings_.only));
   }
