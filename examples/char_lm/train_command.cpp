@@ -79,7 +79,10 @@ int train_command(int argc, char** argv) {
   }
   const auto device = set_up_machine(settings.threads, settings.device);
   const auto dtype = hmrnn::resolve_product_dtype(settings.dtype, device);
-  const auto corpus = hmrnn::load_text_corpus(settings.corpus.options());
+  auto corpus_options = settings.corpus.options();
+  // A folder that was asked for is not replaced by the default one, as that of a moved run is.
+  if (arguments->has("data-dir")) corpus_options.data_dir = settings.corpus.data_dir;
+  const auto corpus = hmrnn::load_text_corpus(corpus_options);
   if (resume) require_same_data(stored, corpus, folder.path().string());
 
   torch::manual_seed(settings.seed);

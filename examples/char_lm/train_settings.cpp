@@ -32,7 +32,7 @@ const std::vector<Definition>& definitions() {
       {"corpus", "NAME", nullptr, false, data, "ptb, text8, enwik8, synthetic, or a file, read as bytes"},
       {"data-dir", "DIR", "", true, data, "the corpus's folder (default: $HMRNN_DATA_DIR/CORPUS, ../shared/data/CORPUS)"},
       {"synthetic-length", "N", "2000000", false, data, "characters of the synthetic corpus"},
-      {"units", "N[,N…]", "512", false, model, "units of every layer, or of each, bottom to top"},
+      {"units", "N[,N..]", "512", false, model, "units of every layer, or of each, bottom to top"},
       {"layers", "N", "3", false, model, "layers, where --units names one size"},
       {"embedding", "N", "128", false, model, "size of the input embedding"},
       {"output-embedding", "N", "512", false, model, "size of the output embedding"},

@@ -1,5 +1,9 @@
 #include "hmrnn/ops/gated_output.h"
 
+#include <torch/library.h>
+
+#include "hmrnn/ops/autograd/gated_output.h"
+
 namespace hmrnn {
 
 torch::Tensor reference_gated_output(const std::vector<torch::Tensor>& h, const torch::Tensor& gates,
@@ -13,12 +17,79 @@ torch::Tensor reference_gated_output(const std::vector<torch::Tensor>& h, const 
   return torch::relu(sum);
 }
 
+namespace {
+
+using GatedOutputOperator = at::Tensor(at::TensorList h, const std::optional<at::Tensor>& state_index,
+                                       const at::Tensor& gates, at::TensorList embedding,
+                                       std::optional<at::ScalarType> product_dtype);
+
+void check(at::TensorList h, const std::optional<at::Tensor>& state_index, const at::Tensor& gates,
+           at::TensorList embedding) {
+  TORCH_CHECK(!h.empty(), "gated_output: at least one layer is needed");
+  TORCH_CHECK(embedding.size() == h.size(), "gated_output: embedding must have ", h.size(), " entries, got ",
+              embedding.size());
+  const auto L = static_cast<int64_t>(h.size());
+  int64_t total = 0;
+  for (int64_t l = 0; l < L; ++l) {
+    TORCH_CHECK(h[l].dim() == 3 && h[l].sizes().slice(0, 2) == h[0].sizes().slice(0, 2), "gated_output: h[", l,
+                "] must have shape [T, B, d], like h[0] ", h[0].sizes(), ", got ", h[l].sizes());
+    TORCH_CHECK(embedding[l].dim() == 2 && embedding[l].size(0) == embedding[0].size(0) &&
+                    embedding[l].size(1) == h[l].size(2),
+                "gated_output: embedding[", l, "] must have shape [out, ", h[l].size(2), "], got ", embedding[l].sizes());
+    TORCH_CHECK(h[l].scalar_type() == h[0].scalar_type() && embedding[l].scalar_type() == h[0].scalar_type(),
+                "gated_output: h[", l, "] and embedding[", l, "] must be ", h[0].scalar_type(), ", got ",
+                h[l].scalar_type(), " and ", embedding[l].scalar_type());
+    total += h[l].size(2);
+  }
+  TORCH_CHECK(gates.sizes() == at::IntArrayRef({L, total}), "gated_output: gates must have shape [", L, ", ", total,
+              "], got ", gates.sizes());
+  TORCH_CHECK(gates.scalar_type() == h[0].scalar_type(), "gated_output: gates must be ", h[0].scalar_type(), ", got ",
+              gates.scalar_type());
+  if (!state_index) return;
+  TORCH_CHECK(state_index->sizes() == at::IntArrayRef({L, h[0].size(0), h[0].size(1)}) &&
+                  state_index->scalar_type() == at::kInt,
+              "gated_output: state_index must be int32 [", L, ", ", h[0].size(0), ", ", h[0].size(1), "], got ",
+              state_index->scalar_type(), " ", state_index->sizes());
+}
+
+/// Above autograd: the CPU kernels, or the composite where there are none.
+at::Tensor entry(at::TensorList h, const std::optional<at::Tensor>& state_index, const at::Tensor& gates,
+                 at::TensorList embedding, std::optional<at::ScalarType> product_dtype) {
+  check(h, state_index, gates, embedding);
+  const auto type = h[0].scalar_type();
+  if (!h[0].device().is_cpu() || (type != at::kFloat && type != at::kDouble)) {
+    return reference_gated_output(h.vec(), gates, embedding.vec());
+  }
+  std::vector<at::Tensor> states, weights;
+  for (const auto& x : h) states.push_back(x.contiguous());
+  for (const auto& x : embedding) weights.push_back(x.contiguous());
+  const auto index = state_index ? state_index->contiguous() : at::Tensor();
+  return gated_output_autograd(states, index, gates.contiguous(), weights, product_dtype == at::kBFloat16);
+}
+
+at::Tensor meta(at::TensorList h, const std::optional<at::Tensor>& state_index, const at::Tensor& gates,
+                at::TensorList embedding, std::optional<at::ScalarType>) {
+  check(h, state_index, gates, embedding);
+  return at::empty({h[0].size(0), h[0].size(1), embedding[0].size(0)}, h[0].options().requires_grad(false));
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(hmrnn, m) {
+  m.def(
+      "gated_output(Tensor[] h, Tensor? state_index, Tensor gates, Tensor[] embedding, ScalarType? product_dtype) -> "
+      "Tensor");
+}
+TORCH_LIBRARY_IMPL(hmrnn, CompositeImplicitAutograd, m) { m.impl("gated_output", entry); }
+TORCH_LIBRARY_IMPL(hmrnn, Meta, m) { m.impl("gated_output", meta); }
+
 torch::Tensor gated_output(const std::vector<torch::Tensor>& h, const torch::Tensor& state_index,
                            const torch::Tensor& gates, const std::vector<torch::Tensor>& embedding,
                            std::optional<torch::ScalarType> product_dtype) {
-  (void)state_index;
-  (void)product_dtype;
-  return reference_gated_output(h, gates, embedding);
+  static const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::gated_output", "").typed<GatedOutputOperator>();
+  return op.call(h, state_index.defined() ? std::make_optional(state_index) : std::nullopt, gates, embedding,
+                 product_dtype);
 }
 
 }  // namespace hmrnn

@@ -108,7 +108,7 @@ WindowTuple hm_lstm_meta(HMRNN_HM_LSTM_PARAMETERS) {
 
 }  // namespace
 
-TORCH_LIBRARY(hmrnn, m) {
+TORCH_LIBRARY_FRAGMENT(hmrnn, m) {
   m.def("hm_lstm(" HMRNN_HM_LSTM_SCHEMA ") -> (Tensor[] h, Tensor[] c_n, Tensor z, Tensor state_index)");
   m.def("_hm_lstm_forward(" HMRNN_HM_LSTM_SCHEMA
         ", bool training) -> (Tensor[] h, Tensor[] c_n, Tensor z, Tensor state_index, Tensor[] saved)");

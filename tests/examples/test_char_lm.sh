@@ -19,14 +19,16 @@ check() {
   shift
   "$@" > /dev/null 2>&1 || fail "$what"
 }
+# Every file with size and time of its last change.
+snapshot() { find . -type f ! -name .out ! -name .err -printf '%p %s %T@\n' | sort; }
 # refuse WORDS ARGUMENT…: char_lm must exit with 2, print nothing on stdout and one line with WORDS on stderr, and leave
 # every file as it was.
 refuse() {
   local words=$1 before after code=0
   shift
-  before=$(find . -type f ! -name '.out' ! -name '.err' -exec sha256sum {} + | sort)
+  before=$(snapshot)
   "$bin" "$@" > .out 2> .err < "${stdin:-/dev/null}" || code=$?
-  after=$(find . -type f ! -name '.out' ! -name '.err' -exec sha256sum {} + | sort)
+  after=$(snapshot)
   [ "$code" = 2 ] || fail "char_lm $* exits with $code, not 2: $(head -3 .err)"
   [ "$(wc -l < .err)" = 1 ] || fail "char_lm $*: stderr is not one line: $(cat .err)"
   [ ! -s .out ] || fail "char_lm $*: stdout is not empty: $(head -3 .out)"

@@ -4,6 +4,10 @@
 #include <cmath>
 #include <vector>
 
+#include <torch/autograd.h>
+
+#include <array>
+
 #include "catch.h"
 #include "hmrnn/ops/gated_output.h"
 #include "support/gradient_check.h"
@@ -89,4 +93,45 @@ TEST_CASE("the gradient of a repeated state reaches every step that shows it") {
     CHECK(distance(a[k], b[k]) < 1e-11);
     if (leaves[k].first[0] == 'h') CHECK(a[k].abs().sum(2).gt(0).all().item<bool>());
   }
+}
+
+TEST_CASE("gated_output computes W h once per state and still sends each step its own gradient") {
+  torch::manual_seed(41);
+  const int64_t T = 9, B = 4, out = 6;
+  const std::vector<int64_t> sizes{5, 9, 17};
+  // Layer l changes its state with probability 1, 0.5, 0.1; h is constant while it does not.
+  std::vector<torch::Tensor> h, index;
+  for (size_t l = 0; l < sizes.size(); ++l) {
+    const double rate = std::array<double, 3>{1.0, 0.5, 0.1}[l];
+    const auto changed = torch::rand({T, B}).lt(rate);
+    auto x = torch::randn({T, B, sizes[l]}, torch::kFloat64);
+    for (int64_t t = 1; t < T; ++t) x[t] = torch::where(changed[t].unsqueeze(1), x[t], x[t - 1]);
+    h.push_back(x.requires_grad_());
+    index.push_back(changed.to(torch::kInt32).cumsum(0, torch::kInt32));
+  }
+  const auto state_index = torch::stack(index);
+  const auto gates = torch::randn({3, 31}, torch::kFloat64).requires_grad_();
+  std::vector<torch::Tensor> embedding;
+  for (const auto d : sizes) embedding.push_back(torch::randn({out, d}, torch::kFloat64).requires_grad_());
+
+  const auto fast = hmrnn::gated_output(h, state_index, gates, embedding);
+  const auto dense = hmrnn::reference_gated_output(h, gates, embedding);
+  CHECK((fast - dense).abs().max().item<double>() < 1e-12);
+  std::vector<torch::Tensor> leaves = h;
+  leaves.push_back(gates);
+  leaves.insert(leaves.end(), embedding.begin(), embedding.end());
+  const auto cotangent = torch::randn_like(fast);
+  const auto a = torch::autograd::grad({(fast * cotangent).sum()}, leaves, {}, true, true);
+  const auto b = torch::autograd::grad({(dense * cotangent).sum()}, leaves);
+  for (size_t i = 0; i < a.size(); ++i) CHECK((a[i] - b[i]).abs().max().item<double>() < 1e-12);
+  CHECK_THROWS_WITH(torch::autograd::grad({a[0].sum()}, {gates}), ContainsSubstring("double backward is not supported"));
+  // In bfloat16 each of at most 17 products of size 1 is off by 2^-8, and the result is rounded once more.
+  std::vector<torch::Tensor> h32, w32;
+  for (const auto& x : h) h32.push_back(x.detach().to(torch::kFloat32));
+  for (const auto& x : embedding) w32.push_back(x.detach().to(torch::kFloat32));
+  const auto rounded =
+      hmrnn::gated_output(h32, state_index, gates.detach().to(torch::kFloat32), w32, torch::kBFloat16).to(torch::kFloat64);
+  const double off = (rounded - dense).abs().max().item<double>();
+  CHECK(off > 0);
+  CHECK(off < 3 * 17 / 256.0);
 }

@@ -21,9 +21,10 @@ if [ ! -e "$lib/libhmrnn_cuda.so" ]; then
   echo "skipped: libhmrnn_cuda is not built"
   exit 0
 fi
-readelf -d "$lib/libhmrnn_cuda.so" | grep -q 'NEEDED.*libtorch_cuda.so' || fail "libhmrnn_cuda does not name libtorch_cuda"
-if cuobjdump=$(command -v cuobjdump || ls /usr/local/cuda/bin/cuobjdump 2>/dev/null); then
-  "$cuobjdump" --list-elf "$lib/libhmrnn_cuda.so" | grep -oE 'sm_[0-9]+' | sort -u | tr '\n' ' '
-  "$cuobjdump" --list-elf "$lib/libhmrnn_cuda.so" | grep -q 'sm_' || fail "libhmrnn_cuda holds no device code"
-  "$cuobjdump" --list-ptx "$lib/libhmrnn_cuda.so" | grep -q 'sm_\|compute_' || fail "libhmrnn_cuda holds no PTX"
-fi
+dynamic=$(readelf -d "$lib/libhmrnn_cuda.so")
+grep -q 'NEEDED.*libtorch_cuda.so' <<<"$dynamic" || fail "libhmrnn_cuda does not name libtorch_cuda"
+sections=$(readelf -SW "$lib/libhmrnn_cuda.so")
+grep -q '\.nv_fatbin' <<<"$sections" || fail "libhmrnn_cuda holds no device code"
+symbols=$(readelf -W --dyn-syms "$lib/libhmrnn_cuda.so")
+grep -q ' hmrnn_cuda_query_device$' <<<"$symbols" || fail "libhmrnn_cuda does not export hmrnn_cuda_query_device"
+echo "libhmrnn_cuda names libtorch_cuda and holds device code"

@@ -1,5 +1,6 @@
 #include <torch/autograd.h>
 
+#include "hmrnn/ops/autograd/once_differentiable.h"
 #include "hmrnn/ops/hm_lstm_schema.h"
 
 namespace hmrnn {
@@ -9,22 +10,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
-
-/// Passes gradients on unchanged; differentiating them again is an error, said clearly.
-class OnceDifferentiable : public Function<OnceDifferentiable> {
- public:
-  /// `causes`: what the gradients depend on;  `gradients` (a std::vector, so untracked): their values.
-  static variable_list forward(AutogradContext*, at::TensorList causes, const variable_list& gradients) {
-    (void)causes;
-    variable_list out;
-    for (const auto& g : gradients) out.push_back(g.defined() ? g.detach() : g);
-    return out;
-  }
-  static variable_list backward(AutogradContext*, const variable_list&) {
-    TORCH_CHECK(false,
-                "hm_lstm: double backward is not supported; hmrnn::reference_window can be differentiated twice");
-  }
-};
 
 class WindowFunction : public Function<WindowFunction> {
  public:
@@ -101,13 +86,7 @@ class WindowFunction : public Function<WindowFunction> {
           c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_backward", "").typed<BackwardOperator>();
       gradients = op.call(HMRNN_HM_LSTM_UNPACK(a), h, z, tape, grad_h, grad_c_n, optional(grad[2 * L]));
     }
-    if (at::GradMode::is_enabled()) {  // somebody asked for a graph of the gradients
-      variable_list all = causes;
-      for (const auto& g : grad) {
-        if (g.defined()) all.push_back(g);
-      }
-      gradients = OnceDifferentiable::apply(at::TensorList(all), gradients);
-    }
+    gradients = refuse_second_derivative("hm_lstm", causes, grad, gradients);
     gradients.emplace_back();  // of the HMLSTMArguments
     return gradients;
   }

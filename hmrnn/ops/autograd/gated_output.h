@@ -1,0 +1,14 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <vector>
+
+namespace hmrnn {
+
+/// gated_output (ops/gated_output.h) with autograd over the CPU kernels; contiguous CPU tensors.
+torch::Tensor gated_output_autograd(const std::vector<torch::Tensor>& h, const torch::Tensor& state_index,
+                                    const torch::Tensor& gates, const std::vector<torch::Tensor>& embedding,
+                                    bool bfloat16);
+
+}  // namespace hmrnn
