@@ -1,0 +1,65 @@
+#include "bench/machine.h"
+
+#include <ATen/cpu/Utils.h>
+#include <malloc.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <limits>
+#include <string>
+
+namespace bench {
+
+namespace {
+
+/// A line of /proc/self/status such as "VmHWM:", in bytes; -1 where there is none.
+int64_t status_bytes(const std::string& name) {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    int64_t kilobytes = 0;
+    if (word == name && status >> kilobytes) return kilobytes * 1024;
+  }
+  return -1;
+}
+
+}  // namespace
+
+bool bfloat16_in_hardware() {
+  const auto capabilities = at::cpu::get_cpu_capabilities();
+  for (const auto* name : {"avx512_bf16", "amx_bf16"}) {
+    const auto found = capabilities.find(name);
+    if (found != capabilities.end() && found->second.isBool() && found->second.toBool()) return true;
+  }
+  return false;
+}
+
+double gemm_ceiling(torch::ScalarType dtype) {
+  constexpr int64_t m = 6400, k = 512, n = 2048;
+  const auto a = torch::randn({m, k}).to(dtype);
+  const auto b = torch::randn({k, n}).to(dtype);
+  auto c = torch::empty({m, n}, dtype);
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < 8; ++i) best = std::min(best, seconds([&] { at::mm_out(c, a, b); }));
+  return 2e-9 * m * k * n / best;
+}
+
+std::optional<int64_t> peak_memory(const std::function<void()>& work) {
+  malloc_trim(0);  // what earlier work left in the allocator would hide what this work needs
+  std::ofstream reset("/proc/self/clear_refs");
+  reset << "5" << std::flush;  // VmHWM falls to the present VmRSS
+  const bool can_reset = reset.good();
+  const auto before = status_bytes("VmRSS:");
+  work();
+  const auto peak = status_bytes("VmHWM:");
+  if (!can_reset || before < 0 || peak < 0) return std::nullopt;
+  return std::max<int64_t>(0, peak - before);
+}
+
+double seconds(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace bench

@@ -1,0 +1,197 @@
+// The program hmrnn_bench: how fast the HM-LSTM is, next to torch::nn's LSTM of the same size in the same process.
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <torch/utils.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cxxopts.hpp>
+#include <exception>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "bench/contestants.h"
+#include "bench/machine.h"
+#include "bench/report.h"
+#include "hmrnn/error.h"
+#include "hmrnn/version.h"
+
+namespace {
+
+using bench::Size;
+
+struct Settings {
+  bool all = false;
+  bool quick = false;
+  int rounds = 5;
+  int threads = 0;  ///< 0: all cores, streaming with 1 and 2
+  std::string only;
+  std::string json;
+  bool bfloat16 = false;
+};
+
+/// A whole number in [min, max].
+int parse_count(const std::string& name, const std::string& text, int min, int max) {
+  size_t end = 0;
+  long value = 0;
+  try {
+    value = std::stol(text, &end);
+  } catch (const std::exception&) {
+    end = 0;
+  }
+  if (end == 0 || end != text.size()) throw hmrnn::Error(fmt::format("--{} {}: not a whole number", name, text));
+  if (value < min || value > max) {
+    throw hmrnn::Error(fmt::format("--{} {}: must be from {} to {}", name, text, min, max));
+  }
+  return static_cast<int>(value);
+}
+
+/// Nothing: the help was asked for and printed. Throws hmrnn::Error for a command line that does not hold.
+std::optional<Settings> parse(int argc, char** argv) {
+  cxxopts::Options options("hmrnn_bench", "Times the HM-LSTM against torch::nn's LSTM of the same size.\n");
+  const auto text = [] { return cxxopts::value<std::string>(); };
+  options.add_options()("all", "every size, the whole models and one thread as well (about an hour)")(
+      "quick", "a small size and 2 rounds: shows that it runs")("rounds", "timed rounds (default 5)", text(), "N")(
+      "threads", "CPU threads (default: all cores; streaming: 1 and 2)", text(), "N")(
+      "only", "only cases whose line has TEXT, as \"core/hm_lstm 3x512 B64 T100 (0.5,0.17) float32 norm\"", text(),
+      "TEXT")("bf16", "bfloat16 rows: on, off, or auto (default): where the CPU has AVX512-BF16 or AMX", text(),
+              "NAME")("json", "write the rows into FILE", text(), "FILE")("h,help", "show this help");
+  try {
+    const auto result = options.parse(argc, argv);
+    if (result.count("help")) {
+      std::fputs(options.help().c_str(), stdout);
+      return std::nullopt;
+    }
+    if (!result.unmatched().empty()) {
+      throw hmrnn::Error("'" + result.unmatched()[0] + "' is one argument too many; see --help");
+    }
+    const auto get = [&](const char* name, const std::string& otherwise) {
+      return result.count(name) ? result[name].as<std::string>() : otherwise;
+    };
+    Settings settings;
+    settings.all = result.count("all") > 0;
+    settings.quick = result.count("quick") > 0;
+    if (settings.all && settings.quick) throw hmrnn::Error("--all and --quick exclude each other");
+    settings.rounds = parse_count("rounds", get("rounds", settings.quick ? "2" : "5"), 1, 1000);
+    if (result.count("threads")) settings.threads = parse_count("threads", get("threads", ""), 1, 4096);
+    settings.only = get("only", "");
+    settings.json = get("json", "");
+    const auto bf16 = get("bf16", "auto");
+    if (bf16 != "on" && bf16 != "off" && bf16 != "auto") {
+      throw hmrnn::Error(fmt::format("--bf16 {}: is not one of on, off, auto", bf16));
+    }
+    settings.bfloat16 = bf16 == "on" || (bf16 == "auto" && bench::bfloat16_in_hardware());
+    if (bf16 == "auto" && !settings.bfloat16) {
+      std::puts("no bfloat16 rows: this CPU has neither AVX512-BF16 nor AMX (--bf16 on times the emulation)");
+    }
+    return settings;
+  } catch (const hmrnn::Error&) {
+    throw;
+  } catch (const std::exception& error) {  // cxxopts' exceptions changed their names between versions
+    std::string line = error.what();
+    for (const auto* quote : {"\u2018", "\u2019"}) {
+      for (size_t at; (at = line.find(quote)) != std::string::npos;) line.replace(at, 3, "'");
+    }
+    throw hmrnn::Error(line + "; see --help");
+  }
+}
+
+class Benchmark {
+ public:
+  explicit Benchmark(Settings settings) : settings_(std::move(settings)) {}
+
+  void run() {
+    const int most = at::get_num_threads();
+    const std::vector<int> stream_threads =
+        settings_.threads ? std::vector<int>{settings_.threads}
+                          : (most < 2 || settings_.quick ? std::vector<int>{1} : std::vector<int>{1, 2});
+    std::vector<int> threads = {settings_.threads ? settings_.threads : most};
+    if (settings_.all && !settings_.threads && most > 1) threads.push_back(1);
+    const Size small = {128, 16, 50}, middle = {512, 64, 100}, large = {1024, 128, 100};
+    const auto sizes = settings_.quick ? std::vector<Size>{small}
+                       : settings_.all ? std::vector<Size>{small, middle, large}
+                                       : std::vector<Size>{middle};
+    const bool models = settings_.all || settings_.quick;
+
+    for (const auto& size : sizes) {
+      for (const int n : threads) measure("core, forward and backward", n, bench::core_group(size, settings_.bfloat16));
+    }
+    for (const auto& size : sizes) {
+      const int64_t steps = settings_.quick ? 20 : 200;
+      for (const int n : stream_threads) {
+        measure("streaming, batch 1, forward", n, bench::streaming_group(size.units, steps, settings_.bfloat16));
+      }
+    }
+    for (const auto& size : models ? sizes : std::vector<Size>{}) {
+      measure("model with loss, forward and backward", threads[0], bench::model_group(size, settings_.bfloat16));
+    }
+    if (rows_.empty()) throw hmrnn::Error(fmt::format("--only {}: no case has it", settings_.only));
+  }
+
+  void write(std::ostream& out) const {
+    nlohmann::ordered_json json;
+    json["version"] = hmrnn::version();
+    json["rounds"] = settings_.rounds;
+    json["gemm_ceiling"] = nlohmann::ordered_json::array();
+    for (const auto& [threads, ceiling] : ceilings_) {
+      for (const auto& [dtype, gflops] : ceiling) {
+        json["gemm_ceiling"].push_back(
+            {{"threads", threads}, {"dtype", dtype == torch::kBFloat16 ? "bfloat16" : "float32"}, {"gflops", gflops}});
+      }
+    }
+    json["rows"] = nlohmann::ordered_json::array();
+    for (const auto& row : rows_) json["rows"].push_back(to_json(row));
+    out << json.dump(2) << "\n";
+  }
+
+ private:
+  void measure(const std::string& what, int threads, std::vector<bench::Contestant> group) {
+    const auto wanted = [&](const bench::Contestant& c) { return c.label().find(settings_.only) != std::string::npos; };
+    if (std::none_of(group.begin(), group.end(), wanted)) return;
+    std::erase_if(group, [&](const bench::Contestant& c) { return !c.baseline && !wanted(c); });
+    const auto size = group.front().size;
+    const auto rows = contest(group, settings_.rounds, threads, ceilings_[threads]);
+    print_table(
+        fmt::format("{}x{}, batch {}, window {}: {}; {} thread{}, median of {} rounds", bench::kLayers, size.units,
+                    size.batch, size.window, what, threads, threads == 1 ? "" : "s", settings_.rounds),
+        rows, ceilings_[threads]);
+    rows_.insert(rows_.end(), rows.begin(), rows.end());
+    for (auto& row : rows_) row.contestant.run = nullptr;  // lets go of the models
+  }
+
+  Settings settings_;
+  std::map<int, bench::Ceiling> ceilings_;  ///< by thread count
+  std::vector<bench::Row> rows_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const auto settings = parse(argc, argv);
+    if (!settings) return 0;
+    std::ofstream json;
+    if (!settings->json.empty()) {  // before the work, not after it
+      json.open(settings->json);
+      if (!json) throw hmrnn::Error(fmt::format("--json {}: cannot be written", settings->json));
+    }
+    torch::manual_seed(1);
+    Benchmark benchmark(*settings);
+    benchmark.run();
+    if (json.is_open()) {
+      benchmark.write(json);
+      json.close();
+      if (!json) throw hmrnn::Error(fmt::format("--json {}: cannot be written", settings->json));
+    }
+    return 0;
+  } catch (const hmrnn::Error& error) {
+    fmt::print(stderr, "hmrnn_bench: {}\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {  // LibTorch's, whose later lines are a stack trace
+    const std::string text = error.what();
+    fmt::print(stderr, "hmrnn_bench: {}\n", text.substr(0, text.find('\n')));
+    return 1;
+  }
+}

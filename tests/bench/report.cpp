@@ -1,0 +1,52 @@
+#include "bench/report.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+namespace bench {
+
+namespace {
+
+const char* dtype_name(torch::ScalarType dtype) { return dtype == torch::kBFloat16 ? "bfloat16" : "float32"; }
+
+}  // namespace
+
+void print_table(const std::string& title, const std::vector<Row>& rows, const Ceiling& ceiling) {
+  std::string text = "\n" + title + "; GEMM ceiling:";
+  for (const auto& [dtype, gflops] : ceiling) text += fmt::format(" {} {:.0f} GFLOP/s", dtype_name(dtype), gflops);
+  text += fmt::format("\n{:<22} {:<11} {:<8} {:<4} {:>9} {:>7} {:>7} {:>8} {:>8} {:>9}\n", "case", "rates", "dtype",
+                      "norm", "chars/s", "/ fp32", "/ same", "GFLOP/s", "ceiling", "peak MB");
+  for (const auto& row : rows) {
+    const auto& c = row.contestant;
+    text += fmt::format("{:<22} {:<11} {:<8} {:<4} {:>9.0f} {:>7.2f} {:>7.2f} {:>8.1f} {:>7.1f}% {:>9}\n", c.name,
+                        c.rates ? fmt::format("{}, {}", (*c.rates)[0], (*c.rates)[1]) : "-", dtype_name(c.dtype),
+                        c.layer_norm ? (*c.layer_norm ? "on" : "off") : "-", row.characters_per_second, row.ratio_fp32,
+                        row.ratio_same_dtype, row.gflops, 100 * row.ceiling_share,
+                        row.peak_bytes ? fmt::format("{:.1f}", 1e-6 * static_cast<double>(*row.peak_bytes)) : "-");
+  }
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+nlohmann::ordered_json to_json(const Row& row) {
+  const auto& c = row.contestant;
+  nlohmann::ordered_json json;
+  json["case"] = c.name;
+  json["units"] = c.size.units;
+  json["batch"] = c.size.batch;
+  json["window"] = c.size.window;
+  json["rates"] = c.rates ? nlohmann::ordered_json(*c.rates) : nlohmann::ordered_json();
+  json["dtype"] = dtype_name(c.dtype);
+  json["layer_norm"] = c.layer_norm.value_or(false);
+  json["threads"] = row.threads;
+  json["characters_per_second"] = row.characters_per_second;
+  json["ratio_fp32"] = row.ratio_fp32;
+  json["ratio_same_dtype"] = row.ratio_same_dtype;
+  json["gflops"] = row.gflops;
+  json["ceiling_share"] = row.ceiling_share;
+  json["peak_bytes"] = row.peak_bytes ? nlohmann::ordered_json(*row.peak_bytes) : nlohmann::ordered_json();
+  return json;
+}
+
+}  // namespace bench

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "bench/contest.h"
+
+namespace bench {
+
+/// The rows of a group as a table under `title`, on stdout.
+void print_table(const std::string& title, const std::vector<Row>& rows, const Ceiling& ceiling);
+
+/// One row for `--json`.
+nlohmann::ordered_json to_json(const Row& row);
+
+}  // namespace bench

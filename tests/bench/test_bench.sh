@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# The program hmrnn_bench from outside: that it runs, that its JSON is complete, and that it refuses what it does not
+# know. How fast anything is, is not tested here.
+set -euo pipefail
+bin=${HMRNN_BIN_DIR:?the folder of the programs}/hmrnn_bench
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() { echo "FAILED: $*"; exit 1; }
+
+"$bin" --quick --bf16 off --threads 1 --json "$work/rows.json" >"$work/out" || fail "--quick: $(cat "$work/out")"
+for word in "GEMM ceiling" core/lstm core/hm_lstm streaming/lstm_cell streaming/hm_lstm model/char_lm_hm_lstm; do
+  grep -q "$word" "$work/out" || fail "the table has no '$word': $(cat "$work/out")"
+done
+python3 - "$work/rows.json" <<'PY' || fail "the JSON is not what it should be"
+import collections, json, math, sys
+document = json.load(open(sys.argv[1]))
+rows = document["rows"]
+count = collections.Counter(row["case"] for row in rows)
+expected = {"core/lstm": 1, "core/hm_lstm": 6, "streaming/lstm_cell": 1, "streaming/hm_lstm": 6,
+            "model/lstm": 1, "model/char_lm_lstm": 2, "model/char_lm_hm_lstm": 6}
+assert count == expected, count
+ceiling = {(c["threads"], c["dtype"]): c["gflops"] for c in document["gemm_ceiling"]}
+assert all(gflops > 0 for gflops in ceiling.values()) and ceiling, ceiling
+baseline = {row["case"].split("/")[0]: row for row in rows if row["case"] in ("core/lstm", "model/lstm", "streaming/lstm_cell")}
+for row in rows:
+    for name in ("units", "batch", "window", "threads", "characters_per_second", "ratio_fp32", "ratio_same_dtype", "gflops",
+                 "ceiling_share"):
+        assert isinstance(row[name], (int, float)) and math.isfinite(row[name]) and row[name] > 0, (name, row)
+    assert row["peak_bytes"] is None or row["peak_bytes"] >= 0, row
+    assert row["dtype"] == "float32" and isinstance(row["layer_norm"], bool), row
+    kind = row["case"].split("/")[0]
+    assert (row["units"], row["batch"], row["window"]) == ((128, 1, 1) if kind == "streaming" else (128, 16, 50)), row
+    if row["case"].endswith("hm_lstm"):
+        assert row["rates"] in ([0.21, 0.035], [0.5, 0.17], [1, 1]), row
+    else:
+        assert row["rates"] is None, row
+    ratio = row["characters_per_second"] / baseline[kind]["characters_per_second"]
+    assert abs(row["ratio_fp32"] / ratio - 1) < 1e-9 and row["ratio_same_dtype"] == row["ratio_fp32"], row
+    # The last measurement of a ceiling may raise it, never lower it.
+    assert row["ceiling_share"] >= row["gflops"] / ceiling[row["threads"], row["dtype"]] * (1 - 1e-9), row
+# Useful work is counted from the boundaries: per character it grows with the rates, from a known number at (1, 1).
+for layer_norm in (True, False):
+    work = {tuple(row["rates"]): 1e9 * row["gflops"] / row["characters_per_second"] for row in rows
+            if row["case"] == "core/hm_lstm" and row["layer_norm"] == layer_norm}
+    assert work[0.21, 0.035] < work[0.5, 0.17] < work[1, 1], work
+    d, T = 128, 50
+    dense = 3 * 2 * 4 * d * d * (3 + 1 + 2 + 2 * (T - 1) / T)
+    assert abs(work[1, 1] / dense - 1) < 1e-6, (work, dense)
+assert max(row["peak_bytes"] or 1 for row in rows) > 0
+PY
+
+"$bin" --quick --bf16 off --only "core/hm_lstm 3x128 B16 T50 (0.5,0.17) float32 norm" --json "$work/one.json" >"$work/out"
+python3 -c 'import json, sys; rows = json.load(open(sys.argv[1]))["rows"]
+assert [row["case"] for row in rows] == ["core/lstm", "core/hm_lstm"], rows' "$work/one.json" || fail "--only"
+
+refuse() {
+  local words=$1 code=0
+  shift
+  "$bin" "$@" >"$work/out" 2>"$work/err" || code=$?
+  [ "$code" = 2 ] || fail "hmrnn_bench $*: exit code $code, not 2"
+  [ "$(wc -l <"$work/err")" = 1 ] || fail "hmrnn_bench $*: stderr is not one line: $(cat "$work/err")"
+  grep -qF -- "$words" "$work/err" || fail "hmrnn_bench $*: stderr does not say '$words': $(cat "$work/err")"
+}
+refuse nonsense --nonsense
+refuse "one argument too many" --quick extra
+refuse "not a whole number" --rounds three
+refuse "not a whole number" --rounds 3x
+refuse "must be from 1" --threads 0
+refuse "on, off, auto" --bf16 maybe
+refuse "cannot be written" --json "$work/absent/rows.json"
+refuse "no case has it" --quick --bf16 off --only nothing-like-this
+refuse "exclude each other" --all --quick
+"$bin" --help | grep -q -- --json || fail "--help does not name --json"
