@@ -1,4 +1,4 @@
-#include <torch/torch.h>
+#include <torch/serialize.h>
 
 #include <cmath>
 #include <map>

@@ -1,4 +1,5 @@
-#include <torch/torch.h>
+#include <torch/nn/modules/rnn.h>
+#include <torch/types.h>
 
 #include <sstream>
 #include <string>

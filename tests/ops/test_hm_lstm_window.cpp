@@ -1,6 +1,6 @@
 // Windows of the stack: the operator hm_lstm and the reference must both pass, each against the independent statement
 // of the equations in support/dense_window.h.
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <string>
 #include <vector>
