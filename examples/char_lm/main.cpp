@@ -10,6 +10,7 @@
 #include "commands.h"
 #include "hmrnn/error.h"
 #include "hmrnn/ops/cuda_library.h"
+#include "hmrnn/train/allocator.h"
 #include "hmrnn/train/run_folder.h"
 #include "hmrnn/version.h"
 
@@ -43,7 +44,8 @@ std::string help() {
 std::string first_line(const std::string& text, bool whole) {
   if (!whole) return text.substr(0, text.find('\n'));
   std::string line = text;
-  std::replace_if(line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
   return line;
 }
 
@@ -88,6 +90,7 @@ hmrnn::CharLMCheckpoint load_run(const std::string& name, torch::Device device) 
 }
 
 int main(int argc, char** argv) {
+  hmrnn::keep_freed_memory();
   try {
     return run(argc, argv);
   } catch (const hmrnn::Error& error) {

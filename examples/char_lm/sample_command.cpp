@@ -24,8 +24,9 @@ int sample_command(int argc, char** argv) {
                                    {"temperature", "X", "divides the logits; 0: always the likeliest (default: 1)"},
                                    {"seed", "N", "of the draws (default: 1)"}};
   for (const auto& spec : machine_options()) specs.push_back(spec);
-  const auto arguments = Arguments::parse(
-      "sample", "Prints TEXT and N characters that the model writes after it, and a line end.\n", specs, "run", argc, argv);
+  const auto arguments =
+      Arguments::parse("sample", "Prints TEXT and N characters that the model writes after it, and a line end.\n",
+                       specs, "run", argc, argv);
   if (!arguments) return 0;
 
   const auto run = arguments->require("run");
@@ -43,9 +44,9 @@ int sample_command(int argc, char** argv) {
   std::fflush(stdout);
 
   auto generator = hmrnn::make_generator(seed);
-  hmrnn::CharLMStream stream(checkpoint.model, device, seed);
+  hmrnn::CharLMReader reader(checkpoint.model, seed);
   for (int64_t i = 0; i < length; ++i) {
-    const auto symbol = hmrnn::sample_symbol(stream.feed(next).logits, temperature, generator);
+    const auto symbol = hmrnn::sample_symbol(reader.feed(next).logits, temperature, generator);
     std::fputc(vocabulary.bytes()[static_cast<size_t>(symbol)], stdout);
     std::fflush(stdout);
     next = torch::full({1}, symbol, torch::kInt64);

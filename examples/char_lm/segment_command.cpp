@@ -24,11 +24,11 @@ struct Boundaries {
   torch::Tensor z, z_before;
 };
 
-Boundaries feed(hmrnn::CharLMStream& stream, const torch::Tensor& index) {
+Boundaries feed(hmrnn::CharLMReader& reader, const torch::Tensor& index) {
   Boundaries out;
   std::vector<torch::Tensor> pieces;
   for (const auto& piece : index.split(kPiece)) {
-    auto result = stream.feed(piece);
+    auto result = reader.feed(piece);
     if (pieces.empty()) out.z_before = result.z_before;
     pieces.push_back(result.z);
   }
@@ -47,9 +47,8 @@ std::string to_json(const std::string& text, const Boundaries& found, int64_t la
   Json z = Json::array();
   const auto columns = found.z.to(torch::kFloat32).t().contiguous();
   for (int64_t l = 0; l < columns.size(0); ++l) z.push_back(z_list(columns[l], soft));
-  const Json json = {{"text", text},
-                     {"z", z},
-                     {"operations", hmrnn::operation_strings(found.z, found.z_before, layers)}};
+  const Json json = {
+      {"text", text}, {"z", z}, {"operations", hmrnn::operation_strings(found.z, found.z_before, layers)}};
   try {
     return json.dump();
   } catch (const nlohmann::json::exception&) {
@@ -86,7 +85,7 @@ int segment_command(int argc, char** argv) {
   const bool line_ends = checkpoint.vocabulary.contains('\n');
   const bool terminal = isatty(STDOUT_FILENO) == 1;
 
-  hmrnn::CharLMStream stream(checkpoint.model, device, seed);
+  hmrnn::CharLMReader reader(checkpoint.model, seed);
   auto last = torch::zeros({options.core() == hmrnn::Core::HMLSTM ? layers - 1 : 0});
   std::string line;
   for (int64_t number = 1; std::getline(std::cin, line); ++number) {
@@ -96,7 +95,7 @@ int segment_command(int argc, char** argv) {
     const auto index = checkpoint.vocabulary.encode(fed, fmt::format("line {} of the input", number));
     Boundaries found{torch::zeros({0, last.size(0)}), last};
     if (!fed.empty()) {
-      found = feed(stream, index.to(torch::kInt64));
+      found = feed(reader, index.to(torch::kInt64));
       last = found.z[-1];
       found.z = found.z.narrow(0, 0, size);
     }

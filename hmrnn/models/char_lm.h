@@ -54,6 +54,8 @@ struct CharLMOutput {
   HMLSTMOutput core;     ///< the recurrent layers' outputs, boundaries and final state
 };
 
+class CharLMStream;
+
 /// Character model: embedding → HM-LSTM (or LSTM) → output module → softmax (PAPER.md, "The experiments").
 /// Parameter names: `embedding.weight`, `hm_lstm.layers.{l}.…` (or `lstm.layers.{l}.…`), `output.gates`,
 /// `output.embedding.{l}`, `output.softmax.{weight,bias}`.
@@ -67,6 +69,13 @@ class HMRNN_API CharLMImpl : public torch::nn::Cloneable<CharLMImpl> {
   /// `index` int64 [T, B] in [0, V); no state: zeros.
   CharLMOutput forward(const torch::Tensor& index, const std::optional<HMLSTMState>& state = std::nullopt,
                        const HMLSTMCall& call = {});
+
+  /// A stream from `state` (batch 1; none: zeros): a text read symbol by symbol. See models/char_lm_stream.h.
+  CharLMStream stream(const std::optional<HMLSTMState>& state = std::nullopt) const;
+
+  /// Reads one symbol, in [0, V), without dropout or gradients; returns the logits [V] of the next one, or an undefined
+  /// tensor without `predict`, which spares the output module. `call` is for the HM-LSTM alone.
+  torch::Tensor step(int64_t symbol, CharLMStream& stream, const HMLSTMStepCall& call = {}, bool predict = true) const;
 
   HMLSTMState initial_state(int64_t batch) const;
 

@@ -6,22 +6,6 @@
 
 namespace hmrnn {
 
-HMLSTMState HMLSTMState::detach() const {
-  HMLSTMState out;
-  for (const auto& x : h) out.h.push_back(x.detach());
-  for (const auto& x : c) out.c.push_back(x.detach());
-  out.z = z.detach();
-  return out;
-}
-
-HMLSTMState HMLSTMState::to(torch::Device device) const {
-  HMLSTMState out;
-  for (const auto& x : h) out.h.push_back(x.to(device));
-  for (const auto& x : c) out.c.push_back(x.to(device));
-  out.z = z.to(device);
-  return out;
-}
-
 HMLSTMImpl::HMLSTMImpl(const HMLSTMOptions& options_) : options(options_) {
   TORCH_CHECK(!options.hidden_sizes().empty(), "HMLSTM: hidden_sizes must name at least one layer");
   reset();
@@ -101,7 +85,7 @@ HMLSTMOutput HMLSTMImpl::forward_indexed(const torch::Tensor& table, const torch
 }
 
 HMLSTMOutput HMLSTMImpl::run(WindowInput window, int64_t steps, int64_t batch, const std::optional<HMLSTMState>& state,
-                             const HMLSTMCall& call) {
+                             const HMLSTMCall& call) const {
   const auto start = state && state->defined() ? *state : initial_state(batch);
   check_window("HMLSTM", window.input, steps, batch, start, call, options.hidden_sizes(), num_layers() - 1,
                layers->ptr(0)->as<HMLSTMCell>()->bias);

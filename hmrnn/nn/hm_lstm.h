@@ -11,6 +11,8 @@
 
 #include "hmrnn/export.h"
 #include "hmrnn/nn/hm_lstm_cell.h"
+#include "hmrnn/nn/hm_lstm_state.h"
+#include "hmrnn/nn/hm_lstm_stream.h"
 #include "hmrnn/ops/hm_lstm.h"
 
 namespace hmrnn {
@@ -38,19 +40,6 @@ struct HMRNN_API HMLSTMOptions {
   TORCH_ARG(double, boundary_bias) = 0.0;
   /// added to the variance in layer norm
   TORCH_ARG(double, eps) = 1e-5;
-};
-
-/// What is carried from one window to the next.
-struct HMRNN_API HMLSTMState {
-  std::vector<torch::Tensor> h;  ///< per layer [B, d_l]
-  std::vector<torch::Tensor> c;  ///< per layer [B, d_l]
-  torch::Tensor z;               ///< [B, L-1]: the last step's boundaries
-
-  /// The same values outside the graph (truncated back-propagation).
-  HMLSTMState detach() const;
-  HMLSTMState to(torch::Device device) const;
-  int64_t batch() const { return z.size(0); }
-  bool defined() const { return z.defined(); }
 };
 
 /// What HMLSTM::forward returns.
@@ -90,6 +79,18 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
   HMLSTMOutput forward_indexed(const torch::Tensor& table, const torch::Tensor& index,
                                const std::optional<HMLSTMState>& state = std::nullopt, const HMLSTMCall& call = {});
 
+  /// A stream from `state` (batch 1; none: zeros) through the parameters as they are. Evaluation only: no gradients.
+  HMLSTMStream stream(const std::optional<HMLSTMState>& state = std::nullopt) const;
+
+  /// One step of one sequence: `input` [input_size]. On the CPU with hard boundaries a COPY costs nothing and an UPDATE
+  /// one product a matrix, in the parameters' dtype (set_product_dtype has no effect); elsewhere it is a window of one
+  /// step.
+  void step(const torch::Tensor& input, HMLSTMStream& stream, const HMLSTMStepCall& call = {}) const;
+
+  /// The same for row `index` of a table [V, input_size], always the same one: W x of a row is computed once.
+  void step_indexed(const torch::Tensor& table, int64_t index, HMLSTMStream& stream,
+                    const HMLSTMStepCall& call = {}) const;
+
   /// All zeros, in the parameters' dtype and on their device.
   HMLSTMState initial_state(int64_t batch) const;
 
@@ -113,7 +114,8 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
 
  private:
   HMLSTMOutput run(WindowInput window, int64_t steps, int64_t batch, const std::optional<HMLSTMState>& state,
-                   const HMLSTMCall& call);
+                   const HMLSTMCall& call) const;
+  void advance(const torch::Tensor& input, int64_t index, HMLSTMStream& stream, const HMLSTMStepCall& call) const;
 
   torch::Tensor slope_;  ///< buffer, 0-d: a CUDA graph reads it at every replay
   std::optional<torch::ScalarType> product_dtype_;

@@ -14,7 +14,7 @@ namespace hmrnn {
 /// The text a model was trained on, as its checkpoint names it.
 struct CorpusReference {
   std::string corpus = "synthetic";  ///< as in TextCorpusOptions; a file by its absolute path
-  std::string data_dir;              ///< absolute; empty: the default one
+  std::string data_dir = {};         ///< absolute; empty: the default one
   int64_t synthetic_length = 0;      ///< of the synthetic corpus
   uint64_t synthetic_seed = 0;
 

@@ -21,7 +21,7 @@ struct TextTaskOptions {
   int64_t eval_streams = 64;  ///< streams the validation text is cut into
   uint64_t seed = 1;          ///< of Bernoulli boundaries in validation
   torch::Device device = torch::kCPU;
-  std::optional<torch::ScalarType> product_dtype;  ///< of training; validation is float32
+  std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< of training; validation is float32
 };
 
 /// Next-character prediction: a CharLM over contiguous streams of a corpus, state carried from window to window.

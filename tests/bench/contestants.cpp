@@ -44,14 +44,6 @@ torch::nn::LSTM plain_lstm(int64_t units, torch::ScalarType dtype) {
   return lstm;
 }
 
-/// One step of a stream; everything that a faster way to step would change.
-hmrnn::HMLSTMState stream_step(hmrnn::HMLSTM& core, const torch::Tensor& input, const torch::Tensor& z,
-                               const hmrnn::HMLSTMState& state) {
-  hmrnn::HMLSTMCall call;
-  call.boundaries = z;
-  return core->forward(input, state, call).state;
-}
-
 }  // namespace
 
 std::vector<Contestant> core_group(const Size& size, bool bfloat16) {
@@ -207,22 +199,21 @@ std::vector<Contestant> streaming_group(int64_t units, int64_t steps, bool bfloa
     hmrnn::HMLSTM model(hmrnn::HMLSTMOptions(kInput, std::vector<int64_t>(kLayers, units)).layer_norm(layer_norm));
     for (const auto& rates : kRates) {
       const auto z = draw_boundaries(steps, 1, rates);
-      for (const auto dtype : dtypes(bfloat16)) {
-        auto& stream = group.emplace_back(common);
-        stream.name = "streaming/hm_lstm";
-        stream.rates = rates;
-        stream.dtype = dtype;
-        stream.layer_norm = layer_norm;
-        stream.flops = hm_lstm_pass(z, units, kInput, steps);
-        stream.run = [model, z, input, dtype]() mutable {
-          const c10::InferenceMode no_autograd;
-          model->set_product_dtype(product_dtype(dtype));
-          auto state = model->initial_state(1);
-          for (int64_t t = 0; t < input.size(0); ++t) {
-            state = stream_step(model, input.narrow(0, t, 1), z.narrow(0, t, 1), state);
-          }
-        };
-      }
+      // Float32 alone: a stream computes in the parameters' dtype.
+      auto& stream = group.emplace_back(common);
+      stream.name = "streaming/hm_lstm";
+      stream.rates = rates;
+      stream.dtype = torch::kFloat32;
+      stream.layer_norm = layer_norm;
+      stream.flops = hm_lstm_pass(z, units, kInput, steps);
+      stream.run = [model, z, input]() mutable {
+        auto sequence = model->stream();
+        hmrnn::HMLSTMStepCall call;
+        for (int64_t t = 0; t < input.size(0); ++t) {
+          call.boundaries = z[t][0];
+          model->step(input[t][0], sequence, call);
+        }
+      };
     }
   }
   return group;

@@ -2,6 +2,8 @@
 
 #include "hmrnn/ops/cpu/cell_kernel.h"
 
+#include <algorithm>
+
 #include "hmrnn/ops/cpu/vector_row.h"
 
 namespace hmrnn::cpu {
@@ -15,6 +17,22 @@ template <class T>
 void axpy(int64_t n, T a, const T* x, T* y) {
   using V = typename cell::VectorRow<T>::V;
   cell::VectorRow<T>().each(n, [&](auto at) { at.add(y, V(a) * at.load(x)); });
+}
+
+/// Four rows at a time, so that x is read once for them and their sums do not wait for each other.
+template <class T>
+void matrix_vector(int64_t rows, int64_t n, const T* m, const T* x, T* y) {
+  const cell::VectorRow<T> row;
+  using V = typename cell::VectorRow<T>::V;
+  int64_t r = 0;
+  for (; r + 4 <= rows; r += 4, m += 4 * n) {
+    const auto sums = row.template sums<4>(n, [&](auto at) {
+      const V xs = at.load(x);
+      return std::array<V, 4>{at.load(m) * xs, at.load(m + n) * xs, at.load(m + 2 * n) * xs, at.load(m + 3 * n) * xs};
+    });
+    std::copy(sums.begin(), sums.end(), y + r);
+  }
+  for (; r < rows; ++r, m += n) y[r] = cell::dot(row, n, m, x);
 }
 
 template <class T>
@@ -65,6 +83,7 @@ CellKernels<T> make() {
   k.copy_run = [](int64_t d, const Term<T>& recurrent, const T* bias, const T* c, const T* h, const CellNorm<T>& norm,
                   const T* dc, T* scratch,
                   T* delta) { return cell::copy_run(Row(), d, recurrent, bias, c, h, norm, dc, scratch, delta); };
+  k.matrix_vector = matrix_vector<T>;
   k.axpy = axpy<T>;
   k.gated_sum = gated_sum<T>;
   k.gated_sum_backward = gated_sum_backward<T>;

@@ -25,6 +25,8 @@ struct CellKernels {
   T (*term_backward)(int64_t n, const T* ds, const Term<T>& term, T* d_raw, T* gain_grad, T* bias_grad);
   CopyDots<T> (*copy_run)(int64_t d, const Term<T>& recurrent, const T* bias, const T* c, const T* h,
                           const CellNorm<T>& norm, const T* dc, T* scratch, T* delta);
+  /// y [rows] = M [rows, n] · x, row-major
+  void (*matrix_vector)(int64_t rows, int64_t n, const T* m, const T* x, T* y);
   /// y += a·x
   void (*axpy)(int64_t n, T a, const T* x, T* y);
   /// y = max(Σ_l gate_l · x_l, 0) over `layers` rows x_l of n values

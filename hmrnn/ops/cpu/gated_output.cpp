@@ -63,10 +63,11 @@ GatedOutputTape forward(const std::vector<at::Tensor>& h, const at::Tensor& stat
   }
   tape.gate.sigmoid_();
   tape.output = at::empty({steps, batch, out}, h[0].options());
-  for_rows(n, n * out, [&](int64_t i, int64_t) {
-    std::vector<const T*> x(L);
+  std::vector<const T*> rows(L * std::max(1, at::get_num_threads()));
+  for_rows(n, n * out, [&](int64_t i, int64_t thread) {
+    const T** x = rows.data() + thread * L;
     for (int64_t l = 0; l < L; ++l) x[l] = row_of<T>(tape.projected[l], row_of<int32_t>(tape.row[l], i, 1)[0], out);
-    k.gated_sum(out, L, row_of<T>(tape.gate, i, L), x.data(), row_of<T>(tape.output, i, out));
+    k.gated_sum(out, L, row_of<T>(tape.gate, i, L), x, row_of<T>(tape.output, i, out));
   });
   return tape;
 }
@@ -96,8 +97,8 @@ GatedOutputGradients backward(const std::vector<at::Tensor>& h, const at::Tensor
                            row_of<T>(grad, i, out), to.data(), row_of<T>(d_gate, i, L));
     }
   });
-  const auto d_pre = d_gate * tape.gate * (1 - tape.gate);                                // [T·B, L]
-  const auto e = (grad * tape.output.gt(0)).view({n, out});                               // [T·B, out]
+  const auto d_pre = d_gate * tape.gate * (1 - tape.gate);   // [T·B, L]
+  const auto e = (grad * tape.output.gt(0)).view({n, out});  // [T·B, out]
   GatedOutputGradients g;
   g.gates = at::empty_like(gates);
   int64_t offset = 0;

@@ -70,8 +70,7 @@ struct PackedLinear {
     auto& dispatcher = c10::Dispatcher::singleton();
     const auto p = dispatcher.findSchema({"mkldnn::_reorder_linear_weight", ""});
     const auto a = dispatcher.findSchema({"mkldnn::_linear_pointwise", ""});
-    // oneDNN refuses bfloat16 on CPUs without AVX-512.
-    if (!p || !a || at::get_cpu_capability() != "AVX512") return;
+    if (!p || !a || !at::globalContext().userEnabledMkldnn()) return;
     pack = p->typed<Pack>();
     apply = a->typed<Apply>();
   }
@@ -81,22 +80,34 @@ struct PackedLinear {
   }
 };
 
+bool has_avx512() {
+  static const bool has = at::get_cpu_capability() == "AVX512";
+  return has;
+}
+
 }  // namespace
 
-/// bfloat16 copies of the matrix, packed if oneDNN can; made at first use, once a window.
+ProductBackend choose_backend(int64_t m) {
+  constexpr int64_t small = 32;
+  return has_avx512() && m <= small ? ProductBackend::Packed : ProductBackend::Blas;
+}
+
+/// The matrix as oneDNN multiplies by it; packed at first use, once a window.
 template <class T>
 struct Product<T>::Packed {
-  at::Tensor plain;     // bfloat16 [out, in]
-  at::Tensor forward;   // packed for x·Mᵀ; undefined: use `plain`
+  at::Tensor plain;     // [out, in], bfloat16 or a view of the float32 weights
+  at::Tensor forward;   // packed for x·Mᵀ
   at::Tensor backward;  // packed for y·M
 };
 
 template <class T>
-Product<T>::Product(const T* weight, int64_t out, int64_t in, bool bfloat16)
-    : weight_(weight), out_(out), in_(in), bfloat16_(bfloat16) {
-  if (!bfloat16_) return;
+Product<T>::Product(const T* weight, int64_t out, int64_t in, bool bfloat16, std::optional<ProductBackend> backend)
+    : weight_(weight), out_(out), in_(in), bfloat16_(bfloat16), backend_(backend) {
+  constexpr auto type = c10::CppTypeToScalarType<T>::value;
+  if (type != at::kFloat || out_ == 0) return;
   packed_ = std::make_unique<Packed>();
-  packed_->plain = matrix(weight_, out_, in_, in_, c10::CppTypeToScalarType<T>::value).to(at::kBFloat16);
+  packed_->plain = matrix(weight_, out_, in_, in_, type);
+  if (bfloat16_) packed_->plain = packed_->plain.to(at::kBFloat16);
 }
 
 template <class T>
@@ -106,18 +117,21 @@ Product<T>::Product(Product&&) noexcept = default;
 template <class T>
 Product<T>& Product<T>::operator=(Product&&) noexcept = default;
 
+template <class T>
+bool Product<T>::packed(int64_t m) const {
+  if (packed_ == nullptr || !PackedLinear::get().pack) return false;
+  // oneDNN refuses bfloat16 on CPUs without AVX-512, and is the faster one at every m where it does not.
+  if (bfloat16_) return has_avx512() && backend_ != ProductBackend::Blas;
+  return backend_.value_or(choose_backend(m)) == ProductBackend::Packed;
+}
+
 namespace {
 
-/// out = x · weightᵀ in bfloat16 operands, through oneDNN's packed weights where they exist.
-void bfloat16_linear(const at::Tensor& x, const at::Tensor& weight, at::Tensor& packed, at::Tensor out) {
+/// out = x · weightᵀ through oneDNN; `packed` is filled at first use.
+void packed_linear(const at::Tensor& x, const at::Tensor& weight, at::Tensor& packed, at::Tensor out) {
   const auto& linear = PackedLinear::get();
-  const auto rounded = x.to(at::kBFloat16);
-  if (linear.pack && at::globalContext().userEnabledMkldnn()) {
-    if (!packed.defined()) packed = linear.pack->call(weight.contiguous(), x.size(0));
-    out.copy_(linear.apply->call(rounded, packed, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), ""));
-    return;
-  }
-  out.copy_(at::mm(rounded, weight.t()));
+  if (!packed.defined()) packed = linear.pack->call(weight.contiguous(), x.size(0));
+  out.copy_(linear.apply->call(x, packed, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), ""));
 }
 
 }  // namespace
@@ -125,18 +139,25 @@ void bfloat16_linear(const at::Tensor& x, const at::Tensor& weight, at::Tensor& 
 template <class T>
 void Product<T>::forward(int64_t m, const T* x, T* y) {
   if (m == 0) return;
-  if (!bfloat16_) return gemm<T>(false, true, m, out_, in_, x, in_, weight_, in_, T(0), y, out_);
+  const bool fast = packed(m);
+  if (!fast && !bfloat16_) return gemm<T>(false, true, m, out_, in_, x, in_, weight_, in_, T(0), y, out_);
   constexpr auto type = c10::CppTypeToScalarType<T>::value;
-  bfloat16_linear(matrix(x, m, in_, in_, type), packed_->plain, packed_->forward, matrix(y, m, out_, out_, type));
+  const auto rows = matrix(x, m, in_, in_, type).to(packed_->plain.scalar_type());
+  auto result = matrix(y, m, out_, out_, type);
+  if (fast) return packed_linear(rows, packed_->plain, packed_->forward, result);
+  result.copy_(at::mm(rows, packed_->plain.t()));
 }
 
 template <class T>
 void Product<T>::backward(int64_t m, const T* y_grad, T* x_grad) {
   if (m == 0) return;
-  if (!bfloat16_) return gemm<T>(false, false, m, in_, out_, y_grad, out_, weight_, in_, T(0), x_grad, in_);
+  const bool fast = packed(m);
+  if (!fast && !bfloat16_) return gemm<T>(false, false, m, in_, out_, y_grad, out_, weight_, in_, T(0), x_grad, in_);
   constexpr auto type = c10::CppTypeToScalarType<T>::value;
-  bfloat16_linear(matrix(y_grad, m, out_, out_, type), packed_->plain.t(), packed_->backward,
-                  matrix(x_grad, m, in_, in_, type));
+  const auto rows = matrix(y_grad, m, out_, out_, type).to(packed_->plain.scalar_type());
+  auto result = matrix(x_grad, m, in_, in_, type);
+  if (fast) return packed_linear(rows, packed_->plain.t(), packed_->backward, result);
+  result.copy_(at::mm(rows, packed_->plain));
 }
 
 template <class T>

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <vector>
+
+#include "hmrnn/export.h"
+
+namespace hmrnn {
+
+/// What is carried from one window to the next.
+struct HMRNN_API HMLSTMState {
+  std::vector<torch::Tensor> h;  ///< per layer [B, d_l]
+  std::vector<torch::Tensor> c;  ///< per layer [B, d_l]
+  torch::Tensor z;               ///< [B, L-1]: the last step's boundaries
+
+  /// The same values outside the graph (truncated back-propagation).
+  HMLSTMState detach() const;
+  HMLSTMState to(torch::Device device) const;
+  int64_t batch() const { return z.size(0); }
+  bool defined() const { return z.defined(); }
+};
+
+}  // namespace hmrnn

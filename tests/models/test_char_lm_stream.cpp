@@ -1,0 +1,87 @@
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/types.h>
+
+#include "catch.h"
+#include "hmrnn/models/char_lm_stream.h"
+#include "support/tensors.h"
+
+using namespace hmrnn;
+using namespace hmrnn::test;
+
+namespace {
+
+CharLM reading_model(Core core, BoundaryMode mode = BoundaryMode::Step, bool norm = true) {
+  torch::manual_seed(5);
+  CharLM model(CharLMOptions(7)
+                   .embedding_size(5)
+                   .hidden_sizes({6, 4, 3})
+                   .output_embedding_size(8)
+                   .core(core)
+                   .boundary(mode)
+                   .layer_norm(norm)
+                   .dropout(0.5));
+  torch::NoGradGuard no_grad;
+  for (auto& p : model->parameters()) p.add_(0.5 * torch::randn_like(p));
+  return model;
+}
+
+}  // namespace
+
+TEST_CASE("a text read symbol by symbol has the logits of the window") {
+  const auto core = GENERATE(Core::HMLSTM, Core::LSTM);
+  const bool norm = GENERATE(true, false);
+  auto model = reading_model(core, BoundaryMode::Step, norm);
+  model->eval();  // step has no dropout in either mode
+  const int64_t T = 50;
+  const auto index = torch::randint(7, {T}, torch::kInt64);
+  const auto expected = model->forward(index.unsqueeze(1));
+  model->train();
+  auto stream = model->stream();
+  for (int64_t t = 0; t < T; ++t) {
+    const bool predict = t % 3 != 1;  // what was left out is made up for later
+    const auto logits = model->step(index[t].item<int64_t>(), stream, {}, predict);
+    REQUIRE(logits.defined() == predict);
+    if (predict) REQUIRE(distance(logits, expected.logits[t][0]) < 1e-4);
+    REQUIRE(same(stream.z(), expected.core.z[t][0]));
+  }
+  for (int64_t l = 0; l < 3; ++l) CHECK(distance(stream.state().h[l], expected.core.state.h[l]) < 1e-4);
+}
+
+TEST_CASE("CharLMReader: pieces of any length give the same as one") {
+  const auto mode = GENERATE(BoundaryMode::Step, BoundaryMode::Bernoulli);
+  const auto model = reading_model(Core::HMLSTM, mode);
+  const auto index = torch::randint(7, {40}, torch::kInt64);
+  CharLMReader whole(model, 3), pieces(model, 3), other(model, 4);
+  const auto a = whole.feed(index);
+  const auto first = pieces.feed(index.narrow(0, 0, 13));
+  const auto second = pieces.feed(index.narrow(0, 13, 27));
+  CHECK(a.z.sizes() == torch::IntArrayRef({40, 2}));
+  CHECK(same(torch::cat({first.z, second.z}), a.z));
+  CHECK(same(second.z_before, first.z[12]));
+  CHECK(same(second.logits, a.logits));
+  CHECK(same(a.z_before, torch::zeros({2})));
+  if (mode == BoundaryMode::Bernoulli) CHECK_FALSE(same(other.feed(index).z, a.z));
+}
+
+TEST_CASE("sample_symbol: temperature") {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(uint64_t{1});
+  const auto logits = torch::tensor({0.0f, 3.0f, 1.0f});
+  CHECK(sample_symbol(logits, 0, generator) == 1);
+  CHECK(sample_symbol(logits * 1000, 1e-6, generator) == 1);
+  std::vector<int> seen(3);
+  for (int i = 0; i < 2000; ++i) ++seen[sample_symbol(logits, 1, generator)];
+  const auto p = torch::softmax(logits, 0);
+  for (int i = 0; i < 3; ++i) CHECK(seen[i] / 2000.0 == Approx(p[i].item<double>()).margin(0.05));
+  CHECK_THROWS_WITH(sample_symbol(logits, -1, generator), ContainsSubstring("temperature"));
+  CHECK_THROWS_WITH(sample_symbol(logits.unsqueeze(0), 1, generator), ContainsSubstring("shape [V]"));
+}
+
+TEST_CASE("CharLM::step says what does not fit") {
+  const auto model = reading_model(Core::HMLSTM), control = reading_model(Core::LSTM);
+  auto stream = model->stream();
+  CHECK_THROWS_WITH(model->step(7, stream), ContainsSubstring("symbol must be in [0, 7), got 7"));
+  CHECK_THROWS_WITH(model->step(-1, stream), ContainsSubstring("got -1"));
+  CHECK_THROWS_WITH(control->step(0, stream), ContainsSubstring("made by another model"));
+  CharLMReader reader(model, 1);
+  CHECK_THROWS_WITH(reader.feed(torch::zeros({0}, torch::kInt64)), ContainsSubstring("int64 [T]"));
+}
