@@ -1,0 +1,120 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "hmrnn/ops/cpu/gradient_sums.h"
+#include "hmrnn/ops/cpu/window.h"
+
+namespace hmrnn::cpu {
+
+/// Products that only dL/dz needs, made in one batch before the time loop.
+struct ExtraProducts {
+  at::Tensor raw;    ///< [n, 4d]
+  at::Tensor stats;  ///< [n, 2]
+  std::vector<int32_t>
+      row;  ///< per slot (bottom-up), per state above (top-down) or per row (recurrent): row of raw, or -1
+};
+
+/// The backward pass over one window, in three parts, each a file of its own: what the boundaries' gradients need
+/// beside the tape (boundary_terms.cpp), the walk back through time (hm_lstm_backward.cpp), and the gradients of the
+/// parameters (weight_gradients.cpp).
+template <class T>
+class Backward {
+ public:
+  Backward(const HMLSTMArguments& a, const WindowResult& result, const std::vector<at::Tensor>& saved,
+           const std::vector<at::Tensor>& grad_h, const std::vector<at::Tensor>& grad_c_n, const at::Tensor& grad_z);
+
+  HMLSTMGradients run();
+
+ private:
+  struct LayerState {
+    int64_t n = 0;                          ///< slots
+    int64_t end = 0, end_w = 0, end_v = 0;  ///< slots and rows of raw_w, raw_v not yet walked over
+    at::Tensor dh, dc;                      ///< [B, d] of the state after the step at hand
+    std::vector<T> dz;                      ///< [B] of z after the step at hand
+    at::Tensor du, dw, dv;                  ///< gradients of the raw products, laid out as these
+    at::Tensor d_pre;                       ///< [T, B] dL/ds_z
+    std::vector<GradientSums<T>> sums;      ///< per thread
+    // COPY runs, walked from their end: what is constant over the run, made at its last COPY step
+    std::vector<int32_t> ending;  ///< [B] slot of the step that ends the state at hand, -1: none in the window
+    std::vector<char> run_ready;
+    std::vector<CopyDots<T>> run_dots;
+    at::Tensor delta;  ///< [B, d]
+    // for dL/dz alone
+    ExtraProducts extra_w, extra_v, extra_u;
+    at::Tensor w_z, v_z;  ///< [T, B] w_z·x and v_z·h^
+  };
+
+  int64_t count(int64_t l, int which) { return tape_[l].counts.template data_ptr<int64_t>()[which]; }
+  int32_t slot(int64_t l, int64_t t, int64_t b) {
+    return t < 0 ? -1 : tape_[l].slot.template data_ptr<int32_t>()[t * B_ + b];
+  }
+  const T* h_at(int64_t t, int64_t l, int64_t b) {
+    const T* h = t < 0 ? a_.h0[l].template const_data_ptr<T>()
+                       : result_.h[l].template const_data_ptr<T>() + t * B_ * layers_[l].d;
+    return h + b * layers_[l].d;
+  }
+  const T* c_of(int64_t l, int32_t s, int64_t b) {
+    return s >= 0 ? row_of<T>(tape_[l].c, s, layers_[l].d) : a_.c0[l].template const_data_ptr<T>() + b * layers_[l].d;
+  }
+  bool live(int64_t t, int64_t b) const { return lengths_.empty() || t < lengths_[b]; }
+  /// The detector of layer l at step t is not saturated: dL/dz_t matters. z_0's always does.
+  bool useful(int64_t t, int64_t b, int64_t l) {
+    if (t < 0) return true;
+    const T x = slope_ * tape_[l].pre.template data_ptr<T>()[t * B_ + b];
+    return x >= T(-1) && x <= T(1);
+  }
+  Term<T> term(const at::Tensor& raw, const at::Tensor& stats, int64_t i, int64_t width, const T* gain, const T* bias) {
+    Term<T> out{row_of<T>(raw, i, width), {T(0), T(1)}, gain, bias};
+    if (gain != nullptr) out.moments = *row_of<Moments<T>>(stats, i, 1);
+    return out;
+  }
+
+  // boundary_terms.cpp
+  void boundary_terms();
+  void boundary_dots();
+  void extra_products();
+  void multiply_extra(ExtraProducts& extra, Product<T>& matrix, const std::vector<const T*>& x, T eps, bool norm);
+
+  // hm_lstm_backward.cpp
+  Term<T> top_down_term(int64_t l, int64_t t, int64_t b);
+  void step(int64_t t, int64_t l);
+  template <class Wanted>
+  void scatter(int64_t base, int64_t m, const int32_t* position, Wanted wanted, at::Tensor& to, int64_t width);
+  void boundary_row(int64_t t, int64_t l);
+  bool z_below(int64_t t, int64_t b, int64_t l);
+  bool z_before(int64_t t, int64_t b, int64_t l);
+  void row(int64_t t, int64_t l, int64_t b, int64_t base, int64_t thread);
+  void copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread, const T* dh, const T* dc,
+                         T& dz_below, T& dz_before);
+  void table_sums(int64_t base, int64_t m);
+
+  // weight_gradients.cpp
+  HMLSTMGradients finish();
+  template <class X>
+  at::Tensor gather(int64_t l, int64_t n, int64_t width, const int32_t* chosen, X x);
+  void recurrent_gradient(int64_t l, T* grad);
+  void bottom_up_gradient(int64_t l, T* grad);
+  void top_down_gradient(int64_t l, T* grad);
+  at::Tensor input_gradient(T* grad);
+
+  const HMLSTMArguments& a_;
+  const WindowResult& result_;
+  const CellKernels<T>& k_;
+  const int64_t T_, B_, L_, threads_;
+  const T slope_;
+  const bool detect_, bf16_;
+  std::vector<LayerView<T>> layers_;
+  at::TensorOptions options_;
+  std::vector<LayerTape<T>> tape_;
+  std::vector<LayerState> layer_;
+  std::vector<Product<T>> u_, w_, v_;
+  std::vector<at::Tensor> grad_h_;
+  at::Tensor grad_z_;
+  at::Tensor table_ds_;  ///< [V, 4d] Σ ds over the steps that read each row of the table
+  at::Tensor scratch_, ds_, out_;
+  std::vector<int64_t> lengths_;
+};
+
+}  // namespace hmrnn::cpu

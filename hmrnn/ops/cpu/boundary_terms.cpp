@@ -1,0 +1,102 @@
+// What dL/dz needs beside the tape, made in batches before the walk back: the products that a step at hand did not use
+// but would have used with the other z (the table in hm_lstm_backward.cpp).
+
+#include "hmrnn/ops/cpu/backward_pass.h"
+
+namespace hmrnn::cpu {
+
+template <class T>
+void Backward<T>::boundary_terms() {
+  boundary_dots();
+  extra_products();
+}
+
+/// w_z·x and v_z·h^ for every step: two matrix-vector products over the outputs.
+template <class T>
+void Backward<T>::boundary_dots() {
+  for (int64_t l = 0; l + 1 < L_; ++l) {
+    const auto& y = layers_[l];
+    auto& s = layer_[l];
+    if (l > 0) {
+      s.w_z = at::empty({T_ * B_}, options_);
+      gemm<T>(false, true, T_ * B_, 1, y.below, h_at(0, l - 1, 0), y.below, y.w_z(), y.below, T(0),
+              s.w_z.template data_ptr<T>(), 1);
+    }
+    s.v_z = at::empty({T_ * B_}, options_);
+    T* v = s.v_z.template data_ptr<T>();
+    gemm<T>(false, true, B_, 1, y.above, h_at(-1, l + 1, 0), y.above, y.v_z(), y.above, T(0), v, 1);
+    gemm<T>(false, true, (T_ - 1) * B_, 1, y.above, h_at(0, l + 1, 0), y.above, y.v_z(), y.above, T(0), v + B_, 1);
+  }
+}
+
+template <class T>
+void Backward<T>::multiply_extra(ExtraProducts& extra, Product<T>& matrix, const std::vector<const T*>& x, T eps, bool norm) {
+  const auto n = static_cast<int64_t>(x.size());
+  auto gathered = at::empty({n, matrix.in()}, options_);
+  extra.raw = at::empty({n, matrix.out()}, options_);
+  extra.stats = at::empty({n, 2}, options_);
+  for (int64_t i = 0; i < n; ++i) copy_row(row_of<T>(gathered, i, matrix.in()), x[i], matrix.in());
+  matrix.forward(n, gathered.template data_ptr<T>(), extra.raw.template data_ptr<T>());
+  if (!norm) return;
+  for_rows(n, n * matrix.out(), [&](int64_t i, int64_t) {
+    *row_of<Moments<T>>(extra.stats, i, 1) = k_.moments(matrix.out(), row_of<T>(extra.raw, i, matrix.out()), eps);
+  });
+}
+
+template <class T>
+void Backward<T>::extra_products() {
+  for (int64_t l = 0; l < L_; ++l) {
+    const auto& y = layers_[l];
+    auto& tape = tape_[l];
+    auto& s = layer_[l];
+    const auto* position = tape.position.template data_ptr<int32_t>();
+    const auto* slot_w = tape.slot_w.template data_ptr<int32_t>();
+    const auto* slot_v = tape.slot_v.template data_ptr<int32_t>();
+    std::vector<const T*> x;
+    if (l > 0) {  // BU at FLUSH with z_below = 0
+      s.extra_w.row.assign(s.n, -1);
+      for (int64_t i = 0; i < s.n; ++i) {
+        const int64_t t = position[i] / B_, b = position[i] % B_;
+        if (slot_w[i] >= 0 || !useful(t, b, l - 1)) continue;
+        s.extra_w.row[i] = static_cast<int32_t>(x.size());
+        x.push_back(h_at(t, l - 1, b));
+      }
+      multiply_extra(s.extra_w, w_[l], x, y.cell.eps, y.w_gain != nullptr);
+    }
+    if (!y.top()) {  // TD at UPDATE, once per state above, for states that no FLUSH has read
+      // row: per state above (slot + B, or b for the initial ones): row of raw_v, or -2 - row of the extra ones
+      auto& row = s.extra_v.row;
+      row.assign(layer_[l + 1].n + B_, -1);
+      const auto above = [&](int64_t t, int64_t b) {
+        const int32_t k = slot(l + 1, t - 1, b);
+        return k < 0 ? b : k + B_;
+      };
+      for (int64_t i = 0; i < s.n; ++i) {
+        if (slot_v[i] >= 0) row[above(position[i] / B_, position[i] % B_)] = slot_v[i];
+      }
+      x.clear();
+      for (int64_t i = 0; i < s.n; ++i) {
+        const int64_t t = position[i] / B_, b = position[i] % B_;
+        if (slot_v[i] >= 0 || row[above(t, b)] != -1 || !useful(t - 1, b, l)) continue;
+        row[above(t, b)] = -2 - static_cast<int32_t>(x.size());
+        x.push_back(h_at(t - 1, l + 1, b));
+      }
+      multiply_extra(s.extra_v, v_[l], x, y.cell.eps, y.v_gain != nullptr);
+    }
+    // R(h) of states that see a COPY and do not end in the window
+    x.clear();
+    s.extra_u.row.assign(B_, -1);
+    for (int64_t b = 0; b < B_; ++b) {
+      const int64_t last = (lengths_.empty() ? T_ : std::min(T_, lengths_[b])) - 1;
+      if (last < 0 || slot(l, last, b) != slot(l, last - 1, b)) continue;
+      s.extra_u.row[b] = static_cast<int32_t>(x.size());
+      x.push_back(h_at(last, l, b));
+    }
+    multiply_extra(s.extra_u, u_[l], x, y.cell.eps, y.u_gain != nullptr);
+  }
+}
+
+template void Backward<float>::boundary_terms();
+template void Backward<double>::boundary_terms();
+
+}  // namespace hmrnn::cpu
