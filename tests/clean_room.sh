@@ -22,15 +22,17 @@ data=$(realpath -m "${HMRNN_DATA_DIR:-../shared/data}")
 bare=$folder/$suite
 room=$folder/room
 case $suite in
-  noble) mirror=http://archive.ubuntu.com/ubuntu components=main,universe ;;
-  *) mirror=http://deb.debian.org/debian components=main ;;
+  # All of Ubuntu's releases are set up by one script of debootstrap's, which knows those younger than itself not by name.
+  # Their signatures are checked with Debian's package ubuntu-archive-keyring.
+  noble) mirror=http://archive.ubuntu.com/ubuntu components=main,universe script=/usr/share/debootstrap/scripts/gutsy ;;
+  *) mirror=http://deb.debian.org/debian components=main script= ;;
 esac
 [ $# -gt 0 ] || set -- tests/run.sh examples/quickstart.sh
 mkdir -p "$folder"
 
 if [ ! -e "$bare" ]; then
   rm -rf "$bare.partial"
-  debootstrap --variant=minbase --components="$components" "$suite" "$bare.partial" "$mirror" >"$folder/debootstrap.log" 2>&1 ||
+  debootstrap --variant=minbase --components="$components" "$suite" "$bare.partial" "$mirror" $script >"$folder/debootstrap.log" 2>&1 ||
     { tail -n 5 "$folder/debootstrap.log" >&2; echo "clean_room: debootstrap failed ($folder/debootstrap.log)" >&2; exit 1; }
   mv "$bare.partial" "$bare"
 fi

@@ -6,9 +6,6 @@
 
 namespace hmrnn {
 
-namespace {
-
-/// Whether the CPU multiplies bfloat16 in hardware; without that it is slower than float32.
 bool cpu_has_bfloat16() {
   const auto capabilities = at::cpu::get_cpu_capabilities();
   for (const auto* name : {"avx512_bf16", "amx_bf16"}) {
@@ -17,8 +14,6 @@ bool cpu_has_bfloat16() {
   }
   return false;
 }
-
-}  // namespace
 
 std::optional<torch::ScalarType> resolve_product_dtype(const std::string& name, torch::Device device) {
   if (name == "float32") return std::nullopt;

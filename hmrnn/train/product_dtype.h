@@ -9,6 +9,9 @@
 
 namespace hmrnn {
 
+/// Whether the CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX); without that it is slower than float32.
+HMRNN_API bool cpu_has_bfloat16();
+
 /// The dtype of matrix products for `--dtype NAME` on `device`: nullopt for "float32"; bfloat16 for "bfloat16"; "auto" is
 /// bfloat16 on a CPU with AVX512-BF16 or AMX and on CUDA, else float32. Throws hmrnn::Error for another name.
 HMRNN_API std::optional<torch::ScalarType> resolve_product_dtype(const std::string& name, torch::Device device);

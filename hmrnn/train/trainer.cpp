@@ -65,12 +65,14 @@ Trainer::~Trainer() = default;
 void Trainer::start() {
   folder_.require_absent();
   folder_.create();
+  lock_ = std::make_unique<RunLock>(folder_.path());
   metrics_ = std::make_unique<MetricsWriter>(folder_.metrics());
   save();
 }
 
 void Trainer::resume() {
   folder_.require_state();
+  lock_ = std::make_unique<RunLock>(folder_.path());
   const auto where = folder_.last_state().string();
   const auto file = read_safetensors(folder_.last_state());
   const auto state = TrainerState::parse(file, where);

@@ -16,6 +16,7 @@
 #include "hmrnn/train/optimizer.h"
 #include "hmrnn/train/progress.h"
 #include "hmrnn/train/run_folder.h"
+#include "hmrnn/train/run_lock.h"
 #include "hmrnn/train/schedule.h"
 #include "hmrnn/train/training_task.h"
 
@@ -105,6 +106,7 @@ class HMRNN_API Trainer {
 
   ClippedAdam optimizer_;
   PlateauSchedule schedule_;
+  std::unique_ptr<RunLock> lock_;
   std::unique_ptr<MetricsWriter> metrics_;
 
   int64_t step_ = 0;

@@ -1,6 +1,5 @@
 #include "bench/machine.h"
 
-#include <ATen/cpu/Utils.h>
 #include <malloc.h>
 
 #include <algorithm>
@@ -24,15 +23,6 @@ int64_t status_bytes(const std::string& name) {
 }
 
 }  // namespace
-
-bool bfloat16_in_hardware() {
-  const auto capabilities = at::cpu::get_cpu_capabilities();
-  for (const auto* name : {"avx512_bf16", "amx_bf16"}) {
-    const auto found = capabilities.find(name);
-    if (found != capabilities.end() && found->second.isBool() && found->second.toBool()) return true;
-  }
-  return false;
-}
 
 double gemm_ceiling(torch::ScalarType dtype) {
   constexpr int64_t m = 6400, k = 512, n = 2048;

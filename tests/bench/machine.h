@@ -6,12 +6,9 @@
 #include <functional>
 #include <optional>
 
-// What the benchmark asks of the machine: its features, its GEMM ceiling and the memory that a piece of work takes.
+// What the benchmark asks of the machine: its GEMM ceiling and the memory that a piece of work takes.
 
 namespace bench {
-
-/// Whether the CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX); elsewhere LibTorch emulates it, slowly.
-bool bfloat16_in_hardware();
 
 /// GFLOP/s of at::mm, [6400, 512] × [512, 2048] in `dtype`, with LibTorch's present thread count: the best of a few.
 double gemm_ceiling(torch::ScalarType dtype);

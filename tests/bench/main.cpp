@@ -17,6 +17,7 @@
 #include "bench/report.h"
 #include "hmrnn/error.h"
 #include "hmrnn/train/allocator.h"
+#include "hmrnn/train/product_dtype.h"
 #include "hmrnn/version.h"
 
 namespace {
@@ -83,7 +84,7 @@ std::optional<Settings> parse(int argc, char** argv) {
     if (bf16 != "on" && bf16 != "off" && bf16 != "auto") {
       throw hmrnn::Error(fmt::format("--bf16 {}: is not one of on, off, auto", bf16));
     }
-    settings.bfloat16 = bf16 == "on" || (bf16 == "auto" && bench::bfloat16_in_hardware());
+    settings.bfloat16 = bf16 == "on" || (bf16 == "auto" && hmrnn::cpu_has_bfloat16());
     if (bf16 == "auto" && !settings.bfloat16) {
       std::puts("no bfloat16 rows: this CPU has neither AVX512-BF16 nor AMX (--bf16 on times the emulation)");
     }
