@@ -6,6 +6,7 @@
 #include "hmrnn/error.h"
 #include "hmrnn/io/checkpoint.h"
 #include "hmrnn/io/safetensors.h"
+#include "hmrnn/train/char_lm_metadata.h"
 
 namespace hmrnn {
 

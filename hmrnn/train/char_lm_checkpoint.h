@@ -1,7 +1,6 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "hmrnn/data/text_corpus.h"
@@ -29,11 +28,6 @@ struct CharLMCheckpoint {
   CorpusReference corpus;
   int64_t step = 0;       ///< of training
 };
-
-/// The JSON text under the metadata key `hmrnn`, without what belongs to training: format, model options, vocabulary (byte
-/// values in index order), slope, corpus.
-HMRNN_API nlohmann::ordered_json describe_char_lm(const CharLMOptions& options, double slope,
-                                                  const Vocabulary& vocabulary, const CorpusReference& corpus);
 
 /// Rebuilds a model from a checkpoint. Throws hmrnn::Error naming the file and what is wrong with it: unreadable, metadata
 /// missing or malformed, tensors missing, left over or of another shape, values that are not finite.

@@ -7,6 +7,7 @@
 
 #include "hmrnn/analysis/operations.h"
 #include "hmrnn/error.h"
+#include "hmrnn/train/char_lm_metadata.h"
 #include "hmrnn/train/evaluate.h"
 
 namespace hmrnn {

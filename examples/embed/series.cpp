@@ -1,0 +1,52 @@
+// An HM-LSTM in a model of one's own, over a series of real values: readings of a machine that hums at one of a few
+// pitches and changes between them without notice. Nothing tells the model where.
+#include <hmrnn/hmrnn.h>
+#include <torch/torch.h>
+
+#include <cstdio>
+
+#include "readings.h"
+
+/// Predicts the next reading from all before it.
+struct ForecasterImpl : torch::nn::Module {
+  ForecasterImpl() {
+    layers = register_module("layers", hmrnn::HMLSTM(hmrnn::HMLSTMOptions(/*input_size=*/1, /*hidden_sizes=*/{32, 32})));
+    readout = register_module("readout", torch::nn::Linear(64, 1));
+  }
+  /// series [T, B, 1] → predictions [T, B, 1] and boundaries [T, B, 1]
+  std::pair<torch::Tensor, torch::Tensor> forward(const torch::Tensor& series) {
+    auto out = layers(series);
+    return {readout(torch::cat(out.h, -1)), out.z};
+  }
+  hmrnn::HMLSTM layers{nullptr};
+  torch::nn::Linear readout{nullptr};
+};
+TORCH_MODULE(Forecaster);
+
+int main(int argc, char** argv) {
+  const int steps = argc > 1 ? std::atoi(argv[1]) : 300;
+  torch::manual_seed(1);
+  Forecaster model;
+  torch::optim::Adam optimizer(model->parameters(), torch::optim::AdamOptions(5e-3));
+  for (int step = 1; step <= steps; ++step) {
+    const auto [series, changes] = readings(/*steps=*/100, /*batch=*/32);
+    const auto loss = torch::mse_loss(model->forward(series.slice(0, 0, -1)).first, series.slice(0, 1));
+    optimizer.zero_grad();
+    loss.backward();
+    torch::nn::utils::clip_grad_norm_(model->parameters(), 1.0);
+    optimizer.step();
+    if (step % 100 == 0) std::printf("step %d  mean squared error %.4f\n", step, loss.item<double>());
+  }
+
+  const auto [series, changes] = readings(100, 1);
+  const torch::NoGradGuard no_grad;
+  const auto [prediction, boundaries] = model->forward(series);
+  show(series, changes, boundaries);
+
+  torch::save(model, "forecaster.pt");
+  Forecaster loaded;
+  torch::load(loaded, "forecaster.pt");
+  const bool same = torch::equal(loaded->forward(series).first, prediction);
+  std::puts(same ? "saved, loaded: the same output" : "saved, loaded: ANOTHER OUTPUT");
+  return same ? 0 : 1;
+}

@@ -1,0 +1,16 @@
+// Names nothing of hmrnn, and asks LibTorch's dispatcher for its operators: a linker that drops libhmrnn, or their static
+// registration, is caught. Prints what is missing.
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <cstdio>
+
+int main() {
+  int missing = 0;
+  for (const char* name : {"hmrnn::hm_lstm", "hmrnn::gated_output"}) {
+    if (c10::Dispatcher::singleton().findSchema({name, ""})) continue;
+    std::printf("missing: %s\n", name);
+    ++missing;
+  }
+  if (missing == 0) std::puts("registered");
+  return missing;
+}

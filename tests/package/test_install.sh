@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+# The installed package as a stranger uses it: what lies in it, built against where it was installed and after it was
+# moved, through CMake and pkg-config; and what it says when LibTorch or the version is not what it needs.
+set -euo pipefail
+bin=$(realpath "${HMRNN_BIN_DIR:?}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() { echo "FAILED: $*"; [ ! -e "$work/out" ] || tail -n 30 "$work/out"; exit 1; }
+value() { sed -n "s/^$1:[^=]*=//p" "$bin/../CMakeCache.txt"; } # of the build's cache
+
+configure=(cmake -DCMAKE_BUILD_TYPE=Release)
+if [ -n "$(value HMRNN_SANITIZE)" ]; then
+  echo "skipped: a stranger's program would have to be built with the sanitizers too"
+  exit 0
+fi
+if command -v ccache >/dev/null; then
+  configure+=("-DCMAKE_CXX_COMPILER_LAUNCHER=env;CCACHE_BASEDIR=$work;CCACHE_NOHASHDIR=1;ccache")
+fi
+first=$work/first
+cmake --install "$bin/.." --prefix "$first" >"$work/out" || fail "cmake --install"
+
+# ---------------------------------------------------------------- what lies in it
+for file in include/hmrnn/hmrnn.h include/hmrnn/version.h lib/libhmrnn.so lib/cmake/hmrnn/hmrnnConfig.cmake \
+  lib/cmake/hmrnn/hmrnnConfigVersion.cmake lib/pkgconfig/hmrnn.pc bin/char_lm; do
+  [ -e "$first/$file" ] || fail "$file is not installed"
+done
+while IFS= read -r header; do
+  [ -e "$first/include/$header" ] || fail "$header is included by a public header, but not installed"
+done < <(grep -rhoP '^#include "\Khmrnn/[^"]+' "$first/include" | sort -u)
+if grep -rhE '^#include <(nlohmann|archive|fmt|cxxopts|pugixml)' "$first/include"; then
+  fail "a public header needs a library that the package does not bring"
+fi
+if grep -rlF -e "$PWD" -e "$first" "$first" --include='*.h' --include='*.cmake' --include='*.pc' >"$work/out"; then
+  fail "these name the folder they were built or installed in"
+fi
+[ "$(sed -n 's/^#define HMRNN_VERSION "\(.*\)"/\1/p' "$first/include/hmrnn/version.h")" = \
+  "$(sed -n 's/^Version: //p' "$first/lib/pkgconfig/hmrnn.pc")" ] || fail "version.h and hmrnn.pc disagree"
+for file in "$first"/bin/* "$first"/lib/libhmrnn.so; do
+  if readelf -d "$file" | grep -F "$PWD" >"$work/out"; then fail "$file looks for libraries in the build folder"; fi
+done
+
+# What is defined and exported is hmrnn's; and of that, what is marked so (HMRNN_API). Weak symbols are left out: they
+# are inline functions of the headers of LibTorch and the standard library, which every user of them exports alike.
+nm -D --defined-only -C "$first/lib/libhmrnn.so" | awk '$2 ~ /[TDBRG]/ { $1 = $2 = ""; print substr($0, 3) }' >"$work/symbols"
+grep -q '^hmrnn::version()$' "$work/symbols" || fail "hmrnn::version is not exported"
+if grep -vE '^(vtable for |typeinfo for |typeinfo name for |non-virtual thunk to )?hmrnn::' "$work/symbols" >"$work/out"; then
+  fail "libhmrnn exports symbols that are not its own"
+fi
+if grep -F -e 'hmrnn::check_window(' -e 'hmrnn::cpu::' "$work/symbols" >"$work/out"; then fail "internal symbols are exported"; fi
+
+# ---------------------------------------------------------------- where it was installed
+linkers=
+for linker in bfd gold lld; do
+  if command -v "ld.$linker" >/dev/null; then linkers="$linkers;$linker"; fi
+done
+"${configure[@]}" -S tests/package/registered -B "$work/registered" -DCMAKE_PREFIX_PATH="$first" \
+  -DEMBED_LINKERS="${linkers#;}" >"$work/out" 2>&1 || fail "find_package where it was installed"
+cmake --build "$work/registered" >"$work/out" 2>&1 || fail "the build where it was installed"
+for linker in ${linkers//;/ }; do
+  [ "$("$work/registered/registered_$linker")" = registered ] || fail "ld.$linker drops the operators"
+done
+
+# ---------------------------------------------------------------- moved
+moved="$work/moved/to here"
+mkdir -p "$work/moved"
+mv "$first" "$moved"
+"${configure[@]}" -S examples/embed -B "$work/embed" -DCMAKE_PREFIX_PATH="$moved" >"$work/out" 2>&1 || fail "find_package after a move"
+cmake --build "$work/embed" --parallel 2 >"$work/out" 2>&1 || fail "the example does not build after a move"
+if ldd "$work/embed/series" | grep libhmrnn | grep -vF "$moved" >"$work/out"; then fail "another libhmrnn is loaded"; fi
+
+(cd "$work" && embed/series 20) >"$work/out" 2>&1 || fail "series"
+grep -q "^saved, loaded: the same output" "$work/out" || fail "series does not load what it saved"
+grep -qE '^layer 1 +[.|]{100}$' "$work/out" || fail "series shows no boundaries"
+
+"$moved/bin/char_lm" train --corpus synthetic --out "$work/run" --units 8 --embedding 4 --output-embedding 8 --batch 4 \
+  --window 10 --steps 3 --threads 1 >"$work/out" 2>&1 || fail "the installed char_lm does not train"
+text=$("$moved/bin/char_lm" sample "$work/run" --length 12 --seed 1 2>"$work/out" | tr -d '\n') || fail "char_lm sample"
+printf '%s' "$text" | "$work/embed/stream" "$work/run/best/model.safetensors" >"$work/out" 2>&1 || fail "stream"
+[ "$(wc -l <"$work/out")" = "${#text}" ] || fail "stream should print a line for each character of '$text'"
+if grep -vqE "^. [.|]{2}  next '.' [01]\.[0-9]{2}$" "$work/out"; then fail "stream prints another format"; fi
+# The same boundaries as the program finds that reads the text as a whole.
+columns=$(cut -c3-4 "$work/out")
+segmented=$(printf '%s' "$text" | "$moved/bin/char_lm" segment "$work/run" --json)
+for layer in 1 2; do
+  stepped=$(cut -c"$layer" <<<"$columns" | tr '.|\n' '01,' | sed 's/,$//')
+  grep -qF "[$stepped]" <<<"$segmented" || fail "layer $layer, character by character: $stepped, at once: $segmented"
+done
+code=0
+"$work/embed/stream" "$work/none" </dev/null >"$work/out" 2>&1 || code=$?
+[ "$code" = 2 ] && [ "$(wc -l <"$work/out")" = 1 ] || fail "stream without a model: exit code $code and more than a line"
+
+# ---------------------------------------------------------------- pkg-config
+if command -v pkg-config >/dev/null; then
+  export PKG_CONFIG_PATH=$moved/lib/pkgconfig
+  root=$(pkg-config --variable=libtorch hmrnn)
+  eval "flags=($(pkg-config --cflags hmrnn)) libs=($(pkg-config --libs hmrnn))"
+  echo '#include <hmrnn/version.h>
+        #include <c10/macros/Macros.h>
+        static_assert(__cplusplus >= 202002L);' >"$work/flags.cpp"
+  g++ "${flags[@]}" -fsyntax-only "$work/flags.cpp" >"$work/out" 2>&1 || fail "pkg-config --cflags"
+  object=$(find "$work/registered" -name 'registered.cpp.o' | head -n 1)
+  g++ "$object" -o "$work/by-pkg-config" -Wl,--as-needed "${libs[@]}" "-Wl,-rpath,$moved/lib:$root/lib" \
+    >"$work/out" 2>&1 || fail "pkg-config --libs"
+  "$work/by-pkg-config" >"$work/out" || fail "linked by pkg-config"
+else
+  echo "skipped: no pkg-config"
+fi
+
+# ---------------------------------------------------------------- what it needs
+# asks NAME WANTED [ARGUMENT …]: a project that finds hmrnn WANTED has to fail; $work/asked/NAME.txt says why.
+mkdir -p "$work/asks"
+cat >"$work/asks/CMakeLists.txt" <<'ASKS'
+cmake_minimum_required(VERSION 3.22)
+project(asks LANGUAGES CXX)
+find_package(hmrnn ${WANTED} QUIET)
+file(WRITE ${CMAKE_BINARY_DIR}/found "${hmrnn_FOUND}: ${hmrnn_NOT_FOUND_MESSAGE}\n")
+ASKS
+asks() {
+  local wanted=$1
+  shift
+  rm -f "$work/asked/found"
+  env HOME="$work/nobody" cmake -S "$work/asks" -B "$work/asked" -UHMRNN_TORCH_* -Uhmrnn_DIR \
+    -DWANTED="$wanted" "$@" >"$work/out" 2>&1 || fail "cmake"
+  cat "$work/asked/found"
+}
+[[ $(asks 0.1 "-DCMAKE_PREFIX_PATH=$moved") = "1: " ]] || fail "0.1 is wanted and not found"
+[[ $(asks 0.2 "-DCMAKE_PREFIX_PATH=$moved") = 0:* ]] || fail "0.2 is wanted, and 0.1 is taken for it"
+
+version=$(sed -n 's/^set(HMRNN_LIBTORCH_VERSION \(.*\))/\1/p' "$moved/lib/cmake/hmrnn/hmrnnConfig.cmake")
+other=$work/other
+mkdir -p "$other/lib" "$other/include/torch/csrc" "$other/include/torch/headeronly"
+touch "$other/lib/libtorch_cpu.so" "$other/lib/libc10.so" "$other/include/torch/csrc/Export.h"
+echo '#define TORCH_VERSION "1.9.1"' >"$other/include/torch/headeronly/version.h"
+said=$(asks 0.1 "-DCMAKE_PREFIX_PATH=$moved;$other")
+[[ $said = "FALSE: hmrnn "*": built with LibTorch $version, but the one in $other is 1.9.1: set CMAKE_PREFIX_PATH"* ]] ||
+  fail "a LibTorch of another version: $said"
+
+sed -i 's|^set(HMRNN_LIBTORCH_BUILT_WITH .*|set(HMRNN_LIBTORCH_BUILT_WITH /nowhere)|' "$moved/lib/cmake/hmrnn/hmrnnConfig.cmake"
+said=$(asks 0.1 "-DCMAKE_PREFIX_PATH=$moved" -DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF)
+[[ $said = "FALSE: hmrnn "*": LibTorch was not found: set CMAKE_PREFIX_PATH or Torch_DIR to a LibTorch $version"* ]] ||
+  fail "no LibTorch: $said"
+said=$(asks 0.1 "-DCMAKE_PREFIX_PATH=$moved;$root" -DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF)
+[[ $said = "1: " ]] || fail "LibTorch is named by CMAKE_PREFIX_PATH: $said"
+echo "passed"
