@@ -1,5 +1,5 @@
-// An HM-LSTM in a model of one's own, over a series of real values: readings of a machine that hums at one of a few
-// pitches and changes between them without notice. Nothing tells the model where.
+// An HM-LSTM in a model of one's own, over a series of real values: bursts that fade, each at a rate of its own. Nothing
+// tells the model where a burst begins.
 #include <hmrnn/hmrnn.h>
 #include <torch/torch.h>
 
@@ -25,11 +25,12 @@ TORCH_MODULE(Forecaster);
 
 int main(int argc, char** argv) {
   const int steps = argc > 1 ? std::atoi(argv[1]) : 300;
+  torch::set_num_threads(1);  // the model is too small for more
   torch::manual_seed(1);
   Forecaster model;
   torch::optim::Adam optimizer(model->parameters(), torch::optim::AdamOptions(5e-3));
   for (int step = 1; step <= steps; ++step) {
-    const auto [series, changes] = readings(/*steps=*/100, /*batch=*/32);
+    const auto [series, starts] = readings(/*steps=*/80, /*batch=*/16);
     const auto loss = torch::mse_loss(model->forward(series.slice(0, 0, -1)).first, series.slice(0, 1));
     optimizer.zero_grad();
     loss.backward();
@@ -38,10 +39,10 @@ int main(int argc, char** argv) {
     if (step % 100 == 0) std::printf("step %d  mean squared error %.4f\n", step, loss.item<double>());
   }
 
-  const auto [series, changes] = readings(100, 1);
+  const auto [series, starts] = readings(80, 1);
   const torch::NoGradGuard no_grad;
   const auto [prediction, boundaries] = model->forward(series);
-  show(series, changes, boundaries);
+  show(series, starts, boundaries);
 
   torch::save(model, "forecaster.pt");
   Forecaster loaded;

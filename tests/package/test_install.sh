@@ -70,7 +70,7 @@ if ldd "$work/embed/series" | grep libhmrnn | grep -vF "$moved" >"$work/out"; th
 
 (cd "$work" && embed/series 20) >"$work/out" 2>&1 || fail "series"
 grep -q "^saved, loaded: the same output" "$work/out" || fail "series does not load what it saved"
-grep -qE '^layer 1 +[.|]{100}$' "$work/out" || fail "series shows no boundaries"
+grep -qE '^layer 1 +[.|]{80}$' "$work/out" || fail "series shows no boundaries"
 
 "$moved/bin/char_lm" train --corpus synthetic --out "$work/run" --units 8 --embedding 4 --output-embedding 8 --batch 4 \
   --window 10 --steps 3 --threads 1 >"$work/out" 2>&1 || fail "the installed char_lm does not train"
@@ -132,12 +132,12 @@ mkdir -p "$other/lib" "$other/include/torch/csrc" "$other/include/torch/headeron
 touch "$other/lib/libtorch_cpu.so" "$other/lib/libc10.so" "$other/include/torch/csrc/Export.h"
 echo '#define TORCH_VERSION "1.9.1"' >"$other/include/torch/headeronly/version.h"
 said=$(asks 0.1 "-DCMAKE_PREFIX_PATH=$moved;$other")
-[[ $said = "FALSE: hmrnn "*": built with LibTorch $version, but the one in $other is 1.9.1: set CMAKE_PREFIX_PATH"* ]] ||
+[[ $said = "0: hmrnn "*": built with LibTorch $version, but the one in $other is 1.9.1: set CMAKE_PREFIX_PATH"* ]] ||
   fail "a LibTorch of another version: $said"
 
 sed -i 's|^set(HMRNN_LIBTORCH_BUILT_WITH .*|set(HMRNN_LIBTORCH_BUILT_WITH /nowhere)|' "$moved/lib/cmake/hmrnn/hmrnnConfig.cmake"
 said=$(asks 0.1 "-DCMAKE_PREFIX_PATH=$moved" -DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF)
-[[ $said = "FALSE: hmrnn "*": LibTorch was not found: set CMAKE_PREFIX_PATH or Torch_DIR to a LibTorch $version"* ]] ||
+[[ $said = "0: hmrnn "*": LibTorch was not found: set CMAKE_PREFIX_PATH or Torch_DIR to a LibTorch $version"* ]] ||
   fail "no LibTorch: $said"
 said=$(asks 0.1 "-DCMAKE_PREFIX_PATH=$moved;$root" -DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF)
 [[ $said = "1: " ]] || fail "LibTorch is named by CMAKE_PREFIX_PATH: $said"
