@@ -21,12 +21,23 @@ export TMPDIR=$folder/tmp
 store=(--root "$folder/storage" --runroot "$folder/run" --storage-driver vfs)
 buildah() { command buildah "${store[@]}" "$@"; }
 
-# What this machine needs to reach its package registries is mounted while the image is built, and no part of it:
-# certificates, pip's and apt's settings.
+# What this machine needs to reach its package registry is mounted while the image is built, and no part of it: pip's
+# settings from the environment, with the certificates under a name that no package of the image writes to.
 mounts=()
-for file in /etc/ssl/certs/ca-certificates.crt /etc/pip.conf /etc/apt/apt.conf.d/99artifact-registry; do
-  [ ! -e "$file" ] || mounts+=(--volume "$file:$file:ro")
-done
+settings=$folder/pip.conf
+echo "[global]" >"$settings"
+while IFS='=' read -r name value; do
+  key=${name#PIP_}
+  if [ -f "$value" ]; then
+    mounts+=(--volume "$value:/etc/build-host/$name:ro")
+    value=/etc/build-host/$name
+  elif [[ $value == /* ]]; then
+    continue # a folder of this machine
+  fi
+  tr '[:upper:]_' '[:lower:]-' <<<"$key" | tr -d '\n' >>"$settings"
+  echo " = $value" >>"$settings"
+done < <(env | grep '^PIP_')
+mounts+=(--volume "$settings:/etc/pip.conf:ro")
 
 # ---------------------------------------------------------------- the base
 base=${HMRNN_DOCKER_BASE:-docker.io/library/debian:12}
