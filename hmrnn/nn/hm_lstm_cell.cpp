@@ -70,6 +70,8 @@ HMLSTMCellState HMLSTMCellImpl::forward(const torch::Tensor& below, const torch:
     TORCH_CHECK(x.sizes() == expected, "HMLSTMCell: ", name, " must have shape ", expected, ", got ", x.sizes());
     TORCH_CHECK(x.scalar_type() == recurrent.scalar_type(), "HMLSTMCell: ", name, " must be ", recurrent.scalar_type(),
                 ", got ", x.scalar_type());
+    TORCH_CHECK(x.device() == recurrent.device(), "HMLSTMCell: ", name, " must be on ", recurrent.device(), ", got ",
+                x.device());
   };
   const bool top = options.above_size() == 0;
   check("below", below, {batch, options.input_size()});

@@ -5,6 +5,11 @@ namespace hmrnn {
 void check_window(const char* module, const torch::Tensor& input, int64_t steps, int64_t batch,
                   const HMLSTMState& state, const HMLSTMCall& call, const std::vector<int64_t>& sizes,
                   int64_t boundaries, const torch::Tensor& like) {
+  const auto check_device = [&](const char* name, const torch::Tensor& x) {
+    TORCH_CHECK(x.device() == like.device(), module, ": ", name, " must be on ", like.device(),
+                " as the parameters are, got ", x.device());
+  };
+  check_device("input", input);
   TORCH_CHECK(input.scalar_type() == like.scalar_type(), module, ": input must be ", like.scalar_type(),
               " as the parameters are, got ", input.scalar_type());
   TORCH_CHECK(steps >= 1 && batch >= 1, module, ": input must have at least one step and one row, got T = ", steps,
@@ -12,6 +17,7 @@ void check_window(const char* module, const torch::Tensor& input, int64_t steps,
   const auto check_shape = [&](const char* name, const torch::Tensor& x, torch::IntArrayRef expected) {
     TORCH_CHECK(x.defined() && x.sizes() == expected, module, ": ", name, " must have shape ", expected, ", got ",
                 x.defined() ? c10::str(x.sizes()) : "nothing");
+    check_device(name, x);
   };
   const auto check_state = [&](const char* name, const torch::Tensor& x, torch::IntArrayRef expected) {
     check_shape(name, x, expected);

@@ -47,6 +47,8 @@ std::string to_string(BoundaryMode mode) {
 }
 
 torch::Tensor hard_sigmoid(const torch::Tensor& pre, const torch::Tensor& slope) {
+  TORCH_CHECK(pre.is_floating_point(), "hard_sigmoid: pre must be floating, got ", pre.scalar_type());
+  TORCH_CHECK(slope.dim() == 0, "hard_sigmoid: slope must be a 0-d tensor, got ", slope.sizes());
   return ((pre * slope + 1) * 0.5).clamp(0, 1);
 }
 

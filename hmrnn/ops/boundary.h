@@ -21,7 +21,7 @@ HMRNN_API BoundaryMode parse_boundary_mode(const std::string& name);
 HMRNN_API std::string to_string(BoundaryMode mode);
 
 /// hardσ(s) = max(0, min(1, (a·s + 1) / 2)).
-/// `pre` of any shape, floating; `slope` a, 0-d, not differentiable.
+/// `pre` of any shape, floating; `slope` a, 0-d, not differentiable; c10::Error for others.
 HMRNN_API torch::Tensor hard_sigmoid(const torch::Tensor& pre, const torch::Tensor& slope);
 
 /// z of `pre` (any shape, floating), with the straight-through gradient: hardσ is differentiated whatever was used

@@ -6,17 +6,6 @@
 
 namespace hmrnn {
 
-torch::Tensor reference_gated_output(const std::vector<torch::Tensor>& h, const torch::Tensor& gates,
-                                     const std::vector<torch::Tensor>& embedding) {
-  const auto gate = torch::sigmoid(torch::matmul(torch::cat(h, -1), gates.t()));  // [T, B, L]
-  torch::Tensor sum;
-  for (size_t l = 0; l < h.size(); ++l) {
-    const auto term = gate.narrow(-1, static_cast<int64_t>(l), 1) * torch::matmul(h[l], embedding[l].t());
-    sum = l == 0 ? term : sum + term;
-  }
-  return torch::relu(sum);
-}
-
 namespace {
 
 using GatedOutputOperator = at::Tensor(at::TensorList h, const std::optional<at::Tensor>& state_index,
@@ -33,24 +22,47 @@ void check(at::TensorList h, const std::optional<at::Tensor>& state_index, const
   for (int64_t l = 0; l < L; ++l) {
     TORCH_CHECK(h[l].dim() == 3 && h[l].sizes().slice(0, 2) == h[0].sizes().slice(0, 2), "gated_output: h[", l,
                 "] must have shape [T, B, d], like h[0] ", h[0].sizes(), ", got ", h[l].sizes());
-    TORCH_CHECK(embedding[l].dim() == 2 && embedding[l].size(0) == embedding[0].size(0) &&
-                    embedding[l].size(1) == h[l].size(2),
-                "gated_output: embedding[", l, "] must have shape [out, ", h[l].size(2), "], got ", embedding[l].sizes());
+    TORCH_CHECK(
+        embedding[l].dim() == 2 && embedding[l].size(0) == embedding[0].size(0) && embedding[l].size(1) == h[l].size(2),
+        "gated_output: embedding[", l, "] must have shape [out, ", h[l].size(2), "], got ", embedding[l].sizes());
     TORCH_CHECK(h[l].scalar_type() == h[0].scalar_type() && embedding[l].scalar_type() == h[0].scalar_type(),
                 "gated_output: h[", l, "] and embedding[", l, "] must be ", h[0].scalar_type(), ", got ",
                 h[l].scalar_type(), " and ", embedding[l].scalar_type());
+    TORCH_CHECK(h[l].device() == h[0].device() && embedding[l].device() == h[0].device(), "gated_output: h[", l,
+                "] and embedding[", l, "] must be on ", h[0].device(), ", got ", h[l].device(), " and ",
+                embedding[l].device());
     total += h[l].size(2);
   }
   TORCH_CHECK(gates.sizes() == at::IntArrayRef({L, total}), "gated_output: gates must have shape [", L, ", ", total,
               "], got ", gates.sizes());
   TORCH_CHECK(gates.scalar_type() == h[0].scalar_type(), "gated_output: gates must be ", h[0].scalar_type(), ", got ",
               gates.scalar_type());
+  TORCH_CHECK(gates.device() == h[0].device(), "gated_output: gates must be on ", h[0].device(), ", got ",
+              gates.device());
   if (!state_index) return;
   TORCH_CHECK(state_index->sizes() == at::IntArrayRef({L, h[0].size(0), h[0].size(1)}) &&
                   state_index->scalar_type() == at::kInt,
               "gated_output: state_index must be int32 [", L, ", ", h[0].size(0), ", ", h[0].size(1), "], got ",
               state_index->scalar_type(), " ", state_index->sizes());
+  TORCH_CHECK(state_index->device() == h[0].device(), "gated_output: state_index must be on ", h[0].device(), ", got ",
+              state_index->device());
 }
+
+}  // namespace
+
+torch::Tensor reference_gated_output(const std::vector<torch::Tensor>& h, const torch::Tensor& gates,
+                                     const std::vector<torch::Tensor>& embedding) {
+  check(h, std::nullopt, gates, embedding);
+  const auto gate = torch::sigmoid(torch::matmul(torch::cat(h, -1), gates.t()));  // [T, B, L]
+  torch::Tensor sum;
+  for (size_t l = 0; l < h.size(); ++l) {
+    const auto term = gate.narrow(-1, static_cast<int64_t>(l), 1) * torch::matmul(h[l], embedding[l].t());
+    sum = l == 0 ? term : sum + term;
+  }
+  return torch::relu(sum);
+}
+
+namespace {
 
 /// Above autograd: the CPU kernels, or the composite where there are none.
 at::Tensor entry(at::TensorList h, const std::optional<at::Tensor>& state_index, const at::Tensor& gates,
