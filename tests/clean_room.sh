@@ -9,6 +9,8 @@
 #                            next run, and the room of the last run for a look at it
 #   HMRNN_CLEAN_ROOM_SUITE   bookworm (default), or noble for Ubuntu 24.04
 #   HMRNN_CLEAN_ROOM_USER    a user to make and run as, with sudo and no password (default: root, without sudo)
+#   HMRNN_CLEAN_ROOM_GIVE    files and folders that are all the room gets of the project, instead of a clone (used by
+#                            tests/package_clean_room.sh)
 #   HMRNN_DATA_DIR           corpora, shown to the room read-only (default ../shared/data if that is there)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -79,7 +81,13 @@ if [ "$user" != root ]; then
   echo "$user ALL=(ALL) NOPASSWD: ALL" >"$room/etc/sudoers.d/clean-room"
   home=/home/$user
 fi
-git clone -q --no-hardlinks . "$room$home/hmrnn"
+if [ -n "${HMRNN_CLEAN_ROOM_GIVE:-}" ]; then
+  mkdir "$room$home/hmrnn"
+  read -r -a given <<<"$HMRNN_CLEAN_ROOM_GIVE"
+  cp -r "${given[@]}" "$room$home/hmrnn/"
+else
+  git clone -q --no-hardlinks . "$room$home/hmrnn"
+fi
 chroot "$room" chown -R "$user:" "$home/hmrnn"
 
 for command in "$@"; do

@@ -4,6 +4,8 @@
 #include <torch/torch.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <utility>
 
 #include "readings.h"
 
@@ -29,6 +31,7 @@ int main(int argc, char** argv) {
   torch::manual_seed(1);
   Forecaster model;
   torch::optim::Adam optimizer(model->parameters(), torch::optim::AdamOptions(5e-3));
+  double sum = 0;
   for (int step = 1; step <= steps; ++step) {
     const auto [series, starts] = readings(/*steps=*/80, /*batch=*/16);
     const auto loss = torch::mse_loss(model->forward(series.slice(0, 0, -1)).first, series.slice(0, 1));
@@ -36,7 +39,8 @@ int main(int argc, char** argv) {
     loss.backward();
     torch::nn::utils::clip_grad_norm_(model->parameters(), 1.0);
     optimizer.step();
-    if (step % 100 == 0) std::printf("step %d  mean squared error %.4f\n", step, loss.item<double>());
+    sum += loss.item<double>();
+    if (step % 100 == 0) std::printf("step %d  mean squared error %.4f\n", step, std::exchange(sum, 0) / 100);
   }
 
   const auto [series, starts] = readings(80, 1);

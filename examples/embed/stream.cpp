@@ -1,5 +1,5 @@
 // A trained character model as a service uses it: it reads characters as they come, and for each says at once whether a
-// segment ended there and what it expects next.
+// segment ended there and what it expects next. The model may serve many texts at a time: what is read lies in the stream.
 //
 //   stream MODEL.safetensors < TEXT
 #include <hmrnn/hmrnn.h>
@@ -9,13 +9,13 @@
 int main(int argc, char** argv) try {
   if (argc != 2) throw hmrnn::Error("usage: stream MODEL.safetensors < TEXT");
   const auto trained = hmrnn::load_char_lm(argv[1]);  // the model and its vocabulary
-  hmrnn::CharLMStream stream(trained.model, torch::kCPU, /*seed=*/1);
+  auto stream = trained.model->stream();
   for (int byte; (byte = std::getchar()) != EOF;) {
     if (!trained.vocabulary.contains(static_cast<uint8_t>(byte))) continue;
-    const auto result = stream.feed(torch::tensor({trained.vocabulary.index(static_cast<uint8_t>(byte))}));
+    const auto logits = trained.model->step(trained.vocabulary.index(static_cast<uint8_t>(byte)), stream);
     std::string boundaries;  // one a layer but the top
-    for (int64_t l = 0; l < result.z.size(1); ++l) boundaries += result.z[0][l].item<float>() > 0 ? '|' : '.';
-    const auto [chance, next] = torch::softmax(result.logits, 0).max(0);
+    for (int64_t l = 0; l < stream.z().size(0); ++l) boundaries += stream.z()[l].item<float>() > 0 ? '|' : '.';
+    const auto [chance, next] = torch::softmax(logits, 0).max(0);
     const int expected = trained.vocabulary.bytes().at(next.item<int64_t>());
     const auto printable = [](int c) { return c < 32 ? ' ' : c; };
     std::printf("%c %s  next '%c' %.2f\n", printable(byte), boundaries.c_str(), printable(expected), chance.item<float>());

@@ -27,14 +27,14 @@ struct HMRNN_API TextCorpus {
 struct TextCorpusOptions {
   /// ptb | text8 | enwik8 | synthetic | path of a file (read as bytes)
   std::string corpus = "synthetic";
-  /// The corpus's own folder. Empty: $HMRNN_DATA_DIR/<corpus>, then ../shared/data/<corpus> beside the working
+  /// The corpus's own folder. Empty: $HMRNN_DATA_DIR/NAME, then ../shared/data/NAME beside the working
   /// directory.
   std::filesystem::path data_dir;
   /// If not empty, this vocabulary is used (and must cover the text) instead of the text's own.
   Vocabulary vocabulary;
   /// Length in characters of the synthetic corpus, all splits together, and its seed.
   int64_t synthetic_length = 2'000'000;
-  uint64_t seed = 1;
+  uint64_t seed = 1;  ///< of the synthetic corpus
 };
 
 /// Reads a corpus. PTB: `ptb.char.{train,valid,test}.txt` (Mikolov's: symbols separated by spaces, `_` is the space,
@@ -46,8 +46,8 @@ HMRNN_API TextCorpus load_text_corpus(const TextCorpusOptions& options);
 /// The bytes of a file, decompressed if its name ends in .xz (libarchive). Throws hmrnn::Error naming the file.
 HMRNN_API std::string read_text_file(const std::filesystem::path& path);
 
-/// The folder that holds the data of `corpus` by default, empty if there is none: $HMRNN_DATA_DIR/<corpus>, else
-/// ../shared/data/<corpus>.
+/// The folder that holds the data of `corpus` by default, empty if there is none: $HMRNN_DATA_DIR/NAME, else
+/// ../shared/data/NAME.
 HMRNN_API std::filesystem::path default_data_dir(const std::string& corpus);
 
 }  // namespace hmrnn

@@ -23,8 +23,11 @@ class HMRNN_API Vocabulary {
   /// The byte values that occur in `text`, in ascending order; throws hmrnn::Error if `text` is empty.
   static Vocabulary of(std::string_view text);
 
+  /// number of symbols
   int64_t size() const { return static_cast<int64_t>(bytes_.size()); }
+  /// the byte values in index order
   const std::vector<uint8_t>& bytes() const { return bytes_; }
+  /// `byte` is a symbol
   bool contains(uint8_t byte) const { return index_[byte] >= 0; }
 
   /// Index of `byte`; throws hmrnn::Error naming the byte if it is not in the vocabulary.
@@ -37,6 +40,7 @@ class HMRNN_API Vocabulary {
   /// The bytes of an integer tensor [N] of indices; throws c10::IndexError for an index outside the vocabulary.
   std::string decode(const torch::Tensor& indices) const;
 
+  /// the same bytes in the same order
   bool operator==(const Vocabulary& other) const { return bytes_ == other.bytes_; }
 
  private:

@@ -15,7 +15,7 @@ namespace hmrnn {
 /// The contents of a .safetensors file: named tensors in file order and the string map `__metadata__`.
 struct HMRNN_API SafeTensors {
   std::vector<std::pair<std::string, torch::Tensor>> tensors;  ///< read: CPU, contiguous, owning their memory
-  std::map<std::string, std::string> metadata;
+  std::map<std::string, std::string> metadata;                 ///< `__metadata__`
 
   /// The tensor called `name`, or an undefined tensor.
   torch::Tensor find(const std::string& name) const;

@@ -39,10 +39,15 @@ struct HMRNN_API CharLMOptions {
   TORCH_ARG(int64_t, output_embedding_size) = 512;
   /// HM-LSTM or the control
   TORCH_ARG(Core, core) = Core::HMLSTM;
+  /// layer normalisation, see HMLSTMOptions
   TORCH_ARG(bool, layer_norm) = true;
+  /// how boundaries are decided
   TORCH_ARG(BoundaryMode, boundary) = BoundaryMode::Step;
+  /// slope a of hardσ at the start
   TORCH_ARG(double, slope) = 1.0;
+  /// initial bias of the forget gates
   TORCH_ARG(double, forget_bias) = 0.0;
+  /// initial bias of the boundary rows
   TORCH_ARG(double, boundary_bias) = 0.0;
   /// probability of dropping a unit of h^e in training
   TORCH_ARG(double, dropout) = 0.0;
@@ -61,6 +66,7 @@ class CharLMStream;
 /// `output.embedding.{l}`, `output.softmax.{weight,bias}`.
 class HMRNN_API CharLMImpl : public torch::nn::Cloneable<CharLMImpl> {
  public:
+  /// Throws c10::Error for a size below 1.
   explicit CharLMImpl(const CharLMOptions& options);
 
   void reset() override;
@@ -77,21 +83,22 @@ class HMRNN_API CharLMImpl : public torch::nn::Cloneable<CharLMImpl> {
   /// tensor without `predict`, which spares the output module. `call` is for the HM-LSTM alone.
   torch::Tensor step(int64_t symbol, CharLMStream& stream, const HMLSTMStepCall& call = {}, bool predict = true) const;
 
+  /// All zeros, in the parameters' dtype and on their device.
   HMLSTMState initial_state(int64_t batch) const;
 
   /// The slope of the boundary detector (1 for the control, which has none; setting it there has no effect).
   void set_slope(double slope);
-  double slope() const;
+  double slope() const;  ///< see set_slope
 
   /// bfloat16: products of the recurrent layers and of the output module on rounded operands; nullopt: float32.
   void set_product_dtype(std::optional<torch::ScalarType> dtype);
 
   CharLMOptions options;
-  torch::nn::Embedding embedding{nullptr};
+  torch::nn::Embedding embedding{nullptr};  ///< [V, E]
   HMLSTM hm_lstm{nullptr};       ///< empty for Core::LSTM
   StackedLSTM lstm{nullptr};     ///< empty for Core::HMLSTM
   OutputModule output{nullptr};  ///< with the softmax layer
-  torch::nn::Dropout dropout{nullptr};
+  torch::nn::Dropout dropout{nullptr};  ///< of h^e
 
  protected:
   FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(std::optional<HMLSTMState>())},

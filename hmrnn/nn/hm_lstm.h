@@ -61,12 +61,14 @@ struct HMLSTMCall {
 /// The stack of HM-LSTM layers over a window of steps (PAPER.md, "The cell"; equations 1–7 of the paper).
 class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
  public:
+  /// The same with the defaults of HMLSTMOptions.
   HMLSTMImpl(int64_t input_size, std::vector<int64_t> hidden_sizes)
       : HMLSTMImpl(HMLSTMOptions(input_size, std::move(hidden_sizes))) {}
   /// Throws c10::Error for no layers or a size below 1.
   explicit HMLSTMImpl(const HMLSTMOptions& options);
 
   void reset() override;
+  /// Every layer as HMLSTMCell::reset_parameters leaves it.
   void reset_parameters();
   void pretty_print(std::ostream& stream) const override;
 
@@ -96,13 +98,16 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
 
   /// The slope a of hardσ in force; a finite number above 0.
   void set_slope(double slope);
-  double slope() const;
+  double slope() const;  ///< see set_slope
 
   /// bfloat16: operands of the gate products are rounded to bfloat16 (sums in float32). nullopt: the parameters' dtype.
   void set_product_dtype(std::optional<torch::ScalarType> dtype) { product_dtype_ = dtype; }
+  /// See set_product_dtype.
   std::optional<torch::ScalarType> product_dtype() const { return product_dtype_; }
 
+  /// L
   int64_t num_layers() const { return static_cast<int64_t>(options.hidden_sizes().size()); }
+  /// The parameters as the operators take them (they share memory and gradients with the module).
   std::vector<LayerParameters> layer_parameters() const;
 
   HMLSTMOptions options;

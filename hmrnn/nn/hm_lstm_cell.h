@@ -37,15 +37,16 @@ struct HMRNN_API HMLSTMCellOptions {
 
 /// State of one layer: h, c [B, d] and, below the top, z [B] (undefined at the top).
 struct HMLSTMCellState {
-  torch::Tensor h;
-  torch::Tensor c;
-  torch::Tensor z;
+  torch::Tensor h;  ///< [B, d]
+  torch::Tensor c;  ///< [B, d]
+  torch::Tensor z;  ///< [B]
 };
 
 /// One layer of the HM-LSTM, one step (PAPER.md, "The cell"; equations 1–7 of the paper): the readable reference, in
 /// plain ATen and autograd. HMLSTM holds its layers' parameters in cells and computes windows of them with ops/hm_lstm.
 class HMRNN_API HMLSTMCellImpl : public torch::nn::Cloneable<HMLSTMCellImpl> {
  public:
+  /// The same with the defaults of HMLSTMCellOptions.
   HMLSTMCellImpl(int64_t input_size, int64_t hidden_size)
       : HMLSTMCellImpl(HMLSTMCellOptions(input_size, hidden_size)) {}
   /// Throws c10::Error for sizes below 1 (above_size below 0).
@@ -73,10 +74,10 @@ class HMRNN_API HMLSTMCellImpl : public torch::nn::Cloneable<HMLSTMCellImpl> {
   torch::Tensor bottom_up;  ///< W [R, input_size]
   torch::Tensor top_down;   ///< V [R, above_size], undefined at the top
   torch::Tensor bias;       ///< b [R]
-  torch::nn::LayerNorm recurrent_norm{nullptr};
-  torch::nn::LayerNorm bottom_up_norm{nullptr};
-  torch::nn::LayerNorm top_down_norm{nullptr};
-  torch::nn::LayerNorm cell_norm{nullptr};
+  torch::nn::LayerNorm recurrent_norm{nullptr};  ///< of U h [4d]; empty without layer norm
+  torch::nn::LayerNorm bottom_up_norm{nullptr};  ///< of W h [4d]
+  torch::nn::LayerNorm top_down_norm{nullptr};   ///< of V h [4d]; empty at the top
+  torch::nn::LayerNorm cell_norm{nullptr};       ///< of c [d]
 
  protected:
   FORWARD_HAS_DEFAULT_ARGS({3, torch::nn::AnyValue(torch::Tensor())}, {4, torch::nn::AnyValue(1.0)},

@@ -16,8 +16,11 @@ struct HMRNN_API HMLSTMState {
 
   /// The same values outside the graph (truncated back-propagation).
   HMLSTMState detach() const;
+  /// The same values on `device`.
   HMLSTMState to(torch::Device device) const;
+  /// B
   int64_t batch() const { return z.size(0); }
+  /// It holds tensors.
   bool defined() const { return z.defined(); }
 };
 

@@ -23,8 +23,8 @@ struct HMLSTMStepCall {
 /// made: after an optimiser's step or a load make a new one, `module->stream(old.state())`.
 class HMRNN_API HMLSTMStream {
  public:
-  HMLSTMStream(HMLSTMStream&&) noexcept;
-  HMLSTMStream& operator=(HMLSTMStream&&) noexcept;
+  HMLSTMStream(HMLSTMStream&&) noexcept;             ///< `other` must not be used any more
+  HMLSTMStream& operator=(HMLSTMStream&&) noexcept;  ///< the same
   ~HMLSTMStream();
 
   /// h [d] of a layer, 0 at the bottom. Written in place by later steps: clone it to keep it.

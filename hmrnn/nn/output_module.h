@@ -30,12 +30,14 @@ struct HMRNN_API OutputModuleOptions {
 /// clone() throws, because its reset() registers nothing.
 class HMRNN_API OutputEmbeddingImpl : public torch::nn::Cloneable<OutputEmbeddingImpl> {
  public:
+  /// Sizes are checked by OutputModule.
   explicit OutputEmbeddingImpl(const OutputModuleOptions& options);
 
   /// The matrices are left uninitialised; OutputModule::reset_parameters fills them.
   void reset() override;
   void pretty_print(std::ostream& stream) const override;
 
+  /// W^e of a layer, 0 at the bottom
   torch::Tensor operator[](size_t layer) const { return parameters_[layer].value(); }
 
   OutputModuleOptions options;

@@ -41,6 +41,7 @@ class HMRNN_API StackedLSTMImpl : public torch::nn::Cloneable<StackedLSTMImpl> {
   explicit StackedLSTMImpl(const StackedLSTMOptions& options);
 
   void reset() override;
+  /// Every layer as HMLSTMCell::reset_parameters leaves it.
   void reset_parameters();
   void pretty_print(std::ostream& stream) const override;
 
@@ -51,11 +52,13 @@ class HMRNN_API StackedLSTMImpl : public torch::nn::Cloneable<StackedLSTMImpl> {
   HMLSTMOutput forward_indexed(const torch::Tensor& table, const torch::Tensor& index,
                                const std::optional<HMLSTMState>& state = std::nullopt, const HMLSTMCall& call = {});
 
+  /// All zeros, in the parameters' dtype and on their device; z [B, 0].
   HMLSTMState initial_state(int64_t batch) const;
 
   /// See HMLSTM::set_product_dtype.
   void set_product_dtype(std::optional<torch::ScalarType> dtype) { product_dtype_ = dtype; }
 
+  /// L
   int64_t num_layers() const { return static_cast<int64_t>(options.hidden_sizes().size()); }
 
   StackedLSTMOptions options;

@@ -17,14 +17,13 @@ namespace hmrnn {
 /// @throws Error (one line) when it cannot be opened; a later call tries again.
 HMRNN_API void load_cuda_library();
 
+/// What is known of a CUDA device.
 struct CudaDevice {
-  std::string name;
-  /// compute capability
-  int major = 0;
-  int minor = 0;
-  /// device memory
-  uint64_t free_bytes = 0;
-  uint64_t total_bytes = 0;
+  std::string name;          ///< the vendor's
+  int major = 0;             ///< compute capability
+  int minor = 0;             ///< compute capability
+  uint64_t free_bytes = 0;   ///< device memory
+  uint64_t total_bytes = 0;  ///< device memory
 };
 
 /// Describes CUDA device `index` (≥ 0) after having run a kernel on it; opens the library.

@@ -13,8 +13,8 @@ namespace hmrnn {
 
 /// Gain and bias of one layer norm; both undefined without layer norm.
 struct NormParameters {
-  torch::Tensor weight;
-  torch::Tensor bias;
+  torch::Tensor weight;  ///< gain
+  torch::Tensor bias;    ///< bias
 };
 
 /// Parameters of one layer of d units over an input of e features and, below the top, a layer of a units above.
@@ -29,14 +29,17 @@ struct LayerParameters {
   NormParameters top_down_norm;   ///< [4d]; undefined at the top
   NormParameters cell_norm;       ///< [d]
 
+  /// d
   int64_t units() const { return recurrent.size(1); }
+  /// there is no layer above
   bool is_top() const { return !top_down.defined(); }
+  /// its norms are defined
   bool layer_norm() const { return cell_norm.weight.defined(); }
 };
 
 /// How the boundaries of a step or a window are decided.
 struct BoundaryRule {
-  BoundaryMode mode = BoundaryMode::Step;
+  BoundaryMode mode = BoundaryMode::Step;  ///< how the detector decides
   torch::Tensor slope;            ///< a, 0-d
   torch::Tensor noise;            ///< uniform [0,1); Bernoulli only
   torch::Tensor given;            ///< z to use instead of the detector's; undefined: the detector decides

@@ -15,7 +15,7 @@ struct CorpusReference {
   std::string corpus = "synthetic";  ///< as in TextCorpusOptions; a file by its absolute path
   std::string data_dir = {};         ///< absolute; empty: the default one
   int64_t synthetic_length = 0;      ///< of the synthetic corpus
-  uint64_t synthetic_seed = 0;
+  uint64_t synthetic_seed = 0;       ///< of the synthetic corpus
 
   /// How to load it again. A data folder that is gone (the run was moved) is left to the default look-up.
   HMRNN_API TextCorpusOptions options() const;
@@ -24,8 +24,8 @@ struct CorpusReference {
 /// A character model as model.safetensors holds it.
 struct CharLMCheckpoint {
   CharLM model{nullptr};  ///< float32 on the CPU, slope as saved, evaluation mode
-  Vocabulary vocabulary;
-  CorpusReference corpus;
+  Vocabulary vocabulary;  ///< of its embedding and its softmax
+  CorpusReference corpus;  ///< what it was trained on
   int64_t step = 0;       ///< of training
 };
 

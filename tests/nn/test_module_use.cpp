@@ -210,13 +210,12 @@ TEST_CASE("several streams of one model run side by side") {
   constexpr int kThreads = 3;
   const auto text = symbols(30, kThreads);
   const auto expected = model->forward(text).logits[-1];
-  std::vector<CharLMStream> streams;
-  for (int i = 0; i < kThreads; ++i) streams.emplace_back(model, torch::kCPU, /*seed=*/1);
   std::vector<torch::Tensor> found(kThreads);
   std::vector<std::thread> threads;
   for (int i = 0; i < kThreads; ++i) {
     threads.emplace_back([&, i] {
-      for (const auto& piece : text.select(1, i).split(1)) found[i] = streams[i].feed(piece).logits;
+      auto stream = model->stream();
+      for (int64_t t = 0; t < text.size(0); ++t) found[i] = model->step(text[t][i].item<int64_t>(), stream);
     });
   }
   for (auto& thread : threads) thread.join();
