@@ -78,6 +78,8 @@ HMLSTMOutput HMLSTMImpl::forward_indexed(const torch::Tensor& table, const torch
               options.input_size(), "], got ", table.sizes());
   TORCH_CHECK(index.dim() == 2 && index.scalar_type() == torch::kInt64, "HMLSTM: index must be int64 [T, B], got ",
               index.scalar_type(), " ", index.sizes());
+  TORCH_CHECK(index.device() == table.device(), "HMLSTM: index must be on ", table.device(), " as the table is, got ",
+              index.device());
   WindowInput window;
   window.input = table;
   window.index = index;

@@ -118,6 +118,22 @@ else
   echo "skipped: no pkg-config"
 fi
 
+# ---------------------------------------------------------------- archives
+cpack --config "$bin/../CPackConfig.cmake" -B "$work/packages" >"$work/out" 2>&1 || fail "cpack"
+# files LISTING…: names below the prefix, so that the archives can be compared with what was installed.
+files() { grep -v '/$' | sed -E 's#^.*/(include|lib|bin|share)/#\1/#' | sort; }
+(cd "$moved" && find . -not -type d) | files >"$work/installed"
+tar -tzf "$work/packages"/hmrnn-*.tar.gz | files >"$work/out"
+cmp -s "$work/out" "$work/installed" || fail "the .tar.gz does not hold what cmake --install gives"
+if ls "$work/packages"/*.deb >/dev/null 2>&1; then
+  dpkg-deb -c "$work/packages"/*.deb | awk '{ print $6 }' | files >"$work/out"
+  cmp -s "$work/out" "$work/installed" || fail "the .deb does not hold what cmake --install gives"
+  depends=$(dpkg-deb -f "$work/packages"/*.deb Depends)
+  [[ $depends = *libarchive13* && $depends = *libstdc++6* ]] || fail "the .deb depends on: $depends"
+else
+  echo "skipped: no .deb without dpkg-shlibdeps"
+fi
+
 # ---------------------------------------------------------------- what it needs
 # asks NAME WANTED [ARGUMENT …]: a project that finds hmrnn WANTED has to fail; $work/asked/NAME.txt says why.
 mkdir -p "$work/asks"
