@@ -68,7 +68,7 @@ cp -r examples/embed "$work/embed"
 commands() {
   awk '/^<!-- run by: tests\/package\/test_install.sh -->$/ { mine = 1; next }
        /^```/ { inside = mine && /^```sh$/; mine = 0; next }
-       inside' examples/embed/README.md | grep -F "$1" | sed -e "s|PREFIX|$moved|g" -e "s|;LIBTORCH||" -e "s|RUN/|$work/run/|"
+       inside' examples/embed/README.md | grep -F "$1" | sed -e "s|\\bPREFIX\\b|$moved|g" -e "s|;LIBTORCH||" -e "s|\\bRUN/|$work/run/|"
 }
 run() { (cd "$work/embed" && eval "$1") >"$work/out" 2>&1; }
 export CMAKE_BUILD_PARALLEL_LEVEL=2
