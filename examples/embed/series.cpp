@@ -1,5 +1,5 @@
-// An HM-LSTM in a model of one's own, over a series of real values: bursts that fade, each at a rate of its own. Nothing
-// tells the model where a burst begins.
+// An HM-LSTM in a model of one's own, over a series of real values: bursts that fade, each at a rate of its own.
+// Nothing tells the model where a burst begins.
 #include <hmrnn/hmrnn.h>
 #include <torch/torch.h>
 
@@ -12,7 +12,8 @@
 /// Predicts the next reading from all before it.
 struct ForecasterImpl : torch::nn::Module {
   ForecasterImpl() {
-    layers = register_module("layers", hmrnn::HMLSTM(hmrnn::HMLSTMOptions(/*input_size=*/1, /*hidden_sizes=*/{32, 32})));
+    const hmrnn::HMLSTMOptions options(/*input_size=*/1, /*hidden_sizes=*/{32, 32});
+    layers = register_module("layers", hmrnn::HMLSTM(options));
     readout = register_module("readout", torch::nn::Linear(64, 1));
   }
   /// series [T, B, 1] → predictions [T, B, 1] and boundaries [T, B, 1]

@@ -1,5 +1,6 @@
 // A trained character model as a service uses it: it reads characters as they come, and for each says at once whether a
-// segment ended there and what it expects next. The model may serve many texts at a time: what is read lies in the stream.
+// segment ended there and what it expects next. The model may serve many texts at a time: what is read lies in the
+// stream.
 //
 //   stream MODEL.safetensors < TEXT
 #include <hmrnn/hmrnn.h>
@@ -18,7 +19,8 @@ int main(int argc, char** argv) try {
     const auto [chance, next] = torch::softmax(logits, 0).max(0);
     const int expected = trained.vocabulary.bytes().at(next.item<int64_t>());
     const auto printable = [](int c) { return c < 32 ? ' ' : c; };
-    std::printf("%c %s  next '%c' %.2f\n", printable(byte), boundaries.c_str(), printable(expected), chance.item<float>());
+    std::printf("%c %s  next '%c' %.2f\n", printable(byte), boundaries.c_str(), printable(expected),
+                chance.item<float>());
     std::fflush(stdout);
   }
   return 0;

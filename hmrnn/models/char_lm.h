@@ -95,10 +95,10 @@ class HMRNN_API CharLMImpl : public torch::nn::Cloneable<CharLMImpl> {
 
   CharLMOptions options;
   torch::nn::Embedding embedding{nullptr};  ///< [V, E]
-  HMLSTM hm_lstm{nullptr};       ///< empty for Core::LSTM
-  StackedLSTM lstm{nullptr};     ///< empty for Core::HMLSTM
-  OutputModule output{nullptr};  ///< with the softmax layer
-  torch::nn::Dropout dropout{nullptr};  ///< of h^e
+  HMLSTM hm_lstm{nullptr};                  ///< empty for Core::LSTM
+  StackedLSTM lstm{nullptr};                ///< empty for Core::HMLSTM
+  OutputModule output{nullptr};             ///< with the softmax layer
+  torch::nn::Dropout dropout{nullptr};      ///< of h^e
 
  protected:
   FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(std::optional<HMLSTMState>())},

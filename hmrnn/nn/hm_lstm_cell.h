@@ -70,10 +70,10 @@ class HMRNN_API HMLSTMCellImpl : public torch::nn::Cloneable<HMLSTMCellImpl> {
 
   HMLSTMCellOptions options;
 
-  torch::Tensor recurrent;  ///< U [R, d]
-  torch::Tensor bottom_up;  ///< W [R, input_size]
-  torch::Tensor top_down;   ///< V [R, above_size], undefined at the top
-  torch::Tensor bias;       ///< b [R]
+  torch::Tensor recurrent;                       ///< U [R, d]
+  torch::Tensor bottom_up;                       ///< W [R, input_size]
+  torch::Tensor top_down;                        ///< V [R, above_size], undefined at the top
+  torch::Tensor bias;                            ///< b [R]
   torch::nn::LayerNorm recurrent_norm{nullptr};  ///< of U h [4d]; empty without layer norm
   torch::nn::LayerNorm bottom_up_norm{nullptr};  ///< of W h [4d]
   torch::nn::LayerNorm top_down_norm{nullptr};   ///< of V h [4d]; empty at the top

@@ -56,8 +56,8 @@ HMLSTMOutput StackedLSTMImpl::forward_indexed(const torch::Tensor& table, const 
               options.input_size(), "], got ", table.sizes());
   TORCH_CHECK(index.dim() == 2 && index.scalar_type() == torch::kInt64, "StackedLSTM: index must be int64 [T, B], got ",
               index.scalar_type(), " ", index.sizes());
-  TORCH_CHECK(index.device() == table.device(), "StackedLSTM: index must be on ", table.device(), " as the table is, got ",
-              index.device());
+  TORCH_CHECK(index.device() == table.device(), "StackedLSTM: index must be on ", table.device(),
+              " as the table is, got ", index.device());
   WindowInput window;
   window.input = table;
   window.index = index;

@@ -40,10 +40,10 @@ struct LayerParameters {
 /// How the boundaries of a step or a window are decided.
 struct BoundaryRule {
   BoundaryMode mode = BoundaryMode::Step;  ///< how the detector decides
-  torch::Tensor slope;            ///< a, 0-d
-  torch::Tensor noise;            ///< uniform [0,1); Bernoulli only
-  torch::Tensor given;            ///< z to use instead of the detector's; undefined: the detector decides
-  bool boundary_gradient = true;  ///< with `given`: straight-through gradients to the detector as well
+  torch::Tensor slope;                     ///< a, 0-d
+  torch::Tensor noise;                     ///< uniform [0,1); Bernoulli only
+  torch::Tensor given;                     ///< z to use instead of the detector's; undefined: the detector decides
+  bool boundary_gradient = true;           ///< with `given`: straight-through gradients to the detector as well
 };
 
 /// One step of one layer (PAPER.md, "The cell"; equations 1–7 of the paper) in plain ATen and autograd: every product

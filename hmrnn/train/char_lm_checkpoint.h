@@ -23,14 +23,14 @@ struct CorpusReference {
 
 /// A character model as model.safetensors holds it.
 struct CharLMCheckpoint {
-  CharLM model{nullptr};  ///< float32 on the CPU, slope as saved, evaluation mode
-  Vocabulary vocabulary;  ///< of its embedding and its softmax
+  CharLM model{nullptr};   ///< float32 on the CPU, slope as saved, evaluation mode
+  Vocabulary vocabulary;   ///< of its embedding and its softmax
   CorpusReference corpus;  ///< what it was trained on
-  int64_t step = 0;       ///< of training
+  int64_t step = 0;        ///< of training
 };
 
-/// Rebuilds a model from a checkpoint. Throws hmrnn::Error naming the file and what is wrong with it: unreadable, metadata
-/// missing or malformed, tensors missing, left over or of another shape, values that are not finite.
+/// Rebuilds a model from a checkpoint. Throws hmrnn::Error naming the file and what is wrong with it: unreadable,
+/// metadata missing or malformed, tensors missing, left over or of another shape, values that are not finite.
 HMRNN_API CharLMCheckpoint load_char_lm(const std::filesystem::path& path);
 
 }  // namespace hmrnn

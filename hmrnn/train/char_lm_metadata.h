@@ -9,8 +9,8 @@
 
 namespace hmrnn {
 
-/// The JSON text under the metadata key `hmrnn`, without what belongs to training: format, model options, vocabulary (byte
-/// values in index order), slope, corpus.
+/// The JSON text under the metadata key `hmrnn`, without what belongs to training: format, model options, vocabulary
+/// (byte values in index order), slope, corpus.
 HMRNN_API nlohmann::ordered_json describe_char_lm(const CharLMOptions& options, double slope,
                                                   const Vocabulary& vocabulary, const CorpusReference& corpus);
 
