@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -101,7 +102,7 @@ InkCorpus load_ink_corpus(const InkCorpusOptions& options) {
   }
   out.files = static_cast<int64_t>(lines.size() + out.bad.size());
   for (auto& line : lines) {
-    if (static_cast<int64_t>(line.points.size()) < options.min_points) {
+    if (static_cast<int64_t>(line.points.size()) < std::max<int64_t>(options.min_points, 2)) {
       ++out.dropped;
     } else {
       out.lines.push_back(std::move(line));

@@ -41,7 +41,7 @@ struct InkCorpusOptions {
   std::filesystem::path data_dir;
   InkSplit split = InkSplit::Paper;
   uint64_t split_seed = 1;    ///< of the paper's split
-  int64_t min_points = 300;   ///< lines with fewer points are dropped
+  int64_t min_points = 300;   ///< lines with fewer points are dropped, and such of a single point in any case
   OnBadFile on_bad_file = OnBadFile::Stop;
   int64_t synthetic_lines = 1500;
   uint64_t synthetic_seed = 1;

@@ -29,7 +29,8 @@ class PointTask : public TrainingTask {
   torch::Device device() const override { return torch::kCPU; }
   int64_t layers() const override { return 1; }
   int64_t windows() const override { return 10; }
-  WindowLoss run(int64_t window) override {
+  WindowLoss run(int64_t epoch, int64_t window) override {
+    visited.emplace_back(epoch, window);
     WindowLoss out;
     out.loss = (point->at - 1).square().mean();
     if (bad_loss.contains(window)) out.loss = out.loss * std::numeric_limits<double>::quiet_NaN();
@@ -50,13 +51,16 @@ class PointTask : public TrainingTask {
   void load_state(const SafeTensors&, const std::string&) override {}
   nlohmann::ordered_json describe() const override { return {{"kind", "point"}}; }
   std::string unit() const override { return "points"; }
-  void add_measures(nlohmann::ordered_json&, double) const override {}
+  void add_measures(nlohmann::ordered_json& record, double loss, bool validation) const override {
+    record[validation ? "validation_twice" : "training_twice"] = 2 * loss;
+  }
   std::string loss_text(double loss) const override { return std::to_string(loss); }
 
   Point point;
   std::set<int64_t> bad_loss, bad_gradient;
   std::vector<double> losses = {1}, slopes;
   std::vector<float> settled;
+  std::vector<std::pair<int64_t, int64_t>> visited;
   size_t evaluations = 0;
 };
 
