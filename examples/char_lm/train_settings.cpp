@@ -66,7 +66,7 @@ OptionMap with_absolute_paths(OptionMap map) {
   return map;
 }
 
-TrainSettings parse(const OptionMap& map, bool layers_given) {
+TrainSettings parse_settings(const OptionMap& map, bool layers_given) {
   if (!map.contains("corpus")) throw Error("no corpus: give --corpus ptb|text8|enwik8|synthetic|FILE, or --preset");
   TrainSettings out;
   static_cast<CommonSettings&>(out) = CommonSettings::parse(map, layers_given, /*least_window=*/1);
@@ -87,11 +87,11 @@ TrainSettings parse(const OptionMap& map, bool layers_given) {
 std::vector<OptionSpec> TrainSettings::specs() { return train_options().specs(); }
 
 TrainSettings TrainSettings::create(const OptionMap& given) {
-  return parse(train_options().create(with_absolute_paths(given)), given.contains("layers"));
+  return parse_settings(train_options().create(with_absolute_paths(given)), given.contains("layers"));
 }
 
 TrainSettings TrainSettings::resumed(const OptionMap& stored, const OptionMap& given, const std::string& where) {
-  const auto settings = parse(train_options().resume(stored, with_absolute_paths(given)), given.contains("layers"));
+  const auto settings = parse_settings(train_options().resume(stored, with_absolute_paths(given)), given.contains("layers"));
   train_options().require_unchanged(stored, given, settings.options(), where);
   return settings;
 }

@@ -59,7 +59,7 @@ OptionMap with_absolute_path(OptionMap map) {
   return map;
 }
 
-TrainSettings parse(OptionMap map, bool layers_given) {
+TrainSettings parse_settings(OptionMap map, bool layers_given) {
   TrainSettings out;
   auto& corpus = out.corpus;
   corpus.data_dir = option_of(map, "data-dir");
@@ -85,11 +85,11 @@ TrainSettings parse(OptionMap map, bool layers_given) {
 std::vector<OptionSpec> TrainSettings::specs() { return train_options().specs(); }
 
 TrainSettings TrainSettings::create(const OptionMap& given) {
-  return parse(train_options().create(with_absolute_path(given)), given.contains("layers"));
+  return parse_settings(train_options().create(with_absolute_path(given)), given.contains("layers"));
 }
 
 TrainSettings TrainSettings::resumed(const OptionMap& stored, const OptionMap& given, const std::string& where) {
-  const auto settings = parse(train_options().resume(stored, with_absolute_path(given)), given.contains("layers"));
+  const auto settings = parse_settings(train_options().resume(stored, with_absolute_path(given)), given.contains("layers"));
   train_options().require_unchanged(stored, given, settings.options(), where);
   return settings;
 }
