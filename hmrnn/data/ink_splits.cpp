@@ -18,6 +18,26 @@ constexpr size_t kTrain = 10465, kValid = 581, kTest = 582, kAll = kTrain + kVal
 /// `part` of `kAll` applied to `count` lines, rounded, at least 1.
 size_t share(size_t count, size_t part) { return std::max<size_t>((count * part + kAll / 2) / kAll, 1); }
 
+/// Which forms to take so that their lines are `wanted` in number, or as many below as whole forms allow: of all such choices
+/// one that ends earliest in the list (subset sums by dynamic programming).
+std::vector<bool> choose_forms(const std::vector<std::vector<size_t>>& forms, size_t wanted) {
+  constexpr size_t kNone = static_cast<size_t>(-1);
+  std::vector<size_t> last(wanted + 1, kNone);  // of a sum that can be reached: the form that reached it first
+  size_t best = 0;
+  for (size_t i = 0; i < forms.size() && best < wanted; ++i) {
+    const size_t size = forms[i].size();
+    for (size_t sum = wanted; sum >= size; --sum) {  // downwards, so that no form is taken twice
+      const bool reachable = sum == size || last[sum - size] != kNone;
+      if (!reachable || last[sum] != kNone) continue;
+      last[sum] = i;
+      best = std::max(best, sum);
+    }
+  }
+  std::vector<bool> out(forms.size(), false);
+  for (size_t sum = best; sum > 0; sum -= forms[last[sum]].size()) out[last[sum]] = true;
+  return out;
+}
+
 void count_divided(const std::vector<InkLine>& lines, InkSplits& splits) {
   std::map<std::string, std::set<std::string>> parts_of;
   for (const auto& [part, indices] : splits.parts) {
@@ -43,12 +63,13 @@ InkSplits split_as_the_paper(const std::vector<InkLine>& lines, uint64_t seed) {
   InkSplits out;
   const auto take = [&](const std::string& part, size_t wanted) {
     auto& indices = out.parts[part];
+    const auto chosen = choose_forms(forms, wanted);
     std::vector<std::vector<size_t>> left;
-    for (auto& form : forms) {
-      if (form.size() > wanted - indices.size()) {
-        left.push_back(std::move(form));
+    for (size_t i = 0; i < forms.size(); ++i) {
+      if (chosen[i]) {
+        indices.insert(indices.end(), forms[i].begin(), forms[i].end());
       } else {
-        indices.insert(indices.end(), form.begin(), form.end());
+        left.push_back(std::move(forms[i]));
       }
     }
     forms = std::move(left);

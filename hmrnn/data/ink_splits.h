@@ -20,8 +20,8 @@ struct InkSplits {
 };
 
 /// train, valid and test in the paper's proportion 10,465 : 581 : 582, which is exactly these counts when `lines` are as
-/// many. Forms are shuffled with `seed`; test, then valid, take each form that still fits whole, and one form more is
-/// divided only where none of those left fits exactly. The same lines give the same parts on every machine. Throws
+/// many. Forms are shuffled with `seed`; test, then valid, take whole forms, of which some are chosen that fill the part
+/// exactly; only where no choice does, one form more is divided. The same lines give the same parts on every machine. Throws
 /// hmrnn::Error if there are fewer than 3 lines.
 HMRNN_API InkSplits split_as_the_paper(const std::vector<InkLine>& lines, uint64_t seed);
 

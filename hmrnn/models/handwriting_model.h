@@ -28,7 +28,9 @@ struct HMRNN_API HandwritingOptions {
   TORCH_ARG(int64_t, mixtures) = 20;
   /// HM-LSTM or the control
   TORCH_ARG(Core, core) = Core::HMLSTM;
-  TORCH_ARG(bool, layer_norm) = true;
+  /// layer normalisation. Off, unlike for text: the first layer's W x, normalised, depends on the direction of its three
+  /// inputs but not on their size, so that short and long offsets look alike; and gradients grow without bound over a line.
+  TORCH_ARG(bool, layer_norm) = false;
   TORCH_ARG(BoundaryMode, boundary) = BoundaryMode::Step;
   TORCH_ARG(double, slope) = 1.0;
   TORCH_ARG(double, forget_bias) = 0.0;
