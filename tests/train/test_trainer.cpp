@@ -131,6 +131,14 @@ TEST_CASE("the learning rate falls and the slope rises in the records as the sch
   const auto evaluations = parsed(folder / "run", "eval");
   REQUIRE(evaluations.size() == 5);
   CHECK(evaluations[1]["loss"] == 2);
+  // the task's own measures know training from validation
+  CHECK(evaluations[1]["validation_twice"] == 4);
+  CHECK_FALSE(evaluations[1].contains("training_twice"));
+  CHECK(train_records[0].contains("training_twice"));
+  CHECK_FALSE(train_records[0].contains("validation_twice"));
+  // windows in order, epoch after epoch
+  REQUIRE(task.visited.size() == 40);
+  for (int64_t i = 0; i < 40; ++i) CHECK(task.visited[static_cast<size_t>(i)] == std::pair(i / 10, i % 10));
   // the best validation was the last one
   const auto best = read_safetensors(folder / "run/best/model.safetensors");
   CHECK(nlohmann::json::parse(best.metadata.at("hmrnn"))["step"] == 40);
