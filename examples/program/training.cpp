@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "examples/program/program.h"
 #include "hmrnn/error.h"
 #include "hmrnn/ops/cuda_library.h"
 #include "hmrnn/train/progress.h"
@@ -12,6 +13,9 @@
 
 OptionMap stored_options(const Json& stored, const std::string& where) {
   try {
+    // Runs from before the second program do not name theirs.
+    const auto program = stored.value("program", program_name());
+    if (program != program_name()) throw hmrnn::Error(where + " is a run of " + program + ", not of " + program_name());
     return stored.at("options").get<OptionMap>();
   } catch (const nlohmann::json::exception& error) {
     throw hmrnn::Error(where + ": the run's options are malformed");
@@ -40,7 +44,9 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
                  const Json& run_settings, bool resume, const std::function<void()>& announce) {
   const hmrnn::StopSignal signal;
   hmrnn::Progress progress(stdout);
-  hmrnn::Trainer trainer(task, options, folder, progress, run_settings,
+  Json settings = {{"program", program_name()}};
+  settings.update(run_settings);
+  hmrnn::Trainer trainer(task, options, folder, progress, settings,
                          [] { return hmrnn::StopSignal::received() != 0; });
   if (resume) {
     trainer.resume();

@@ -12,7 +12,8 @@
 
 using Json = nlohmann::ordered_json;
 
-/// The options that a run was begun with, from what Trainer::read_run_settings gave. Throws hmrnn::Error naming `where`.
+/// The options that a run was begun with, from what Trainer::read_run_settings gave. Throws hmrnn::Error naming `where`,
+/// also for a run of another program.
 OptionMap stored_options(const Json& stored, const std::string& where);
 
 /// Throws hmrnn::Error unless `stored` has every entry of `now`: `source` is not what the run in `where` was trained on.
