@@ -58,8 +58,8 @@ int train_command(int argc, char** argv) {
   Json run_settings = {{"options", settings.options()}};
   run_settings.update(data_of(corpus));
   return run_training(task, settings.trainer, folder, run_settings, resume, [&] {
-    fmt::print("{}: {} training, {} validation, {} test characters of {} kinds\n{}", corpus.source, corpus.train.numel(),
-               corpus.valid.numel(), corpus.test.numel(), corpus.vocabulary.size(),
+    fmt::print("{}: {} training, {} validation, {} test characters of {} kinds\n{}", corpus.source,
+               corpus.train.numel(), corpus.valid.numel(), corpus.test.numel(), corpus.vocabulary.size(),
                describe_setting(settings, *model, device, dtype));
   });
 }

@@ -17,8 +17,8 @@ nlohmann::ordered_json figures(const hmrnn::Alignment& alignment) {
 }
 
 /// Sums one layer's agreement with one kind of event over all lines.
-nlohmann::ordered_json compare(const std::vector<Marks>& boundaries, const std::vector<Marks>& events, int64_t tolerance,
-                               int64_t draws, hmrnn::SplitMix64& random) {
+nlohmann::ordered_json compare(const std::vector<Marks>& boundaries, const std::vector<Marks>& events,
+                               int64_t tolerance, int64_t draws, hmrnn::SplitMix64& random) {
   hmrnn::Alignment found, chance;
   for (size_t s = 0; s < boundaries.size(); ++s) {
     found += hmrnn::align_boundaries(boundaries[s], events[s], tolerance);
@@ -41,12 +41,13 @@ int align_command(int argc, char** argv) {
   specs.push_back({"seed", "N", "of the chance level, and of Bernoulli boundaries (default: 1)"});
   specs.push_back({"json", "", "print one JSON object and nothing else"});
   for (const auto& spec : machine_options()) specs.push_back(spec);
-  const auto arguments = Arguments::parse(
-      "align",
-      "Precision, recall and F1 of each layer's boundaries against the points where the pen is lifted (and on synthetic ink\n"
-      "against the ends of words), pairs of one boundary and one event within K points; and of as many boundaries thrown at\n"
-      "random.\n",
-      specs, "run", argc, argv);
+  const auto arguments = Arguments::parse("align",
+                                          "Precision, recall and F1 of each layer's boundaries against the points "
+                                          "where the pen is lifted (and on synthetic ink\n"
+                                          "against the ends of words), pairs of one boundary and one event within K "
+                                          "points; and of as many boundaries thrown at\n"
+                                          "random.\n",
+                                          specs, "run", argc, argv);
   if (!arguments) return 0;
 
   const auto run = arguments->require("run");
@@ -83,7 +84,8 @@ int align_command(int argc, char** argv) {
                           const auto live = window.lengths[b].item<int64_t>();
                           for (int64_t l = 0; l < detectors; ++l) {
                             auto& marks = boundaries[static_cast<size_t>(l)][window.rows[static_cast<size_t>(b)]];
-                            for (int64_t t = 0; t < live; ++t) marks.push_back(fires[(t * rows + b) * detectors + l] ? 1 : 0);
+                            for (int64_t t = 0; t < live; ++t)
+                              marks.push_back(fires[(t * rows + b) * detectors + l] ? 1 : 0);
                           }
                         }
                       });
@@ -102,17 +104,19 @@ int align_command(int argc, char** argv) {
     fmt::print("{}\n", json.dump());
     return 0;
   }
-  fmt::print("{} of {}: {} lines, pairs within {} points\n\n", chosen.split, chosen.corpus.name, chosen.lines.size(), tolerance);
-  fmt::print("{:<6} {:<10} {:>10} {:>8} {:>10} {:>8} {:>8}   {}\n", "layer", "event", "boundaries", "events", "precision",
-             "recall", "F1", "by chance: precision, recall, F1");
+  fmt::print("{} of {}: {} lines, pairs within {} points\n\n", chosen.split, chosen.corpus.name, chosen.lines.size(),
+             tolerance);
+  fmt::print("{:<6} {:<10} {:>10} {:>8} {:>10} {:>8} {:>8}   {}\n", "layer", "event", "boundaries", "events",
+             "precision", "recall", "F1", "by chance: precision, recall, F1");
   for (const auto& entry : json["layers"]) {
     for (const char* event : {"pen_up", "word_end"}) {
       if (!entry.contains(event)) continue;
       const auto& e = entry[event];
       const auto number = [](const nlohmann::ordered_json& of, const char* key) { return of[key].get<double>(); };
-      fmt::print("z{:<5} {:<10} {:>10} {:>8} {:>10.3f} {:>8.3f} {:>8.3f}   {:.3f} {:.3f} {:.3f}\n", entry["layer"].get<int>(),
-                 event, e["boundaries"].get<int64_t>(), e["events"].get<int64_t>(), number(e, "precision"), number(e, "recall"),
-                 number(e, "f1"), number(e["chance"], "precision"), number(e["chance"], "recall"), number(e["chance"], "f1"));
+      fmt::print("z{:<5} {:<10} {:>10} {:>8} {:>10.3f} {:>8.3f} {:>8.3f}   {:.3f} {:.3f} {:.3f}\n",
+                 entry["layer"].get<int>(), event, e["boundaries"].get<int64_t>(), e["events"].get<int64_t>(),
+                 number(e, "precision"), number(e, "recall"), number(e, "f1"), number(e["chance"], "precision"),
+                 number(e["chance"], "recall"), number(e["chance"], "f1"));
     }
   }
   return 0;

@@ -57,7 +57,8 @@ int draw_command(int argc, char** argv) {
       {"pen", "MM", "width of the pen in millimetres (default: 0.4)"}};
   for (const auto& spec : machine_options()) specs.push_back(spec);
   const auto arguments = Arguments::parse(
-      "draw", "Lets a model write lines, or shows the boundaries that it finds in one. The SVG has a path for each stroke.\n",
+      "draw",
+      "Lets a model write lines, or shows the boundaries that it finds in one. The SVG has a path for each stroke.\n",
       specs, "run", argc, argv);
   if (!arguments) return 0;
 
@@ -73,7 +74,8 @@ int draw_command(int argc, char** argv) {
   svg.pen_mm = parse_above_zero("pen", arguments->get("pen", "0.4"));
   for (const char* name : {"count", "points", "bias", "style"}) {
     if (arguments->has("reconstruct") && arguments->has(name)) {
-      throw hmrnn::Error(fmt::format("--reconstruct draws a line that is there; --{} is for lines that the model writes", name));
+      throw hmrnn::Error(
+          fmt::format("--reconstruct draws a line that is there; --{} is for lines that the model writes", name));
     }
   }
   std::optional<hmrnn::InkLine> given;
@@ -87,7 +89,8 @@ int draw_command(int argc, char** argv) {
   if (arguments->has("reconstruct")) {
     panels = reconstruct(checkpoint, *given, device, seed);
   } else {
-    const auto start = given ? hmrnn::ink_sequence(*given, checkpoint.normalisation) : first_point(checkpoint.normalisation);
+    const auto start =
+        given ? hmrnn::ink_sequence(*given, checkpoint.normalisation) : first_point(checkpoint.normalisation);
     auto generator = hmrnn::make_generator(seed);
     for (int64_t i = 0; i < count; ++i) {
       hmrnn::HandwritingStream stream(checkpoint.model, device, seed + static_cast<uint64_t>(i));

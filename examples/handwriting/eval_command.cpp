@@ -15,11 +15,12 @@ int eval_command(int argc, char** argv) {
   specs.push_back({"export", "FILE", "write the mixture of every scored point to FILE.safetensors"});
   specs.push_back({"json", "", "print one JSON object and nothing else"});
   for (const auto& spec : machine_options()) specs.push_back(spec);
-  const auto arguments = Arguments::parse(
-      "eval",
-      "Log-likelihood in nats over a whole split: the log density of the standardised points, each given those before it,\n"
-      "summed over a line and averaged over lines. A line's first point is given, not scored.\n",
-      specs, "run", argc, argv);
+  const auto arguments =
+      Arguments::parse("eval",
+                       "Log-likelihood in nats over a whole split: the log density of the standardised points, each "
+                       "given those before it,\n"
+                       "summed over a line and averaged over lines. A line's first point is given, not scored.\n",
+                       specs, "run", argc, argv);
   if (!arguments) return 0;
 
   const auto run = arguments->require("run");
@@ -38,23 +39,23 @@ int eval_command(int argc, char** argv) {
   const auto result = hmrnn::evaluate_ink(checkpoint.model, batches, device, seed, {}, std::nullopt, visit).value();
   if (!target.empty()) mixtures.write(target);
 
-  const double log_likelihood = -result.loss * static_cast<double>(result.count) / static_cast<double>(batches.sequences());
+  const double log_likelihood =
+      -result.loss * static_cast<double>(result.count) / static_cast<double>(batches.sequences());
   if (arguments->has("json")) {
-    const nlohmann::ordered_json json = {{"split", chosen.split},
-                                         {"sequences", batches.sequences()},
-                                         {"points", result.count},
-                                         {"log_likelihood", log_likelihood},
-                                         {"nll_per_point", result.loss},
-                                         {"normalisation", hmrnn::describe_normalisation(checkpoint.normalisation)},
-                                         {"updates", result.updates}};
+    const nlohmann::ordered_json json = {
+        {"split", chosen.split},        {"sequences", batches.sequences()},
+        {"points", result.count},       {"log_likelihood", log_likelihood},
+        {"nll_per_point", result.loss}, {"normalisation", hmrnn::describe_normalisation(checkpoint.normalisation)},
+        {"updates", result.updates}};
     fmt::print("{}\n", json.dump());
     return 0;
   }
   const auto& n = checkpoint.normalisation;
-  fmt::print("{} of {}: log-likelihood {:.2f} nats a line, {:.4f} a point, over {} lines of {} scored points\n"
-             "{} standardised by mean {:.3f}, {:.3f} and deviation {:.3f}, {:.3f}\nupdates per point:",
-             chosen.split, chosen.corpus.name, log_likelihood, -result.loss, batches.sequences(), result.count,
-             hmrnn::to_string(n.coordinates), n.mean[0], n.mean[1], n.deviation[0], n.deviation[1]);
+  fmt::print(
+      "{} of {}: log-likelihood {:.2f} nats a line, {:.4f} a point, over {} lines of {} scored points\n"
+      "{} standardised by mean {:.3f}, {:.3f} and deviation {:.3f}, {:.3f}\nupdates per point:",
+      chosen.split, chosen.corpus.name, log_likelihood, -result.loss, batches.sequences(), result.count,
+      hmrnn::to_string(n.coordinates), n.mean[0], n.mean[1], n.deviation[0], n.deviation[1]);
   for (const auto rate : result.updates) fmt::print(" {:.4f}", rate);
   fmt::print("\n");
   return 0;

@@ -21,9 +21,9 @@ Json data_of(const hmrnn::InkCorpus& corpus, const hmrnn::InkNormalisation& norm
 }  // namespace
 
 int train_command(int argc, char** argv) {
-  const auto arguments = Arguments::parse(
-      "train", "Trains a model of handwriting; RUN gets best/, last/ and metrics.jsonl.\n", TrainSettings::specs(), "", argc,
-      argv);
+  const auto arguments =
+      Arguments::parse("train", "Trains a model of handwriting; RUN gets best/, last/ and metrics.jsonl.\n",
+                       TrainSettings::specs(), "", argc, argv);
   if (!arguments) return 0;
 
   // Everything is checked before anything is written.
@@ -62,8 +62,10 @@ int train_command(int argc, char** argv) {
   return run_training(task, settings.trainer, folder, run_settings, resume, [&] {
     for (const auto& bad : corpus.bad) fmt::print("left out: {}\n", bad);
     const auto& n = task.normalisation();
-    fmt::print("{}{} standardised by mean {:.3f}, {:.3f} and deviation {:.3f}, {:.3f}; {} windows an epoch, {:.1f}% padding\n{}",
-               corpus.report(), hmrnn::to_string(n.coordinates), n.mean[0], n.mean[1], n.deviation[0], n.deviation[1],
-               task.windows(), 100 * task.batches().padding(), describe_setting(settings, *model, device, dtype));
+    fmt::print(
+        "{}{} standardised by mean {:.3f}, {:.3f} and deviation {:.3f}, {:.3f}; {} windows an epoch, {:.1f}% "
+        "padding\n{}",
+        corpus.report(), hmrnn::to_string(n.coordinates), n.mean[0], n.mean[1], n.deviation[0], n.deviation[1],
+        task.windows(), 100 * task.batches().padding(), describe_setting(settings, *model, device, dtype));
   });
 }

@@ -74,7 +74,8 @@ TrainSettings parse_settings(OptionMap map, bool layers_given) {
   corpus.split = hmrnn::parse_ink_split(parse_choice("split", option_of(map, "split"), {"paper", "graves"}));
   corpus.split_seed = static_cast<uint64_t>(parse_integer("split-seed", option_of(map, "split-seed"), 0));
   corpus.min_points = parse_integer("min-points", option_of(map, "min-points"), 2);
-  corpus.on_bad_file = hmrnn::parse_on_bad_file(parse_choice("on-bad-file", option_of(map, "on-bad-file"), {"stop", "skip"}));
+  corpus.on_bad_file =
+      hmrnn::parse_on_bad_file(parse_choice("on-bad-file", option_of(map, "on-bad-file"), {"stop", "skip"}));
   corpus.synthetic_lines = parse_integer("synthetic-lines", option_of(map, "synthetic-lines"), 3, kMaxLines);
   out.coordinates =
       hmrnn::parse_ink_coordinates(parse_choice("coordinates", option_of(map, "coordinates"), {"offsets", "absolute"}));
@@ -91,7 +92,8 @@ TrainSettings TrainSettings::create(const OptionMap& given) {
 }
 
 TrainSettings TrainSettings::resumed(const OptionMap& stored, const OptionMap& given, const std::string& where) {
-  const auto settings = parse_settings(train_options().resume(stored, with_absolute_path(given)), given.contains("layers"));
+  const auto settings =
+      parse_settings(train_options().resume(stored, with_absolute_path(given)), given.contains("layers"));
   train_options().require_unchanged(stored, given, settings.options(), where);
   return settings;
 }

@@ -19,9 +19,10 @@ std::string& name_of_program() {
 
 std::string help(const std::string& about, const std::vector<Command>& commands) {
   const auto& name = program_name();
-  auto text = fmt::format("{0}: {1}\n\nUsage:\n  {0} COMMAND [options]     ({0} COMMAND --help shows a command's options)\n\n"
-                          "Commands:\n",
-                          name, about);
+  auto text = fmt::format(
+      "{0}: {1}\n\nUsage:\n  {0} COMMAND [options]     ({0} COMMAND --help shows a command's options)\n\n"
+      "Commands:\n",
+      name, about);
   size_t width = 9;
   for (const auto& command : commands) width = std::max(width, command.name.size());
   for (const auto& command : commands) text += fmt::format("  {:<{}} {}\n", command.name, width, command.about);
@@ -42,7 +43,8 @@ std::string names_of(const std::vector<Command>& commands) {
 std::string first_line(const std::string& text, bool whole) {
   if (!whole) return text.substr(0, text.find('\n'));
   std::string line = text;
-  std::replace_if(line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
   return line;
 }
 

@@ -29,7 +29,8 @@ std::vector<TrainOption> common_options() {
       {"lr", "X", kNoStandard, false, kRecipe, "learning rate of Adam"},
       {"clip", "X", "1", false, kRecipe, "greatest gradient norm (0: no clipping)"},
       {"patience", "N", "1", false, kRecipe, "validations without improvement before lr is divided by 50, once"},
-      {"slope-rate", "X", "0", false, kRecipe, "slope annealing: a = min(slope-max, 1 + slope-rate · completed epochs)"},
+      {"slope-rate", "X", "0", false, kRecipe,
+       "slope annealing: a = min(slope-max, 1 + slope-rate · completed epochs)"},
       {"slope-max", "X", "5", false, kRecipe, "greatest slope"},
       {"dropout", "P", "0", false, kRecipe, "probability of dropping a unit of the output embedding"},
       {"seed", "N", "1", false, kRecipe, "of weights, dropout and Bernoulli boundaries"},
@@ -78,12 +79,14 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
     throw Error(fmt::format("--units {}: more than {} layers", option_of(map, "units"), kMaxLayers));
   }
   if (layers_given && out.units.size() != static_cast<size_t>(layers)) {
-    throw Error(fmt::format("--units {} names {} layers, --layers {}", option_of(map, "units"), out.units.size(), layers));
+    throw Error(
+        fmt::format("--units {} names {} layers, --layers {}", option_of(map, "units"), out.units.size(), layers));
   }
   out.output_embedding = integer("output-embedding", 1, kMaxSize);
   out.core = hmrnn::parse_core(parse_choice("core", option_of(map, "core"), {"hm_lstm", "lstm"}));
   out.layer_norm = parse_switch("layer-norm", option_of(map, "layer-norm"));
-  out.boundary = hmrnn::parse_boundary_mode(parse_choice("boundary", option_of(map, "boundary"), {"step", "bernoulli", "soft"}));
+  out.boundary =
+      hmrnn::parse_boundary_mode(parse_choice("boundary", option_of(map, "boundary"), {"step", "bernoulli", "soft"}));
   out.forget_bias = number("forget-bias", -1e6, 1e6);
   out.boundary_bias = number("boundary-bias", -1e6, 1e6);
   out.dropout = number("dropout", 0, 1);

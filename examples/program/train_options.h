@@ -41,8 +41,8 @@ struct CommonSettings {
   std::string device, dtype;
   hmrnn::TrainerOptions trainer;
 
-  /// `layers_given`: the number of layers was asked for, not taken from the defaults. `least_window`: 0 where that means the
-  /// whole sequence, else 1. Throws hmrnn::Error for what does not make sense.
+  /// `layers_given`: the number of layers was asked for, not taken from the defaults. `least_window`: 0 where that
+  /// means the whole sequence, else 1. Throws hmrnn::Error for what does not make sense.
   static CommonSettings parse(const OptionMap& map, bool layers_given, int64_t least_window);
   /// Every option with its value, in one canonical form.
   OptionMap options() const;

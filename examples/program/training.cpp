@@ -46,8 +46,7 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
   hmrnn::Progress progress(stdout);
   Json settings = {{"program", program_name()}};
   settings.update(run_settings);
-  hmrnn::Trainer trainer(task, options, folder, progress, settings,
-                         [] { return hmrnn::StopSignal::received() != 0; });
+  hmrnn::Trainer trainer(task, options, folder, progress, settings, [] { return hmrnn::StopSignal::received() != 0; });
   if (resume) {
     trainer.resume();
   } else {

@@ -12,11 +12,12 @@
 
 using Json = nlohmann::ordered_json;
 
-/// The options that a run was begun with, from what Trainer::read_run_settings gave. Throws hmrnn::Error naming `where`,
-/// also for a run of another program.
+/// The options that a run was begun with, from what Trainer::read_run_settings gave. Throws hmrnn::Error naming
+/// `where`, also for a run of another program.
 OptionMap stored_options(const Json& stored, const std::string& where);
 
-/// Throws hmrnn::Error unless `stored` has every entry of `now`: `source` is not what the run in `where` was trained on.
+/// Throws hmrnn::Error unless `stored` has every entry of `now`: `source` is not what the run in `where` was trained
+/// on.
 void require_same_data(const Json& stored, const Json& now, const std::string& source, const std::string& where);
 
 /// "hm_lstm 400,400,400, 4021234 parameters; cpu, 2 threads, float32"

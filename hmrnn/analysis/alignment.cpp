@@ -16,8 +16,8 @@ std::vector<int64_t> places(const std::vector<uint8_t>& marks) {
   return out;
 }
 
-/// Both ascending. Every event takes the first free boundary in reach: what is in reach of it and of later events alike is
-/// never wasted by that, so no other pairing has more pairs.
+/// Both ascending. Every event takes the first free boundary in reach: what is in reach of it and of later events alike
+/// is never wasted by that, so no other pairing has more pairs.
 int64_t count_pairs(const std::vector<int64_t>& boundaries, const std::vector<int64_t>& events, int64_t tolerance) {
   int64_t pairs = 0;
   auto next = boundaries.begin();
@@ -67,8 +67,8 @@ Alignment align_at_chance(const std::vector<uint8_t>& boundary, const std::vecto
     std::sort(thrown.begin(), thrown.end());
     hits += static_cast<double>(count_pairs(thrown, events, tolerance));
   }
-  return {static_cast<double>(count), static_cast<double>(events.size()), hits / static_cast<double>(std::max<int64_t>(draws, 1)),
-          static_cast<double>(boundary.size())};
+  return {static_cast<double>(count), static_cast<double>(events.size()),
+          hits / static_cast<double>(std::max<int64_t>(draws, 1)), static_cast<double>(boundary.size())};
 }
 
 }  // namespace hmrnn

@@ -22,13 +22,13 @@ struct HMRNN_API Alignment {
   Alignment& operator+=(const Alignment& other);
 };
 
-/// Pairs boundaries and events of one sequence that are at most `tolerance` ≥ 0 points apart, each in one pair at most, as many
-/// pairs as there can be. `boundary` and `event` have the sequence's length; not 0 says that there is one.
+/// Pairs boundaries and events of one sequence that are at most `tolerance` ≥ 0 points apart, each in one pair at most,
+/// as many pairs as there can be. `boundary` and `event` have the sequence's length; not 0 says that there is one.
 HMRNN_API Alignment align_boundaries(const std::vector<uint8_t>& boundary, const std::vector<uint8_t>& event,
                                      int64_t tolerance);
 
-/// The same for as many boundaries, thrown anywhere in the sequence (no two on one point): the mean of `draws` throws. What
-/// a layer scores above it, it knows.
+/// The same for as many boundaries, thrown anywhere in the sequence (no two on one point): the mean of `draws` throws.
+/// What a layer scores above it, it knows.
 HMRNN_API Alignment align_at_chance(const std::vector<uint8_t>& boundary, const std::vector<uint8_t>& event,
                                     int64_t tolerance, int64_t draws, SplitMix64& random);
 

@@ -79,8 +79,9 @@ std::string ink_svg(const std::vector<InkPanel>& panels, const InkSvgOptions& op
   for (const auto& panel : panels) {
     const auto box = box_of(panel);
     if (!panel.caption.empty()) {
-      body += fmt::format("<text x=\"{:.2f}\" y=\"{:.2f}\" font-family=\"sans-serif\" font-size=\"{}\" fill=\"#555\">{}</text>\n",
-                          options.margin_mm, y + kCaption * 0.8, kCaption * 0.9, escaped(panel.caption));
+      body += fmt::format(
+          "<text x=\"{:.2f}\" y=\"{:.2f}\" font-family=\"sans-serif\" font-size=\"{}\" fill=\"#555\">{}</text>\n",
+          options.margin_mm, y + kCaption * 0.8, kCaption * 0.9, escaped(panel.caption));
       y += kCaption + 2;
     }
     for (const auto& path : panel.paths) {
@@ -97,11 +98,12 @@ std::string ink_svg(const std::vector<InkPanel>& panels, const InkSvgOptions& op
     y += (box.top - box.bottom) * options.mm_per_unit + options.margin_mm;
   }
   width += 2 * options.margin_mm;
-  return fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.2f}mm\" height=\"{1:.2f}mm\" "
-                     "viewBox=\"0 0 {0:.2f} {1:.2f}\">\n"
-                     "<g fill=\"none\" stroke-width=\"{2}\" stroke-linecap=\"round\" stroke-linejoin=\"round\">\n{3}</g>\n"
-                     "</svg>\n",
-                     width, y, options.pen_mm, body);
+  return fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.2f}mm\" height=\"{1:.2f}mm\" "
+      "viewBox=\"0 0 {0:.2f} {1:.2f}\">\n"
+      "<g fill=\"none\" stroke-width=\"{2}\" stroke-linecap=\"round\" stroke-linejoin=\"round\">\n{3}</g>\n"
+      "</svg>\n",
+      width, y, options.pen_mm, body);
 }
 
 }  // namespace hmrnn

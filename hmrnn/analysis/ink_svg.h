@@ -33,14 +33,14 @@ struct InkSvgOptions {
 HMRNN_API std::vector<InkPath> ink_strokes(const InkLine& line);
 
 /// The strokes of a line, cut after every point at which `ends` is not 0 too; each segment (which may be of several
-/// strokes) has another colour than the one before. Where the pen stays down, a piece begins at the point that ended the
-/// last one, so that no gap shows. With no `ends` at all a segment is a stroke. Throws hmrnn::Error if `ends` is neither
-/// empty nor as long as the line.
+/// strokes) has another colour than the one before. Where the pen stays down, a piece begins at the point that ended
+/// the last one, so that no gap shows. With no `ends` at all a segment is a stroke. Throws hmrnn::Error if `ends` is
+/// neither empty nor as long as the line.
 HMRNN_API std::vector<InkPath> ink_segments(const InkLine& line, const std::vector<uint8_t>& ends);
 
-/// An SVG with one panel below the other: each path is one <path> of straight lines along the pen's centre, which a plotter
-/// can follow; width, height and viewBox are in millimetres, y is turned to point down, and x and y have one scale. Panels
-/// start at the left margin whatever their coordinates.
+/// An SVG with one panel below the other: each path is one <path> of straight lines along the pen's centre, which a
+/// plotter can follow; width, height and viewBox are in millimetres, y is turned to point down, and x and y have one
+/// scale. Panels start at the left margin whatever their coordinates.
 HMRNN_API std::string ink_svg(const std::vector<InkPanel>& panels, const InkSvgOptions& options = {});
 
 }  // namespace hmrnn

@@ -54,14 +54,16 @@ std::vector<torch::Tensor> ink_sequences(const InkCorpus& corpus, const std::vec
   return out;
 }
 
-InkBatches::InkBatches(std::vector<torch::Tensor> sequences, int64_t batch, int64_t window, std::optional<uint64_t> seed)
+InkBatches::InkBatches(std::vector<torch::Tensor> sequences, int64_t batch, int64_t window,
+                       std::optional<uint64_t> seed)
     : sequences_(std::move(sequences)), batch_(batch), window_(window), seed_(seed) {
   TORCH_CHECK(!sequences_.empty(), "InkBatches: there is no sequence");
   TORCH_CHECK(batch_ >= 1 && window_ >= 0, "InkBatches: batch must be at least 1 and window at least 0, got ", batch_,
               " and ", window_);
   for (auto& s : sequences_) {
     TORCH_CHECK(s.dim() == 2 && s.size(0) >= 2 && s.size(1) == 3 && s.scalar_type() == torch::kFloat32,
-                "InkBatches: a sequence must be float32 [N, 3] with N at least 2, got ", s.scalar_type(), " ", s.sizes());
+                "InkBatches: a sequence must be float32 [N, 3] with N at least 2, got ", s.scalar_type(), " ",
+                s.sizes());
     s = s.contiguous();
     targets_ += s.size(0) - 1;
   }
@@ -74,8 +76,9 @@ InkBatches::InkBatches(std::vector<torch::Tensor> sequences, int64_t batch, int6
   std::vector<std::vector<size_t>> batches;
   const auto size = static_cast<size_t>(batch_);
   for (size_t begin = 0, end = order.size() % size; begin < order.size(); begin = end, end += size) {
-    if (end > begin) batches.emplace_back(order.begin() + static_cast<std::ptrdiff_t>(begin),
-                                          order.begin() + static_cast<std::ptrdiff_t>(end));
+    if (end > begin)
+      batches.emplace_back(order.begin() + static_cast<std::ptrdiff_t>(begin),
+                           order.begin() + static_cast<std::ptrdiff_t>(end));
   }
   // Batches may be mixed only where all sequences need as many windows: so an epoch's number of windows never changes.
   for (auto& members : batches) {
@@ -140,7 +143,8 @@ double InkBatches::padding() const {
 }
 
 InkWindow InkBatches::window(int64_t epoch, int64_t i) const {
-  TORCH_CHECK_INDEX(epoch >= 0 && i >= 0 && i < windows_, "InkBatches: window ", i, " of ", windows_, " of epoch ", epoch);
+  TORCH_CHECK_INDEX(epoch >= 0 && i >= 0 && i < windows_, "InkBatches: window ", i, " of ", windows_, " of epoch ",
+                    epoch);
   const auto& current = plan(epoch);
   const auto place = current.windows[static_cast<size_t>(i)];
   InkWindow out;

@@ -11,12 +11,12 @@
 
 namespace hmrnn {
 
-/// A line as a model sees it: float32 [N, 3], CPU, of standardised x and y (offsets from the point before, for the first
-/// point 0 units; or coordinates) and 1 where the pen is lifted after the point.
+/// A line as a model sees it: float32 [N, 3], CPU, of standardised x and y (offsets from the point before, for the
+/// first point 0 units; or coordinates) and 1 where the pen is lifted after the point.
 HMRNN_API torch::Tensor ink_sequence(const InkLine& line, const InkNormalisation& normalisation);
 
-/// The way back: points in units, the first one's offset counted from (0, 0). `sequence` [N, 3]; a pen value above 0.5 is up;
-/// the last point lifts the pen in any case.
+/// The way back: points in units, the first one's offset counted from (0, 0). `sequence` [N, 3]; a pen value above 0.5
+/// is up; the last point lifts the pen in any case.
 HMRNN_API InkLine ink_line(const torch::Tensor& sequence, const InkNormalisation& normalisation);
 
 /// The sequences of some lines of a corpus.
@@ -25,13 +25,13 @@ HMRNN_API std::vector<torch::Tensor> ink_sequences(const InkCorpus& corpus, cons
 
 /// Some steps of B sequences side by side: each point and, as its target, the point after it.
 struct InkWindow {
-  torch::Tensor input;    ///< float32 [T, B, 3], 0 past a sequence's end
-  torch::Tensor target;   ///< float32 [T, B, 3]
-  torch::Tensor lengths;  ///< int64 [B]: steps of this window that belong to each sequence; 0 where it has ended
-  torch::Tensor weight;   ///< float32 [T, B]: 1 at those steps, else 0
-  int64_t count = 0;      ///< the number of those steps
-  bool first = false;     ///< the sequences start here: the carried state must be reset
-  int64_t begin = 0;      ///< the sequences' step that is this window's step 0
+  torch::Tensor input;       ///< float32 [T, B, 3], 0 past a sequence's end
+  torch::Tensor target;      ///< float32 [T, B, 3]
+  torch::Tensor lengths;     ///< int64 [B]: steps of this window that belong to each sequence; 0 where it has ended
+  torch::Tensor weight;      ///< float32 [T, B]: 1 at those steps, else 0
+  int64_t count = 0;         ///< the number of those steps
+  bool first = false;        ///< the sequences start here: the carried state must be reset
+  int64_t begin = 0;         ///< the sequences' step that is this window's step 0
   std::vector<size_t> rows;  ///< which sequence each row is, as an index into those given to InkBatches
 };
 
@@ -39,12 +39,12 @@ struct InkWindow {
 /// `window` steps if that is not 0. Every sequence is in one batch of every epoch; a remainder makes a smaller batch.
 ///
 /// With a seed, each epoch mixes sequences among neighbouring batches (up to 10, over which lengths differ little) and
-/// takes the batches in another order; both depend on seed and epoch alone, so that a resume needs no replay. Without one
-/// the order is that of the lengths, in every epoch.
+/// takes the batches in another order; both depend on seed and epoch alone, so that a resume needs no replay. Without
+/// one the order is that of the lengths, in every epoch.
 class HMRNN_API InkBatches {
  public:
-  /// `sequences` float32 [N, 3], N ≥ 2 each. Throws c10::Error for other shapes, no sequence, a batch below 1 or a window
-  /// below 0.
+  /// `sequences` float32 [N, 3], N ≥ 2 each. Throws c10::Error for other shapes, no sequence, a batch below 1 or a
+  /// window below 0.
   InkBatches(std::vector<torch::Tensor> sequences, int64_t batch, int64_t window, std::optional<uint64_t> seed);
 
   int64_t windows() const { return windows_; }  ///< of an epoch; the same in all of them

@@ -58,8 +58,8 @@ std::vector<size_t> InkCorpus::split(const std::string& split_name) const {
   }
   const auto found = parts.find(split_name);
   if (found != parts.end()) return found->second;
-  throw Error("unknown split '" + split_name + "': it is train, valid, " + (parts.contains("valid2") ? "valid2, " : "") +
-              "test or all");
+  throw Error("unknown split '" + split_name + "': it is train, valid, " +
+              (parts.contains("valid2") ? "valid2, " : "") + "test or all");
 }
 
 double InkCorpus::mean_length() const {
@@ -73,7 +73,8 @@ std::string InkCorpus::report() const {
                          lines.size(), mean_length(), dropped, bad.size());
   for (const char* part : {"train", "valid", "valid2", "test"}) {
     const auto found = parts.find(part);
-    if (found != parts.end()) out += fmt::format("{}{} {}", part == std::string("train") ? "" : ", ", found->second.size(), part);
+    if (found != parts.end())
+      out += fmt::format("{}{} {}", part == std::string("train") ? "" : ", ", found->second.size(), part);
   }
   out += fmt::format("; forms in more than one part: {}", divided_forms);
   if (unlisted > 0) out += fmt::format("; in no list: {}", unlisted);
@@ -90,7 +91,8 @@ InkCorpus load_ink_corpus(const InkCorpusOptions& options) {
   if (options.corpus == "synthetic") {
     out.source = fmt::format("synthetic ink (seed {})", options.synthetic_seed);
     lines = make_synthetic_ink(options.synthetic_lines, options.synthetic_seed);
-    if (options.split == InkSplit::Graves) throw Error("the split graves is of IAM-OnDB's forms; synthetic ink has none of them");
+    if (options.split == InkSplit::Graves)
+      throw Error("the split graves is of IAM-OnDB's forms; synthetic ink has none of them");
   } else if (options.corpus == "iam") {
     auto ink = read_iam(options, source);
     out.source = source.path.string();
@@ -109,8 +111,8 @@ InkCorpus load_ink_corpus(const InkCorpusOptions& options) {
     }
   }
   if (out.lines.empty()) {
-    throw Error(fmt::format("{}: no line of handwriting has {} points ({} files, {} bad)", out.source, options.min_points,
-                            out.files, out.bad.size()));
+    throw Error(fmt::format("{}: no line of handwriting has {} points ({} files, {} bad)", out.source,
+                            options.min_points, out.files, out.bad.size()));
   }
   auto splits = options.split == InkSplit::Paper ? split_as_the_paper(out.lines, options.split_seed)
                                                  : split_as_graves(out.lines, source.lists);

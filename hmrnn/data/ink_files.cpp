@@ -37,7 +37,8 @@ void read_blocks(const fs::path& path, const Take& take) {
   if (!file.valid()) throw_errno(path, "cannot open", errno);
   std::vector<char> block(kBlock);
   for (size_t count = 0;;) {
-    if (const int error = read_fully(file.get(), block.data(), block.size(), &count)) throw_errno(path, "cannot read", error);
+    if (const int error = read_fully(file.get(), block.data(), block.size(), &count))
+      throw_errno(path, "cannot read", error);
     if (count > 0) take(std::string_view(block.data(), count));
     if (count < block.size()) return;
   }

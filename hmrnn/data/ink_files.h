@@ -16,8 +16,8 @@ struct InkSource {
 };
 
 /// Finds the files of `data_dir`: the archive itself if that is a file, else in that folder `lineStrokes`, else
-/// `lineStrokes-all.tar.xz` (or .tar.gz, .tar), else any .xml below the folder. Throws hmrnn::Error naming it if there is
-/// none of these.
+/// `lineStrokes-all.tar.xz` (or .tar.gz, .tar), else any .xml below the folder. Throws hmrnn::Error naming it if there
+/// is none of these.
 HMRNN_API InkSource find_ink_source(const std::filesystem::path& data_dir);
 
 /// Calls `visit` with the path (below the folder or inside the archive) and the bytes of every .xml file, once each; a

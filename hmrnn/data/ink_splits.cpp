@@ -18,8 +18,8 @@ constexpr size_t kTrain = 10465, kValid = 581, kTest = 582, kAll = kTrain + kVal
 /// `part` of `kAll` applied to `count` lines, rounded, at least 1.
 size_t share(size_t count, size_t part) { return std::max<size_t>((count * part + kAll / 2) / kAll, 1); }
 
-/// Which forms to take so that their lines are `wanted` in number, or as many below as whole forms allow: of all such choices
-/// one that ends earliest in the list (subset sums by dynamic programming).
+/// Which forms to take so that their lines are `wanted` in number, or as many below as whole forms allow: of all such
+/// choices one that ends earliest in the list (subset sums by dynamic programming).
 std::vector<bool> choose_forms(const std::vector<std::vector<size_t>>& forms, size_t wanted) {
   constexpr size_t kNone = static_cast<size_t>(-1);
   std::vector<size_t> last(wanted + 1, kNone);  // of a sum that can be reached: the form that reached it first
@@ -113,7 +113,8 @@ InkSplits split_as_graves(const std::vector<InkLine>& lines, const std::filesyst
     }
   }
   for (const auto& [part, indices] : out.parts) {
-    if (indices.empty()) throw Error("no line of handwriting belongs to the " + part + " part of the lists in " + folder.string());
+    if (indices.empty())
+      throw Error("no line of handwriting belongs to the " + part + " part of the lists in " + folder.string());
   }
   count_divided(lines, out);
   return out;

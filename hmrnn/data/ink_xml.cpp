@@ -35,7 +35,8 @@ float coordinate(const pugi::xml_node& point, const char* axis, size_t stroke, s
     throw fail(fmt::format("{}=\"{}\" is not a number", axis, text.substr(0, 40)));
   }
   if (!(std::abs(value) <= kInkCoordinateLimit)) {
-    throw fail(fmt::format("{}=\"{}\" is not a coordinate within {} of 0", axis, text.substr(0, 40), kInkCoordinateLimit));
+    throw fail(
+        fmt::format("{}=\"{}\" is not a coordinate within {} of 0", axis, text.substr(0, 40), kInkCoordinateLimit));
   }
   return static_cast<float>(value);
 }

@@ -23,9 +23,7 @@ class SplitMix64 {
   /// True `percent` times in a hundred.
   bool chance(uint64_t percent) { return below(100) < percent; }
   /// Uniform in [low, high), on a grid of 2^-53 of the range.
-  double between(double low, double high) {
-    return low + (high - low) * (static_cast<double>(next() >> 11) * 0x1p-53);
-  }
+  double between(double low, double high) { return low + (high - low) * (static_cast<double>(next() >> 11) * 0x1p-53); }
   /// Fisher and Yates: every order equally likely.
   template <typename T>
   void shuffle(std::vector<T>& items) {

@@ -42,15 +42,15 @@ Curve loop(double from, double width, double height) {
 Curve round(double x, double y) { return curve({x, y}, {x - 1.35, y + 0.75}, {x - 0.85, y - 1.45}, {x, y}); }
 
 Curve straight(Place a, Place b, bool lifted = false) {
-  return curve(a, {a.x + (b.x - a.x) / 3, a.y + (b.y - a.y) / 3}, {a.x + (b.x - a.x) * 2 / 3, a.y + (b.y - a.y) * 2 / 3}, b,
-               lifted);
+  return curve(a, {a.x + (b.x - a.x) / 3, a.y + (b.y - a.y) / 3},
+               {a.x + (b.x - a.x) * 2 / 3, a.y + (b.y - a.y) * 2 / 3}, b, lifted);
 }
 
 const std::vector<Letter>& letters() {
   static const std::vector<Letter> all = {
-      {0.75, {loop(0, 0.75, 1)}, {}},                       // e
-      {0.7, {loop(0, 0.7, 2.1)}, {}},                       // l
-      {1.3, {arch(0, 0.6), arch(0.6, 1.3)}, {}},            // n
+      {0.75, {loop(0, 0.75, 1)}, {}},                             // e
+      {0.7, {loop(0, 0.7, 2.1)}, {}},                             // l
+      {1.3, {arch(0, 0.6), arch(0.6, 1.3)}, {}},                  // n
       {1.9, {arch(0, 0.6), arch(0.6, 1.2), arch(1.2, 1.9)}, {}},  // m
       {1.35,
        {curve({0, 0}, {0.1, 0.4}, {0.15, 0.7}, {0.2, 1}), curve({0.2, 1}, {0.15, -0.35}, {0.8, -0.3}, {0.95, 1}),
@@ -68,7 +68,8 @@ const std::vector<Letter>& letters() {
        {straight({0.0, 1.3}, {0.85, 1.35}, true)}},  // t, its bar later
       {1.45,
        {curve({0.95, 0.9}, {0.9, 0.95}, {0.95, 0.9}, {0.95, 0.85}, true), round(0.95, 0.85),
-        curve({0.95, 0.85}, {1.0, -1.9}, {-0.2, -1.7}, {0.45, -0.6}), curve({0.45, -0.6}, {0.7, -0.25}, {1.1, 0}, {1.45, 0})},
+        curve({0.95, 0.85}, {1.0, -1.9}, {-0.2, -1.7}, {0.45, -0.6}),
+        curve({0.45, -0.6}, {0.7, -0.25}, {1.1, 0}, {1.45, 0})},
        {}},  // g, begun with the pen lifted
   };
   return all;
@@ -115,7 +116,11 @@ struct Hand {
 class Writer {
  public:
   Writer(const Hand& hand, SplitMix64& random, InkLine& line)
-      : hand_(hand), random_(random), line_(line), left_(random.between(800, 1100)), base_(-random.between(1000, 8000)),
+      : hand_(hand),
+        random_(random),
+        line_(line),
+        left_(random.between(800, 1100)),
+        base_(-random.between(1000, 8000)),
         rise_(random.between(-0.02, 0.02)) {}
 
   void word(const std::vector<size_t>& word) {
@@ -162,9 +167,9 @@ class Writer {
     const double along = x + p.x * hand_.width + hand_.slant * p.y;
     const double shake_x = random_.between(-hand_.tremble, hand_.tremble);
     const double shake_y = random_.between(-hand_.tremble, hand_.tremble);
-    line_.points.push_back({static_cast<float>(std::floor(left_ + along * hand_.height + shake_x + 0.5)),
-                            static_cast<float>(std::floor(base_ + (p.y + rise_ * along) * hand_.height + shake_y + 0.5)),
-                            false});
+    line_.points.push_back(
+        {static_cast<float>(std::floor(left_ + along * hand_.height + shake_x + 0.5)),
+         static_cast<float>(std::floor(base_ + (p.y + rise_ * along) * hand_.height + shake_y + 0.5)), false});
     line_.word_end.push_back(0);
   }
 

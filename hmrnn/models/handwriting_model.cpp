@@ -21,8 +21,8 @@ void HandwritingModelImpl::reset() {
                                                    .layer_norm(options.layer_norm())
                                                    .forget_bias(options.forget_bias())));
   }
-  output = register_module(
-      "output", OutputModule(OutputModuleOptions(options.hidden_sizes(), options.output_embedding_size())));
+  output = register_module("output",
+                           OutputModule(OutputModuleOptions(options.hidden_sizes(), options.output_embedding_size())));
   mixture = register_module(
       "mixture", MixtureDensity(MixtureDensityOptions(options.output_embedding_size()).mixtures(options.mixtures())));
   dropout = register_module("dropout", torch::nn::Dropout(options.dropout()));

@@ -28,8 +28,9 @@ struct HMRNN_API HandwritingOptions {
   TORCH_ARG(int64_t, mixtures) = 20;
   /// HM-LSTM or the control
   TORCH_ARG(Core, core) = Core::HMLSTM;
-  /// layer normalisation. Off, unlike for text: the first layer's W x, normalised, depends on the direction of its three
-  /// inputs but not on their size, so that short and long offsets look alike; and gradients grow without bound over a line.
+  /// layer normalisation. Off, unlike for text: the first layer's W x, normalised, depends on the direction of its
+  /// three inputs but not on their size, so that short and long offsets look alike; and gradients grow without bound
+  /// over a line.
   TORCH_ARG(bool, layer_norm) = false;
   TORCH_ARG(BoundaryMode, boundary) = BoundaryMode::Step;
   TORCH_ARG(double, slope) = 1.0;
@@ -46,8 +47,8 @@ struct HandwritingOutput {
 };
 
 /// Handwriting model: points (x, y, pen) → HM-LSTM (or LSTM) → output module → mixture density (PAPER.md, "The
-/// experiments"). Parameter names: `hm_lstm.layers.{l}.…` (or `lstm.layers.{l}.…`), `output.gates`, `output.embedding.{l}`,
-/// `mixture.linear.{weight,bias}`.
+/// experiments"). Parameter names: `hm_lstm.layers.{l}.…` (or `lstm.layers.{l}.…`), `output.gates`,
+/// `output.embedding.{l}`, `mixture.linear.{weight,bias}`.
 class HMRNN_API HandwritingModelImpl : public torch::nn::Cloneable<HandwritingModelImpl> {
  public:
   explicit HandwritingModelImpl(const HandwritingOptions& options);
@@ -55,8 +56,8 @@ class HMRNN_API HandwritingModelImpl : public torch::nn::Cloneable<HandwritingMo
   void reset() override;
   void pretty_print(std::ostream& stream) const override;
 
-  /// `input` [T, B, 3]: standardised x and y, and 1 where the pen is lifted; no state: zeros. `call.lengths` says how many of
-  /// the T steps belong to each sequence; the outputs of later steps mean nothing.
+  /// `input` [T, B, 3]: standardised x and y, and 1 where the pen is lifted; no state: zeros. `call.lengths` says how
+  /// many of the T steps belong to each sequence; the outputs of later steps mean nothing.
   HandwritingOutput forward(const torch::Tensor& input, const std::optional<HMLSTMState>& state = std::nullopt,
                             const HMLSTMCall& call = {});
 
@@ -83,8 +84,8 @@ class HMRNN_API HandwritingModelImpl : public torch::nn::Cloneable<HandwritingMo
 
 TORCH_MODULE(HandwritingModel);
 
-/// Mean negative log-likelihood in nats of `target` [T, B, 3] under the mixtures `raw` [T, B, 6M + 1]; with `weight` [T, B]
-/// (0 or 1, not all 0) the mean over the targets of weight 1. Throws c10::Error where the shapes do not agree.
+/// Mean negative log-likelihood in nats of `target` [T, B, 3] under the mixtures `raw` [T, B, 6M + 1]; with `weight`
+/// [T, B] (0 or 1, not all 0) the mean over the targets of weight 1. Throws c10::Error where the shapes do not agree.
 HMRNN_API torch::Tensor handwriting_loss(const torch::Tensor& raw, const torch::Tensor& target,
                                          const torch::Tensor& weight = {});
 

@@ -13,9 +13,10 @@ HandwritingStream::HandwritingStream(HandwritingModel model, torch::Device devic
 }
 
 HandwritingStream::Result HandwritingStream::feed(const torch::Tensor& points) {
-  TORCH_CHECK(points.dim() == 2 && points.size(0) >= 1 && points.size(1) == 3 && points.scalar_type() == torch::kFloat32,
-              "HandwritingStream: points must be float32 [T, 3] with T at least 1, got ", points.scalar_type(), " ",
-              points.sizes());
+  TORCH_CHECK(
+      points.dim() == 2 && points.size(0) >= 1 && points.size(1) == 3 && points.scalar_type() == torch::kFloat32,
+      "HandwritingStream: points must be float32 [T, 3] with T at least 1, got ", points.scalar_type(), " ",
+      points.sizes());
   const torch::NoGradGuard no_grad;
   HMLSTMCall call;
   if (model_->options.core() == Core::HMLSTM && model_->options.boundary() == BoundaryMode::Bernoulli) {

@@ -9,7 +9,8 @@
 
 namespace hmrnn {
 
-/// A HandwritingModel fed piece by piece: one sequence whose state is carried from call to call. Evaluation mode, no gradients.
+/// A HandwritingModel fed piece by piece: one sequence whose state is carried from call to call. Evaluation mode, no
+/// gradients.
 class HMRNN_API HandwritingStream {
  public:
   /// What a call of `feed` gave for T points.
@@ -31,8 +32,8 @@ class HMRNN_API HandwritingStream {
   HMLSTMState state_;
 };
 
-/// Lets the model write `count` points after `start` [T, 3] (T ≥ 1), each fed back: float32 [count, 3]. See sample_mixture for
-/// `bias`.
+/// Lets the model write `count` points after `start` [T, 3] (T ≥ 1), each fed back: float32 [count, 3]. See
+/// sample_mixture for `bias`.
 HMRNN_API torch::Tensor write_on(HandwritingStream& stream, const torch::Tensor& start, int64_t count, double bias,
                                  torch::Generator& generator);
 

@@ -10,9 +10,7 @@ MixtureParameters read_mixture(const torch::Tensor& raw) {
               "read_mixture: the last dimension must be 6M + 1, got ", raw.sizes());
   const auto m = raw.size(-1) / 6;
   const auto part = [&](int64_t i) { return raw.narrow(-1, i * m, m); };
-  const auto bounded = [](const torch::Tensor& x) {
-    return (x / kMixtureLogDeviation).tanh() * kMixtureLogDeviation;
-  };
+  const auto bounded = [](const torch::Tensor& x) { return (x / kMixtureLogDeviation).tanh() * kMixtureLogDeviation; };
   MixtureParameters out;
   out.log_weight = part(0).log_softmax(-1);
   out.mean_x = part(1);
@@ -27,14 +25,15 @@ MixtureParameters read_mixture(const torch::Tensor& raw) {
 torch::Tensor mixture_log_density(const MixtureParameters& mixture, const torch::Tensor& target) {
   TORCH_CHECK(target.dim() >= 1 && target.size(-1) == 3 &&
                   target.sizes().slice(0, target.dim() - 1) == mixture.pen_logit.sizes(),
-              "mixture_log_density: target must have shape ", mixture.pen_logit.sizes(), " and 3, got ", target.sizes());
+              "mixture_log_density: target must have shape ", mixture.pen_logit.sizes(), " and 3, got ",
+              target.sizes());
   const auto x = (target.narrow(-1, 0, 1) - mixture.mean_x) * mixture.log_deviation_x.neg().exp();
   const auto y = (target.narrow(-1, 1, 1) - mixture.mean_y) * mixture.log_deviation_y.neg().exp();
   const auto& rho = mixture.correlation;
   const auto rest = (1 - rho) * (1 + rho);  // 1 - ρ²
   const auto distance = (x * x + y * y - 2 * rho * x * y) / rest;
-  const auto log_normal =
-      -std::log(2 * std::numbers::pi) - mixture.log_deviation_x - mixture.log_deviation_y - 0.5 * (rest.log() + distance);
+  const auto log_normal = -std::log(2 * std::numbers::pi) - mixture.log_deviation_x - mixture.log_deviation_y -
+                          0.5 * (rest.log() + distance);
   const auto pen = target.select(-1, 2) * mixture.pen_logit - torch::softplus(mixture.pen_logit);
   return (mixture.log_weight + log_normal).logsumexp(-1) + pen;
 }
@@ -52,11 +51,11 @@ torch::Tensor sample_mixture(const MixtureParameters& mixture, double bias, torc
   const double rho = of(mixture.correlation);
   const double pen_up = torch::sigmoid(flat(mixture.pen_logit))[0].item<double>();
   const double pen = torch::rand({1}, generator, torch::kFloat64).item<double>() < pen_up ? 1 : 0;
-  return torch::tensor({of(mixture.mean_x) + std::exp(of(mixture.log_deviation_x) - bias) * a,
-                        of(mixture.mean_y) +
-                            std::exp(of(mixture.log_deviation_y) - bias) * (rho * a + std::sqrt(1 - rho * rho) * b),
-                        pen},
-                       torch::kFloat64);
+  return torch::tensor(
+      {of(mixture.mean_x) + std::exp(of(mixture.log_deviation_x) - bias) * a,
+       of(mixture.mean_y) + std::exp(of(mixture.log_deviation_y) - bias) * (rho * a + std::sqrt(1 - rho * rho) * b),
+       pen},
+      torch::kFloat64);
 }
 
 MixtureDensityImpl::MixtureDensityImpl(const MixtureDensityOptions& options_) : options(options_) {

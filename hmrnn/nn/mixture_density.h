@@ -10,9 +10,9 @@
 
 namespace hmrnn {
 
-/// Bounds of the mixture's log σ (± this) and of its correlations (± this), approached smoothly by a tanh: so no density
-/// and no gradient can overflow float32, whatever the network says, while targets and means stay within 1e10. Near 0, where
-/// training happens, both are Graves' functions to within a few per cent.
+/// Bounds of the mixture's log σ (± this) and of its correlations (± this), approached smoothly by a tanh: so no
+/// density and no gradient can overflow float32, whatever the network says, while targets and means stay within 1e10.
+/// Near 0, where training happens, both are Graves' functions to within a few per cent.
 constexpr double kMixtureLogDeviation = 7;
 constexpr double kMixtureCorrelation = 0.995;
 
@@ -22,12 +22,12 @@ struct HMRNN_API MixtureParameters {
   torch::Tensor mean_x, mean_y;   ///< […, M]
   torch::Tensor log_deviation_x;  ///< […, M]: log σ_x, within ± kMixtureLogDeviation
   torch::Tensor log_deviation_y;
-  torch::Tensor correlation;      ///< […, M]: ρ, within ± kMixtureCorrelation
-  torch::Tensor pen_logit;        ///< […]: log-odds of the pen being lifted
+  torch::Tensor correlation;  ///< […, M]: ρ, within ± kMixtureCorrelation
+  torch::Tensor pen_logit;    ///< […]: log-odds of the pen being lifted
 };
 
-/// Reads the raw outputs of a network, […, 6M + 1], as π̂, μ_x, μ_y, σ̂_x, σ̂_y, ρ̂ (M each) and ê, after Graves 2013, equations
-/// 18–22:
+/// Reads the raw outputs of a network, […, 6M + 1], as π̂, μ_x, μ_y, σ̂_x, σ̂_y, ρ̂ (M each) and ê, after Graves 2013,
+/// equations 18–22:
 ///
 ///     π = softmax(π̂)     σ = exp(S · tanh(σ̂ / S))     ρ = R · tanh(ρ̂)     P(pen up) = 1 / (1 + exp(-ê))
 ///
@@ -35,14 +35,14 @@ struct HMRNN_API MixtureParameters {
 /// Throws c10::Error if the last dimension is not 6M + 1 for a whole M ≥ 1.
 HMRNN_API MixtureParameters read_mixture(const torch::Tensor& raw);
 
-/// log p(x, y, pen) = log Σ_m π_m N(x, y; μ_m, σ_m, ρ_m) + log P(pen), Graves' equations 23–26, in nats; `target` […, 3] of
-/// x, y and pen (1: lifted, 0: not) → […]. Computed in log space throughout, on any device. Throws c10::Error if the
-/// leading dimensions differ.
+/// log p(x, y, pen) = log Σ_m π_m N(x, y; μ_m, σ_m, ρ_m) + log P(pen), Graves' equations 23–26, in nats; `target` […,
+/// 3] of x, y and pen (1: lifted, 0: not) → […]. Computed in log space throughout, on any device. Throws c10::Error if
+/// the leading dimensions differ.
 HMRNN_API torch::Tensor mixture_log_density(const MixtureParameters& mixture, const torch::Tensor& target);
 
-/// A draw (x, y, pen) from the mixture at one place (leading dimensions of size 1 in all), float64 [3] on the CPU. `bias` ≥ 0
-/// sharpens it as in Graves' equations 61 and 62: σ = exp(log σ - bias), π = softmax((1 + bias) · log π); the pen is drawn
-/// unbiased.
+/// A draw (x, y, pen) from the mixture at one place (leading dimensions of size 1 in all), float64 [3] on the CPU.
+/// `bias` ≥ 0 sharpens it as in Graves' equations 61 and 62: σ = exp(log σ - bias), π = softmax((1 + bias) · log π);
+/// the pen is drawn unbiased.
 HMRNN_API torch::Tensor sample_mixture(const MixtureParameters& mixture, double bias, torch::Generator& generator);
 
 /// Options of MixtureDensity.

@@ -20,13 +20,14 @@ constexpr int64_t kInkEvaluationBatch = 64;
 /// Is shown every window of an evaluation and what the model made of it, on the evaluation's device.
 using InkVisitor = std::function<void(const InkWindow& window, const HandwritingOutput& output)>;
 
-/// Scores every target of `batches` (made without a seed) with `model` on `device`, in evaluation mode, without gradients
-/// and in float32 (the model's modes are set back afterwards: training as it was, products to `product_dtype`). Each
-/// sequence starts from zeros. `loss` is per point; a sequence's log-likelihood is on average
-/// -loss · count / batches.sequences(). Bernoulli boundaries are drawn from a generator of its own, seeded with `seed`. Empty
-/// if `stop`, asked before each window, returned true.
-HMRNN_API std::optional<Evaluation> evaluate_ink(HandwritingModel model, const InkBatches& batches, torch::Device device,
-                                                 uint64_t seed, const std::function<bool()>& stop = {},
+/// Scores every target of `batches` (made without a seed) with `model` on `device`, in evaluation mode, without
+/// gradients and in float32 (the model's modes are set back afterwards: training as it was, products to
+/// `product_dtype`). Each sequence starts from zeros. `loss` is per point; a sequence's log-likelihood is on average
+/// -loss · count / batches.sequences(). Bernoulli boundaries are drawn from a generator of its own, seeded with `seed`.
+/// Empty if `stop`, asked before each window, returned true.
+HMRNN_API std::optional<Evaluation> evaluate_ink(HandwritingModel model, const InkBatches& batches,
+                                                 torch::Device device, uint64_t seed,
+                                                 const std::function<bool()>& stop = {},
                                                  std::optional<torch::ScalarType> product_dtype = std::nullopt,
                                                  const InkVisitor& visit = {});
 

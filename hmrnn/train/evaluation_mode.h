@@ -7,8 +7,8 @@
 
 namespace hmrnn {
 
-/// While it lives, a model (CharLM, HandwritingModel) is in evaluation mode and in float32; afterwards it trains as it did
-/// before, with products in the dtype given.
+/// While it lives, a model (CharLM, HandwritingModel) is in evaluation mode and in float32; afterwards it trains as it
+/// did before, with products in the dtype given.
 template <typename Model>
 class EvaluationMode {
  public:

@@ -30,7 +30,7 @@ struct HandwritingCheckpoint {
   HandwritingModel model{nullptr};  ///< float32 on the CPU, slope as saved, evaluation mode
   InkNormalisation normalisation;
   InkReference corpus;
-  int64_t step = 0;                 ///< of training
+  int64_t step = 0;  ///< of training
 };
 
 /// The normalisation as JSON: {"coordinates", "mean": [x, y], "deviation": [x, y]}, in units.
@@ -39,10 +39,11 @@ HMRNN_API nlohmann::ordered_json describe_normalisation(const InkNormalisation& 
 /// The JSON text under the metadata key `hmrnn`, without what belongs to training: format, model options, slope,
 /// normalisation, corpus.
 HMRNN_API nlohmann::ordered_json describe_handwriting(const HandwritingOptions& options, double slope,
-                                                      const InkNormalisation& normalisation, const InkReference& corpus);
+                                                      const InkNormalisation& normalisation,
+                                                      const InkReference& corpus);
 
-/// Rebuilds a model from a checkpoint. Throws hmrnn::Error naming the file and what is wrong with it: unreadable, metadata
-/// missing or malformed, tensors missing, left over or of another shape, values that are not finite.
+/// Rebuilds a model from a checkpoint. Throws hmrnn::Error naming the file and what is wrong with it: unreadable,
+/// metadata missing or malformed, tensors missing, left over or of another shape, values that are not finite.
 HMRNN_API HandwritingCheckpoint load_handwriting(const std::filesystem::path& path);
 
 }  // namespace hmrnn

@@ -20,13 +20,13 @@ struct InkTaskOptions {
   int64_t batch = 32;  ///< sequences side by side
   int64_t window = 0;  ///< steps of truncated back-propagation; 0: the whole sequence
   InkCoordinates coordinates = InkCoordinates::Offsets;
-  uint64_t seed = 1;   ///< of the order of sequences, and of Bernoulli boundaries in validation
+  uint64_t seed = 1;  ///< of the order of sequences, and of Bernoulli boundaries in validation
   torch::Device device = torch::kCPU;
   std::optional<torch::ScalarType> product_dtype;  ///< of training; validation is float32
 };
 
-/// Next-point prediction: a HandwritingModel over batches of whole lines of handwriting, each of which starts from zeros;
-/// with a window, state is carried along the lines.
+/// Next-point prediction: a HandwritingModel over batches of whole lines of handwriting, each of which starts from
+/// zeros; with a window, state is carried along the lines.
 class HMRNN_API InkTask : public TrainingTask {
  public:
   /// Moves `model` to the device and measures the training lines. Throws hmrnn::Error if the corpus lacks a part.

@@ -6,7 +6,8 @@ namespace hmrnn {
 
 Json parse_model_metadata(const SafeTensors& file, const std::string& where) {
   const auto found = file.metadata.find("hmrnn");
-  if (found == file.metadata.end()) throw Error(where + ": no metadata under the key hmrnn, so no model of this project");
+  if (found == file.metadata.end())
+    throw Error(where + ": no metadata under the key hmrnn, so no model of this project");
   auto json = Json::parse(found->second, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) throw Error(where + ": the metadata under the key hmrnn are not a JSON object");
   return json;
@@ -28,14 +29,15 @@ void expect_size(const SafeTensors& file, const std::string& where, const std::s
   const auto tensor = file.find(name);
   if (!tensor.defined()) throw Error(where + ": tensor " + name + " is missing");
   if (tensor.dim() != 2 || tensor.size(dim) != size) {
-    throw Error(where + ": tensor " + name + " has shape " + c10::str(tensor.sizes()) + ", which does not fit the " + what +
-                " " + std::to_string(size) + " of its metadata");
+    throw Error(where + ": tensor " + name + " has shape " + c10::str(tensor.sizes()) + ", which does not fit the " +
+                what + " " + std::to_string(size) + " of its metadata");
   }
 }
 
 void require_finite(const SafeTensors& file, const std::string& where) {
   for (const auto& [name, tensor] : file.tensors) {
-    if (!torch::isfinite(tensor).all().item<bool>()) throw Error(where + ": tensor " + name + " has values that are not finite");
+    if (!torch::isfinite(tensor).all().item<bool>())
+      throw Error(where + ": tensor " + name + " has values that are not finite");
   }
 }
 

@@ -24,9 +24,9 @@ void require_kind(const Json& json, const std::string& kind, const std::string& 
 /// A finite number above 0 under `slope`, or hmrnn::Error.
 double read_slope(const Json& json);
 
-/// Throws hmrnn::Error unless tensor `name` is a matrix whose dimension `dim` has `size`, which `what` of the metadata says.
-/// A model is built before its tensors are compared with the file's, so sizes that the file does not bear out must not
-/// reach an allocation.
+/// Throws hmrnn::Error unless tensor `name` is a matrix whose dimension `dim` has `size`, which `what` of the metadata
+/// says. A model is built before its tensors are compared with the file's, so sizes that the file does not bear out
+/// must not reach an allocation.
 void expect_size(const SafeTensors& file, const std::string& where, const std::string& name, int64_t dim, int64_t size,
                  const std::string& what);
 

@@ -1,5 +1,4 @@
 #include <pugixml.hpp>
-
 #include <set>
 #include <sstream>
 
@@ -44,8 +43,8 @@ std::vector<pugi::xml_node> paths(const pugi::xml_document& document) {
   return out;
 }
 
-const InkLine kLine = {"x-01",
-                       {{100, 50, false}, {200, 150, false}, {300, 50, true}, {400, 60, true}, {500, 0, false}, {600, 10, true}}};
+const InkLine kLine = {
+    "x-01", {{100, 50, false}, {200, 150, false}, {300, 50, true}, {400, 60, true}, {500, 0, false}, {600, 10, true}}};
 
 }  // namespace
 

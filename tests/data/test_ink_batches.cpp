@@ -118,8 +118,9 @@ TEST_CASE("standardised and back: the same line") {
   n.mean = {3, -2};
   n.deviation = {20, 5};
   const auto x = ink_sequence(line, n);
-  CHECK(hmrnn::test::distance(x, torch::tensor({{-0.15, 0.4, 0.0}, {0.35, -1.6, 0.0}, {1.85, 14.4, 1.0}, {-3.15, -11.6, 1.0}},
-                                               torch::kFloat32)) < 1e-5);
+  CHECK(hmrnn::test::distance(
+            x, torch::tensor({{-0.15, 0.4, 0.0}, {0.35, -1.6, 0.0}, {1.85, 14.4, 1.0}, {-3.15, -11.6, 1.0}},
+                             torch::kFloat32)) < 1e-5);
   const auto back = ink_line(x, n);
   REQUIRE(back.points.size() == 4);
   for (size_t i = 0; i < 4; ++i) {

@@ -36,7 +36,8 @@ TEST_CASE("the synthetic corpus: parts in the paper's proportion, short lines dr
   CHECK(corpus.dropped == 200 - kept);
   for (const auto& line : corpus.lines) CHECK(line.points.size() >= 500);
   CHECK(corpus.split("valid").size() == static_cast<size_t>(std::lround(static_cast<double>(kept) * 581 / 11628)));
-  CHECK(corpus.split("train").size() + corpus.split("valid").size() + corpus.split("test").size() == corpus.lines.size());
+  CHECK(corpus.split("train").size() + corpus.split("valid").size() + corpus.split("test").size() ==
+        corpus.lines.size());
   CHECK(corpus.split("all").size() == corpus.lines.size());
   CHECK(error_of([&] { corpus.split("dev"); }) == "unknown split 'dev': it is train, valid, test or all");
   CHECK_THAT(corpus.report(), ContainsSubstring("200 files, " + std::to_string(kept) + " kept, mean length"));
@@ -69,7 +70,8 @@ TEST_CASE("a folder of lineStrokes files is read as the corpus that wrote it") {
 TEST_CASE("what cannot be loaded is named") {
   auto options = synthetic(30);
   options.min_points = 100'000;
-  CHECK_THAT(error_of([&] { load_ink_corpus(options); }), ContainsSubstring("no line of handwriting has 100000 points"));
+  CHECK_THAT(error_of([&] { load_ink_corpus(options); }),
+             ContainsSubstring("no line of handwriting has 100000 points"));
   options = synthetic(30);
   options.corpus = "mnist";
   CHECK(error_of([&] { load_ink_corpus(options); }) == "corpus 'mnist' is neither synthetic nor iam");

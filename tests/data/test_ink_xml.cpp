@@ -30,10 +30,11 @@ std::string refusal(const std::string& bytes) {
 }  // namespace
 
 TEST_CASE("lineStrokes: points in order, y turned up, the pen lifted at each stroke's end") {
-  const auto line = parse_ink_xml(
-      document("<Stroke colour=\"b\xe4ck\" start_time=\"1\"><Point x=\"10\" y=\"20\" time=\"1.0\"/><Point x=\"-3\" y=\"7.25\" "
-               "time=\"1.1\"/></Stroke><Stroke><Point y=\"0\" x=\"5e2\" time=\"2\"/></Stroke>"),
-      "a01-000u-01", "file");
+  const auto line =
+      parse_ink_xml(document("<Stroke colour=\"b\xe4ck\" start_time=\"1\"><Point x=\"10\" y=\"20\" "
+                             "time=\"1.0\"/><Point x=\"-3\" y=\"7.25\" "
+                             "time=\"1.1\"/></Stroke><Stroke><Point y=\"0\" x=\"5e2\" time=\"2\"/></Stroke>"),
+                    "a01-000u-01", "file");
   CHECK(line.name == "a01-000u-01");
   REQUIRE(line.points.size() == 3);
   CHECK(line.points[0] == InkPoint{10, -20, false});

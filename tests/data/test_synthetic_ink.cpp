@@ -53,7 +53,8 @@ TEST_CASE("synthetic ink: lines, strokes and words are what is promised") {
       if (line.word_end[i] != 0) CHECK(p.pen_up);  // a word ends where a stroke ends
       pen_ups += p.pen_up ? 1 : 0;
       // Within a stroke points are near each other.
-      if (i > 0 && !line.points[i - 1].pen_up) far += std::hypot(p.x - line.points[i - 1].x, p.y - line.points[i - 1].y) > 90;
+      if (i > 0 && !line.points[i - 1].pen_up)
+        far += std::hypot(p.x - line.points[i - 1].x, p.y - line.points[i - 1].y) > 90;
     }
     CHECK(far == 0);
     CHECK(pen_ups >= static_cast<size_t>(words));
@@ -75,8 +76,10 @@ TEST_CASE("synthetic ink: writing goes to the right and is as high as wide lette
   double wide = 0, high = 0;
   const auto lines = make_synthetic_ink(30, 9);
   for (const auto& line : lines) {
-    const auto [left, right] = std::minmax_element(line.points.begin(), line.points.end(), [](auto& a, auto& b) { return a.x < b.x; });
-    const auto [low, top] = std::minmax_element(line.points.begin(), line.points.end(), [](auto& a, auto& b) { return a.y < b.y; });
+    const auto [left, right] =
+        std::minmax_element(line.points.begin(), line.points.end(), [](auto& a, auto& b) { return a.x < b.x; });
+    const auto [low, top] =
+        std::minmax_element(line.points.begin(), line.points.end(), [](auto& a, auto& b) { return a.y < b.y; });
     wide += right->x - left->x;
     high += top->y - low->y;
   }

@@ -171,7 +171,8 @@ TEST_CASE("handwriting: writing on draws from the density at every point, the sa
   HandwritingStream stream(model, torch::kCPU, 1);
   auto generator = at::detail::createCPUGenerator(1);
   const auto first = sample_mixture(read_mixture(stream.feed(start).raw), 0, generator).to(torch::kFloat32);
-  const auto second = sample_mixture(read_mixture(stream.feed(first.unsqueeze(0)).raw), 0, generator).to(torch::kFloat32);
+  const auto second =
+      sample_mixture(read_mixture(stream.feed(first.unsqueeze(0)).raw), 0, generator).to(torch::kFloat32);
   CHECK(same(a[0], first));
   CHECK(same(a[1], second));
 }

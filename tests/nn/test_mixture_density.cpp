@@ -80,9 +80,12 @@ TEST_CASE("mixture: the density integrates to 1 over the plane and both states o
   const auto grid = torch::meshgrid({axis, axis}, "ij");
   double total = 0;
   for (const double pen : {0.0, 1.0}) {
-    const auto target = torch::stack({grid[0].reshape({-1}), grid[1].reshape({-1}), torch::full({axis.numel() * axis.numel()}, pen, torch::kFloat64)}, 1);
+    const auto target = torch::stack({grid[0].reshape({-1}), grid[1].reshape({-1}),
+                                      torch::full({axis.numel() * axis.numel()}, pen, torch::kFloat64)},
+                                     1);
     const auto n = target.size(0);
-    total += mixture_log_density(read_mixture(raw.unsqueeze(0).expand({n, -1})), target).exp().sum().item<double>() * 0.025 * 0.025;
+    total += mixture_log_density(read_mixture(raw.unsqueeze(0).expand({n, -1})), target).exp().sum().item<double>() *
+             0.025 * 0.025;
   }
   CHECK(total == Approx(1).epsilon(1e-6));
 }

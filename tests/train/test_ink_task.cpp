@@ -31,15 +31,19 @@ InkCorpus short_ink(int64_t lines, size_t points) {
   return corpus;
 }
 
-HandwritingOptions tiny() {
-  return HandwritingOptions().hidden_sizes({8, 7, 5}).output_embedding_size(9).mixtures(3);
-}
+HandwritingOptions tiny() { return HandwritingOptions().hidden_sizes({8, 7, 5}).output_embedding_size(9).mixtures(3); }
 
 struct InkRun {
   HandwritingOptions model = tiny();
   int64_t window = 0;
-  TrainerOptions trainer = {.learning_rate = 0.01, .patience = 100, .slope_rate = 0.5, .slope_max = 2.2, .steps = 34,
-                            .eval_every = 7, .checkpoint_every = 5, .log_every = 4};
+  TrainerOptions trainer = {.learning_rate = 0.01,
+                            .patience = 100,
+                            .slope_rate = 0.5,
+                            .slope_max = 2.2,
+                            .steps = 34,
+                            .eval_every = 7,
+                            .checkpoint_every = 5,
+                            .log_every = 4};
   std::function<bool(const Trainer&)> stop;
 
   StopReason operator()(const std::filesystem::path& folder, bool resume) const {
