@@ -8,6 +8,7 @@
 #include <new>
 
 #include "hmrnn/error.h"
+#include "hmrnn/train/allocator.h"
 #include "hmrnn/version.h"
 
 namespace {
@@ -73,6 +74,7 @@ const std::string& program_name() { return name_of_program(); }
 int run_program(const std::string& name, const std::string& about, const std::vector<Command>& commands, int argc,
                 char** argv) {
   name_of_program() = name;
+  hmrnn::keep_freed_memory();
   try {
     return run(about, commands, argc, argv);
   } catch (const hmrnn::Error& error) {

@@ -13,7 +13,7 @@ namespace hmrnn {
 /// The handwriting a model was trained on, as its checkpoint names it.
 struct InkReference {
   std::string corpus = "synthetic";  ///< as in InkCorpusOptions
-  std::string data_dir;              ///< absolute; empty: the default one
+  std::string data_dir = {};         ///< absolute; empty: the default one
   InkSplit split = InkSplit::Paper;
   uint64_t split_seed = 1;
   int64_t min_points = 300;

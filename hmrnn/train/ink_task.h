@@ -22,7 +22,7 @@ struct InkTaskOptions {
   InkCoordinates coordinates = InkCoordinates::Offsets;
   uint64_t seed = 1;  ///< of the order of sequences, and of Bernoulli boundaries in validation
   torch::Device device = torch::kCPU;
-  std::optional<torch::ScalarType> product_dtype;  ///< of training; validation is float32
+  std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< of training; validation is float32
 };
 
 /// Next-point prediction: a HandwritingModel over batches of whole lines of handwriting, each of which starts from
