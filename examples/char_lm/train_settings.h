@@ -4,27 +4,15 @@
 #include <string>
 #include <vector>
 
-#include "arguments.h"
+#include "examples/program/train_options.h"
 #include "hmrnn/models/char_lm.h"
 #include "hmrnn/train/char_lm_checkpoint.h"
 #include "hmrnn/train/text_task.h"
-#include "hmrnn/train/trainer.h"
 
 /// Everything that an option of `train` sets, checked.
-struct TrainSettings {
-  std::string preset;  ///< empty: none
+struct TrainSettings : CommonSettings {
   hmrnn::CorpusReference corpus;
-  std::vector<int64_t> units;
-  int64_t embedding = 0, output_embedding = 0;
-  hmrnn::Core core = hmrnn::Core::HMLSTM;
-  hmrnn::BoundaryMode boundary = hmrnn::BoundaryMode::Step;
-  bool layer_norm = true;
-  double forget_bias = 0, boundary_bias = 0, dropout = 0;
-  int64_t batch = 0, window = 0, eval_streams = 0;
-  uint64_t seed = 0;
-  int64_t threads = 0;  ///< 0: LibTorch's choice
-  std::string device, dtype;
-  hmrnn::TrainerOptions trainer;
+  int64_t embedding = 0, eval_streams = 0;
 
   /// Options of `train` as the help shows them, --out and --resume among them.
   static std::vector<OptionSpec> specs();

@@ -8,28 +8,10 @@
 #include <set>
 #include <utility>
 
+#include "hmrnn/data/split_mix.h"
+
 namespace hmrnn {
 namespace {
-
-/// SplitMix64 (Steele, Lea and Flood, 2014): 64 bits of state, the same numbers everywhere.
-class SplitMix64 {
- public:
-  explicit SplitMix64(uint64_t seed) : state_(seed) {}
-
-  uint64_t next() {
-    uint64_t x = state_ += 0x9e3779b97f4a7c15U;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
-    return x ^ (x >> 31);
-  }
-  /// 0 … bound-1. The bias of the remainder is below 2^-40 for the bounds used here.
-  uint64_t below(uint64_t bound) { return next() % bound; }
-  /// True `percent` times in a hundred.
-  bool chance(uint64_t percent) { return below(100) < percent; }
-
- private:
-  uint64_t state_;
-};
 
 using Word = std::vector<std::string>;  // its syllables
 

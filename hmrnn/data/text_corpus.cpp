@@ -202,16 +202,6 @@ std::string read_text_file(const fs::path& path) {
   return bytes;
 }
 
-fs::path default_data_dir(const std::string& corpus) {
-  std::error_code ignored;  // a folder that cannot be looked at is not there
-  if (const char* parent = std::getenv("HMRNN_DATA_DIR"); parent && *parent) {
-    const auto dir = fs::path(parent) / corpus;
-    if (fs::is_directory(dir, ignored)) return dir;
-  }
-  const auto dir = fs::path("../shared/data") / corpus;
-  return fs::is_directory(dir, ignored) ? dir : fs::path();
-}
-
 TextCorpus load_text_corpus(const TextCorpusOptions& options) try {
   TextCorpus corpus;
   corpus.name = options.corpus;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include "hmrnn/data/data_dir.h"
 #include "hmrnn/data/vocabulary.h"
 #include "hmrnn/export.h"
 
@@ -45,9 +46,5 @@ HMRNN_API TextCorpus load_text_corpus(const TextCorpusOptions& options);
 
 /// The bytes of a file, decompressed if its name ends in .xz (libarchive). Throws hmrnn::Error naming the file.
 HMRNN_API std::string read_text_file(const std::filesystem::path& path);
-
-/// The folder that holds the data of `corpus` by default, empty if there is none: $HMRNN_DATA_DIR/NAME, else
-/// ../shared/data/NAME.
-HMRNN_API std::filesystem::path default_data_dir(const std::string& corpus);
 
 }  // namespace hmrnn

@@ -8,22 +8,15 @@
 #include <torch/types.h>
 
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "hmrnn/export.h"
+#include "hmrnn/models/core.h"
 #include "hmrnn/nn/hm_lstm.h"
 #include "hmrnn/nn/output_module.h"
 #include "hmrnn/nn/stacked_lstm.h"
 
 namespace hmrnn {
-
-/// The recurrent part of a model: the HM-LSTM, or the plain LSTM of the same sizes as the control.
-enum class Core { HMLSTM, LSTM };
-
-/// "hm_lstm" or "lstm"; throws hmrnn::Error for anything else.
-HMRNN_API Core parse_core(const std::string& name);
-HMRNN_API std::string to_string(Core core);
 
 /// Options of CharLM; the defaults are the paper's PTB model.
 struct HMRNN_API CharLMOptions {

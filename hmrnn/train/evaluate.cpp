@@ -3,41 +3,17 @@
 #include <chrono>
 
 #include "hmrnn/analysis/operations.h"
+#include "hmrnn/train/evaluation_mode.h"
 #include "hmrnn/train/random_state.h"
 
 namespace hmrnn {
-
-namespace {
-
-/// Evaluation mode in float32 while it lives.
-class EvaluationMode {
- public:
-  EvaluationMode(CharLM model, std::optional<torch::ScalarType> product_dtype)
-      : model_(std::move(model)), was_training_(model_->is_training()), product_dtype_(product_dtype) {
-    model_->eval();
-    model_->set_product_dtype(std::nullopt);
-  }
-  ~EvaluationMode() {
-    model_->train(was_training_);
-    model_->set_product_dtype(product_dtype_);
-  }
-  EvaluationMode(const EvaluationMode&) = delete;
-  EvaluationMode& operator=(const EvaluationMode&) = delete;
-
- private:
-  CharLM model_;
-  bool was_training_;
-  std::optional<torch::ScalarType> product_dtype_;
-};
-
-}  // namespace
 
 std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams, torch::Device device, uint64_t seed,
                                         const std::function<bool()>& stop,
                                         std::optional<torch::ScalarType> product_dtype) {
   const auto start = std::chrono::steady_clock::now();
   const torch::NoGradGuard no_grad;
-  const EvaluationMode mode(model, product_dtype);
+  const EvaluationMode<CharLM> mode(model, product_dtype);
   auto generator = make_generator(seed);
   const auto layers = static_cast<int64_t>(model->options.hidden_sizes().size());
   const bool bernoulli = model->options.core() == Core::HMLSTM && model->options.boundary() == BoundaryMode::Bernoulli;

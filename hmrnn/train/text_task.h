@@ -9,6 +9,7 @@
 #include "hmrnn/data/text_streams.h"
 #include "hmrnn/export.h"
 #include "hmrnn/models/char_lm.h"
+#include "hmrnn/train/carried_state.h"
 #include "hmrnn/train/char_lm_checkpoint.h"
 #include "hmrnn/train/training_task.h"
 
@@ -35,16 +36,18 @@ class HMRNN_API TextTask : public TrainingTask {
   torch::Device device() const override { return options_.device; }
   int64_t layers() const override { return static_cast<int64_t>(model_->options.hidden_sizes().size()); }
   int64_t windows() const override { return train_.windows(); }
-  WindowLoss run(int64_t window) override;
-  void settle(const torch::Tensor& skipped) override;
+  WindowLoss run(int64_t epoch, int64_t window) override;
+  void settle(const torch::Tensor& skipped) override { state_.settle(skipped); }
   std::optional<Evaluation> evaluate(const std::function<bool()>& stop) override;
   void set_slope(double slope) override;
   double slope() const override { return slope_; }
-  void save_state(SafeTensors& file) const override;
-  void load_state(const SafeTensors& file, const std::string& where) override;
+  void save_state(SafeTensors& file) const override { state_.save(file); }
+  void load_state(const SafeTensors& file, const std::string& where) override {
+    state_.load(file, where, model_->initial_state(options_.batch));
+  }
   nlohmann::ordered_json describe() const override;
   std::string unit() const override { return "characters"; }
-  void add_measures(nlohmann::ordered_json& record, double loss) const override;
+  void add_measures(nlohmann::ordered_json& record, double loss, bool validation) const override;
   std::string loss_text(double loss) const override;
 
  private:
@@ -54,8 +57,7 @@ class HMRNN_API TextTask : public TrainingTask {
   TextTaskOptions options_;
   TextStreams train_, valid_;
   double slope_ = 1;
-  HMLSTMState state_;    ///< carried into the next window
-  HMLSTMState pending_;  ///< what the last window left, until it is settled
+  CarriedState state_;
 };
 
 /// Bits per character of a mean loss in nats.

@@ -130,7 +130,7 @@ void Trainer::train_step() {
   const double slope = annealed_slope(options_.slope_rate, options_.slope_max, epoch());
   if (slope != slope_) task_.set_slope(slope_ = slope);
 
-  const auto window = task_.run(step_ % task_.windows());
+  const auto window = task_.run(epoch(), step_ % task_.windows());
   window.loss.backward();
   const auto report = optimizer_.step(schedule_.learning_rate(), window.loss);
   task_.settle(report.skipped);
@@ -188,7 +188,7 @@ void Trainer::record() {
   const auto m = means();
   sums_.zero_();
   nlohmann::ordered_json record = {{"event", "train"}, {"step", step_}, {"epoch", epoch()}, {"loss", m.loss}};
-  task_.add_measures(record, m.loss);
+  task_.add_measures(record, m.loss, /*validation=*/false);
   record["grad_norm"] = m.gradient_norm;
   record["lr"] = schedule_.learning_rate();
   record["slope"] = slope_;
@@ -210,7 +210,7 @@ bool Trainer::evaluate(bool scheduled) {
   saved_step_ = -1;  // what was saved for this step does not know the result
   if (!evaluation_recorded_) {
     nlohmann::ordered_json record = {{"event", "eval"}, {"step", step_}, {"epoch", epoch()}, {"loss", result->loss}};
-    task_.add_measures(record, result->loss);
+    task_.add_measures(record, result->loss, /*validation=*/true);
     record["grad_norm"] = nullptr;  // an evaluation has none
     record["lr"] = schedule_.learning_rate();
     record["slope"] = slope_;

@@ -39,11 +39,12 @@ class HMRNN_API TrainingTask {
   virtual torch::nn::Module& module() = 0;
   virtual torch::Device device() const = 0;
   virtual int64_t layers() const = 0;
-  /// Windows in an epoch; the Trainer takes them in order, 0, 1, …
+  /// Windows in an epoch, of every epoch; the Trainer takes them in order, 0, 1, …
   virtual int64_t windows() const = 0;
 
-  /// Forward pass of window i in training mode from the carried state; window 0 starts from zeros.
-  virtual WindowLoss run(int64_t window) = 0;
+  /// Forward pass of a window of an epoch (both counted from 0) in training mode from the carried state; window 0 starts
+  /// from zeros.
+  virtual WindowLoss run(int64_t epoch, int64_t window) = 0;
   /// Ends a window: the state it left is carried on, or, where `skipped` (0-d float, 1) says that its update was not
   /// finite, replaced by zeros. Must not wait for the device unless that is the CPU.
   virtual void settle(const torch::Tensor& skipped) = 0;
@@ -64,8 +65,8 @@ class HMRNN_API TrainingTask {
 
   /// "characters", "points": what `count` counts.
   virtual std::string unit() const = 0;
-  /// The task's own measures of a mean loss in nats, for metrics.jsonl (text: `bpc`).
-  virtual void add_measures(nlohmann::ordered_json& record, double loss) const = 0;
+  /// The task's own measures of a mean loss in nats, of training or of `validation`, for metrics.jsonl (text: `bpc`).
+  virtual void add_measures(nlohmann::ordered_json& record, double loss, bool validation) const = 0;
   /// A mean loss for people: "1.782 bpc".
   virtual std::string loss_text(double loss) const = 0;
 };

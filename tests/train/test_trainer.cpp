@@ -29,7 +29,8 @@ class PointTask : public TrainingTask {
   torch::Device device() const override { return torch::kCPU; }
   int64_t layers() const override { return 1; }
   int64_t windows() const override { return 10; }
-  WindowLoss run(int64_t window) override {
+  WindowLoss run(int64_t epoch, int64_t window) override {
+    visited.emplace_back(epoch, window);
     WindowLoss out;
     out.loss = (point->at - 1).square().mean();
     if (bad_loss.contains(window)) out.loss = out.loss * std::numeric_limits<double>::quiet_NaN();
@@ -50,13 +51,16 @@ class PointTask : public TrainingTask {
   void load_state(const SafeTensors&, const std::string&) override {}
   nlohmann::ordered_json describe() const override { return {{"kind", "point"}}; }
   std::string unit() const override { return "points"; }
-  void add_measures(nlohmann::ordered_json&, double) const override {}
+  void add_measures(nlohmann::ordered_json& record, double loss, bool validation) const override {
+    record[validation ? "validation_twice" : "training_twice"] = 2 * loss;
+  }
   std::string loss_text(double loss) const override { return std::to_string(loss); }
 
   Point point;
   std::set<int64_t> bad_loss, bad_gradient;
   std::vector<double> losses = {1}, slopes;
   std::vector<float> settled;
+  std::vector<std::pair<int64_t, int64_t>> visited;
   size_t evaluations = 0;
 };
 
@@ -127,6 +131,14 @@ TEST_CASE("the learning rate falls and the slope rises in the records as the sch
   const auto evaluations = parsed(folder / "run", "eval");
   REQUIRE(evaluations.size() == 5);
   CHECK(evaluations[1]["loss"] == 2);
+  // the task's own measures know training from validation
+  CHECK(evaluations[1]["validation_twice"] == 4);
+  CHECK_FALSE(evaluations[1].contains("training_twice"));
+  CHECK(train_records[0].contains("training_twice"));
+  CHECK_FALSE(train_records[0].contains("validation_twice"));
+  // windows in order, epoch after epoch
+  REQUIRE(task.visited.size() == 40);
+  for (int64_t i = 0; i < 40; ++i) CHECK(task.visited[static_cast<size_t>(i)] == std::pair(i / 10, i % 10));
   // the best validation was the last one
   const auto best = read_safetensors(folder / "run/best/model.safetensors");
   CHECK(nlohmann::json::parse(best.metadata.at("hmrnn"))["step"] == 40);

@@ -54,6 +54,7 @@ inline std::vector<std::string> records(const std::filesystem::path& folder) {
   for (std::string line; std::getline(file, line);) {
     auto json = nlohmann::json::parse(line);
     json.erase("characters_per_second");
+    json.erase("points_per_second");
     out.push_back(json.dump());
   }
   return out;

@@ -45,6 +45,10 @@ int64_t parse_integer(const std::string& name, const std::string& text, int64_t 
 double parse_number(const std::string& name, const std::string& text,
                     double min = std::numeric_limits<double>::lowest(),
                     double max = std::numeric_limits<double>::max());
+/// The same, above 0.
+double parse_above_zero(const std::string& name, const std::string& text);
+/// One of `allowed`.
+std::string parse_choice(const std::string& name, const std::string& text, const std::vector<std::string>& allowed);
 /// "512" or "512,256,128"
 std::vector<int64_t> parse_sizes(const std::string& name, const std::string& text, int64_t max);
 /// on | off

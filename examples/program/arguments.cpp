@@ -1,12 +1,15 @@
-#include "arguments.h"
+#include "examples/program/arguments.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cxxopts.hpp>
 
+#include "examples/program/program.h"
 #include "hmrnn/error.h"
 
 using hmrnn::Error;
@@ -34,7 +37,8 @@ std::string plain(std::string text) {
 std::optional<Arguments> Arguments::parse(const std::string& command, const std::string& about,
                                           const std::vector<OptionSpec>& specs, const std::string& positional, int argc,
                                           char** argv) {
-  cxxopts::Options options("char_lm " + command, about);
+  const auto name = program_name() + " " + command;
+  cxxopts::Options options(name, about);
   options.set_width(110);
   std::vector<std::string> groups;
   for (const auto& spec : specs) {
@@ -63,7 +67,7 @@ std::optional<Arguments> Arguments::parse(const std::string& command, const std:
       return std::nullopt;
     }
     if (!result.unmatched().empty()) {
-      throw Error(fmt::format("'{}' is one argument too many; see char_lm {} --help", result.unmatched()[0], command));
+      throw Error(fmt::format("'{}' is one argument too many; see {} --help", result.unmatched()[0], name));
     }
     Arguments out;
     for (const auto& spec : specs) {
@@ -75,7 +79,7 @@ std::optional<Arguments> Arguments::parse(const std::string& command, const std:
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {  // its base class has another name in each major version
-    throw Error(fmt::format("{}; see char_lm {} --help", plain(error.what()), command));
+    throw Error(fmt::format("{}; see {} --help", plain(error.what()), name));
   }
 }
 
@@ -119,6 +123,17 @@ std::vector<int64_t> parse_sizes(const std::string& name, const std::string& tex
     begin = end + 1;
   }
   return out;
+}
+
+std::string parse_choice(const std::string& name, const std::string& text, const std::vector<std::string>& allowed) {
+  if (std::find(allowed.begin(), allowed.end(), text) != allowed.end()) return text;
+  throw Error(fmt::format("--{} {}: must be one of {}", name, text, fmt::join(allowed, ", ")));
+}
+
+double parse_above_zero(const std::string& name, const std::string& text) {
+  const double value = parse_number(name, text);
+  if (value <= 0) throw Error(fmt::format("--{} {}: must be above 0", name, text));
+  return value;
 }
 
 bool parse_switch(const std::string& name, const std::string& text) {

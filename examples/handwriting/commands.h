@@ -1,0 +1,34 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <string>
+
+#include "examples/program/arguments.h"
+#include "examples/program/machine.h"
+#include "hmrnn/data/ink_batches.h"
+#include "hmrnn/train/handwriting_checkpoint.h"
+
+// The commands of handwriting (examples/program/program.h).
+int train_command(int argc, char** argv);
+int eval_command(int argc, char** argv);
+int draw_command(int argc, char** argv);
+int align_command(int argc, char** argv);
+int synthesize_command(int argc, char** argv);
+
+/// The model of RUN (best, else last), on `device`.
+hmrnn::HandwritingCheckpoint load_run(const std::string& run, torch::Device device);
+
+/// The lines that a command looks at: one part of a corpus.
+struct ChosenLines {
+  hmrnn::InkCorpus corpus;
+  std::string split;
+  std::vector<size_t> lines;
+
+  /// In the order of the lines, without mixing, in windows of evaluation.
+  hmrnn::InkBatches batches(const hmrnn::InkNormalisation& normalisation) const;
+};
+/// --split, --corpus and --data-dir.
+std::vector<OptionSpec> corpus_options();
+/// The corpus that the model was trained on unless the arguments say otherwise.
+ChosenLines choose_lines(const Arguments& arguments, const hmrnn::HandwritingCheckpoint& checkpoint);

@@ -1,0 +1,53 @@
+// The program handwriting: trains HM-LSTM models of handwriting and uses them.
+#include "commands.h"
+#include "examples/program/program.h"
+#include "hmrnn/error.h"
+#include "hmrnn/train/evaluate_ink.h"
+#include "hmrnn/train/run_folder.h"
+
+hmrnn::HandwritingCheckpoint load_run(const std::string& name, torch::Device device) {
+  auto checkpoint = hmrnn::load_handwriting(hmrnn::RunFolder::find_model(name));
+  checkpoint.model->to(device);
+  return checkpoint;
+}
+
+hmrnn::InkBatches ChosenLines::batches(const hmrnn::InkNormalisation& normalisation) const {
+  return {hmrnn::ink_sequences(corpus, lines, normalisation), hmrnn::kInkEvaluationBatch, hmrnn::kInkEvaluationWindow,
+          std::nullopt};
+}
+
+std::vector<OptionSpec> corpus_options() {
+  return {{"split", "NAME", "train, valid, test or all; of the split graves valid2 as well (default: test)"},
+          {"corpus", "NAME", "synthetic or iam (default: the one it was trained on)"},
+          {"data-dir", "DIR", "a folder of lineStrokes files, or their archive; implies iam"}};
+}
+
+ChosenLines choose_lines(const Arguments& arguments, const hmrnn::HandwritingCheckpoint& checkpoint) {
+  auto options = checkpoint.corpus.options();
+  const auto corpus = parse_choice(
+      "corpus", arguments.get("corpus", arguments.has("data-dir") ? "iam" : options.corpus), {"synthetic", "iam"});
+  if (corpus != options.corpus) {
+    options = {};
+    options.corpus = corpus;
+    options.min_points = checkpoint.corpus.min_points;
+  }
+  if (arguments.has("data-dir")) {
+    if (corpus != "iam") throw hmrnn::Error("--data-dir is for iam; the corpus is " + corpus);
+    options.data_dir = arguments.get("data-dir", "");
+  }
+  ChosenLines out;
+  out.corpus = hmrnn::load_ink_corpus(options);
+  out.split = arguments.get("split", "test");
+  out.lines = out.corpus.split(out.split);
+  return out;
+}
+
+int main(int argc, char** argv) {
+  return run_program("handwriting", "models of handwriting with hierarchical multiscale LSTMs",
+                     {{"train", train_command, "train a model on lines of handwriting"},
+                      {"eval", eval_command, "log-likelihood of handwriting under a model"},
+                      {"draw", draw_command, "let a model write, or show the boundaries it finds, as SVG"},
+                      {"align", align_command, "how the boundaries agree with pen strokes and words"},
+                      {"synthesize", synthesize_command, "write synthetic ink as IAM-OnDB files"}},
+                     argc, argv);
+}

@@ -1,0 +1,117 @@
+#include "train_settings.h"
+
+#include <filesystem>
+
+#include "hmrnn/error.h"
+
+using hmrnn::Error;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int64_t kMaxMixtures = 1024, kMaxLines = 1'000'000;
+
+const TrainOptions& train_options() {
+  static const TrainOptions all(
+      {{"corpus", "NAME", "", false, kData, "synthetic, or iam, which a data folder implies (default: synthetic)"},
+       {"data-dir", "DIR", "", true, kData,
+        "IAM-OnDB: a folder of lineStrokes files, or their archive (default: $HMRNN_DATA_DIR/iam_ondb, "
+        "../shared/data/iam_ondb)"},
+       {"split", "NAME", "paper", false, kData, "paper (10465 / 581 / 582, by form) or graves (the form lists)"},
+       {"split-seed", "N", "1", false, kData, "of the split paper"},
+       {"coordinates", "KIND", "offsets", false, kData, "offsets from point to point, or absolute"},
+       {"min-points", "N", "300", false, kData, "lines with fewer points are dropped"},
+       {"on-bad-file", "WHAT", "stop", false, kData, "malformed files: stop, or skip them"},
+       {"synthetic-lines", "N", "1500", false, kData, "lines of the synthetic corpus"},
+       {"mixtures", "N", "20", false, kModel, "Gaussians of the output mixture"}},
+      {{"units", "400"},
+       {"output-embedding", "400"},
+       {"batch", "32"},
+       {"window", "0"},
+       {"lr", "0.0003"},
+       {"slope-max", "3"},
+       // It would hide how long an offset is: W x of three inputs, normalised, depends on their direction alone.
+       {"layer-norm", "off"}},
+      {{"preset", "the paper's settings for iam; other options override them"},
+       {"batch", "lines side by side"},
+       {"window", "steps of truncated back-propagation; 0: the whole line"},
+       {"seed", "of weights, dropout, the order of the lines and Bernoulli boundaries"}},
+      {{"iam",
+        {{"corpus", "iam"},
+         {"units", "400"},
+         {"layers", "3"},
+         {"output-embedding", "400"},
+         {"mixtures", "20"},
+         {"batch", "32"},
+         {"window", "0"},
+         {"lr", "0.0003"},
+         {"clip", "1"},
+         {"boundary", "step"},
+         {"slope-rate", "0.004"},
+         {"slope-max", "3"},
+         {"layer-norm", "off"}}}});
+  return all;
+}
+
+/// Absolute, so that a run can be taken up from another working directory.
+OptionMap with_absolute_path(OptionMap map) {
+  if (const auto found = map.find("data-dir"); found != map.end() && !found->second.empty()) {
+    found->second = fs::absolute(found->second).lexically_normal().string();
+  }
+  return map;
+}
+
+TrainSettings parse_settings(OptionMap map, bool layers_given) {
+  TrainSettings out;
+  auto& corpus = out.corpus;
+  corpus.data_dir = option_of(map, "data-dir");
+  if (option_of(map, "corpus").empty()) map["corpus"] = corpus.data_dir.empty() ? "synthetic" : "iam";
+  static_cast<CommonSettings&>(out) = CommonSettings::parse(map, layers_given, /*least_window=*/0);
+  corpus.corpus = parse_choice("corpus", option_of(map, "corpus"), {"synthetic", "iam"});
+  if (!corpus.data_dir.empty() && corpus.corpus != "iam") {
+    throw Error("--data-dir is for iam; the corpus is " + corpus.corpus);
+  }
+  corpus.split = hmrnn::parse_ink_split(parse_choice("split", option_of(map, "split"), {"paper", "graves"}));
+  corpus.split_seed = static_cast<uint64_t>(parse_integer("split-seed", option_of(map, "split-seed"), 0));
+  corpus.min_points = parse_integer("min-points", option_of(map, "min-points"), 2);
+  corpus.on_bad_file =
+      hmrnn::parse_on_bad_file(parse_choice("on-bad-file", option_of(map, "on-bad-file"), {"stop", "skip"}));
+  corpus.synthetic_lines = parse_integer("synthetic-lines", option_of(map, "synthetic-lines"), 3, kMaxLines);
+  out.coordinates =
+      hmrnn::parse_ink_coordinates(parse_choice("coordinates", option_of(map, "coordinates"), {"offsets", "absolute"}));
+  out.mixtures = parse_integer("mixtures", option_of(map, "mixtures"), 1, kMaxMixtures);
+  return out;
+}
+
+}  // namespace
+
+std::vector<OptionSpec> TrainSettings::specs() { return train_options().specs(); }
+
+TrainSettings TrainSettings::create(const OptionMap& given) {
+  return parse_settings(train_options().create(with_absolute_path(given)), given.contains("layers"));
+}
+
+TrainSettings TrainSettings::resumed(const OptionMap& stored, const OptionMap& given, const std::string& where) {
+  const auto settings =
+      parse_settings(train_options().resume(stored, with_absolute_path(given)), given.contains("layers"));
+  train_options().require_unchanged(stored, given, settings.options(), where);
+  return settings;
+}
+
+OptionMap TrainSettings::options() const {
+  auto out = CommonSettings::options();
+  out["corpus"] = corpus.corpus;
+  out["data-dir"] = corpus.data_dir;
+  out["split"] = hmrnn::to_string(corpus.split);
+  out["split-seed"] = std::to_string(corpus.split_seed);
+  out["coordinates"] = hmrnn::to_string(coordinates);
+  out["min-points"] = std::to_string(corpus.min_points);
+  out["on-bad-file"] = corpus.on_bad_file == hmrnn::OnBadFile::Stop ? "stop" : "skip";
+  out["synthetic-lines"] = std::to_string(corpus.synthetic_lines);
+  out["mixtures"] = std::to_string(mixtures);
+  return out;
+}
+
+hmrnn::HandwritingOptions TrainSettings::model() const {
+  return CommonSettings::model(hmrnn::HandwritingOptions().mixtures(mixtures));
+}

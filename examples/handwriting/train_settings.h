@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "examples/program/train_options.h"
+#include "hmrnn/data/ink_corpus.h"
+#include "hmrnn/models/handwriting_model.h"
+#include "hmrnn/train/handwriting_checkpoint.h"
+
+/// Everything that an option of `train` sets, checked.
+struct TrainSettings : CommonSettings {
+  hmrnn::InkReference corpus;
+  hmrnn::InkCoordinates coordinates = hmrnn::InkCoordinates::Offsets;
+  int64_t mixtures = 0;
+
+  /// See char_lm's.
+  static std::vector<OptionSpec> specs();
+  static TrainSettings create(const OptionMap& given);
+  static TrainSettings resumed(const OptionMap& stored, const OptionMap& given, const std::string& where);
+
+  OptionMap options() const;
+  hmrnn::HandwritingOptions model() const;
+};

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "examples/program/arguments.h"
+#include "hmrnn/models/core.h"
+#include "hmrnn/ops/boundary.h"
+#include "hmrnn/train/trainer.h"
+
+/// An option of `train`.
+struct TrainOption {
+  std::string name;
+  std::string value;     ///< what stands for its value in the help
+  std::string standard;  ///< default; kNoStandard: none
+  bool changeable;       ///< by a resume
+  std::string group;
+  std::string help;
+};
+
+inline const std::string kNoStandard = "\x01";
+
+/// The groups of options, in the order of the help.
+inline const std::string kData = "Data", kModel = "Model", kRecipe = "Recipe", kLength = "Length and records",
+                         kMachine = "Machine";
+
+/// Everything that the options which all programs have set, checked.
+struct CommonSettings {
+  std::string preset;  ///< empty: none
+  std::vector<int64_t> units;
+  int64_t output_embedding = 0;
+  hmrnn::Core core = hmrnn::Core::HMLSTM;
+  hmrnn::BoundaryMode boundary = hmrnn::BoundaryMode::Step;
+  bool layer_norm = true;
+  double forget_bias = 0, boundary_bias = 0, dropout = 0;
+  int64_t batch = 0, window = 0;
+  uint64_t seed = 0;
+  int64_t threads = 0;  ///< 0: LibTorch's choice
+  std::string device, dtype;
+  hmrnn::TrainerOptions trainer;
+
+  /// `layers_given`: the number of layers was asked for, not taken from the defaults. `least_window`: 0 where that
+  /// means the whole sequence, else 1. Throws hmrnn::Error for what does not make sense.
+  static CommonSettings parse(const OptionMap& map, bool layers_given, int64_t least_window);
+  /// Every option with its value, in one canonical form.
+  OptionMap options() const;
+  /// Sets what all models' options have.
+  template <typename ModelOptions>
+  ModelOptions model(ModelOptions out) const {
+    out.hidden_sizes(units).output_embedding_size(output_embedding).core(core).layer_norm(layer_norm);
+    out.boundary(boundary).forget_bias(forget_bias).boundary_bias(boundary_bias).dropout(dropout);
+    return out;
+  }
+};
+
+/// The options of a program's `train`: the common ones and its own, with presets.
+class TrainOptions {
+ public:
+  /// `standards` are the defaults of common options, by name; `helps` replaces their help where it differs.
+  TrainOptions(std::vector<TrainOption> own, const OptionMap& standards, const OptionMap& helps,
+               std::map<std::string, OptionMap> presets);
+
+  /// As the help shows them, --out and --resume among them.
+  std::vector<OptionSpec> specs() const;
+  /// Defaults, the preset over them, `given` over both. Throws hmrnn::Error for an unknown preset.
+  OptionMap create(const OptionMap& given) const;
+  /// The stored options of a run with those of `given` over them.
+  OptionMap resume(const OptionMap& stored, const OptionMap& given) const;
+  /// Throws hmrnn::Error if one of `given` that a resume may not change is another one in `now` than in `stored`.
+  void require_unchanged(const OptionMap& stored, const OptionMap& given, const OptionMap& now,
+                         const std::string& where) const;
+
+ private:
+  std::vector<TrainOption> all_;
+  std::map<std::string, OptionMap> presets_;
+};
+
+/// The value of an option that must be there; hmrnn::Error else.
+const std::string& option_of(const OptionMap& map, const std::string& name);

@@ -1,0 +1,71 @@
+#include "examples/program/training.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "examples/program/program.h"
+#include "hmrnn/error.h"
+#include "hmrnn/ops/cuda_library.h"
+#include "hmrnn/train/progress.h"
+#include "hmrnn/train/stop_signal.h"
+#include "hmrnn/train/trainer.h"
+
+OptionMap stored_options(const Json& stored, const std::string& where) {
+  try {
+    // Runs from before the second program do not name theirs.
+    const auto program = stored.value("program", program_name());
+    if (program != program_name()) throw hmrnn::Error(where + " is a run of " + program + ", not of " + program_name());
+    return stored.at("options").get<OptionMap>();
+  } catch (const nlohmann::json::exception& error) {
+    throw hmrnn::Error(where + ": the run's options are malformed");
+  }
+}
+
+void require_same_data(const Json& stored, const Json& now, const std::string& source, const std::string& where) {
+  for (const auto& [key, value] : now.items()) {
+    if (!stored.contains(key) || stored[key] != value) {
+      throw hmrnn::Error(
+          fmt::format("{} is not the data that the run in {} was trained on: its {} differ", source, where, key));
+    }
+  }
+}
+
+std::string describe_setting(const CommonSettings& settings, const torch::nn::Module& model, torch::Device device,
+                             std::optional<torch::ScalarType> dtype) {
+  int64_t parameters = 0;
+  for (const auto& parameter : model.parameters()) parameters += parameter.numel();
+  return fmt::format("{} {}, {} parameters; {}, {} threads, {}\n", hmrnn::to_string(settings.core),
+                     settings.options().at("units"), parameters, hmrnn::describe_device(device), at::get_num_threads(),
+                     dtype ? "bfloat16 products" : "float32");
+}
+
+int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options, const hmrnn::RunFolder& folder,
+                 const Json& run_settings, bool resume, const std::function<void()>& announce) {
+  const hmrnn::StopSignal signal;
+  hmrnn::Progress progress(stdout);
+  Json settings = {{"program", program_name()}};
+  settings.update(run_settings);
+  hmrnn::Trainer trainer(task, options, folder, progress, settings, [] { return hmrnn::StopSignal::received() != 0; });
+  if (resume) {
+    trainer.resume();
+  } else {
+    trainer.start();
+  }
+  announce();
+  std::fflush(stdout);
+  if (resume) progress.message(fmt::format("resumed at step {}", trainer.step()));
+  const auto reason = trainer.run();
+
+  if (reason == hmrnn::StopReason::Signal) {
+    progress.message(fmt::format("stopped by a signal after step {}, saved; go on with --resume", trainer.step()));
+    return 128 + hmrnn::StopSignal::received();
+  }
+  auto text = fmt::format("done: {} steps", trainer.step());
+  if (trainer.best_loss()) {
+    text += fmt::format(", best validation {} at step {}", task.loss_text(*trainer.best_loss()), trainer.best_step());
+  }
+  if (trainer.skipped() > 0) text += fmt::format(", {} updates skipped", trainer.skipped());
+  progress.message(text);
+  return 0;
+}

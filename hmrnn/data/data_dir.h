@@ -1,0 +1,14 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "hmrnn/export.h"
+
+namespace hmrnn {
+
+/// The folder that holds the data of `corpus` by default, empty if there is none: $HMRNN_DATA_DIR/<corpus>, else
+/// ../shared/data/<corpus>.
+HMRNN_API std::filesystem::path default_data_dir(const std::string& corpus);
+
+}  // namespace hmrnn

@@ -1,0 +1,144 @@
+#include "hmrnn/data/ink_cache.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "hmrnn/data/ink_xml.h"
+#include "hmrnn/error.h"
+#include "hmrnn/io/safetensors.h"
+
+namespace hmrnn {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr int kFormat = 1;  // of the cache and of what the parser makes of a file: raise it when either changes
+
+/// xy [N, 2] float32 and pen_up [N] bool of all lines one after the other, offsets [lines + 1].
+void write_cache(const fs::path& path, const ParsedInk& ink) {
+  int64_t total = 0;
+  for (const auto& line : ink.lines) total += static_cast<int64_t>(line.points.size());
+  auto xy = torch::empty({total, 2});
+  auto pen = torch::empty({total}, torch::kBool);
+  auto offsets = torch::empty({static_cast<int64_t>(ink.lines.size()) + 1}, torch::kInt64);
+  auto* to_xy = xy.data_ptr<float>();
+  auto* to_pen = pen.data_ptr<bool>();
+  auto* to_offset = offsets.data_ptr<int64_t>();
+  auto names = nlohmann::json::array();
+  *to_offset = 0;
+  for (const auto& line : ink.lines) {
+    names.push_back(line.name);
+    for (const auto& p : line.points) {
+      *to_xy++ = p.x;
+      *to_xy++ = p.y;
+      *to_pen++ = p.pen_up;
+    }
+    to_offset[1] = to_offset[0] + static_cast<int64_t>(line.points.size());
+    ++to_offset;
+  }
+  SafeTensors file;
+  file.tensors = {{"xy", xy}, {"pen_up", pen}, {"offsets", offsets}};
+  const nlohmann::json about = {{"kind", "ink"}, {"format", kFormat}, {"names", names}, {"bad", ink.bad}};
+  file.metadata["hmrnn"] = about.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  fs::create_directories(path.parent_path());
+  write_safetensors(path, file);
+}
+
+/// Nothing if the file is absent or not what write_cache writes.
+std::optional<ParsedInk> read_cache(const fs::path& path) try {
+  std::error_code error;
+  if (!fs::exists(path, error)) return std::nullopt;
+  const auto file = read_safetensors(path);
+  const auto about = nlohmann::json::parse(file.metadata.at("hmrnn"));
+  if (about.at("kind") != "ink" || about.at("format") != kFormat) return std::nullopt;
+  const auto names = about.at("names").get<std::vector<std::string>>();
+  const auto lines = static_cast<int64_t>(names.size());
+  const auto xy = file.find("xy"), pen = file.find("pen_up"), offsets = file.find("offsets");
+  const auto is = [](const torch::Tensor& x, torch::ScalarType dtype, torch::IntArrayRef shape) {
+    return x.defined() && x.scalar_type() == dtype && x.sizes() == shape;
+  };
+  if (!pen.defined() || pen.dim() != 1) return std::nullopt;
+  const auto total = pen.size(0);
+  if (!is(pen, torch::kBool, {total}) || !is(xy, torch::kFloat32, {total, 2}) ||
+      !is(offsets, torch::kInt64, {lines + 1})) {
+    return std::nullopt;
+  }
+  ParsedInk out;
+  out.bad = about.at("bad").get<std::vector<std::string>>();
+  out.cached = true;
+  out.cache = path;
+  const auto* from_xy = xy.data_ptr<float>();
+  const auto* from_pen = pen.data_ptr<bool>();
+  const auto* offset = offsets.data_ptr<int64_t>();
+  if (offset[0] != 0 || offset[lines] != total) return std::nullopt;
+  out.lines.resize(names.size());
+  for (int64_t i = 0; i < lines; ++i) {
+    if (offset[i + 1] <= offset[i] || offset[i + 1] > total) return std::nullopt;
+    auto& line = out.lines[static_cast<size_t>(i)];
+    line.name = names[static_cast<size_t>(i)];
+    line.points.resize(static_cast<size_t>(offset[i + 1] - offset[i]));
+    for (auto& p : line.points) {
+      p = {from_xy[0], from_xy[1], *from_pen++};
+      from_xy += 2;
+    }
+    if (!line.points.back().pen_up) return std::nullopt;
+  }
+  return out;
+} catch (const std::exception&) {  // Error, or the JSON library's
+  return std::nullopt;
+}
+
+ParsedInk parse(const InkSource& source, OnBadFile on_bad_file) {
+  ParsedInk out;
+  visit_ink_files(source, [&](const std::string& path, std::string_view bytes) {
+    const auto where = (source.path / path).string();
+    try {
+      out.lines.push_back(parse_ink_xml(bytes, fs::path(path).stem().string(), where));
+    } catch (const Error& error) {
+      if (on_bad_file == OnBadFile::Stop) throw;
+      out.bad.emplace_back(error.what());
+    }
+  });
+  std::sort(out.lines.begin(), out.lines.end(), [](const InkLine& a, const InkLine& b) { return a.name < b.name; });
+  for (size_t i = 1; i < out.lines.size(); ++i) {
+    if (out.lines[i].name == out.lines[i - 1].name) {
+      throw Error("two files in " + source.path.string() + " are called " + out.lines[i].name + ".xml");
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+OnBadFile parse_on_bad_file(const std::string& name) {
+  if (name == "stop") return OnBadFile::Stop;
+  if (name == "skip") return OnBadFile::Skip;
+  throw Error("'" + name + "' is not one of stop, skip");
+}
+
+fs::path default_ink_cache() {
+  if (const char* cache = std::getenv("HMRNN_CACHE"); cache && *cache) return fs::path(cache) / "ink";
+  if (const char* home = std::getenv("HOME"); home && *home) return fs::path(home) / ".cache/hmrnn/ink";
+  return {};
+}
+
+ParsedInk parse_ink_files(const InkSource& source, OnBadFile on_bad_file, const fs::path& cache_folder) {
+  if (cache_folder.empty()) return parse(source, on_bad_file);
+  const auto path = cache_folder / (ink_content_key(source) + ".safetensors");
+  if (auto found = read_cache(path)) {
+    if (on_bad_file == OnBadFile::Stop && !found->bad.empty()) throw Error(found->bad.front());
+    return std::move(*found);
+  }
+  auto out = parse(source, on_bad_file);
+  out.cache = path;
+  try {
+    write_cache(path, out);
+  } catch (const std::exception& error) {  // Error, or the file system's
+    out.cache_error = error.what();
+  }
+  return out;
+}
+
+}  // namespace hmrnn

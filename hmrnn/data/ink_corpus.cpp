@@ -1,0 +1,158 @@
+#include "hmrnn/data/ink_corpus.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "hmrnn/data/data_dir.h"
+#include "hmrnn/data/ink_splits.h"
+#include "hmrnn/data/synthetic_ink.h"
+#include "hmrnn/error.h"
+
+namespace hmrnn {
+namespace fs = std::filesystem;
+namespace {
+
+ParsedInk read_iam(const InkCorpusOptions& options, InkSource& source) {
+  const auto dir = options.data_dir.empty() ? default_data_dir("iam_ondb") : options.data_dir;
+  if (dir.empty()) {
+    throw Error("no data folder: give --data-dir, or set HMRNN_DATA_DIR to a folder that holds iam_ondb");
+  }
+  source = find_ink_source(dir);
+  return parse_ink_files(source, options.on_bad_file, options.cache);
+}
+
+std::string cache_note(const ParsedInk& ink) {
+  if (ink.cache.empty()) return {};
+  if (!ink.cache_error.empty()) return "not written: " + ink.cache_error;
+  return (ink.cached ? "read from " : "written to ") + ink.cache.string();
+}
+
+}  // namespace
+
+InkCoordinates parse_ink_coordinates(const std::string& name) {
+  if (name == "offsets") return InkCoordinates::Offsets;
+  if (name == "absolute") return InkCoordinates::Absolute;
+  throw Error("coordinates '" + name + "' is not one of offsets, absolute");
+}
+
+std::string to_string(InkCoordinates coordinates) {
+  return coordinates == InkCoordinates::Offsets ? "offsets" : "absolute";
+}
+
+InkSplit parse_ink_split(const std::string& name) {
+  if (name == "paper") return InkSplit::Paper;
+  if (name == "graves") return InkSplit::Graves;
+  throw Error("split '" + name + "' is not one of paper, graves");
+}
+
+std::string to_string(InkSplit split) { return split == InkSplit::Paper ? "paper" : "graves"; }
+
+std::vector<size_t> InkCorpus::split(const std::string& split_name) const {
+  if (split_name == "all") {
+    std::vector<size_t> out(lines.size());
+    std::iota(out.begin(), out.end(), size_t{0});
+    return out;
+  }
+  const auto found = parts.find(split_name);
+  if (found != parts.end()) return found->second;
+  throw Error("unknown split '" + split_name + "': it is train, valid, " +
+              (parts.contains("valid2") ? "valid2, " : "") + "test or all");
+}
+
+double InkCorpus::mean_length() const {
+  double points = 0;
+  for (const auto& line : lines) points += static_cast<double>(line.points.size());
+  return lines.empty() ? 0 : points / static_cast<double>(lines.size());
+}
+
+std::string InkCorpus::report() const {
+  auto out = fmt::format("{}: {} files, {} kept, mean length {:.1f} points ({} too short, {} bad)\n", source, files,
+                         lines.size(), mean_length(), dropped, bad.size());
+  for (const char* part : {"train", "valid", "valid2", "test"}) {
+    const auto found = parts.find(part);
+    if (found != parts.end())
+      out += fmt::format("{}{} {}", part == std::string("train") ? "" : ", ", found->second.size(), part);
+  }
+  out += fmt::format("; forms in more than one part: {}", divided_forms);
+  if (unlisted > 0) out += fmt::format("; in no list: {}", unlisted);
+  out += '\n';
+  if (!cache_note.empty()) out += "cache: " + cache_note + '\n';
+  return out;
+}
+
+InkCorpus load_ink_corpus(const InkCorpusOptions& options) {
+  InkCorpus out;
+  out.name = options.corpus;
+  std::vector<InkLine> lines;
+  InkSource source;
+  if (options.corpus == "synthetic") {
+    out.source = fmt::format("synthetic ink (seed {})", options.synthetic_seed);
+    lines = make_synthetic_ink(options.synthetic_lines, options.synthetic_seed);
+    if (options.split == InkSplit::Graves)
+      throw Error("the split graves is of IAM-OnDB's forms; synthetic ink has none of them");
+  } else if (options.corpus == "iam") {
+    auto ink = read_iam(options, source);
+    out.source = source.path.string();
+    out.bad = std::move(ink.bad);
+    out.cache_note = cache_note(ink);
+    lines = std::move(ink.lines);
+  } else {
+    throw Error("corpus '" + options.corpus + "' is neither synthetic nor iam");
+  }
+  out.files = static_cast<int64_t>(lines.size() + out.bad.size());
+  for (auto& line : lines) {
+    if (static_cast<int64_t>(line.points.size()) < std::max<int64_t>(options.min_points, 2)) {
+      ++out.dropped;
+    } else {
+      out.lines.push_back(std::move(line));
+    }
+  }
+  if (out.lines.empty()) {
+    throw Error(fmt::format("{}: no line of handwriting has {} points ({} files, {} bad)", out.source,
+                            options.min_points, out.files, out.bad.size()));
+  }
+  auto splits = options.split == InkSplit::Paper ? split_as_the_paper(out.lines, options.split_seed)
+                                                 : split_as_graves(out.lines, source.lists);
+  out.parts = std::move(splits.parts);
+  out.divided_forms = splits.divided_forms;
+  out.unlisted = splits.unlisted;
+  return out;
+}
+
+InkNormalisation measure_ink(const InkCorpus& corpus, const std::vector<size_t>& lines, InkCoordinates coordinates) {
+  InkNormalisation out;
+  out.coordinates = coordinates;
+  const bool offsets = coordinates == InkCoordinates::Offsets;
+  double count = 0;
+  // Two passes: the coordinates' squares would lose digits that the spread needs.
+  std::array<double, 2> sum{}, squares{};
+  const auto each = [&](const auto& take) {
+    for (const auto index : lines) {
+      const auto& points = corpus.lines.at(index).points;
+      for (size_t i = offsets ? 1 : 0; i < points.size(); ++i) {
+        take(points[i].x - (offsets ? points[i - 1].x : 0.0), points[i].y - (offsets ? points[i - 1].y : 0.0));
+      }
+    }
+  };
+  each([&](double x, double y) {
+    sum[0] += x;
+    sum[1] += y;
+    ++count;
+  });
+  if (count == 0) throw Error(corpus.source + ": no line has a second point, so there is nothing to learn");
+  for (size_t k = 0; k < 2; ++k) out.mean[k] = sum[k] / count;
+  each([&](double x, double y) {
+    squares[0] += (x - out.mean[0]) * (x - out.mean[0]);
+    squares[1] += (y - out.mean[1]) * (y - out.mean[1]);
+  });
+  for (size_t k = 0; k < 2; ++k) {
+    const double deviation = std::sqrt(squares[k] / count);
+    out.deviation[k] = deviation > 0 ? deviation : 1;
+  }
+  return out;
+}
+
+}  // namespace hmrnn

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "hmrnn/data/ink_cache.h"
+#include "hmrnn/data/ink_line.h"
+#include "hmrnn/export.h"
+
+namespace hmrnn {
+
+/// What a model sees of x and y: offsets from point to point, or the coordinates as they are.
+enum class InkCoordinates { Offsets, Absolute };
+
+/// "offsets" or "absolute"; throws hmrnn::Error for anything else.
+HMRNN_API InkCoordinates parse_ink_coordinates(const std::string& name);
+HMRNN_API std::string to_string(InkCoordinates coordinates);
+
+/// The protocol of the parts: the paper's counts, or Graves' lists.
+enum class InkSplit { Paper, Graves };
+
+/// "paper" or "graves"; throws hmrnn::Error for anything else.
+HMRNN_API InkSplit parse_ink_split(const std::string& name);
+HMRNN_API std::string to_string(InkSplit split);
+
+/// Standardisation of x and y, each by itself: (value - mean) / deviation.
+struct InkNormalisation {
+  InkCoordinates coordinates = InkCoordinates::Offsets;
+  std::array<double, 2> mean{};              ///< of x and y, units
+  std::array<double, 2> deviation = {1, 1};  ///< standard deviation, units; above 0
+};
+
+/// Options of load_ink_corpus.
+struct InkCorpusOptions {
+  std::string corpus = "synthetic";  ///< synthetic | iam
+  /// of IAM-OnDB: a folder or an archive (find_ink_source). Empty: $HMRNN_DATA_DIR/iam_ondb, then
+  /// ../shared/data/iam_ondb.
+  std::filesystem::path data_dir;
+  InkSplit split = InkSplit::Paper;
+  uint64_t split_seed = 1;   ///< of the paper's split
+  int64_t min_points = 300;  ///< lines with fewer points are dropped, and such of a single point in any case
+  OnBadFile on_bad_file = OnBadFile::Stop;
+  int64_t synthetic_lines = 1500;
+  uint64_t synthetic_seed = 1;
+  std::filesystem::path cache = default_ink_cache();  ///< empty: no cache
+};
+
+/// Lines of handwriting in parts.
+struct HMRNN_API InkCorpus {
+  std::string name;            ///< "iam" or "synthetic"
+  std::string source;          ///< where it was read from, for messages
+  std::vector<InkLine> lines;  ///< those of at least min_points, in the order of their names
+  std::map<std::string, std::vector<size_t>>
+      parts;  ///< "train", "valid", "test" (and Graves' "valid2") → indices of lines
+
+  int64_t files = 0;                       ///< read, bad ones included
+  std::vector<std::string> bad;            ///< an error for each file left out
+  int64_t dropped = 0;                     ///< files with fewer than min_points
+  size_t divided_forms = 0, unlisted = 0;  ///< see InkSplits
+  std::string cache_note;                  ///< "read from PATH", "written to PATH" or why it was not; empty: no cache
+
+  /// Indices of the lines of a part, or of "all" of them. Throws hmrnn::Error for another name.
+  std::vector<size_t> split(const std::string& split_name) const;
+  double mean_length() const;  ///< points of a line
+  /// Counts for people, a few lines: files, kept, dropped, mean length, parts, forms that are divided.
+  std::string report() const;
+};
+
+/// Reads or generates the lines, drops the short ones and splits the others. Throws hmrnn::Error naming what is missing
+/// or malformed, and if no line is left or a part is empty.
+HMRNN_API InkCorpus load_ink_corpus(const InkCorpusOptions& options);
+
+/// Mean and standard deviation over the given lines (of their offsets, all points but each line's first; or of all
+/// their coordinates). A deviation of 0 counts as 1. Throws hmrnn::Error if there is no offset at all.
+HMRNN_API InkNormalisation measure_ink(const InkCorpus& corpus, const std::vector<size_t>& lines,
+                                       InkCoordinates coordinates);
+
+}  // namespace hmrnn

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "hmrnn/export.h"
+
+namespace hmrnn {
+
+/// Where a set of lineStrokes files lies.
+struct InkSource {
+  std::filesystem::path path;   ///< a folder (searched at any depth) or a tar archive, compressed or not
+  std::filesystem::path lists;  ///< the folder that Graves' form lists are looked for in
+};
+
+/// Finds the files of `data_dir`: the archive itself if that is a file, else in that folder `lineStrokes`, else
+/// `lineStrokes-all.tar.xz` (or .tar.gz, .tar), else any .xml below the folder. Throws hmrnn::Error naming it if there
+/// is none of these.
+HMRNN_API InkSource find_ink_source(const std::filesystem::path& data_dir);
+
+/// Calls `visit` with the path (below the folder or inside the archive) and the bytes of every .xml file, once each; a
+/// folder's in the order of their names, an archive's as they come. Files whose name begins with a dot are left out. An
+/// exception of `visit` passes. Throws hmrnn::Error naming what cannot be read, and a file of over 64 MiB.
+HMRNN_API void visit_ink_files(const InkSource& source,
+                               const std::function<void(const std::string& path, std::string_view bytes)>& visit);
+
+/// 32 hexadecimal digits that depend on every byte that visit_ink_files would read (128 bits of XXH3): of an archive on
+/// its bytes as they are stored, of a folder on names and contents of its .xml files.
+HMRNN_API std::string ink_content_key(const InkSource& source);
+
+}  // namespace hmrnn

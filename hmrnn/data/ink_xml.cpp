@@ -1,0 +1,135 @@
+#include "hmrnn/data/ink_xml.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <pugixml.hpp>
+
+#include "hmrnn/error.h"
+
+namespace hmrnn {
+
+std::string form_of(std::string_view line_name) { return std::string(line_name.substr(0, line_name.rfind('-'))); }
+
+namespace {
+
+/// The attribute as a number within ± kInkCoordinateLimit.
+float coordinate(const pugi::xml_node& point, const char* axis, size_t stroke, size_t index, const std::string& where) {
+  const auto fail = [&](const std::string& what) -> Error {
+    return Error(fmt::format("{}: point {} of stroke {}: {}", where, index + 1, stroke + 1, what));
+  };
+  const auto attribute = point.attribute(axis);
+  if (!attribute) throw fail(fmt::format("no attribute {}", axis));
+  const std::string_view text = attribute.value();
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  // Cut: what stands there may be as long as the file.
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw fail(fmt::format("{}=\"{}\" is not a number", axis, text.substr(0, 40)));
+  }
+  if (!(std::abs(value) <= kInkCoordinateLimit)) {
+    throw fail(
+        fmt::format("{}=\"{}\" is not a coordinate within {} of 0", axis, text.substr(0, 40), kInkCoordinateLimit));
+  }
+  return static_cast<float>(value);
+}
+
+std::string number(double value) {
+  auto text = fmt::format("{:.2f}", value);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.') text.pop_back();
+  return text == "-0" ? "0" : text;
+}
+
+}  // namespace
+
+InkLine parse_ink_xml(std::string_view bytes, const std::string& name, const std::string& where) {
+  pugi::xml_document document;
+  const auto result = document.load_buffer(bytes.data(), bytes.size());
+  if (!result) {
+    throw Error(fmt::format("{}: not well-formed XML: {} at byte {}", where, result.description(), result.offset));
+  }
+  const auto session = document.document_element();
+  if (std::strcmp(session.name(), "WhiteboardCaptureSession") != 0) {
+    throw Error(fmt::format("{}: the root is {}, not WhiteboardCaptureSession", where, session.name()));
+  }
+  if (const auto corner = session.child("WhiteboardDescription").child("SensorLocation").attribute("corner");
+      corner && std::strcmp(corner.value(), "top_left") != 0) {
+    throw Error(fmt::format("{}: the sensor's corner is {}, only top_left is known", where, corner.value()));
+  }
+  const auto strokes = session.child("StrokeSet");
+  if (!strokes) throw Error(where + ": no StrokeSet");
+
+  InkLine line;
+  line.name = name;
+  size_t stroke_count = 0;
+  for (const auto& stroke : strokes.children("Stroke")) {
+    size_t count = 0;
+    for (const auto& point : stroke.children("Point")) {
+      const float x = coordinate(point, "x", stroke_count, count, where);
+      const float y = coordinate(point, "y", stroke_count, count, where);
+      line.points.push_back({x, 0 - y, false});  // 0 - y, for -0 would not compare equal in bytes
+      ++count;
+    }
+    if (count == 0) throw Error(fmt::format("{}: stroke {} has no points", where, stroke_count + 1));
+    line.points.back().pen_up = true;
+    ++stroke_count;
+  }
+  if (stroke_count == 0) throw Error(where + ": the StrokeSet is empty");
+  return line;
+}
+
+InkLine read_ink_file(const std::string& path) {
+  const std::filesystem::path file_path = path;
+  std::error_code ignored;
+  if (std::filesystem::is_directory(file_path, ignored)) throw Error(path + " is a folder, not a lineStrokes file");
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error("cannot open " + path + ": " + std::strerror(errno));
+  const std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (file.bad()) throw Error("cannot read " + path + ": " + std::strerror(errno));
+  return parse_ink_xml(bytes, file_path.stem().string(), path);
+}
+
+std::string format_ink_xml(const InkLine& line) {
+  float left = 0, right = 0, top = 0, bottom = 0;
+  bool first = true;
+  for (const auto& p : line.points) {
+    left = first ? p.x : std::min(left, p.x);
+    right = first ? p.x : std::max(right, p.x);
+    top = first ? p.y : std::max(top, p.y);
+    bottom = first ? p.y : std::min(bottom, p.y);
+    first = false;
+  }
+  std::string out = fmt::format(
+      "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<WhiteboardCaptureSession>\n  <WhiteboardDescription>\n"
+      "    <SensorLocation corner=\"top_left\"/>\n"
+      "    <DiagonallyOppositeCoords x=\"{1}\" y=\"{3}\"/>\n    <VerticallyOppositeCoords x=\"{0}\" y=\"{3}\"/>\n"
+      "    <HorizontallyOppositeCoords x=\"{1}\" y=\"{2}\"/>\n  </WhiteboardDescription>\n  <StrokeSet>\n",
+      number(left), number(right), number(-top), number(-bottom));
+  constexpr double kStep = 0.01, kPause = 0.2;  // seconds
+  double time = 0;
+  for (size_t begin = 0; begin < line.points.size();) {
+    size_t end = begin;
+    while (end + 1 < line.points.size() && !line.points[end].pen_up) ++end;
+    ++end;
+    out += fmt::format("    <Stroke colour=\"black\" start_time=\"{:.2f}\" end_time=\"{:.2f}\">\n", time,
+                       time + kStep * static_cast<double>(end - begin - 1));
+    for (size_t i = begin; i < end; ++i) {
+      out += fmt::format("      <Point x=\"{}\" y=\"{}\" time=\"{:.2f}\"/>\n", number(line.points[i].x),
+                         number(-line.points[i].y), time + kStep * static_cast<double>(i - begin));
+    }
+    out += "    </Stroke>\n";
+    time += kStep * static_cast<double>(end - begin - 1) + kPause;
+    begin = end;
+  }
+  return out + "  </StrokeSet>\n</WhiteboardCaptureSession>\n";
+}
+
+}  // namespace hmrnn

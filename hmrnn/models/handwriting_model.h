@@ -1,0 +1,99 @@
+#pragma once
+
+#include <torch/nn/cloneable.h>
+#include <torch/nn/modules/common.h>
+#include <torch/nn/modules/dropout.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
+
+#include <optional>
+#include <vector>
+
+#include "hmrnn/export.h"
+#include "hmrnn/models/core.h"
+#include "hmrnn/nn/hm_lstm.h"
+#include "hmrnn/nn/mixture_density.h"
+#include "hmrnn/nn/output_module.h"
+#include "hmrnn/nn/stacked_lstm.h"
+
+namespace hmrnn {
+
+/// Options of HandwritingModel; the defaults are the paper's IAM-OnDB model.
+struct HMRNN_API HandwritingOptions {
+  /// units of each layer, bottom to top
+  TORCH_ARG(std::vector<int64_t>, hidden_sizes) = {400, 400, 400};
+  /// size of the output embedding h^e
+  TORCH_ARG(int64_t, output_embedding_size) = 400;
+  /// Gaussians of the output mixture
+  TORCH_ARG(int64_t, mixtures) = 20;
+  /// HM-LSTM or the control
+  TORCH_ARG(Core, core) = Core::HMLSTM;
+  /// layer normalisation. Off, unlike for text: the first layer's W x, normalised, depends on the direction of its
+  /// three inputs but not on their size, so that short and long offsets look alike; and gradients grow without bound
+  /// over a line.
+  TORCH_ARG(bool, layer_norm) = false;
+  /// how boundaries are decided
+  TORCH_ARG(BoundaryMode, boundary) = BoundaryMode::Step;
+  /// slope a of hardσ at the start
+  TORCH_ARG(double, slope) = 1.0;
+  /// initial bias of the forget gates
+  TORCH_ARG(double, forget_bias) = 0.0;
+  /// initial bias of the boundary rows
+  TORCH_ARG(double, boundary_bias) = 0.0;
+  /// probability of dropping a unit of h^e in training
+  TORCH_ARG(double, dropout) = 0.0;
+};
+
+/// What HandwritingModel::forward returns.
+struct HandwritingOutput {
+  torch::Tensor raw;  ///< [T, B, 6M + 1], for read_mixture: the density of the point after each
+  HMLSTMOutput core;  ///< the recurrent layers' outputs, boundaries and final state
+};
+
+/// Handwriting model: points (x, y, pen) → HM-LSTM (or LSTM) → output module → mixture density (PAPER.md, "The
+/// experiments"). Parameter names: `hm_lstm.layers.{l}.…` (or `lstm.layers.{l}.…`), `output.gates`,
+/// `output.embedding.{l}`, `mixture.linear.{weight,bias}`.
+class HMRNN_API HandwritingModelImpl : public torch::nn::Cloneable<HandwritingModelImpl> {
+ public:
+  /// Throws c10::Error for no layers or a size below 1.
+  explicit HandwritingModelImpl(const HandwritingOptions& options);
+
+  void reset() override;
+  void pretty_print(std::ostream& stream) const override;
+
+  /// `input` [T, B, 3]: standardised x and y, and 1 where the pen is lifted; no state: zeros. `call.lengths` says how
+  /// many of the T steps belong to each sequence; the outputs of later steps mean nothing.
+  HandwritingOutput forward(const torch::Tensor& input, const std::optional<HMLSTMState>& state = std::nullopt,
+                            const HMLSTMCall& call = {});
+
+  /// All zeros, in the parameters' dtype and on their device.
+  HMLSTMState initial_state(int64_t batch) const;
+
+  /// The slope of the boundary detector (1 for the control, which has none; setting it there has no effect).
+  void set_slope(double slope);
+  /// The slope in force.
+  double slope() const;
+
+  /// bfloat16: products of the recurrent layers and of the output module on rounded operands; nullopt: float32.
+  void set_product_dtype(std::optional<torch::ScalarType> dtype);
+
+  HandwritingOptions options;
+  HMLSTM hm_lstm{nullptr};              ///< empty for Core::LSTM
+  StackedLSTM lstm{nullptr};            ///< empty for Core::HMLSTM
+  OutputModule output{nullptr};         ///< the gated combination h^e of all layers
+  MixtureDensity mixture{nullptr};      ///< h^e → the density of the next point
+  torch::nn::Dropout dropout{nullptr};  ///< of h^e
+
+ protected:
+  FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(std::optional<HMLSTMState>())},
+                           {2, torch::nn::AnyValue(HMLSTMCall())})
+};
+
+TORCH_MODULE(HandwritingModel);
+
+/// Mean negative log-likelihood in nats of `target` [T, B, 3] under the mixtures `raw` [T, B, 6M + 1]; with `weight`
+/// [T, B] (0 or 1, not all 0) the mean over the targets of weight 1. Throws c10::Error where the shapes do not agree.
+HMRNN_API torch::Tensor handwriting_loss(const torch::Tensor& raw, const torch::Tensor& target,
+                                         const torch::Tensor& weight = {});
+
+}  // namespace hmrnn

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <functional>
+#include <optional>
+
+#include "hmrnn/data/ink_batches.h"
+#include "hmrnn/export.h"
+#include "hmrnn/models/handwriting_model.h"
+#include "hmrnn/train/training_task.h"
+
+namespace hmrnn {
+
+/// Steps of a window of evaluation: they bound its memory, nothing else.
+constexpr int64_t kInkEvaluationWindow = 500;
+/// Sequences side by side in evaluation.
+constexpr int64_t kInkEvaluationBatch = 64;
+
+/// Is shown every window of an evaluation and what the model made of it, on the evaluation's device.
+using InkVisitor = std::function<void(const InkWindow& window, const HandwritingOutput& output)>;
+
+/// Scores every target of `batches` (made without a seed) with `model` on `device`, in evaluation mode, without
+/// gradients and in float32 (the model's modes are set back afterwards: training as it was, products to
+/// `product_dtype`). Each sequence starts from zeros. `loss` is per point; a sequence's log-likelihood is on average
+/// -loss · count / batches.sequences(). Bernoulli boundaries are drawn from a generator of its own, seeded with `seed`.
+/// Empty if `stop`, asked before each window, returned true.
+HMRNN_API std::optional<Evaluation> evaluate_ink(HandwritingModel model, const InkBatches& batches,
+                                                 torch::Device device, uint64_t seed,
+                                                 const std::function<bool()>& stop = {},
+                                                 std::optional<torch::ScalarType> product_dtype = std::nullopt,
+                                                 const InkVisitor& visit = {});
+
+}  // namespace hmrnn

@@ -1,0 +1,77 @@
+#pragma once
+
+// What the metadata of all models' checkpoints share. Internal to hmrnn/train: not part of what libhmrnn shows.
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "hmrnn/error.h"
+#include "hmrnn/io/safetensors.h"
+#include "hmrnn/models/core.h"
+#include "hmrnn/ops/boundary.h"
+
+namespace hmrnn {
+
+using Json = nlohmann::ordered_json;
+
+/// The JSON object under the metadata key `hmrnn`. Throws hmrnn::Error naming `where`.
+Json parse_model_metadata(const SafeTensors& file, const std::string& where);
+
+/// Throws hmrnn::Error unless `json` is of this kind ("char_lm": `description` "a character model") and of our format.
+void require_kind(const Json& json, const std::string& kind, const std::string& description);
+
+/// A finite number above 0 under `slope`, or hmrnn::Error.
+double read_slope(const Json& json);
+
+/// Throws hmrnn::Error unless tensor `name` is a matrix whose dimension `dim` has `size`, which `what` of the metadata
+/// says. A model is built before its tensors are compared with the file's, so sizes that the file does not bear out
+/// must not reach an allocation.
+void expect_size(const SafeTensors& file, const std::string& where, const std::string& name, int64_t dim, int64_t size,
+                 const std::string& what);
+
+/// Throws hmrnn::Error naming `where` and a tensor with a value that is not finite.
+void require_finite(const SafeTensors& file, const std::string& where);
+
+/// Format and kind, and the options that every model has.
+template <typename Options>
+Json describe_model(const std::string& kind, const Options& options, double slope) {
+  Json json = {{"format", 1}, {"kind", kind}};
+  json["core"] = to_string(options.core());
+  json["hidden_sizes"] = options.hidden_sizes();
+  json["output_embedding_size"] = options.output_embedding_size();
+  json["layer_norm"] = options.layer_norm();
+  json["boundary"] = to_string(options.boundary());
+  json["slope"] = slope;
+  json["forget_bias"] = options.forget_bias();
+  json["boundary_bias"] = options.boundary_bias();
+  json["dropout"] = options.dropout();
+  return json;
+}
+
+/// The way back. Throws hmrnn::Error or nlohmann's exceptions.
+template <typename Options>
+void read_model_options(const Json& json, Options& options) {
+  options.core(parse_core(json.at("core").get<std::string>()));
+  options.hidden_sizes(json.at("hidden_sizes").get<std::vector<int64_t>>());
+  options.output_embedding_size(json.at("output_embedding_size").get<int64_t>());
+  options.layer_norm(json.at("layer_norm").get<bool>());
+  options.boundary(parse_boundary_mode(json.at("boundary").get<std::string>()));
+  options.forget_bias(json.at("forget_bias").get<double>());
+  options.boundary_bias(json.at("boundary_bias").get<double>());
+  options.dropout(json.at("dropout").get<double>());
+  if (options.hidden_sizes().empty()) throw Error("hidden_sizes is empty");
+  if (!(options.dropout() >= 0 && options.dropout() < 1)) throw Error("dropout is not in [0, 1)");
+}
+
+/// expect_size for the recurrent layers.
+template <typename Options>
+void expect_layer_sizes(const Options& options, const SafeTensors& file, const std::string& where) {
+  const std::string core = to_string(options.core());
+  const auto& sizes = options.hidden_sizes();
+  for (size_t l = 0; l < sizes.size(); ++l) {
+    expect_size(file, where, core + ".layers." + std::to_string(l) + ".recurrent", 1, sizes[l], "layer size");
+  }
+}
+
+}  // namespace hmrnn

@@ -1,0 +1,156 @@
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+#include <iostream>
+
+#include "catch.h"
+#include "hmrnn/data/data_dir.h"
+#include "hmrnn/data/ink_corpus.h"
+#include "hmrnn/data/ink_xml.h"
+#include "hmrnn/data/synthetic_ink.h"
+#include "support/files.h"
+
+using namespace hmrnn;
+
+namespace {
+
+InkCorpusOptions synthetic(int64_t lines) {
+  InkCorpusOptions options;
+  options.synthetic_lines = lines;
+  options.cache.clear();
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("the synthetic corpus: parts in the paper's proportion, short lines dropped") {
+  auto options = synthetic(200);
+  options.min_points = 500;
+  const auto corpus = load_ink_corpus(options);
+  const auto all = make_synthetic_ink(200, 1);
+  const auto kept = std::count_if(all.begin(), all.end(), [](auto& l) { return l.points.size() >= 500; });
+  REQUIRE(kept > 100);
+  REQUIRE(kept < 200);
+  CHECK(corpus.files == 200);
+  CHECK(corpus.lines.size() == static_cast<size_t>(kept));
+  CHECK(corpus.dropped == 200 - kept);
+  for (const auto& line : corpus.lines) CHECK(line.points.size() >= 500);
+  CHECK(corpus.split("valid").size() == static_cast<size_t>(std::lround(static_cast<double>(kept) * 581 / 11628)));
+  CHECK(corpus.split("train").size() + corpus.split("valid").size() + corpus.split("test").size() ==
+        corpus.lines.size());
+  CHECK(corpus.split("all").size() == corpus.lines.size());
+  CHECK(error_of([&] { corpus.split("dev"); }) == "unknown split 'dev': it is train, valid, test or all");
+  CHECK_THAT(corpus.report(), ContainsSubstring("200 files, " + std::to_string(kept) + " kept, mean length"));
+}
+
+TEST_CASE("a folder of lineStrokes files is read as the corpus that wrote it") {
+  TemporaryFolder folder;
+  for (const auto& line : make_synthetic_ink(30, 1)) folder.write("any/" + line.name + ".xml", format_ink_xml(line));
+  auto options = synthetic(30);
+  const auto written = load_ink_corpus(options);
+  options.corpus = "iam";
+  options.data_dir = folder.path;
+  options.cache = folder / "cache";
+  const auto read = load_ink_corpus(options);
+  CHECK(read.parts == written.parts);
+  REQUIRE(read.lines.size() == written.lines.size());
+  for (size_t i = 0; i < read.lines.size(); ++i) CHECK(read.lines[i].points == written.lines[i].points);
+  CHECK_THAT(read.cache_note, ContainsSubstring("written to "));
+  CHECK_THAT(load_ink_corpus(options).cache_note, ContainsSubstring("read from "));
+
+  folder.write("any/zz.xml", "<x/>");
+  CHECK_THAT(error_of([&] { load_ink_corpus(options); }), ContainsSubstring("zz.xml: the root is x"));
+  options.on_bad_file = OnBadFile::Skip;
+  const auto rest = load_ink_corpus(options);
+  CHECK(rest.files == 31);
+  CHECK(rest.bad.size() == 1);
+  CHECK(rest.lines.size() == written.lines.size());
+}
+
+TEST_CASE("what cannot be loaded is named") {
+  auto options = synthetic(30);
+  options.min_points = 100'000;
+  CHECK_THAT(error_of([&] { load_ink_corpus(options); }),
+             ContainsSubstring("no line of handwriting has 100000 points"));
+  options = synthetic(30);
+  options.corpus = "mnist";
+  CHECK(error_of([&] { load_ink_corpus(options); }) == "corpus 'mnist' is neither synthetic nor iam");
+  options = synthetic(30);
+  options.split = InkSplit::Graves;
+  CHECK_THAT(error_of([&] { load_ink_corpus(options); }), ContainsSubstring("synthetic ink has none"));
+  TemporaryFolder folder;
+  const hmrnn::test::ScopedEnvironment data("HMRNN_DATA_DIR", folder.path.c_str());
+  if (default_data_dir("iam_ondb").empty()) {
+    options.corpus = "iam";
+    CHECK_THAT(error_of([&] { load_ink_corpus(options); }), ContainsSubstring("--data-dir"));
+  }
+  CHECK_THROWS_AS(parse_ink_split("dev"), Error);
+  CHECK_THROWS_AS(parse_ink_coordinates("polar"), Error);
+}
+
+TEST_CASE("the normalisation is the mean and the standard deviation of offsets or coordinates") {
+  InkCorpus corpus;
+  corpus.lines.resize(3);
+  corpus.lines[0].points = {{0, 10, false}, {2, 10, false}, {6, 40, true}};
+  corpus.lines[1].points = {{100, 100, false}, {106, 70, true}};
+  corpus.lines[2].points = {{7000, 7000, true}};
+  // offsets x: 2, 4, 6; y: 0, 30, -30
+  auto n = measure_ink(corpus, {0, 1, 2}, InkCoordinates::Offsets);
+  CHECK(n.mean[0] == Approx(4));
+  CHECK(n.deviation[0] == Approx(std::sqrt(8.0 / 3)));
+  CHECK(n.mean[1] == Approx(0).margin(1e-12));
+  CHECK(n.deviation[1] == Approx(std::sqrt(600.0)));
+  n = measure_ink(corpus, {0}, InkCoordinates::Absolute);
+  CHECK(n.mean[0] == Approx(8.0 / 3));
+  CHECK(n.mean[1] == Approx(20));
+  CHECK(n.deviation[1] == Approx(std::sqrt((100 + 100 + 400) / 3.0)));
+  // of lines not asked for nothing; no spread counts as 1
+  n = measure_ink(corpus, {1}, InkCoordinates::Offsets);
+  CHECK(n.mean[0] == 6);
+  CHECK(n.deviation[0] == 1);
+  CHECK_THROWS_AS(measure_ink(corpus, {2}, InkCoordinates::Offsets), Error);
+}
+
+TEST_CASE("IAM-OnDB itself: the paper's counts, Graves' lists, and a second start from the cache") {
+  const auto dir = default_data_dir("iam_ondb");
+  if (dir.empty()) {
+    std::cout << "skipped: no iam_ondb in $HMRNN_DATA_DIR or ../shared/data" << std::endl;
+    return;
+  }
+  TemporaryFolder folder;
+  InkCorpusOptions options;
+  options.corpus = "iam";
+  options.data_dir = dir;
+  options.cache = folder / "cache";
+  const auto first = load_ink_corpus(options);
+  CHECK(first.files == 12195);
+  CHECK(first.bad.empty());
+  CHECK(first.lines.size() == 11628);
+  CHECK(first.mean_length() == Approx(648.4).margin(0.05));
+  CHECK(first.split("train").size() == 10465);
+  CHECK(first.split("valid").size() == 581);
+  CHECK(first.split("test").size() == 582);
+  CHECK(first.divided_forms == 0);
+  CHECK_THAT(first.report(), ContainsSubstring("12195 files, 11628 kept, mean length 648.4 points"));
+
+  // Time of the processor: the machine may be busy with other things.
+  const auto begin = std::clock();
+  const auto second = load_ink_corpus(options);
+  const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+  INFO("second start " << seconds << " s");
+  CHECK(seconds < 2);
+  CHECK_THAT(second.cache_note, ContainsSubstring("read from"));
+  CHECK(second.parts == first.parts);
+  REQUIRE(second.lines.size() == first.lines.size());
+  for (size_t i = 0; i < first.lines.size(); i += 61) CHECK(second.lines[i].points == first.lines[i].points);
+
+  options.split = InkSplit::Graves;
+  options.min_points = 2;
+  const auto graves = load_ink_corpus(options);
+  CHECK(graves.split("train").size() == 5364);
+  CHECK(graves.split("valid").size() == 1438);
+  CHECK(graves.split("valid2").size() == 1518);
+  CHECK(graves.split("test").size() == 3859);
+  CHECK(graves.unlisted == 16);
+  CHECK(error_of([&] { graves.split("dev"); }) == "unknown split 'dev': it is train, valid, valid2, test or all");
+}

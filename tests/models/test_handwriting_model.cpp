@@ -1,0 +1,191 @@
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "catch.h"
+#include "hmrnn/data/ink_batches.h"
+#include "hmrnn/models/handwriting_model.h"
+#include "hmrnn/models/handwriting_stream.h"
+#include "support/gradient_check.h"
+#include "support/tensors.h"
+
+using namespace hmrnn;
+using namespace hmrnn::test;
+
+namespace {
+
+HandwritingOptions small_ink(Core core = Core::HMLSTM) {
+  return HandwritingOptions().hidden_sizes({6, 5, 4}).output_embedding_size(7).mixtures(3).core(core);
+}
+
+/// Random walks of the given numbers of points.
+std::vector<torch::Tensor> walks(const std::vector<int64_t>& lengths) {
+  auto generator = at::detail::createCPUGenerator(11);
+  std::vector<torch::Tensor> out;
+  for (const auto n : lengths) {
+    auto x = torch::randn({n, 3}, generator, torch::TensorOptions(torch::kFloat32));
+    x.select(1, 2).copy_(x.select(1, 2).gt(1));
+    out.push_back(x);
+  }
+  return out;
+}
+
+/// The summed log density of one sequence, fed alone and whole.
+torch::Tensor alone(HandwritingModel& model, const torch::Tensor& sequence) {
+  const auto steps = sequence.size(0) - 1;
+  const auto out = model->forward(sequence.narrow(0, 0, steps).unsqueeze(1));
+  return mixture_log_density(read_mixture(out.raw), sequence.narrow(0, 1, steps).unsqueeze(1)).sum();
+}
+
+}  // namespace
+
+TEST_CASE("handwriting: names and shapes of the parameters are the checkpoint's") {
+  const HandwritingModel model(small_ink());
+  std::map<std::string, std::vector<int64_t>> found;
+  for (const auto& p : model->named_parameters()) found[p.key()] = p.value().sizes().vec();
+  const std::map<std::string, std::vector<int64_t>> expected = {{"hm_lstm.layers.0.recurrent", {25, 6}},
+                                                                {"hm_lstm.layers.0.bottom_up", {25, 3}},
+                                                                {"hm_lstm.layers.0.top_down", {25, 5}},
+                                                                {"hm_lstm.layers.0.bias", {25}},
+                                                                {"hm_lstm.layers.1.recurrent", {21, 5}},
+                                                                {"hm_lstm.layers.1.bottom_up", {21, 6}},
+                                                                {"hm_lstm.layers.1.top_down", {21, 4}},
+                                                                {"hm_lstm.layers.1.bias", {21}},
+                                                                {"hm_lstm.layers.2.recurrent", {16, 4}},
+                                                                {"hm_lstm.layers.2.bottom_up", {16, 5}},
+                                                                {"hm_lstm.layers.2.bias", {16}},
+                                                                {"output.gates", {3, 15}},
+                                                                {"output.embedding.0", {7, 6}},
+                                                                {"output.embedding.1", {7, 5}},
+                                                                {"output.embedding.2", {7, 4}},
+                                                                {"mixture.linear.weight", {19, 7}},
+                                                                {"mixture.linear.bias", {19}}};
+  CHECK(found == expected);
+  const HandwritingModel control(small_ink(Core::LSTM));
+  CHECK(control->named_parameters().contains("lstm.layers.0.recurrent"));
+  CHECK_FALSE(control->named_parameters().contains("hm_lstm.layers.0.recurrent"));
+  CHECK(HandwritingOptions().hidden_sizes() == std::vector<int64_t>{400, 400, 400});
+  CHECK(HandwritingOptions().mixtures() == 20);
+}
+
+TEST_CASE("handwriting: a padded batch in windows scores what the sequences score alone") {
+  const auto core = GENERATE(Core::HMLSTM, Core::LSTM);
+  const auto window = GENERATE(int64_t{0}, int64_t{4});
+  torch::manual_seed(3);
+  HandwritingModel model(small_ink(core));
+  model->eval();
+  const std::vector<int64_t> lengths = {2, 12, 7, 9, 5};
+  const auto sequences = walks(lengths);
+  double expected = 0;
+  int64_t targets = 0;
+  for (const auto& s : sequences) {
+    expected += alone(model, s).item<double>();
+    targets += s.size(0) - 1;
+  }
+  const InkBatches batches(sequences, 5, window, std::nullopt);
+  HMLSTMState state;
+  double total = 0;
+  for (int64_t i = 0; i < batches.windows(); ++i) {
+    const auto w = batches.window(0, i);
+    if (w.first) state = model->initial_state(w.input.size(1));
+    HMLSTMCall call;
+    call.lengths = w.lengths;
+    const auto out = model->forward(w.input, state, call);
+    total -= handwriting_loss(out.raw, w.target, w.weight).item<double>() * static_cast<double>(w.count);
+    state = out.core.state;
+  }
+  CHECK(batches.targets() == targets);
+  CHECK(total == Approx(expected).epsilon(1e-5));
+}
+
+TEST_CASE("handwriting: padding changes no gradient") {
+  torch::manual_seed(4);
+  HandwritingModel model(small_ink());
+  const auto sequences = walks({6, 13, 10});
+  torch::Tensor sum;
+  for (const auto& s : sequences) sum = sum.defined() ? sum + alone(model, s) : alone(model, s);
+  const double targets = 5 + 12 + 9;
+  (-sum / targets).backward();
+  std::map<std::string, torch::Tensor> expected;
+  for (auto& p : model->named_parameters()) expected[p.key()] = p.value().grad().clone();
+  model->zero_grad();
+  auto w = InkBatches(sequences, 3, 0, std::nullopt).window(0, 0);
+  HMLSTMCall call;
+  call.lengths = w.lengths;
+  // What stands in the padding must not matter.
+  w.input.masked_fill_(w.weight.eq(0).unsqueeze(2), 3);
+  handwriting_loss(model->forward(w.input, std::nullopt, call).raw, w.target, w.weight).backward();
+  for (auto& p : model->named_parameters()) {
+    INFO(p.key());
+    CHECK(distance(p.value().grad(), expected[p.key()]) < 1e-5 * (1 + expected[p.key()].abs().max().item<double>()));
+    CHECK(expected[p.key()].abs().max().item<double>() > 0);
+  }
+}
+
+TEST_CASE("handwriting: gradients through the whole model, soft boundaries") {
+  torch::manual_seed(5);
+  HandwritingModel model(small_ink().boundary(BoundaryMode::Soft));
+  model->to(torch::kFloat64);
+  auto input = torch::randn({6, 2, 3}, torch::kFloat64).requires_grad_();
+  auto target = torch::randn({6, 2, 3}, torch::kFloat64);
+  target.select(2, 2).copy_(target.select(2, 2).gt(0));
+  NamedTensors leaves = {{"input", input}};
+  for (const auto& p : model->named_parameters()) leaves.emplace_back(p.key(), p.value());
+  check_gradients([&] { return handwriting_loss(model->forward(input).raw, target); }, leaves, 1e-6);
+}
+
+TEST_CASE("handwriting: a stream fed in pieces is the sequence fed whole") {
+  const auto mode = GENERATE(BoundaryMode::Step, BoundaryMode::Soft);
+  torch::manual_seed(6);
+  HandwritingModel model(small_ink().boundary(mode));
+  const auto x = walks({20})[0];
+  HandwritingStream pieces(model, torch::kCPU, 1);
+  pieces.feed(x.narrow(0, 0, 7));
+  const auto middle = pieces.feed(x.narrow(0, 7, 1));
+  const auto end = pieces.feed(x.narrow(0, 8, 12));
+  const torch::NoGradGuard no_grad;
+  const auto whole = model->forward(x.unsqueeze(1));
+  CHECK(distance(middle.raw, whole.raw[7][0]) < 1e-5);
+  CHECK(distance(end.raw, whole.raw[19][0]) < 1e-5);
+  CHECK(distance(end.z, whole.core.z.select(1, 0).narrow(0, 8, 12)) < 1e-5);
+  CHECK_THROWS_AS(pieces.feed(torch::zeros({3, 2})), c10::Error);
+}
+
+TEST_CASE("handwriting: writing on draws from the density at every point, the same for the same seed") {
+  torch::manual_seed(7);
+  HandwritingModel model(small_ink());
+  const auto start = walks({4})[0];
+  const auto write = [&](uint64_t seed, double bias) {
+    HandwritingStream stream(model, torch::kCPU, 1);
+    auto generator = at::detail::createCPUGenerator(seed);
+    return write_on(stream, start, 30, bias, generator);
+  };
+  const auto a = write(1, 0);
+  CHECK(a.sizes() == torch::IntArrayRef({30, 3}));
+  CHECK(same(a, write(1, 0)));
+  CHECK_FALSE(same(a, write(2, 0)));
+  CHECK((a.select(1, 2).eq(0) | a.select(1, 2).eq(1)).all().item<bool>());
+  // By hand: the first two points.
+  HandwritingStream stream(model, torch::kCPU, 1);
+  auto generator = at::detail::createCPUGenerator(1);
+  const auto first = sample_mixture(read_mixture(stream.feed(start).raw), 0, generator).to(torch::kFloat32);
+  const auto second =
+      sample_mixture(read_mixture(stream.feed(first.unsqueeze(0)).raw), 0, generator).to(torch::kFloat32);
+  CHECK(same(a[0], first));
+  CHECK(same(a[1], second));
+}
+
+TEST_CASE("handwriting: weights of the loss, and shapes that do not fit") {
+  const auto raw = torch::randn({4, 2, 19}), target = torch::rand({4, 2, 3}).round();
+  const auto each = mixture_log_density(read_mixture(raw), target).neg();
+  auto weight = torch::zeros({4, 2});
+  weight[1][0] = weight[3][1] = 1;
+  CHECK(handwriting_loss(raw, target, weight).item<double>() ==
+        Approx((each[1][0] + each[3][1]).item<double>() / 2).epsilon(1e-5));
+  CHECK(handwriting_loss(raw, target).item<double>() == Approx(each.mean().item<double>()).epsilon(1e-5));
+  CHECK_THROWS_AS(handwriting_loss(raw, target, torch::ones({4})), c10::Error);
+  HandwritingModel model(small_ink());
+  CHECK_THROWS_AS(model->forward(torch::zeros({4, 2, 2})), c10::Error);
+}
