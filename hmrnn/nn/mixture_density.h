@@ -19,8 +19,8 @@ constexpr double kMixtureCorrelation = 0.995;
 /// M bivariate Gaussians and a Bernoulli variable, one set for each place of the leading dimensions "…".
 struct HMRNN_API MixtureParameters {
   torch::Tensor log_weight;       ///< […, M]: log π, its exponentials sum to 1
-  torch::Tensor mean_x;           ///< […, M]: μ_x
-  torch::Tensor mean_y;           ///< […, M]: μ_y
+  torch::Tensor mean_x;           ///< […, M]: the means μ_x of the Gaussians
+  torch::Tensor mean_y;           ///< […, M]: the means μ_y of the Gaussians
   torch::Tensor log_deviation_x;  ///< […, M]: log σ_x, within ± kMixtureLogDeviation
   torch::Tensor log_deviation_y;  ///< […, M]: log σ_y, likewise
   torch::Tensor correlation;      ///< […, M]: ρ, within ± kMixtureCorrelation
