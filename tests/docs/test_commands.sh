@@ -9,7 +9,8 @@
 # ```text is output. A block of another kind, or without a kind, is an error.
 #
 # To be run in a minute, commands are shortened: each `char_lm train` makes two steps (a line that resumes, two more), and
-# DIR, RUN and PREFIX are folders of this test; DIR holds a corpus in the format of the Penn Treebank, of our own words.
+# `handwriting train` too, with few units and on synthetic ink. DIR, RUN, INK_RUN and PREFIX are folders of this test; DIR holds a corpus in the format of the Penn Treebank, of our own words,
+# LINE.xml a line of synthetic ink.
 set -euo pipefail
 bin=$(realpath "${HMRNN_BIN_DIR:?}")
 work=$(mktemp -d)
@@ -29,6 +30,9 @@ blocks() {
     END { if (inside) exit 1 }' "$1" || fail "$1: a block does not end"
 }
 
+"$bin/handwriting" synthesize --out "$work/ink" --lines 2 >/dev/null
+line=$(find "$work/ink" -name '*.xml' | sort | head -n 1)
+
 # The corpus: sentences of a few words each, with every letter and some order in them.
 mkdir -p "$work/corpus"
 for part in train:1200 valid:60 test:60; do
@@ -40,9 +44,11 @@ done
 
 # The commands of a block as they are run here.
 shorten() {
-  sed -E -e "s#\bDIR\b#$work/corpus#g; s#\bPREFIX\b#$work/prefix#g; s#\bRUN\b#$work/run#g" \
+  sed -E -e '/handwriting train/ s# --data-dir DIR# --corpus synthetic#; s# --preset iam##; s#LINE[.]xml#'"$line"'#' |
+    sed -E -e "s#\bDIR\b#$work/corpus#g; s#\bPREFIX\b#$work/prefix#g; s#\bRUN\b#$work/run#g; s#\bINK_RUN\b#$work/ink_run#g" \
     -e 's#--(steps|minutes|epochs) [0-9.]+##g' -e 's#--threads [0-9]+##' |
-    sed -e ':join; /\\$/ { N; s/\\\n//; b join }' -e '/char_lm train/ s|\( *#.*\)\?$| --steps 2 --threads 2|'
+    sed -e ':join; /\\$/ { N; s/\\\n//; b join }' -e '/char_lm train/ s|\( *#.*\)\?$| --steps 2 --threads 2|' \
+      -e '/handwriting train/ { s/ --\(units\|output-embedding\) [0-9]*//g; s|\( *#.*\)\?$| --units 16 --output-embedding 16 --steps 2 --threads 2| }'
 }
 
 room=$work/room # looks like the project's folder; what commands write stays in it
