@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <optional>
 
 #include "hmrnn/export.h"
 #include "hmrnn/models/handwriting_model.h"
@@ -10,7 +11,7 @@
 namespace hmrnn {
 
 /// A HandwritingModel fed piece by piece: one sequence whose state is carried from call to call. Evaluation mode, no
-/// gradients.
+/// gradients. The HM-LSTM is stepped by HMLSTM::step, so that what is said of HMLSTMStream holds.
 class HMRNN_API HandwritingStream {
  public:
   /// What a call of `feed` gave for T points.
@@ -29,7 +30,8 @@ class HMRNN_API HandwritingStream {
   HandwritingModel model_;
   torch::Device device_;
   torch::Generator generator_;
-  HMLSTMState state_;
+  std::optional<HMLSTMStream> core_;  // empty for Core::LSTM, which has no COPY to gain from
+  HMLSTMState control_;
 };
 
 /// Lets the model write `count` points after `start` [T, 3] (T ≥ 1), each fed back: float32 [count, 3]. See

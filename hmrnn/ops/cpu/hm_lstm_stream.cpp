@@ -33,6 +33,7 @@ class Stream final : public HMLSTMStream {
   void step(const void* x, int64_t row, const void* given, const void* noise) override {
     const T* input = static_cast<const T*>(x);
     const First* first = nullptr;
+    const T slope = given == nullptr ? static_cast<T>(slope_.item<double>()) : T(1);
     for (int64_t l = 0; l < L_; ++l) {
       const auto& y = layers_[l];
       T* zs = z.template data_ptr<T>();
@@ -47,7 +48,7 @@ class Stream final : public HMLSTMStream {
         if (below) pre += l == 0 ? first->z : k_.dot(y.below, y.w_z(), at(h[l - 1]));
       }
       if (changed[l]) active(l, below, flush, *first);
-      if (!y.top()) zs[l] = given != nullptr ? static_cast<const T*>(given)[l] : decide(l, pre, noise);
+      if (!y.top()) zs[l] = given != nullptr ? static_cast<const T*>(given)[l] : decide(l, slope * pre, noise);
     }
   }
 
@@ -108,9 +109,8 @@ class Stream final : public HMLSTMStream {
     if (l > 0) top_down_known_[l - 1] = 0;
   }
 
-  T decide(int64_t l, T pre, const void* noise) const {
-    const T slope = static_cast<T>(slope_.item<double>());
-    const T p = std::max(T(0), std::min(T(1), (pre * slope + T(1)) * T(0.5)));
+  static T decide(int64_t l, T scaled, const void* noise) {
+    const T p = std::max(T(0), std::min(T(1), (scaled + T(1)) * T(0.5)));
     if (noise != nullptr) return static_cast<const T*>(noise)[l] < p ? T(1) : T(0);
     return p > T(0.5) ? T(1) : T(0);
   }

@@ -19,7 +19,7 @@ enum class ProductBackend { Blas, Packed };
 
 /// What is faster for m rows of float32 on this CPU. oneDNN's packed weights win where m is small and the CPU has
 /// AVX-512 (for [m, 512] × [512, 2048] on two cores: 157 against 66 GFLOP/s at m = 13, 90 against 140 at m = 64); with
-/// AVX2 the two are equal.
+/// AVX2 alone the two were measured to be equal.
 ProductBackend choose_backend(int64_t m);
 
 /// One weight matrix M [out, in] of the window, applied to a few rows at a time, both ways. With bfloat16 the operands
