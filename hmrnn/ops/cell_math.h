@@ -2,7 +2,7 @@
 
 // One HM-LSTM step of one row (PAPER.md, "The cell"), forwards and backwards: the only fast place where f, i, o, g and
 // z meet. Every function is a template on a Row policy, which says how a loop over the units runs: vectorised on the
-// CPU (cpu/vector_row.h), a thread block on CUDA, one by one on a host that tests the CUDA bodies. A policy has
+// CPU (cpu/vector_row.h), a thread block on CUDA (cuda/block.h). A policy has
 //   T                      the scalar type;  V  what one iteration holds (a vector register, or T)
 //   each(n, f)             f(at) for all 0 ≤ j < n, where at.load(p), at.store(p, v), at.add(p, v) touch p[j…]
 //   sums<K>(n, f)          K sums over j of what f(at) returns (an array of K values V)
@@ -81,6 +81,33 @@ template <class Row>
 HMRNN_HOST_DEVICE typename Row::V tanh(const Row& row, typename Row::V x) {
   using V = typename Row::V;
   return V(2) * sigmoid(row, V(2) * x) - V(1);
+}
+
+/// The moments of K rows of n values at once (of a null row: 0 and 1): two reductions, whatever K is, for policies
+/// whose reductions are dear.
+template <int K, class Row, class T = typename Row::T>
+HMRNN_HOST_DEVICE std::array<Moments<T>, K> moments(const Row& row, int64_t n, const std::array<const T*, K>& x,
+                                                    T eps) {
+  using V = typename Row::V;
+  auto mean = row.template sums<K>(n, [&](auto at) {
+    std::array<V, K> out;
+    for (int k = 0; k < K; ++k) out[k] = x[k] != nullptr ? at.load(x[k]) : V(T(0));
+    return out;
+  });
+  for (int k = 0; k < K; ++k) mean[k] = mean[k] / T(n);
+  const auto squares = row.template sums<K>(n, [&](auto at) {
+    std::array<V, K> out;
+    for (int k = 0; k < K; ++k) {
+      const V centred = x[k] != nullptr ? at.load(x[k]) - V(mean[k]) : V(T(0));
+      out[k] = centred * centred;
+    }
+    return out;
+  });
+  std::array<Moments<T>, K> out;
+  for (int k = 0; k < K; ++k) {
+    out[k] = x[k] != nullptr ? Moments<T>{mean[k], T(1) / row.sqrt(squares[k] / T(n) + eps)} : Moments<T>{T(0), T(1)};
+  }
+  return out;
 }
 
 template <class Row, class T = typename Row::T>
@@ -210,9 +237,9 @@ HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool 
 
 /// Gradient of a term's raw product from ds (n = 4d values): LN backwards. Adds ds⊙normalised to gain_grad and ds to
 /// bias_grad (null: not wanted, without layer norm only; d_raw is then a copy of ds). Returns ds · value, the gradient
-/// of the z factor before the term.
-template <class Row, class T = typename Row::T>
-HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const Term<T>& term, T* d_raw, T* gain_grad,
+/// of the z factor before the term. `d_raw` may be of a narrower type, where the row's `store` rounds to it.
+template <class Row, class Raw, class T = typename Row::T>
+HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const Term<T>& term, Raw* d_raw, T* gain_grad,
                                   T* bias_grad) {
   using V = typename Row::V;
   if (term.gain == nullptr) {

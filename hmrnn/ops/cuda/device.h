@@ -11,9 +11,9 @@ extern "C" {
 
 struct HmrnnCudaDevice {
   char name[256];
-  int major;             // compute capability
+  int major;  // compute capability
   int minor;
-  uint64_t free_bytes;   // device memory
+  uint64_t free_bytes;  // device memory
   uint64_t total_bytes;
 };
 

@@ -1,0 +1,289 @@
+// The window backwards (hm_lstm_window.h): the walk back through time, then the gradients of parameters and input.
+
+#include "hmrnn/ops/cuda/hm_lstm_window.h"
+
+namespace hmrnn::cuda {
+
+namespace {
+
+/// Sums over the steps of one row of the batch, in one tensor [B, width]: gradients of biases and of layer norms.
+struct SumColumns {
+  int64_t bias, u_gain, w_gain, w_bias, v_gain, v_bias, cell_gain, cell_bias, width;
+
+  SumColumns(int64_t d, bool layer_norm) {
+    int64_t next = 0;
+    const auto take = [&](int64_t n) {
+      const auto begin = next;
+      next += layer_norm ? n : 0;
+      return begin;
+    };
+    bias = 0;
+    next = 4 * d;  // also of the recurrent norm's bias, and all there is without layer norm
+    u_gain = take(4 * d), w_gain = take(4 * d), w_bias = take(4 * d), v_gain = take(4 * d), v_bias = take(4 * d);
+    cell_gain = take(d), cell_bias = take(d);
+    width = next;
+  }
+};
+
+template <class T, class P>
+class Backward : Window<T, P> {
+  using Base = Window<T, P>;
+  using Base::a_, Base::B_, Base::input_, Base::L_, Base::layers_, Base::options_, Base::T_, Base::tape_;
+
+  struct LayerState {
+    at::Tensor dh, dc;         // [B, d]
+    at::Tensor through;        // [B, d]
+    at::Tensor d_products;     // [T+1, B, width] of the operands' type, laid out as the products
+    at::Tensor d_dots;         // [T+1, B, 3]
+    at::Tensor sums, scratch;  // [B, …], [B, 6d]
+    at::Tensor grad_h;
+  };
+
+ public:
+  Backward(const HMLSTMArguments& a, const WindowResult& result, const std::vector<at::Tensor>& saved,
+           const std::vector<at::Tensor>& grad_h, const std::vector<at::Tensor>& grad_c_n, const at::Tensor& grad_z,
+           WindowKernels<T, P>& kernels)
+      : Base(a, true), result_(result), kernels_(kernels), detect_(a.detect() && a.layers() > 1) {
+    const auto operand = options_.dtype(c10::CppTypeToScalarType<P>::value);
+    input_ = InputTape::from(saved, L_);
+    if (grad_z.defined() && detect_) grad_z_ = grad_z.contiguous();
+    if (detect_) dz_ = at::zeros({B_, L_ - 1}, options_);
+    for (int64_t l = 0; l < L_; ++l) {
+      const auto& y = layers_[l];
+      const int64_t d = y.units;
+      tape_.push_back(LayerTape::from(saved, l));
+      columns_.emplace_back(d, a.layer_norm());
+      auto& s = layer_.emplace_back();
+      s.dh = at::zeros({B_, d}, options_);
+      s.dc = grad_c_n[l].defined() ? grad_c_n[l].clone(at::MemoryFormat::Contiguous) : at::zeros({B_, d}, options_);
+      s.through = at::empty({B_, d}, options_);
+      // No step reads W h of the initial state, nor U h and V h of the last: these parts stay 0.
+      s.d_products = at::empty({T_ + 1, B_, y.width}, operand);
+      s.d_products.select(0, 0).zero_();
+      s.d_products.select(0, T_).zero_();
+      s.d_dots = at::zeros({detect_ ? T_ + 1 : 0, B_, kProducts}, options_);
+      s.sums = at::zeros({B_, columns_[l].width}, options_);
+      s.scratch = at::empty({B_, 6 * d}, options_);
+      if (grad_h[l].defined()) s.grad_h = grad_h[l].contiguous();
+    }
+    d_input_ = at::empty({T_, B_, 4 * layers_[0].units}, operand);
+    d_input_dots_ = at::empty({detect_ ? T_ : 0, B_}, options_);
+  }
+
+  HMLSTMGradients run() {
+    for (int64_t t = T_ - 1; t >= 0; --t) {
+      for (int64_t l = L_ - 1; l >= 0; --l) {
+        const bool last = t + 1 == T_ && layers_[l].top();  // nothing was computed from that state
+        if (!last) multiply(layer_[l].through, layer_[l].d_products.select(0, t + 1), tape_[l].weights);
+        step(t, l, last);
+      }
+    }
+    return finish();
+  }
+
+ private:
+  void step(int64_t t, int64_t l, bool last) {
+    const auto& y = layers_[l];
+    const auto& tape = tape_[l];
+    auto& own = layer_[l];
+    const auto& at = columns_[l];
+    const int64_t d = y.units;
+    StepBackward<T, P> s;
+    this->fill(s, t, l, result_.z);
+    s.detect = detect_;
+    s.h = data<T>(tape.h) + t * B_ * d;
+    s.h_new = data<T>(tape.h) + (t + 1) * B_ * d;
+    s.c = this->at_slot(tape.c, t);
+    s.c_new = this->at_slot(tape.c, t + 1);
+    s.gates = data<T>(tape.gates) + t * B_ * 4 * d;
+    s.term_moments = reinterpret_cast<const Moments<T>*>(data<T>(tape.term_moments)) + t * B_ * kProducts;
+    s.cell_moments = reinterpret_cast<const Moments<T>*>(data<T>(tape.cell_moments)) + t * B_;
+    if (!last) {
+      s.through_products = data<T>(own.through);
+      if (detect_) s.through_boundaries = this->at_slot(own.d_dots, t + 1);
+    }
+    if (own.grad_h.defined()) {
+      s.grad_h = data<T>(own.grad_h) + t * B_ * d;
+      s.wide = s.wide && aligned({s.grad_h});
+    }
+    s.dh = data<T>(own.dh);
+    s.dc = data<T>(own.dc);
+    if (detect_ && !y.first) s.dz_below = data<T>(dz_) + l - 1;
+    if (detect_ && !y.top()) {
+      s.dz = data<T>(dz_) + l;
+      s.pre = data<T>(tape.pre) + t * B_;
+      if (grad_z_.defined()) s.grad_z = data<T>(grad_z_) + t * B_ * s.z_stride + l;
+    }
+
+    const bool has_dots = detect_ && !y.top();
+    to_state(s.d_term[kRecurrent], l, t, 0, kRecurrent, has_dots);
+    if (y.first) {
+      auto& w = s.d_term[kBottomUp];
+      w.raw = data<P>(d_input_) + t * B_ * 4 * d;
+      w.stride = 4 * d;
+      w.dot = has_dots ? data<T>(d_input_dots_) + t * B_ : nullptr;
+      w.dot_stride = 1;
+    } else {
+      to_state(s.d_term[kBottomUp], l - 1, t + 1, layers_[l - 1].bottom_up, kBottomUp, has_dots);
+    }
+    if (!y.top()) to_state(s.d_term[kTopDown], l + 1, t, layers_[l + 1].top_down, kTopDown, has_dots);
+    T* sums = data<T>(own.sums);
+    s.sums_stride = at.width;
+    s.d_term[kRecurrent].bias = sums + at.bias;
+    if (a_.layer_norm()) {
+      s.d_term[kRecurrent].gain = sums + at.u_gain;
+      s.d_term[kBottomUp].gain = sums + at.w_gain, s.d_term[kBottomUp].bias = sums + at.w_bias;
+      s.d_term[kTopDown].gain = sums + at.v_gain, s.d_term[kTopDown].bias = sums + at.v_bias;
+      s.cell_gain = sums + at.cell_gain, s.cell_bias = sums + at.cell_bias;
+    }
+    s.scratch = data<T>(own.scratch);
+    kernels_.step_backward(s);
+  }
+
+  void to_state(TermGradients<T, P>& to, int64_t of, int64_t slot, int64_t offset, Product which, bool has_dots) {
+    auto& state = layer_[of];
+    to.stride = layers_[of].width;
+    to.raw = data<P>(state.d_products) + slot * B_ * to.stride + offset;
+    if (!has_dots) return;
+    to.dot = data<T>(state.d_dots) + slot * B_ * kProducts + which;
+    to.dot_stride = kProducts;
+  }
+
+  HMLSTMGradients finish() {
+    HMLSTMGradients g;
+    std::vector<at::Tensor> weights, rows;  // of the products of each layer's states, and of their boundary rows
+    for (int64_t l = 0; l < L_; ++l) {
+      auto& s = layer_[l];
+      const auto& tape = tape_[l];
+      const int64_t n = (T_ + 1) * B_, d = layers_[l].units;
+      multiply(s.through, s.d_products.select(0, 0), tape.weights);
+      s.dh.add_(s.through);
+      const auto d_products = s.d_products.view({n, layers_[l].width});
+      weights.push_back(product(d_products.t(), tape.h_operand.view({n, d}), options_));
+      rows.emplace_back();
+      if (detect_) {
+        s.dh.addmm_(s.d_dots.select(0, 0), tape.boundary_rows);
+        rows.back() = at::mm(s.d_dots.view({n, kProducts}).t(), tape.h.view({n, d}));
+      }
+      g.h0.push_back(s.dh);
+      g.c0.push_back(s.dc);
+    }
+    if (detect_) g.z0 = dz_;
+    at::Tensor input_weight, input_row;
+    input_gradient(g.input, input_weight, input_row);
+    const auto gradient = [&](int64_t l, at::Tensor gates, const at::Tensor& row, Product which) {
+      const bool has_row = !layers_[l].top();
+      if (!has_row) return gates.clone();
+      auto boundary = !detect_         ? at::zeros({1, gates.size(1)}, options_)
+                      : row.dim() == 1 ? row.unsqueeze(0)
+                                       : row.narrow(0, which, 1);
+      return at::cat({gates, boundary});
+    };
+    for (int64_t l = 0; l < L_; ++l) {
+      const auto& y = layers_[l];
+      const int64_t d4 = 4 * y.units;
+      g.recurrent.push_back(gradient(l, weights[l].narrow(0, 0, d4), rows[l], kRecurrent));
+      g.bottom_up.push_back(
+          y.first ? gradient(l, input_weight, input_row, kBottomUp)
+                  : gradient(l, weights[l - 1].narrow(0, layers_[l - 1].bottom_up, d4), rows[l - 1], kBottomUp));
+      if (!y.top()) {
+        g.top_down.push_back(gradient(l, weights[l + 1].narrow(0, layers_[l + 1].top_down, d4), rows[l + 1], kTopDown));
+      }
+      sums(l, g);
+    }
+    return g;
+  }
+
+  /// Gradients of the bias and of the layer norms of layer l.
+  void sums(int64_t l, HMLSTMGradients& g) {
+    const auto& y = layers_[l];
+    const auto& at = columns_[l];
+    const int64_t d = y.units;
+    const auto total = layer_[l].sums.sum(0);
+    const auto part = [&](int64_t begin, int64_t n) { return total.narrow(0, begin, n).clone(); };
+    auto bias = part(at.bias, 4 * d);
+    if (!y.top()) {
+      const auto boundary = detect_ ? layer_[l].d_dots.select(2, kRecurrent).sum().view({1}) : at::zeros({1}, options_);
+      bias = at::cat({bias, boundary});
+    }
+    g.bias.push_back(bias);
+    if (!a_.layer_norm()) return;
+    const auto push = [&](int64_t gain, int64_t b, int64_t n) {
+      g.norm_weight.push_back(part(gain, n));
+      g.norm_bias.push_back(part(b, n));
+    };
+    push(at.u_gain, at.bias, 4 * d);
+    push(at.w_gain, at.w_bias, 4 * d);
+    if (!y.top()) push(at.v_gain, at.v_bias, 4 * d);
+    push(at.cell_gain, at.cell_bias, d);
+  }
+
+  /// Gradients of the first layer's input (table or sequence), of its matrix's gate rows, and of its boundary row.
+  void input_gradient(at::Tensor& input, at::Tensor& weight, at::Tensor& boundary_row) {
+    const auto& y = layers_[0];
+    const int64_t d4 = 4 * y.units, n = T_ * B_;
+    const bool row = detect_ && !y.top();
+    auto d_products = d_input_.view({n, d4});
+    auto d_dots = row ? d_input_dots_.view({n}) : at::Tensor();
+    if (a_.index) {
+      d_products =
+          sum_by_row<P>(d_products, [&](const SumRows<T, P>& s) { kernels_.sum_rows(s); }).to(d_products.scalar_type());
+      if (row) {
+        d_dots =
+            sum_by_row<T>(d_dots.view({n, 1}), [&](const SumRows<T, T>& s) { kernels_.sum_scalars(s); }).view({-1});
+      }
+    }
+    input = product(d_products, input_.weights, options_);
+    weight = product(d_products.t(), input_.operand, options_);
+    if (row) {
+      const auto x = a_.input.detach().reshape({-1, y.below});
+      input.addr_(d_dots, a_.bottom_up[0].select(0, d4));
+      boundary_row = at::mv(x.t(), d_dots);
+    }
+    input = input.view(a_.input.sizes());
+  }
+
+  /// Rows of the steps [T·B, width] → of the table [V, width].
+  template <class Q, class Run>
+  at::Tensor sum_by_row(const at::Tensor& rows, Run run) {
+    constexpr int64_t rows_a_segment = 16;  // of each row of the table, on the average
+    SumRows<T, Q> s;
+    s.rows = data<Q>(rows);
+    s.index = a_.index->template const_data_ptr<int64_t>();
+    s.n = rows.size(0);
+    s.width = rows.size(1);
+    s.table = a_.input.size(0);
+    s.segments = std::max<int64_t>(1, std::min<int64_t>(16, s.n / (rows_a_segment * s.table)));
+    auto out = at::empty({s.segments, s.table, s.width}, options_);
+    s.out = data<T>(out);
+    run(s);
+    return s.segments == 1 ? out.select(0, 0) : out.sum(0);
+  }
+
+  const WindowResult& result_;
+  WindowKernels<T, P>& kernels_;
+  const bool detect_;
+  std::vector<LayerState> layer_;
+  std::vector<SumColumns> columns_;
+  at::Tensor dz_, grad_z_, d_input_, d_input_dots_;
+};
+
+}  // namespace
+
+template <class T, class P>
+HMLSTMGradients window_backward(const HMLSTMArguments& a, const WindowResult& result,
+                                const std::vector<at::Tensor>& saved, const std::vector<at::Tensor>& grad_h,
+                                const std::vector<at::Tensor>& grad_c_n, const at::Tensor& grad_z,
+                                WindowKernels<T, P>& kernels) {
+  return Backward<T, P>(a, result, saved, grad_h, grad_c_n, grad_z, kernels).run();
+}
+
+#define HMRNN_INSTANTIATE(T, P)                                                                            \
+  template HMLSTMGradients window_backward(const HMLSTMArguments&, const WindowResult&,                    \
+                                           const std::vector<at::Tensor>&, const std::vector<at::Tensor>&, \
+                                           const std::vector<at::Tensor>&, const at::Tensor&, WindowKernels<T, P>&);
+HMRNN_INSTANTIATE(float, float)
+HMRNN_INSTANTIATE(double, double)
+HMRNN_INSTANTIATE(float, c10::BFloat16)
+
+}  // namespace hmrnn::cuda

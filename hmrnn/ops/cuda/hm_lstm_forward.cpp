@@ -1,0 +1,165 @@
+// The window forwards (hm_lstm_window.h).
+
+#include "hmrnn/ops/cuda/hm_lstm_window.h"
+
+namespace hmrnn::cuda {
+
+namespace {
+
+template <class T, class P>
+class Forward : Window<T, P> {
+  using Base = Window<T, P>;
+  using Base::a_, Base::B_, Base::input_, Base::L_, Base::layers_, Base::options_, Base::T_, Base::tape_;
+
+ public:
+  Forward(const HMLSTMArguments& a, bool training, WindowKernels<T, P>& kernels)
+      : Base(a, training), training_(training), kernels_(kernels) {
+    // Which states a boundary is computed from; nobody needs it of one that is given and takes no gradient.
+    detect_ = L_ > 1 && (!a.boundaries || (training && a.boundary_gradient));
+    operand_ = options_.dtype(c10::CppTypeToScalarType<P>::value);
+    z_ = at::empty({T_, B_, L_ - 1}, options_);
+    state_index_ = at::empty({L_, T_, B_}, options_.dtype(at::kInt));
+    for (int64_t l = 0; l < L_; ++l) allocate(l);
+    input_product();
+  }
+
+  HMLSTMForward run() {
+    for (int64_t l = 0; l < L_; ++l) multiply_state(l, 0);
+    for (int64_t t = 0; t < T_; ++t) {
+      for (int64_t l = 0; l < L_; ++l) {
+        step(t, l);
+        if (t + 1 < T_ || !layers_[l].top()) multiply_state(l, t + 1);
+      }
+    }
+    HMLSTMForward out;
+    for (int64_t l = 0; l < L_; ++l) {
+      out.result.h.push_back(tape_[l].h.narrow(0, 1, T_));
+      out.result.c_n.push_back(tape_[l].c.select(0, this->slot(T_)).clone());
+      if (training_) {
+        for (auto& x : tape_[l].list()) out.saved.push_back(x);
+      }
+    }
+    if (training_) {
+      for (auto& x : input_.list()) out.saved.push_back(x);
+    }
+    out.result.z = z_;
+    out.result.state_index = state_index_;
+    return out;
+  }
+
+ private:
+  void allocate(int64_t l) {
+    const auto& y = layers_[l];
+    const int64_t d = y.units, slots = training_ ? T_ + 1 : 2, steps = training_ ? T_ : 1;
+    auto& tape = tape_.emplace_back();
+    tape.weights = at::empty({y.width, d}, operand_);
+    tape.weights.narrow(0, 0, 4 * d).copy_(a_.recurrent[l].narrow(0, 0, 4 * d));
+    if (!y.top()) {
+      tape.weights.narrow(0, y.bottom_up, 4 * y.above).copy_(a_.bottom_up[l + 1].narrow(0, 0, 4 * y.above));
+    }
+    if (!y.first) tape.weights.narrow(0, y.top_down, 4 * y.below).copy_(a_.top_down[l - 1].narrow(0, 0, 4 * y.below));
+    tape.h = at::empty({T_ + 1, B_, d}, options_);
+    tape.h.select(0, 0).copy_(a_.h0[l]);
+    tape.h_operand = tape.h;
+    if (Base::kOwnOperand) {
+      tape.h_operand = at::empty({slots, B_, d}, operand_);
+      tape.h_operand.select(0, 0).copy_(a_.h0[l]);
+    }
+    tape.c = at::empty({slots, B_, d}, options_);
+    tape.c.select(0, 0).copy_(a_.c0[l]);
+    tape.products = at::empty({slots, B_, y.width}, options_);
+    tape.gates = at::empty({steps, B_, 4 * d}, options_);
+    tape.term_moments = at::empty({steps, B_, kProducts, 2}, options_);
+    tape.cell_moments = at::empty({steps, B_, 2}, options_);
+    tape.pre = at::empty({training_ && detect_ && !y.top() ? T_ * B_ : 0}, options_);
+    tape.boundary_rows = at::zeros({detect_ ? kProducts : 0, d}, options_);
+    tape.dots = at::empty({detect_ ? slots : 0, B_, kProducts}, options_);
+    if (!detect_) return;
+    if (!y.top()) {
+      tape.boundary_rows.select(0, kRecurrent).copy_(a_.recurrent[l].select(0, 4 * d));
+      if (l + 2 < L_) tape.boundary_rows.select(0, kBottomUp).copy_(a_.bottom_up[l + 1].select(0, 4 * y.above));
+    }
+    if (!y.first) tape.boundary_rows.select(0, kTopDown).copy_(a_.top_down[l - 1].select(0, 4 * y.below));
+    BoundaryShares<T> shares;
+    shares.batch = B_;
+    shares.units = d;
+    shares.wide = d % 4 == 0;
+    shares.h = data<T>(tape.h);
+    shares.boundary_rows = data<T>(tape.boundary_rows);
+    shares.dots = data<T>(tape.dots);
+    kernels_.boundary_shares(shares);
+  }
+
+  /// W x of the first layer: one product over the table, or over the whole sequence.
+  void input_product() {
+    const auto& y = layers_[0];
+    if (a_.index) {
+      // Reported by the device where it is one: the host does not wait.
+      at::_assert_async(a_.index->ge(0).logical_and_(a_.index->lt(a_.input.size(0))).all(),
+                        "hm_lstm: index must lie in [0, rows of the table)");
+    }
+    const auto x = a_.input.detach().reshape({-1, y.below});
+    input_.operand = x.to(operand_.dtype().toScalarType());
+    input_.weights = a_.bottom_up[0].narrow(0, 0, 4 * y.units).to(operand_.dtype().toScalarType());
+    input_.product = product(input_.operand, input_.weights.t(), options_);
+    input_.dots = at::empty({0}, options_);
+    if (detect_ && !y.top()) input_.dots = at::mv(x, a_.bottom_up[0].select(0, 4 * y.units));
+  }
+
+  void multiply_state(int64_t l, int64_t s) {
+    auto& tape = tape_[l];
+    multiply(tape.products.select(0, this->slot(s)), tape.h_operand.select(0, Base::kOwnOperand ? this->slot(s) : s),
+             tape.weights.t());
+  }
+
+  void step(int64_t t, int64_t l) {
+    const auto& y = layers_[l];
+    auto& tape = tape_[l];
+    const int64_t d = y.units, kept = training_ ? t : 0;
+    StepForward<T, P> s;
+    this->fill(s, t, l, z_);
+    s.h = data<T>(tape.h) + t * B_ * d;
+    s.h_new = data<T>(tape.h) + (t + 1) * B_ * d;
+    s.c = this->at_slot(tape.c, t);
+    s.c_new = this->at_slot(tape.c, t + 1);
+    if (Base::kOwnOperand) s.h_operand = data<P>(tape.h_operand) + this->slot(t + 1) * B_ * d;
+    s.gates = data<T>(tape.gates) + kept * B_ * 4 * d;
+    s.term_moments = reinterpret_cast<Moments<T>*>(data<T>(tape.term_moments)) + kept * B_ * kProducts;
+    s.cell_moments = reinterpret_cast<Moments<T>*>(data<T>(tape.cell_moments)) + kept * B_;
+    s.every_moment = training_ && a_.detect() && L_ > 1;
+    if (detect_) {
+      s.dots = this->at_slot(tape.dots, t);
+      s.dots_new = this->at_slot(tape.dots, t + 1);
+    }
+    if (!y.top()) {
+      const int64_t first = t * B_ * s.z_stride + l;
+      s.z = data<T>(z_) + first;
+      if (tape.pre.numel() > 0) s.pre = data<T>(tape.pre) + t * B_;
+      if (a_.boundaries) s.given = a_.boundaries->template const_data_ptr<T>() + first;
+      if (a_.noise) s.noise = a_.noise->template const_data_ptr<T>() + first;
+    }
+    auto* state = data<int32_t>(state_index_) + l * T_ * B_;
+    if (t > 0) s.state_before = state + (t - 1) * B_;
+    s.state = state + t * B_;
+    kernels_.step_forward(s);
+  }
+
+  const bool training_;
+  WindowKernels<T, P>& kernels_;
+  bool detect_ = false;
+  at::TensorOptions operand_;
+  at::Tensor z_, state_index_;
+};
+
+}  // namespace
+
+template <class T, class P>
+HMLSTMForward window_forward(const HMLSTMArguments& a, bool training, WindowKernels<T, P>& kernels) {
+  return Forward<T, P>(a, training, kernels).run();
+}
+
+template HMLSTMForward window_forward(const HMLSTMArguments&, bool, WindowKernels<float, float>&);
+template HMLSTMForward window_forward(const HMLSTMArguments&, bool, WindowKernels<double, double>&);
+template HMLSTMForward window_forward(const HMLSTMArguments&, bool, WindowKernels<float, c10::BFloat16>&);
+
+}  // namespace hmrnn::cuda

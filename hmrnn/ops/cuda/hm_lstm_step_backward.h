@@ -1,0 +1,138 @@
+#pragma once
+
+// The kernel of a step backwards, for one row: dh_t is complete when it starts (the product of the gradients that later
+// kernels left, the boundaries' share, what a COPY passes on, the caller's). It gives dc and z's gradients on, and
+// leaves the gradients of the step's three products for the product of the step before. Which gradients of z there are
+// is the table in cpu/hm_lstm_backward.cpp.
+
+#include "hmrnn/ops/cuda/block.h"
+#include "hmrnn/ops/cuda/hm_lstm_step.h"
+
+namespace hmrnn::cuda {
+
+template <class T>
+struct BoundaryGradients {
+  T below;   ///< of z_t of the layer below
+  T before;  ///< of z_{t-1} of this layer
+};
+
+/// dh of the row, complete, in s.dh.
+template <class Row, class T, class P>
+HMRNN_HOST_DEVICE void collect(const Row& row, int64_t b, const StepBackward<T, P>& s) {
+  using V = typename Row::V;
+  const int64_t d = s.units;
+  T* dh = s.dh + b * d;
+  row.each(d, [&](auto at) {
+    V x = at.load(dh);
+    if (s.through_products != nullptr) x = x + at.load(s.through_products + b * d);
+    if (s.grad_h != nullptr) x = x + at.load(s.grad_h + b * d);
+    if (s.through_boundaries != nullptr) {
+      for (int k = 0; k < kProducts; ++k) {
+        x = x + V(s.through_boundaries[kProducts * b + k]) * at.load(s.boundary_rows + k * d);
+      }
+    }
+    at.store(dh, x);
+  });
+}
+
+/// UPDATE or FLUSH. Leaves gradients of the products, dc; dh is used up.
+template <class Row, class T, class P>
+HMRNN_HOST_DEVICE BoundaryGradients<T> active_step(const Row& row, int64_t b, bool arrives, bool flush,
+                                                   const Term<T>* term, const StepBackward<T, P>& s) {
+  using V = typename Row::V;
+  const int64_t d = s.units;
+  T* dh = s.dh + b * d;
+  T* dc = s.dc + b * d;
+  T* ds = s.scratch + b * 6 * d;
+  T* scratch = ds + 4 * d;
+  const bool norm = s.norm.gain != nullptr;
+  const auto sums = [&](T* p) { return p != nullptr ? p + b * s.sums_stride : nullptr; };
+  const auto dots = cell::active_backward(row, d, flush, dh, dc, s.gates + b * 4 * d, s.c + b * d, s.c_new + b * d,
+                                          s.h + b * d, s.h_new + b * d, s.cell_moments[b], s.norm, scratch, ds, dc,
+                                          norm ? sums(s.cell_gain) : nullptr, norm ? sums(s.cell_bias) : nullptr);
+  row.each(d, [&](auto at) { at.store(dh, V(T(0))); });
+  row.barrier();  // ds was written by the threads of a loop over d, and is read in loops over 4d
+
+  T through[kProducts];  // ds · value: gradient of the z factor before the term
+  for (int k = 0; k < kProducts; ++k) {
+    through[k] = T(0);
+    if (s.term[k].raw == nullptr) continue;
+    const auto& to = s.d_term[k];
+    P* raw = to.raw + b * to.stride;
+    if (k == kRecurrent || (k == kBottomUp ? arrives : flush)) {
+      through[k] = cell::term_backward(row, 4 * d, ds, term[k], raw, sums(to.gain), sums(to.bias));
+    } else {
+      row.each(4 * d, [&](auto at) { at.store(raw, V(T(0))); });
+      if (s.detect) through[k] = cell::term_dot(row, 4 * d, ds, term[k]);
+    }
+  }
+  BoundaryGradients<T> dz{through[kBottomUp], through[kTopDown]};
+  if (!flush) dz.below += dots.forget + dots.input - dots.cell + dots.jump;
+  dz.before += arrives ? -dots.forget : dots.input - dots.cell + dots.jump;
+  return dz;
+}
+
+/// COPY: dh and dc pass through, z's gradients are those of what UPDATE or FLUSH would have done.
+template <class Row, class T, class P>
+HMRNN_HOST_DEVICE BoundaryGradients<T> copy_step(const Row& row, int64_t b, const Term<T>& recurrent,
+                                                 const StepBackward<T, P>& s) {
+  if (!s.detect) return {T(0), T(0)};
+  const int64_t d = s.units;
+  T* scratch = s.scratch + b * 6 * d + 4 * d;
+  T* delta = scratch + d;
+  const auto dots =
+      cell::copy_run(row, d, recurrent, s.bias, s.c + b * d, s.h + b * d, s.norm, s.dc + b * d, scratch, delta);
+  const T jump = cell::dot(row, d, s.dh + b * d, delta);
+  return {dots.forget + dots.input + jump, dots.input + jump};
+}
+
+template <int N, class Block, class T, class P>
+HMRNN_HOST_DEVICE void step_backward(const Block& block, int64_t b, const StepBackward<T, P>& s) {
+  const BlockRow<Block, T, N> row(block);
+  using V = typename BlockRow<Block, T, N>::V;
+  const int64_t d = s.units;
+  const bool live = s.live(b), arrives = s.input_arrives(b), flush = s.flush(b);
+  const bool active = live && (arrives || flush);
+  collect(row, b, s);
+  if (!active) {
+    for (int k = 0; k < kProducts; ++k) {
+      if (s.term[k].raw == nullptr) continue;
+      P* raw = s.d_term[k].raw + b * s.d_term[k].stride;
+      row.each(4 * d, [&](auto at) { at.store(raw, V(T(0))); });
+    }
+  }
+
+  T dz = T(0), d_pre = T(0);
+  if (s.dz != nullptr) {
+    // All threads read it before the first one overwrites it at the end: there are reductions in between, or a barrier.
+    dz = s.dz[b * s.z_stride] + (s.grad_z != nullptr ? s.grad_z[b * s.z_stride] : T(0));
+    const T x = live ? *s.slope * s.pre[b] : T(2);
+    d_pre = x >= T(-1) && x <= T(1) ? dz * *s.slope * T(0.5) : T(0);
+    for (int k = 0; k < kProducts; ++k) {
+      const auto& to = s.d_term[k];
+      if (!row.first() || to.dot == nullptr) continue;
+      to.dot[b * to.dot_stride] = k == kRecurrent || (k == kBottomUp ? arrives : flush) ? d_pre : T(0);
+    }
+  }
+
+  BoundaryGradients<T> out{T(0), dz};  // past the end z is that of the step before: so is its gradient
+  if (live) {
+    Term<T> term[kProducts];
+    for (int k = 0; k < kProducts; ++k) {
+      if (s.term[k].raw == nullptr) continue;
+      term[k] = {s.term[k].values(b), {T(0), T(1)}, s.term[k].gain, s.term[k].bias};
+      if (term[k].gain != nullptr) term[k].moments = s.term_moments[kProducts * b + k];
+    }
+    out = active ? active_step(row, b, arrives, flush, term, s) : copy_step(row, b, term[kRecurrent], s);
+    if (s.dz != nullptr) {
+      if (s.dz_below != nullptr) out.below += d_pre * s.term[kBottomUp].boundary(b);
+      out.before += d_pre * s.term[kTopDown].boundary(b);
+    }
+  }
+  row.barrier();
+  if (!row.first()) return;
+  if (s.dz_below != nullptr) s.dz_below[b * s.z_stride] += out.below;
+  if (s.dz != nullptr) s.dz[b * s.z_stride] = out.before;
+}
+
+}  // namespace hmrnn::cuda

@@ -1,0 +1,119 @@
+#pragma once
+
+// The kernel of a step forwards. A row's products are ready in memory; what is left is one pass of the row: moments of
+// the products (two reductions for all three), gates, c, h with its layer norm (two), and the shares of h in the
+// boundaries that will read it (one). The decision z is made first, from shares that earlier steps left.
+
+#include "hmrnn/ops/cuda/block.h"
+#include "hmrnn/ops/cuda/hm_lstm_step.h"
+
+namespace hmrnn::cuda {
+
+/// z of a live row. `pre` is written where wanted.
+template <class T, class P>
+HMRNN_HOST_DEVICE T decide(const StepForward<T, P>& s, int64_t b, bool input_arrives, bool flush) {
+  T pre = T(0);
+  if (s.dots != nullptr) {
+    pre = s.term[kRecurrent].boundary(b) + s.bias[4 * s.units];
+    if (flush) pre += s.term[kTopDown].boundary(b);
+    if (input_arrives) pre += s.term[kBottomUp].boundary(b);
+  }
+  if (s.pre != nullptr) s.pre[b] = pre;
+  if (s.given != nullptr) return s.given[b * s.z_stride];
+  const T x = (pre * *s.slope + T(1)) * T(0.5);
+  const T p = x < T(0) ? T(0) : x > T(1) ? T(1) : x;
+  const bool fires = s.noise != nullptr ? s.noise[b * s.z_stride] < p : p > T(0.5);
+  return fires ? T(1) : T(0);
+}
+
+template <class Row, class T>
+HMRNN_HOST_DEVICE void share(const Row& row, int64_t d, const T* boundary_rows, const T* h, T* dots) {
+  using V = typename Row::V;
+  const auto sums = row.template sums<kProducts>(d, [&](auto at) {
+    const V x = at.load(h);
+    std::array<V, kProducts> out;
+    for (int k = 0; k < kProducts; ++k) out[k] = x * at.load(boundary_rows + k * d);
+    return out;
+  });
+  if (!row.first()) return;
+  for (int k = 0; k < kProducts; ++k) dots[k] = sums[k];
+}
+
+template <int N, class Block, class T>
+HMRNN_HOST_DEVICE void boundary_shares(const Block& block, int64_t b, const BoundaryShares<T>& s) {
+  const BlockRow<Block, T, N> row(block);
+  share(row, s.units, s.boundary_rows, s.h + b * s.units, s.dots + kProducts * b);
+}
+
+template <int N, class Block, class T, class P>
+HMRNN_HOST_DEVICE void step_forward(const Block& block, int64_t b, const StepForward<T, P>& s) {
+  const BlockRow<Block, T, N> row(block);
+  const int64_t d = s.units;
+  const bool live = s.live(b), arrives = s.input_arrives(b), flush = s.flush(b);
+  const bool active = live && (arrives || flush);
+  if (row.first()) {
+    if (s.z != nullptr) s.z[b * s.z_stride] = live ? decide(s, b, arrives, flush) : s.z_before[b * s.z_stride];
+    s.state[b] = (s.state_before != nullptr ? s.state_before[b] : 0) + (active ? 1 : 0);
+  }
+
+  Term<T> term[kProducts];
+  std::array<const T*, kProducts> norm_of;
+  for (int k = 0; k < kProducts; ++k) {
+    const bool used = active && (k == kRecurrent || (k == kBottomUp ? arrives : flush));
+    const T* raw = s.term[k].values(b);
+    norm_of[k] = s.norm.gain != nullptr && (used || (s.every_moment && live)) ? raw : nullptr;
+    if (used) term[k] = {raw, {T(0), T(1)}, s.term[k].gain, s.term[k].bias};
+  }
+  if (s.norm.gain != nullptr && live && (active || s.every_moment)) {
+    const auto moments = cell::moments<kProducts>(row, 4 * d, norm_of, s.norm.eps);
+    for (int k = 0; k < kProducts; ++k) {
+      term[k].moments = moments[k];
+      if (row.first()) s.term_moments[kProducts * b + k] = moments[k];
+    }
+  }
+
+  const T* h = s.h + b * d;
+  const T* c = s.c + b * d;
+  T* h_new = s.h_new + b * d;
+  T* c_new = s.c_new + b * d;
+  if (active) {
+    const auto moments = cell::active_forward(row, d, term[kRecurrent], term[kBottomUp], term[kTopDown], s.bias,
+                                              flush ? nullptr : c, s.norm, s.gates + b * 4 * d, c_new, h_new);
+    if (row.first()) s.cell_moments[b] = moments;
+  } else {  // COPY, or past the end
+    row.each(d, [&](auto at) {
+      at.store(h_new, at.load(h));
+      at.store(c_new, at.load(c));
+    });
+  }
+  if (s.h_operand != nullptr) {
+    row.each(d, [&](auto at) { at.store(s.h_operand + b * d, at.load(h_new)); });
+  }
+  if (s.dots_new == nullptr) return;
+  T* dots = s.dots_new + kProducts * b;
+  if (active) {
+    share(row, d, s.boundary_rows, h_new, dots);
+  } else if (row.first()) {
+    for (int k = 0; k < kProducts; ++k) dots[k] = s.dots[kProducts * b + k];
+  }
+}
+
+/// Block (v, segment, chunk): chunk · threads · N columns of a row of the table. Needs no barrier.
+template <int N, class Block, class T, class Q>
+HMRNN_HOST_DEVICE void sum_rows(const Block& block, int64_t v, int64_t segment, int64_t chunk, const SumRows<T, Q>& s) {
+  const int64_t j = (chunk * block.threads() + block.thread()) * N;
+  if (j >= s.width) return;
+  const int64_t share = (s.n + s.segments - 1) / s.segments, begin = segment * share;
+  const int64_t end = begin + share < s.n ? begin + share : s.n;
+  T sum[N];
+  for (int k = 0; k < N; ++k) sum[k] = T(0);
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t r = s.index[i];
+    if ((r < 0 ? 0 : r < s.table ? r : s.table - 1) != v) continue;
+    for (int k = 0; k < N; ++k) sum[k] += static_cast<T>(s.rows[i * s.width + j + k]);
+  }
+  T* out = s.out + (segment * s.table + v) * s.width + j;
+  for (int k = 0; k < N; ++k) out[k] = sum[k];
+}
+
+}  // namespace hmrnn::cuda

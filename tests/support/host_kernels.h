@@ -1,0 +1,31 @@
+// The kernels of a window, run on the host block by block: what a test without a GPU gives to the driver of the window.
+#pragma once
+
+#include "hmrnn/ops/cuda/hm_lstm_kernels.h"
+#include "support/host_block.h"
+
+namespace hmrnn::test {
+
+template <class T, class P>
+class HostKernels : public cuda::WindowKernels<T, P> {
+ public:
+  /// `packs`: load several values at once where the step allows it, as CUDA does.
+  HostKernels(int threads, bool reversed, bool packs) : team_(threads, reversed), packs_(packs) {}
+
+  void boundary_shares(const cuda::BoundaryShares<T>& shares) override;
+  void step_forward(const cuda::StepForward<T, P>& step) override;
+  void step_backward(const cuda::StepBackward<T, P>& step) override;
+  void sum_rows(const cuda::SumRows<T, P>& sum) override;
+  void sum_scalars(const cuda::SumRows<T, T>& sum) override;
+
+  int64_t launches = 0;
+
+ private:
+  template <class Q>
+  void sum(const cuda::SumRows<T, Q>& s);
+
+  HostTeam team_;
+  bool packs_;
+};
+
+}  // namespace hmrnn::test
