@@ -3,14 +3,12 @@
 #include <torch/library.h>
 
 #include "hmrnn/ops/autograd/gated_output.h"
+#include "hmrnn/ops/cpu/gated_output.h"
+#include "hmrnn/ops/gated_output_schema.h"
 
 namespace hmrnn {
 
 namespace {
-
-using GatedOutputOperator = at::Tensor(at::TensorList h, const std::optional<at::Tensor>& state_index,
-                                       const at::Tensor& gates, at::TensorList embedding,
-                                       std::optional<at::ScalarType> product_dtype);
 
 void check(at::TensorList h, const std::optional<at::Tensor>& state_index, const at::Tensor& gates,
            at::TensorList embedding) {
@@ -64,19 +62,55 @@ torch::Tensor reference_gated_output(const std::vector<torch::Tensor>& h, const 
 
 namespace {
 
-/// Above autograd: the CPU kernels, or the composite where there are none.
+bool has_backend(const at::Tensor& x) {
+  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_gated_output_forward", "");
+  return op.hasKernelForDispatchKey(
+      c10::toRuntimePerBackendFunctionalityKey(c10::DispatchKey::Dense, x.key_set().highestBackendKey()));
+}
+
+/// Above autograd: the backend's kernels, or the composite where there are none.
 at::Tensor entry(at::TensorList h, const std::optional<at::Tensor>& state_index, const at::Tensor& gates,
                  at::TensorList embedding, std::optional<at::ScalarType> product_dtype) {
   check(h, state_index, gates, embedding);
   const auto type = h[0].scalar_type();
-  if (!h[0].device().is_cpu() || (type != at::kFloat && type != at::kDouble)) {
+  if (!has_backend(h[0]) || (type != at::kFloat && type != at::kDouble)) {
     return reference_gated_output(h.vec(), gates, embedding.vec());
   }
   std::vector<at::Tensor> states, weights;
   for (const auto& x : h) states.push_back(x.contiguous());
   for (const auto& x : embedding) weights.push_back(x.contiguous());
   const auto index = state_index ? state_index->contiguous() : at::Tensor();
-  return gated_output_autograd(states, index, gates.contiguous(), weights, product_dtype == at::kBFloat16);
+  return gated_output_autograd(states, index, gates.contiguous(), weights, product_dtype);
+}
+
+std::tuple<at::Tensor, std::vector<at::Tensor>> forward_cpu(at::TensorList h,
+                                                            const std::optional<at::Tensor>& state_index,
+                                                            const at::Tensor& gates, at::TensorList embedding,
+                                                            std::optional<at::ScalarType> product_dtype) {
+  const auto tape = cpu::gated_output_forward(h.vec(), state_index.value_or(at::Tensor()), gates, embedding.vec(),
+                                              product_dtype == at::kBFloat16);
+  std::vector<at::Tensor> saved{tape.gate};
+  for (const auto* list : {&tape.projected, &tape.row, &tape.birth})
+    saved.insert(saved.end(), list->begin(), list->end());
+  return {tape.output, saved};
+}
+
+std::vector<at::Tensor> backward_cpu(at::TensorList h, const at::Tensor& gates, at::TensorList embedding,
+                                     const at::Tensor& output, at::TensorList saved, const at::Tensor& grad,
+                                     std::optional<at::ScalarType> product_dtype) {
+  cpu::GatedOutputTape tape;
+  tape.output = output;
+  tape.gate = saved[0];
+  auto next = saved.begin() + 1;
+  for (auto* list : {&tape.projected, &tape.row, &tape.birth}) {
+    list->assign(next, next + h.size());
+    next += h.size();
+  }
+  auto g = cpu::gated_output_backward(h.vec(), gates, embedding.vec(), tape, grad, product_dtype == at::kBFloat16);
+  auto out = std::move(g.h);
+  out.push_back(g.gates);
+  out.insert(out.end(), g.embedding.begin(), g.embedding.end());
+  return out;
 }
 
 at::Tensor meta(at::TensorList h, const std::optional<at::Tensor>& state_index, const at::Tensor& gates,
@@ -91,8 +125,19 @@ TORCH_LIBRARY_FRAGMENT(hmrnn, m) {
   m.def(
       "gated_output(Tensor[] h, Tensor? state_index, Tensor gates, Tensor[] embedding, ScalarType? product_dtype) -> "
       "Tensor");
+  m.def(
+      "_gated_output_forward(Tensor[] h, Tensor? state_index, Tensor gates, Tensor[] embedding, ScalarType? "
+      "product_dtype) -> (Tensor output, Tensor[] saved)");
+  m.def(
+      "_gated_output_backward(Tensor[] h, Tensor gates, Tensor[] embedding, Tensor output, Tensor[] saved, Tensor "
+      "grad, "
+      "ScalarType? product_dtype) -> Tensor[]");
 }
 TORCH_LIBRARY_IMPL(hmrnn, CompositeImplicitAutograd, m) { m.impl("gated_output", entry); }
+TORCH_LIBRARY_IMPL(hmrnn, CPU, m) {
+  m.impl("_gated_output_forward", forward_cpu);
+  m.impl("_gated_output_backward", backward_cpu);
+}
 TORCH_LIBRARY_IMPL(hmrnn, Meta, m) { m.impl("gated_output", meta); }
 
 torch::Tensor gated_output(const std::vector<torch::Tensor>& h, const torch::Tensor& state_index,

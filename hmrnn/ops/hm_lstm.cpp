@@ -46,7 +46,7 @@ WindowTuple hm_lstm_entry(HMRNN_HM_LSTM_PARAMETERS) {
   check_arguments(a);
   if (a.soft || !has_backend(a.input)) return to_tuple(composite(a));
   a = contiguous(std::move(a));
-  if (a.index) {
+  if (a.index && a.input.is_cpu()) {  // a device checks for itself: reading its answer would make the host wait
     TORCH_CHECK(a.index->numel() == 0 ||
                     (a.index->min().item<int64_t>() >= 0 && a.index->max().item<int64_t>() < a.input.size(0)),
                 "hm_lstm: index must lie in [0, ", a.input.size(0), ")");
@@ -64,8 +64,7 @@ WindowTuple hm_lstm_entry(HMRNN_HM_LSTM_PARAMETERS) {
 }
 
 ForwardTuple forward_cpu(HMRNN_HM_LSTM_PARAMETERS, bool training) {
-  auto out = cpu::hm_lstm_forward(gather_arguments(HMRNN_HM_LSTM_PASS), training);
-  return {out.result.h, out.result.c_n, out.result.z, out.result.state_index, out.saved};
+  return forward_tuple(cpu::hm_lstm_forward(gather_arguments(HMRNN_HM_LSTM_PASS), training));
 }
 
 std::vector<at::Tensor> backward_cpu(HMRNN_HM_LSTM_PARAMETERS, at::TensorList h, const at::Tensor& z,
@@ -73,23 +72,11 @@ std::vector<at::Tensor> backward_cpu(HMRNN_HM_LSTM_PARAMETERS, at::TensorList h,
                                      const c10::List<std::optional<at::Tensor>>& grad_c_n,
                                      const std::optional<at::Tensor>& grad_z) {
   const auto a = gather_arguments(HMRNN_HM_LSTM_PASS);
-  const auto plain = [](const c10::List<std::optional<at::Tensor>>& list) {
-    std::vector<at::Tensor> out;
-    for (size_t i = 0; i < list.size(); ++i) out.push_back(list.get(i).value_or(at::Tensor()));
-    return out;
-  };
   WindowResult result;
   result.h = h.vec();
   result.z = z;
-  auto g = cpu::hm_lstm_backward(a, result, saved.vec(), plain(grad_h), plain(grad_c_n), grad_z.value_or(at::Tensor()));
-  if (!g.z0.defined()) g.z0 = at::zeros_like(a.z0);
-  HMLSTMArguments as_list = a;
-  as_list.input = g.input;
-  as_list.h0 = g.h0, as_list.c0 = g.c0, as_list.z0 = g.z0;
-  as_list.recurrent = g.recurrent, as_list.bottom_up = g.bottom_up, as_list.top_down = g.top_down,
-  as_list.bias = g.bias;
-  as_list.norm_weight = g.norm_weight, as_list.norm_bias = g.norm_bias;
-  return differentiable(as_list);
+  return gradient_list(
+      cpu::hm_lstm_backward(a, result, saved.vec(), plain(grad_h), plain(grad_c_n), grad_z.value_or(at::Tensor())), a);
 }
 
 /// Shapes only.

@@ -55,9 +55,50 @@ inline HMLSTMArguments gather_arguments(HMRNN_HM_LSTM_PARAMETERS) {
           lengths,        soft,       boundary_gradient, product_dtype,   eps};
 }
 
+namespace detail {
+
+/// f(tensors) for each differentiable argument, or its gradient, in the order of the schema; `x`: HMLSTMArguments or
+/// HMLSTMGradients.
+template <class X, class F>
+void each_differentiable(X& x, F f) {
+  f(x.input);
+  for (auto* list : {&x.h0, &x.c0}) {
+    for (auto& t : *list) f(t);
+  }
+  f(x.z0);
+  for (auto* list : {&x.recurrent, &x.bottom_up, &x.top_down, &x.bias, &x.norm_weight, &x.norm_bias}) {
+    for (auto& t : *list) f(t);
+  }
+}
+
+}  // namespace detail
+
 /// The differentiable arguments as one list, in the order of the schema, and back.
-std::vector<at::Tensor> differentiable(const HMLSTMArguments& a);
-void set_differentiable(HMLSTMArguments& a, const std::vector<at::Tensor>& list);
+inline std::vector<at::Tensor> differentiable(const HMLSTMArguments& a) {
+  std::vector<at::Tensor> out;
+  detail::each_differentiable(a, [&](const at::Tensor& t) { out.push_back(t); });
+  return out;
+}
+inline void set_differentiable(HMLSTMArguments& a, const std::vector<at::Tensor>& list) {
+  auto next = list.begin();
+  detail::each_differentiable(a, [&](at::Tensor& t) { t = *next++; });
+}
+
+/// What a backend returns, as the dispatcher wants it. Without a gradient z0 has zeros.
+inline ForwardTuple forward_tuple(const HMLSTMForward& out) {
+  return {out.result.h, out.result.c_n, out.result.z, out.result.state_index, out.saved};
+}
+inline std::vector<at::Tensor> gradient_list(HMLSTMGradients g, const HMLSTMArguments& a) {
+  if (!g.z0.defined()) g.z0 = at::zeros_like(a.z0);
+  std::vector<at::Tensor> out;
+  detail::each_differentiable(g, [&](const at::Tensor& t) { out.push_back(t); });
+  return out;
+}
+inline std::vector<at::Tensor> plain(const c10::List<std::optional<at::Tensor>>& list) {
+  std::vector<at::Tensor> out;
+  for (size_t i = 0; i < list.size(); ++i) out.push_back(list.get(i).value_or(at::Tensor()));
+  return out;
+}
 
 /// hm_lstm with autograd (autograd/hm_lstm.cpp): through the backend's operators.
 WindowTuple hm_lstm_autograd(HMRNN_HM_LSTM_PARAMETERS);

@@ -77,17 +77,6 @@ struct RandomWindow {
   }
 };
 
-/// Gradients in the order of RandomWindow::leaves.
-inline std::vector<torch::Tensor> in_order_of_leaves(const HMLSTMGradients& g) {
-  std::vector<torch::Tensor> out{g.input};
-  const auto append = [&](const std::vector<torch::Tensor>& x) { out.insert(out.end(), x.begin(), x.end()); };
-  append(g.h0), append(g.c0);
-  out.push_back(g.z0);
-  append(g.recurrent), append(g.bottom_up), append(g.top_down), append(g.bias);
-  append(g.norm_weight), append(g.norm_bias);
-  return out;
-}
-
 inline RandomWindow random_window(const RandomWindowOptions& o) {
   auto generator = at::detail::createCPUGenerator(o.seed);
   const auto f64 = torch::dtype(torch::kFloat64);

@@ -94,28 +94,6 @@ class WindowFunction : public Function<WindowFunction> {
 
 }  // namespace
 
-std::vector<at::Tensor> differentiable(const HMLSTMArguments& a) {
-  std::vector<at::Tensor> out{a.input};
-  const auto append = [&](const std::vector<at::Tensor>& x) { out.insert(out.end(), x.begin(), x.end()); };
-  append(a.h0), append(a.c0);
-  out.push_back(a.z0);
-  append(a.recurrent), append(a.bottom_up), append(a.top_down), append(a.bias);
-  append(a.norm_weight), append(a.norm_bias);
-  return out;
-}
-
-void set_differentiable(HMLSTMArguments& a, const std::vector<at::Tensor>& list) {
-  auto next = list.begin();
-  a.input = *next++;
-  const auto take = [&](std::vector<at::Tensor>& x) {
-    for (auto& t : x) t = *next++;
-  };
-  take(a.h0), take(a.c0);
-  a.z0 = *next++;
-  take(a.recurrent), take(a.bottom_up), take(a.top_down), take(a.bias);
-  take(a.norm_weight), take(a.norm_bias);
-}
-
 WindowTuple hm_lstm_autograd(HMRNN_HM_LSTM_PARAMETERS) {
   const auto a = gather_arguments(HMRNN_HM_LSTM_PASS);
   const auto inputs = differentiable(a);

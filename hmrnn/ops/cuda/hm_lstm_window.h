@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "hmrnn/ops/cuda/hm_lstm_kernels.h"
+#include "hmrnn/ops/cuda/products.h"
 #include "hmrnn/ops/hm_lstm_arguments.h"
 
 namespace hmrnn::cuda {
@@ -32,24 +33,6 @@ HMLSTMGradients window_backward(const HMLSTMArguments& a, const WindowResult& re
                                 const std::vector<at::Tensor>& saved, const std::vector<at::Tensor>& grad_h,
                                 const std::vector<at::Tensor>& grad_c_n, const at::Tensor& grad_z,
                                 WindowKernels<T, P>& kernels);
-
-/// out = a · b; bfloat16 operands are accumulated in float32 and `out` is float32. In float32, TF32 is LibTorch's own
-/// switch (at::globalContext().setAllowTF32CuBLAS).
-inline void multiply(at::Tensor out, const at::Tensor& a, const at::Tensor& b) {
-  if (a.scalar_type() == out.scalar_type()) {
-    at::mm_out(out, a, b);
-  } else if (a.is_cuda()) {
-    at::mm_out(out, a, b, out.scalar_type());
-  } else {
-    at::mm_out(out, a.to(out.scalar_type()), b.to(out.scalar_type()));
-  }
-}
-
-inline at::Tensor product(const at::Tensor& a, const at::Tensor& b, const at::TensorOptions& options) {
-  auto out = at::empty({a.size(0), b.size(1)}, options);
-  multiply(out, a, b);
-  return out;
-}
 
 /// Sizes of one layer, and where in the product of a state (a row of `width` values) its three parts begin.
 struct LayerShape {
@@ -118,19 +101,6 @@ struct InputTape {
     return {s[0], s[1], s[2], s[3]};
   }
 };
-
-/// All pointers that a kernel gets and that a caller's tensor may have set are aligned to 16 bytes.
-inline bool aligned(std::initializer_list<const void*> pointers) {
-  for (const void* p : pointers) {
-    if (reinterpret_cast<uintptr_t>(p) % 16 != 0) return false;
-  }
-  return true;
-}
-
-template <class T>
-T* data(const at::Tensor& x) {
-  return static_cast<T*>(x.data_ptr());
-}
 
 /// What both directions of a window share: sizes, views of the arguments, the part of a step that both have.
 template <class T, class P>

@@ -9,6 +9,7 @@
 #include "catch.h"
 #include "hmrnn/ops/cuda/hm_lstm_window.h"
 #include "hmrnn/ops/hm_lstm.h"
+#include "hmrnn/ops/hm_lstm_schema.h"
 #include "support/host_kernels.h"
 #include "support/random_window.h"
 #include "support/tensors.h"
@@ -80,7 +81,7 @@ Outcome by_blocks(const RandomWindow& p, bool some, std::optional<torch::ScalarT
   const auto g = cuda::window_backward(a, out.result, forward.saved, grad_h, grad_c,
                                        a.detect() ? seeds[2 * L] : torch::Tensor(), kernels);
   out.launches = kernels.launches;
-  out.gradients = in_order_of_leaves(g);
+  out.gradients = gradient_list(g, a);
   return out;
 }
 

@@ -1,0 +1,39 @@
+#pragma once
+
+// The gated output over a window, batched over time: on a device nothing is gained by computing W^e h once a state,
+// since a captured graph has static shapes. Free of CUDA: tests run the same code on the host.
+//
+// Launches: forwards a product for the gates and one for W^e h a layer, the sigmoid, one kernel; backwards one kernel
+// and four products a layer. In bfloat16 a rounding of each operand beside them.
+
+#include <ATen/ATen.h>
+
+#include <tuple>
+#include <vector>
+
+#include "hmrnn/ops/cuda/gated_output_kernels.h"
+
+namespace hmrnn::cuda {
+
+/// Who runs the kernels: CUDA (gated_output.cpp), or a test on the host (tests/support/host_kernels.h).
+template <class T, class P>
+class GatedOutputKernels {
+ public:
+  virtual ~GatedOutputKernels() = default;
+  virtual void gated_sum(const GatedSum<T>& sum) = 0;
+  virtual void gated_sum_backward(const GatedSumBackward<T, P>& sum) = 0;
+};
+
+/// Contiguous arguments (ops/gated_output.h) → output [T, B, out] and what backward wants.
+template <class T, class P>
+std::tuple<at::Tensor, std::vector<at::Tensor>> gated_output_forward(at::TensorList h, const at::Tensor& gates,
+                                                                     at::TensorList embedding,
+                                                                     GatedOutputKernels<T, P>& kernels);
+
+/// Gradients of h per layer, of gates, and of embedding per layer.
+template <class T, class P>
+std::vector<at::Tensor> gated_output_backward(at::TensorList h, const at::Tensor& gates, at::TensorList embedding,
+                                              const at::Tensor& output, at::TensorList saved, const at::Tensor& grad,
+                                              GatedOutputKernels<T, P>& kernels);
+
+}  // namespace hmrnn::cuda

@@ -1,0 +1,69 @@
+// hmrnn::_hm_lstm_forward and _hm_lstm_backward for CUDA.
+
+#include <c10/cuda/CUDAGuard.h>
+#include <torch/library.h>
+
+#include "hmrnn/ops/cuda/hm_lstm_window.h"
+#include "hmrnn/ops/cuda/stream_kernels.h"
+#include "hmrnn/ops/hm_lstm_schema.h"
+
+namespace hmrnn::cuda {
+
+namespace {
+
+template <class T, class P>
+class StreamKernels : public WindowKernels<T, P> {
+ public:
+  void boundary_shares(const BoundaryShares<T>& shares) override { run(shares); }
+  void step_forward(const StepForward<T, P>& step) override { run(step); }
+  void step_backward(const StepBackward<T, P>& step) override { run(step); }
+  void sum_rows(const SumRows<T, P>& sum) override { run(sum); }
+  void sum_scalars(const SumRows<T, T>& sum) override { run(sum); }
+};
+
+/// f(kernels) with the types of the states and of the products' operands.
+template <class F>
+auto with_kernels(const HMLSTMArguments& a, F f) {
+  if (a.h0[0].scalar_type() == at::kDouble) {
+    StreamKernels<double, double> kernels;
+    return f(kernels);
+  }
+  if (a.product_dtype == at::kBFloat16) {
+    StreamKernels<float, c10::BFloat16> kernels;
+    return f(kernels);
+  }
+  StreamKernels<float, float> kernels;
+  return f(kernels);
+}
+
+ForwardTuple forward(HMRNN_HM_LSTM_PARAMETERS, bool training) {
+  const c10::cuda::CUDAGuard guard(input.device());
+  const auto a = gather_arguments(HMRNN_HM_LSTM_PASS);
+  return forward_tuple(with_kernels(a, [&](auto& kernels) { return window_forward(a, training, kernels); }));
+}
+
+std::vector<at::Tensor> backward(HMRNN_HM_LSTM_PARAMETERS, at::TensorList h, const at::Tensor& z, at::TensorList saved,
+                                 const c10::List<std::optional<at::Tensor>>& grad_h,
+                                 const c10::List<std::optional<at::Tensor>>& grad_c_n,
+                                 const std::optional<at::Tensor>& grad_z) {
+  const c10::cuda::CUDAGuard guard(input.device());
+  const auto a = gather_arguments(HMRNN_HM_LSTM_PASS);
+  WindowResult result;
+  result.h = h.vec();
+  result.z = z;
+  return gradient_list(with_kernels(a,
+                                    [&](auto& kernels) {
+                                      return window_backward(a, result, saved.vec(), plain(grad_h), plain(grad_c_n),
+                                                             grad_z.value_or(at::Tensor()), kernels);
+                                    }),
+                       a);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(hmrnn, CUDA, m) {
+  m.impl("_hm_lstm_forward", forward);
+  m.impl("_hm_lstm_backward", backward);
+}
+
+}  // namespace hmrnn::cuda

@@ -1,0 +1,73 @@
+// Launches of a window's kernels forwards: a block for each row of the batch.
+
+#include "hmrnn/ops/cuda/block_launch.h"
+#include "hmrnn/ops/cuda/hm_lstm_step_forward.h"
+#include "hmrnn/ops/cuda/launch.h"
+
+namespace hmrnn::cuda {
+
+namespace {
+
+template <int N, class T>
+__global__ void boundary_shares_kernel(BoundaryShares<T> s) {
+  __shared__ double shared[kSharedBytes / sizeof(double)];
+  boundary_shares<N>(CudaBlock(shared), blockIdx.x, s);
+}
+
+template <int N, class T, class P>
+__global__ void step_forward_kernel(StepForward<T, P> s) {
+  __shared__ double shared[kSharedBytes / sizeof(double)];
+  step_forward<N>(CudaBlock(shared), blockIdx.x, s);
+}
+
+/// Row of the table, segment, columns.
+template <int N, class T, class Q>
+__global__ void sum_rows_kernel(SumRows<T, Q> s) {
+  sum_rows<N>(CudaBlock(nullptr), blockIdx.x, blockIdx.y, blockIdx.z, s);
+}
+
+}  // namespace
+
+template <class T>
+int launch(const BoundaryShares<T>& s, void* stream) {
+  const auto blocks = static_cast<unsigned>(s.batch);
+  const auto on = static_cast<cudaStream_t>(stream);
+  if (s.wide) {
+    boundary_shares_kernel<kPack<T>><<<blocks, threads_for(s.units / kPack<T>), 0, on>>>(s);
+  } else {
+    boundary_shares_kernel<1><<<blocks, threads_for(s.units), 0, on>>>(s);
+  }
+  return cudaGetLastError();
+}
+
+template <class T, class P>
+int launch(const StepForward<T, P>& s, void* stream) {
+  const auto blocks = static_cast<unsigned>(s.batch);
+  const auto on = static_cast<cudaStream_t>(stream);
+  if (s.wide) {
+    step_forward_kernel<kPack<T>><<<blocks, threads_for(4 * s.units / kPack<T>), 0, on>>>(s);
+  } else {
+    step_forward_kernel<1><<<blocks, threads_for(4 * s.units), 0, on>>>(s);
+  }
+  return cudaGetLastError();
+}
+
+template <class T, class Q>
+int launch(const SumRows<T, Q>& s, void* stream) {
+  const unsigned threads = threads_for(s.width);
+  const dim3 blocks(static_cast<unsigned>(s.table), static_cast<unsigned>(s.segments),
+                    static_cast<unsigned>((s.width + threads - 1) / threads));
+  sum_rows_kernel<1><<<blocks, threads, 0, static_cast<cudaStream_t>(stream)>>>(s);
+  return cudaGetLastError();
+}
+
+template int launch(const BoundaryShares<float>&, void*);
+template int launch(const BoundaryShares<double>&, void*);
+template int launch(const StepForward<float, float>&, void*);
+template int launch(const StepForward<double, double>&, void*);
+template int launch(const StepForward<float, c10::BFloat16>&, void*);
+template int launch(const SumRows<float, float>&, void*);
+template int launch(const SumRows<double, double>&, void*);
+template int launch(const SumRows<float, c10::BFloat16>&, void*);
+
+}  // namespace hmrnn::cuda

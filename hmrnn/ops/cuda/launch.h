@@ -1,0 +1,24 @@
+#pragma once
+
+// Launches of the kernels: nvcc compiles one side (*.cu, free of LibTorch but for its bfloat16), g++ the other. All go
+// to the stream (a cudaStream_t) without waiting, and return a cudaError_t as a number.
+
+#include "hmrnn/ops/cuda/gated_output_kernels.h"
+#include "hmrnn/ops/cuda/hm_lstm_step.h"
+
+namespace hmrnn::cuda {
+
+template <class T>
+int launch(const BoundaryShares<T>& shares, void* stream);
+template <class T, class P>
+int launch(const StepForward<T, P>& step, void* stream);
+template <class T, class P>
+int launch(const StepBackward<T, P>& step, void* stream);
+template <class T, class Q>
+int launch(const SumRows<T, Q>& sum, void* stream);
+template <class T>
+int launch(const GatedSum<T>& sum, void* stream);
+template <class T, class P>
+int launch(const GatedSumBackward<T, P>& sum, void* stream);
+
+}  // namespace hmrnn::cuda
