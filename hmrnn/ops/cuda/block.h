@@ -16,6 +16,14 @@
 
 #include "hmrnn/ops/cell_math.h"
 
+// Before loops over the products of a step: what they index stays in registers, instead of in memory of the thread's
+// own.
+#ifdef __CUDACC__
+#define HMRNN_UNROLL _Pragma("unroll")
+#else
+#define HMRNN_UNROLL
+#endif
+
 namespace hmrnn::cuda {
 
 constexpr int kMaxSums = 4;     ///< most sums that are made at once

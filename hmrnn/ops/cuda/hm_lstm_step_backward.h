@@ -27,6 +27,7 @@ HMRNN_HOST_DEVICE void collect(const Row& row, int64_t b, const StepBackward<T, 
     if (s.through_products != nullptr) x = x + at.load(s.through_products + b * d);
     if (s.grad_h != nullptr) x = x + at.load(s.grad_h + b * d);
     if (s.through_boundaries != nullptr) {
+      HMRNN_UNROLL
       for (int k = 0; k < kProducts; ++k) {
         x = x + V(s.through_boundaries[kProducts * b + k]) * at.load(s.boundary_rows + k * d);
       }
@@ -54,6 +55,7 @@ HMRNN_HOST_DEVICE BoundaryGradients<T> active_step(const Row& row, int64_t b, bo
   row.barrier();  // ds was written by the threads of a loop over d, and is read in loops over 4d
 
   T through[kProducts];  // ds · value: gradient of the z factor before the term
+  HMRNN_UNROLL
   for (int k = 0; k < kProducts; ++k) {
     through[k] = T(0);
     if (s.term[k].raw == nullptr) continue;
@@ -95,6 +97,7 @@ HMRNN_HOST_DEVICE void step_backward(const Block& block, int64_t b, const StepBa
   const bool active = live && (arrives || flush);
   collect(row, b, s);
   if (!active) {
+    HMRNN_UNROLL
     for (int k = 0; k < kProducts; ++k) {
       if (s.term[k].raw == nullptr) continue;
       P* raw = s.d_term[k].raw + b * s.d_term[k].stride;
@@ -108,6 +111,7 @@ HMRNN_HOST_DEVICE void step_backward(const Block& block, int64_t b, const StepBa
     dz = s.dz[b * s.z_stride] + (s.grad_z != nullptr ? s.grad_z[b * s.z_stride] : T(0));
     const T x = live ? *s.slope * s.pre[b] : T(2);
     d_pre = x >= T(-1) && x <= T(1) ? dz * *s.slope * T(0.5) : T(0);
+    HMRNN_UNROLL
     for (int k = 0; k < kProducts; ++k) {
       const auto& to = s.d_term[k];
       if (!row.first() || to.dot == nullptr) continue;
@@ -118,6 +122,7 @@ HMRNN_HOST_DEVICE void step_backward(const Block& block, int64_t b, const StepBa
   BoundaryGradients<T> out{T(0), dz};  // past the end z is that of the step before: so is its gradient
   if (live) {
     Term<T> term[kProducts];
+    HMRNN_UNROLL
     for (int k = 0; k < kProducts; ++k) {
       if (s.term[k].raw == nullptr) continue;
       term[k] = {s.term[k].values(b), {T(0), T(1)}, s.term[k].gain, s.term[k].bias};

@@ -32,10 +32,12 @@ HMRNN_HOST_DEVICE void share(const Row& row, int64_t d, const T* boundary_rows, 
   const auto sums = row.template sums<kProducts>(d, [&](auto at) {
     const V x = at.load(h);
     std::array<V, kProducts> out;
+    HMRNN_UNROLL
     for (int k = 0; k < kProducts; ++k) out[k] = x * at.load(boundary_rows + k * d);
     return out;
   });
   if (!row.first()) return;
+  HMRNN_UNROLL
   for (int k = 0; k < kProducts; ++k) dots[k] = sums[k];
 }
 
@@ -58,6 +60,7 @@ HMRNN_HOST_DEVICE void step_forward(const Block& block, int64_t b, const StepFor
 
   Term<T> term[kProducts];
   std::array<const T*, kProducts> norm_of;
+  HMRNN_UNROLL
   for (int k = 0; k < kProducts; ++k) {
     const bool used = active && (k == kRecurrent || (k == kBottomUp ? arrives : flush));
     const T* raw = s.term[k].values(b);
@@ -66,6 +69,7 @@ HMRNN_HOST_DEVICE void step_forward(const Block& block, int64_t b, const StepFor
   }
   if (s.norm.gain != nullptr && live && (active || s.every_moment)) {
     const auto moments = cell::moments<kProducts>(row, 4 * d, norm_of, s.norm.eps);
+    HMRNN_UNROLL
     for (int k = 0; k < kProducts; ++k) {
       term[k].moments = moments[k];
       if (row.first()) s.term_moments[kProducts * b + k] = moments[k];
@@ -94,6 +98,7 @@ HMRNN_HOST_DEVICE void step_forward(const Block& block, int64_t b, const StepFor
   if (active) {
     share(row, d, s.boundary_rows, h_new, dots);
   } else if (row.first()) {
+    HMRNN_UNROLL
     for (int k = 0; k < kProducts; ++k) dots[k] = s.dots[kProducts * b + k];
   }
 }

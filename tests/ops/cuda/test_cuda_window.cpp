@@ -147,3 +147,187 @@ TEST_CASE("the CUDA window equals the CPU operator in float64, with every gradie
   }
   std::printf("cuda window on the host: %d cases in float64, worst error %.1e\n", cases, worst);
 }
+
+TEST_CASE("the CUDA window at sizes that no block divides, and at large ones") {
+  struct Size {
+    std::vector<int64_t> sizes;
+    int64_t input_size, steps, batch;
+    int threads;
+  };
+  // d = 1, 31, 33, 400, 513, 1024 in every place of a stack, batches 1, 3 and 64
+  const Size all[] = {{{1, 31}, 1, 4, 64, 2},       {{31, 1, 33}, 33, 4, 3, 32}, {{33, 33}, 3, 3, 64, 4},
+                      {{400, 1, 400}, 31, 3, 3, 7}, {{513, 31}, 4, 3, 3, 32},    {{1, 1, 1}, 1, 6, 3, 3},
+                      {{1024, 400}, 8, 3, 1, 32},   {{33, 1024}, 33, 3, 3, 16},  {{1024}, 513, 2, 1, 32}};
+  double worst = 0;
+  uint64_t seed = 500;
+  for (const auto& size : all) {
+    for (const bool norm : {true, false}) {
+      RandomWindowOptions o;
+      o.sizes = size.sizes;
+      o.input_size = size.input_size;
+      o.steps = size.steps;
+      o.batch = size.batch;
+      o.layer_norm = norm;
+      o.indexed = ++seed % 2 == 0;
+      o.rate = 0.4;
+      o.seed = seed;
+      const auto p = random_window(o);
+      INFO("sizes " << torch::IntArrayRef(size.sizes) << ", batch " << size.batch << ", norm " << norm);
+      const double e = difference(p, by_blocks<double, double>(p, false, std::nullopt, {size.threads, false, norm}),
+                                  by_cpu(p, false, std::nullopt));
+      CHECK(e < 1e-10);
+      worst = std::max(worst, e);
+    }
+  }
+  std::printf("cuda window on the host: sizes 1 to 1024, worst error %.1e\n", worst);
+}
+
+TEST_CASE("the CUDA window in float32, and with bfloat16 products") {
+  // Boundaries are drawn: in float32 a detector near its threshold may decide either way.
+  for (const bool norm : {false, true}) {
+    RandomWindowOptions o;
+    o.sizes = {32, 20, 33};
+    o.steps = 10;
+    o.batch = 4;
+    o.layer_norm = norm;
+    o.indexed = norm;
+    o.lengths = true;
+    o.rate = 0.4;
+    o.seed = 700;
+    o.dtype = torch::kFloat32;
+    const auto p = random_window(o);
+    const auto exact = by_cpu(p, false, std::nullopt);
+    // Both sides round sums of at most 132 terms, through 10 steps forwards and 10 backwards, in different orders: some
+    // 20 · √132 · 6e-8 = 1.4e-5 of the largest value; 5 times that.
+    CHECK(difference(p, by_blocks<float, float>(p, false, std::nullopt, {5, false, true}), exact) < 7e-5);
+    // bfloat16 rounds each operand by at most 2^-9 of its size: relative errors of about 2^-8 in a pre-activation.
+    // Outputs stay within a few times that, gradients multiply two such factors at each of the steps (as in
+    // test_hm_lstm_operator.cpp).
+    const auto rounded = by_blocks<float, c10::BFloat16>(p, false, torch::kBFloat16, {5, false, true});
+    const double unit = 1.0 / 256;
+    double h = 0;
+    for (size_t l = 0; l < 3; ++l) h = std::max(h, distance(rounded.result.h[l], exact.result.h[l].detach()));
+    CHECK(h > 1e-5);
+    CHECK(h < 20 * unit);
+    for (size_t i = 0; i < rounded.gradients.size(); ++i) {
+      if (!exact.gradients[i].defined()) continue;
+      INFO("gradient of " << p.names()[i]);
+      const double scale = std::max(1.0, exact.gradients[i].abs().max().item<double>());
+      CHECK(distance(rounded.gradients[i], exact.gradients[i]) < 60 * unit * scale);
+    }
+  }
+}
+
+TEST_CASE("bfloat16 rounds operands of products, and nothing else") {
+  // Operands that bfloat16 holds exactly: a step's products are then those of float32.
+  RandomWindowOptions o;
+  o.sizes = {12, 8};
+  o.steps = 1;
+  o.seed = 710;
+  o.rate = 1;
+  o.dtype = torch::kFloat32;
+  auto p = random_window(o);
+  torch::NoGradGuard no_grad;
+  const auto round = [](torch::Tensor x) { x.copy_(x.to(torch::kBFloat16)); };
+  round(p.window.input);
+  for (size_t l = 0; l < 2; ++l) {
+    round(p.window.h0[l]);
+    round(p.layers[l].recurrent);
+    round(p.layers[l].bottom_up);
+    if (l == 0) round(p.layers[l].top_down);
+  }
+  const auto a = make_arguments(p.layers, p.window, p.rule, torch::kBFloat16, 1e-5);
+  HostKernels<float, float> plain_kernels(4, false, true);
+  HostKernels<float, c10::BFloat16> rounding_kernels(4, false, true);
+  const auto exact = cuda::window_forward(a, false, plain_kernels).result;
+  const auto rounded = cuda::window_forward(a, false, rounding_kernels).result;
+  CHECK(same(exact.h[0], rounded.h[0]));
+  CHECK(distance(exact.h[1], rounded.h[1]) > 1e-6);  // its input is h of layer 0, which is not exact in bfloat16
+}
+
+TEST_CASE("the CUDA window without gradients, cut in two, and by the number of its launches") {
+  const auto mode = GENERATE(BoundaryMode::Step, BoundaryMode::Bernoulli);
+  RandomWindowOptions o;
+  o.steps = 9;
+  o.mode = mode;
+  o.seed = 800;
+  const auto p = random_window(o);
+  torch::NoGradGuard no_grad;
+  HostKernels<double, double> kernels(5, false, false);
+  const auto run = [&](const RandomWindow& w, bool training) {
+    kernels.launches = 0;
+    return cuda::window_forward(make_arguments(w.layers, w.window, w.rule, std::nullopt, 1e-5), training, kernels)
+        .result;
+  };
+  const auto whole = run(p, true);
+  CHECK(kernels.launches == 3 + 3 * 9);
+  const auto again = run(p, false);
+  CHECK(kernels.launches == 3 + 3 * 9);
+  auto first = p, second = p;
+  first.window.input = p.window.input.slice(0, 0, 4);
+  second.window.input = p.window.input.slice(0, 4);
+  if (p.rule.noise.defined()) {
+    first.rule.noise = p.rule.noise.slice(0, 0, 4);
+    second.rule.noise = p.rule.noise.slice(0, 4);
+  }
+  const auto a = run(first, false);
+  for (size_t l = 0; l < 3; ++l) second.window.h0[l] = a.h[l][3].clone();
+  second.window.c0 = a.c_n;
+  second.window.z0 = a.z[3].clone();
+  const auto b = run(second, true);
+  for (size_t l = 0; l < 3; ++l) {
+    CHECK(same(again.h[l], whole.h[l]));
+    CHECK(same(again.c_n[l], whole.c_n[l]));
+    CHECK(same(torch::cat({a.h[l], b.h[l]}), whole.h[l]));
+    CHECK(same(b.c_n[l], whole.c_n[l]));
+  }
+  CHECK(same(again.z, whole.z));
+  CHECK(same(again.state_index, whole.state_index));
+  CHECK(same(torch::cat({a.z, b.z}), whole.z));
+}
+
+TEST_CASE("the CUDA window takes parameters that are not aligned") {
+  // Parameters as views of one flat buffer, each one value past a boundary of 16 bytes.
+  RandomWindowOptions o;
+  o.sizes = {8, 12};
+  o.rate = 0.5;
+  o.seed = 810;
+  const auto p = random_window(o);
+  auto shifted = p;
+  const auto shift = [](torch::Tensor& x) {
+    if (!x.defined()) return;
+    const auto y =
+        torch::empty({x.numel() + 1}, x.options().requires_grad(false)).narrow(0, 1, x.numel()).view(x.sizes());
+    y.copy_(x.detach());
+    x = y.requires_grad_();
+  };
+  for (auto& y : shifted.layers) {
+    for (auto* x : {&y.recurrent, &y.bottom_up, &y.top_down, &y.bias, &y.recurrent_norm.weight, &y.recurrent_norm.bias,
+                    &y.bottom_up_norm.weight, &y.bottom_up_norm.bias, &y.top_down_norm.weight, &y.top_down_norm.bias,
+                    &y.cell_norm.weight, &y.cell_norm.bias})
+      shift(*x);
+  }
+  REQUIRE(reinterpret_cast<uintptr_t>(shifted.layers[1].bias.data_ptr()) % 16 != 0);
+  CHECK(difference(p, by_blocks<double, double>(shifted, false, std::nullopt, {5, false, true}),
+                   by_cpu(p, false, std::nullopt)) < 1e-10);
+}
+
+TEST_CASE("an index out of range is reported, and leads no kernel astray") {
+  RandomWindowOptions o;
+  o.indexed = true;
+  auto p = random_window(o);
+  torch::NoGradGuard no_grad;
+  p.window.index[1][2] = o.table;
+  HostKernels<double, double> kernels(1, false, false);
+  CHECK_THROWS_WITH(
+      cuda::window_forward(make_arguments(p.layers, p.window, p.rule, std::nullopt, 1e-5), false, kernels),
+      ContainsSubstring("index must lie in"));
+  const int64_t index[] = {-1, 0, 6, 7};
+  cuda::TermRows<double> rows;
+  rows.index = index;
+  rows.rows = 7;
+  CHECK(rows.row(0) == 0);
+  CHECK(rows.row(1) == 0);
+  CHECK(rows.row(2) == 6);
+  CHECK(rows.row(3) == 6);
+}
