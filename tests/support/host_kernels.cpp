@@ -65,6 +65,27 @@ void HostKernels<T, P>::sum_scalars(const cuda::SumRows<T, T>& s) {
   sum(s);
 }
 
+template <class T, class P>
+void HostGatedOutputKernels<T, P>::gated_sum(const cuda::GatedSum<T>& s) {
+  for (int64_t i = 0; i < s.n; ++i) {
+    team_.run([&](const HostBlock& block) {
+      packs_&& s.wide ? cuda::gated_sum<kPack<T>>(block, i, s) : cuda::gated_sum<1>(block, i, s);
+    });
+  }
+}
+
+template <class T, class P>
+void HostGatedOutputKernels<T, P>::gated_sum_backward(const cuda::GatedSumBackward<T, P>& s) {
+  for (int64_t i = 0; i < s.n; ++i) {
+    team_.run([&](const HostBlock& block) {
+      packs_&& s.wide ? cuda::gated_sum_backward<kPack<T>>(block, i, s) : cuda::gated_sum_backward<1>(block, i, s);
+    });
+  }
+}
+
+template class HostGatedOutputKernels<float, float>;
+template class HostGatedOutputKernels<double, double>;
+template class HostGatedOutputKernels<float, c10::BFloat16>;
 template class HostKernels<float, float>;
 template class HostKernels<double, double>;
 template class HostKernels<float, c10::BFloat16>;

@@ -1,6 +1,7 @@
-// The kernels of a window, run on the host block by block: what a test without a GPU gives to the driver of the window.
+// The kernels of the CUDA backend, run on the host block by block: what a test without a GPU gives to its drivers.
 #pragma once
 
+#include "hmrnn/ops/cuda/gated_output_kernels.h"
 #include "hmrnn/ops/cuda/hm_lstm_kernels.h"
 #include "support/host_block.h"
 
@@ -24,6 +25,19 @@ class HostKernels : public cuda::WindowKernels<T, P> {
   template <class Q>
   void sum(const cuda::SumRows<T, Q>& s);
 
+  HostTeam team_;
+  bool packs_;
+};
+
+template <class T, class P>
+class HostGatedOutputKernels : public cuda::GatedOutputKernels<T, P> {
+ public:
+  HostGatedOutputKernels(int threads, bool reversed, bool packs) : team_(threads, reversed), packs_(packs) {}
+
+  void gated_sum(const cuda::GatedSum<T>& sum) override;
+  void gated_sum_backward(const cuda::GatedSumBackward<T, P>& sum) override;
+
+ private:
   HostTeam team_;
   bool packs_;
 };

@@ -37,6 +37,15 @@ struct GatedSumBackward {
   T* d_pre = nullptr;   ///< [n, layers]
 };
 
+/// Who runs the kernels: CUDA (gated_output.cpp), or a test on the host (tests/support/host_kernels.h).
+template <class T, class P>
+class GatedOutputKernels {
+ public:
+  virtual ~GatedOutputKernels() = default;
+  virtual void gated_sum(const GatedSum<T>& sum) = 0;
+  virtual void gated_sum_backward(const GatedSumBackward<T, P>& sum) = 0;
+};
+
 template <int N, class Block, class T>
 HMRNN_HOST_DEVICE void gated_sum(const Block& block, int64_t i, const GatedSum<T>& s) {
   const BlockRow<Block, T, N> row(block);

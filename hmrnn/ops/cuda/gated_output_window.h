@@ -15,15 +15,6 @@
 
 namespace hmrnn::cuda {
 
-/// Who runs the kernels: CUDA (gated_output.cpp), or a test on the host (tests/support/host_kernels.h).
-template <class T, class P>
-class GatedOutputKernels {
- public:
-  virtual ~GatedOutputKernels() = default;
-  virtual void gated_sum(const GatedSum<T>& sum) = 0;
-  virtual void gated_sum_backward(const GatedSumBackward<T, P>& sum) = 0;
-};
-
 /// Contiguous arguments (ops/gated_output.h) → output [T, B, out] and what backward wants.
 template <class T, class P>
 std::tuple<at::Tensor, std::vector<at::Tensor>> gated_output_forward(at::TensorList h, const at::Tensor& gates,
