@@ -1,6 +1,7 @@
 // Comparing tensors in tests.
 #pragma once
 
+#include <ATen/Context.h>
 #include <torch/types.h>
 
 #include <limits>
@@ -16,6 +17,21 @@ inline double distance(const torch::Tensor& a, const torch::Tensor& b) {
   if (!torch::isfinite(a).all().item<bool>() || !torch::isfinite(b).all().item<bool>()) return far;
   return (a.detach().to(torch::kFloat64) - b.detach().to(torch::kFloat64)).abs().max().item<double>();
 }
+
+/// While it lives, new tensors are full of NaN instead of whatever the memory held: what is read before it was written
+/// shows.
+class PoisonedMemory {
+ public:
+  PoisonedMemory() : before_(at::globalContext().deterministicAlgorithms()) {
+    at::globalContext().setDeterministicAlgorithms(true, false);
+  }
+  ~PoisonedMemory() { at::globalContext().setDeterministicAlgorithms(before_, false); }
+  PoisonedMemory(const PoisonedMemory&) = delete;
+  PoisonedMemory& operator=(const PoisonedMemory&) = delete;
+
+ private:
+  bool before_;
+};
 
 /// The same bits (no NaN, same shape and dtype).
 inline bool same(const torch::Tensor& a, const torch::Tensor& b) {

@@ -68,6 +68,8 @@ template <class T, class P>
 Outcome by_blocks(const RandomWindow& p, bool some, std::optional<torch::ScalarType> product_dtype,
                   const Launch& launch) {
   torch::NoGradGuard no_grad;
+  const PoisonedMemory poison;
+  REQUIRE(torch::empty({3}).isnan().all().item<bool>());
   HostKernels<T, P> kernels(launch.threads, launch.reversed, launch.packs);
   const auto a = make_arguments(p.layers, p.window, p.rule, product_dtype, 1e-5);
   check_arguments(a);
