@@ -5,6 +5,7 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstring>
 #include <type_traits>
 
@@ -133,12 +134,28 @@ at::Tensor apply_linear(const at::Tensor& x, const at::Tensor& weight) {
   return PackedLinear::get().apply->call(x, weight, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), "");
 }
 
-/// out = x · weightᵀ; `packed` is filled at first use.
+/// y [m, n] = x · weightᵀ; `packed` is filled at first use. In float32 the weights go in blocks of as many rows as the
+/// second-level cache holds beside x (one Zen 5 core, [m, 512] × [512, 2048]: 155 GFLOP/s in blocks of 512 against 129
+/// whole at m = 13, 194 against 147 at m = 64); in bfloat16 whole is faster.
 template <class P>
-void packed_linear(const at::Tensor& x, const at::Tensor& weight, at::Tensor& packed, P* out) {
-  if (!packed.defined()) packed = PackedLinear::get().pack->call(weight.contiguous(), x.size(0));
-  const auto y = apply_linear(x, packed);  // oneDNN allocates it: there is no variant that takes the result's memory
-  std::memcpy(out, y.const_data_ptr(), static_cast<size_t>(y.numel()) * sizeof(P));
+void packed_linear(const at::Tensor& x, const at::Tensor& weight, std::vector<at::Tensor>& packed, P* y) {
+  const int64_t m = x.size(0), n = weight.size(0);
+  const int64_t block = std::is_same_v<P, float> ? std::max<int64_t>(64, (1 << 18) / weight.size(1) / 64 * 64) : n;
+  if (packed.empty()) {
+    for (int64_t from = 0; from < n; from += block) {
+      packed.push_back(
+          PackedLinear::get().pack->call(weight.narrow(0, from, std::min(block, n - from)).contiguous(), m));
+    }
+  }
+  for (const auto& part : packed) {
+    const auto result = apply_linear(x, part);  // oneDNN allocates it: there is no variant that takes its memory
+    const auto* from = static_cast<const P*>(result.const_data_ptr());
+    const int64_t width = result.size(1);
+    for (int64_t i = 0; i < (width == n ? 1 : m); ++i) {
+      std::memcpy(y + i * n, from + i * width, static_cast<size_t>(width == n ? m * n : width) * sizeof(P));
+    }
+    y += width;
+  }
 }
 
 }  // namespace

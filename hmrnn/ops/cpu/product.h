@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <type_traits>
+#include <vector>
 
 namespace hmrnn::cpu {
 
@@ -58,9 +59,9 @@ class Product {
   int64_t out_;
   int64_t in_;
   std::optional<ProductBackend> backend_;
-  at::Tensor plain_;            ///< [out, in] of P: a view of the weights, or their rounded copy
-  at::Tensor forward_packed_;   ///< for x·Mᵀ, packed at first use
-  at::Tensor backward_packed_;  ///< for y·M, packed at first use
+  at::Tensor plain_;                         ///< [out, in] of P: a view of the weights, or their rounded copy
+  std::vector<at::Tensor> forward_packed_;   ///< blocks of M for x·Mᵀ, packed at first use
+  std::vector<at::Tensor> backward_packed_;  ///< blocks of Mᵀ for y·M, packed at first use
 };
 
 }  // namespace hmrnn::cpu
