@@ -107,7 +107,8 @@ class BlockRow {
     for (int64_t j = static_cast<int64_t>(block_.thread()) * N; j < n; j += stride) f(At{j});
   }
 
-  /// Every thread gets the sums. They are added in an order that depends on the block's size alone.
+  /// Every thread gets the sums. They are added in an order that depends on the block's size alone. There is a barrier
+  /// after the loop: what f wrote is there for all threads.
   template <int K, class F>
   HMRNN_HOST_DEVICE std::array<T, K> sums(int64_t n, F f) const {
     static_assert(K <= kMaxSums, "shared memory is laid out for kMaxSums");

@@ -52,7 +52,7 @@ HMRNN_HOST_DEVICE BoundaryGradients<T> active_step(const Row& row, int64_t b, bo
                                           s.h + b * d, s.h_new + b * d, s.cell_moments[b], s.norm, scratch, ds, dc,
                                           norm ? sums(s.cell_gain) : nullptr, norm ? sums(s.cell_bias) : nullptr);
   row.each(d, [&](auto at) { at.store(dh, V(T(0))); });
-  row.barrier();  // ds was written by the threads of a loop over d, and is read in loops over 4d
+  // ds was written in a loop over d and is read in loops over 4d, by other threads: the sums have a barrier in between.
 
   T through[kProducts];  // ds · value: gradient of the z factor before the term
   HMRNN_UNROLL
