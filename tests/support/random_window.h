@@ -42,6 +42,25 @@ struct RandomWindow {
     for (const auto& leaf : named()) out.push_back(leaf.second);
     return out;
   }
+  /// The same window, with leaves of its own, on a device.
+  RandomWindow to(torch::Device device) const {
+    RandomWindow out = *this;
+    const auto move = [&](torch::Tensor& x) {
+      if (x.defined()) x = x.detach().to(device, x.scalar_type(), false, true).requires_grad_(x.requires_grad());
+    };
+    for (auto& y : out.layers) {
+      for (auto* x : {&y.recurrent, &y.bottom_up, &y.top_down, &y.bias}) move(*x);
+      for (auto* norm : {&y.recurrent_norm, &y.bottom_up_norm, &y.top_down_norm, &y.cell_norm}) {
+        move(norm->weight), move(norm->bias);
+      }
+    }
+    auto& w = out.window;
+    for (auto* list : {&w.h0, &w.c0}) {
+      for (auto& x : *list) move(x);
+    }
+    for (auto* x : {&w.input, &w.index, &w.z0, &w.lengths, &out.rule.slope, &out.rule.given, &out.rule.noise}) move(*x);
+    return out;
+  }
   std::vector<std::string> names() const {
     std::vector<std::string> out;
     for (const auto& leaf : named()) out.push_back(leaf.first);

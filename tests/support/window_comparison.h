@@ -1,0 +1,121 @@
+// Comparing backends of hm_lstm over random windows, with every gradient.
+#pragma once
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catch.h"
+#include "hmrnn/ops/hm_lstm.h"
+#include "support/random_window.h"
+#include "support/tensors.h"
+
+namespace hmrnn::test {
+
+struct Outcome {
+  WindowResult result;
+  std::vector<torch::Tensor> gradients;  // of the leaves
+  int64_t launches = 0;
+};
+
+inline std::vector<torch::Tensor> outputs(const WindowResult& r) {
+  std::vector<torch::Tensor> out = r.h;
+  out.insert(out.end(), r.c_n.begin(), r.c_n.end());
+  out.push_back(r.z);
+  return out;
+}
+
+/// One for each output; `some`: only every second output has a gradient at all.
+inline std::vector<torch::Tensor> cotangents(const WindowResult& r, bool some) {
+  auto generator = at::detail::createCPUGenerator(5);
+  std::vector<torch::Tensor> out;
+  for (const auto& x : outputs(r)) {
+    const auto v = torch::randn(x.sizes(), generator, torch::TensorOptions(x.scalar_type())).to(x.device());
+    out.push_back(some && out.size() % 2 == 0 ? torch::Tensor() : v);
+  }
+  return out;
+}
+
+/// By the operator of the device that the tensors are on.
+inline Outcome by_operator(const RandomWindow& p, bool some,
+                           std::optional<torch::ScalarType> product_dtype = std::nullopt) {
+  Outcome out;
+  out.result = hm_lstm(p.layers, p.window, p.rule, product_dtype);
+  const auto all = outputs(out.result), seeds = cotangents(out.result, some);
+  std::vector<torch::Tensor> ends, directions;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (!seeds[i].defined() || !all[i].requires_grad() || all[i].numel() == 0) continue;
+    ends.push_back(all[i]);
+    directions.push_back(seeds[i]);
+  }
+  const auto g = torch::autograd::grad(ends, p.leaves(), directions, false, false, true);
+  out.gradients.assign(g.begin(), g.end());
+  return out;
+}
+
+/// Largest difference of outputs and gradients, relative to the largest value of each tensor (at least 1).
+inline double difference(const RandomWindow& p, const Outcome& a, const Outcome& b) {
+  double worst = 0;
+  const auto compare = [&](const std::string& name, const torch::Tensor& x, const torch::Tensor& y) {
+    INFO(name);
+    if (x.defined() && y.defined()) REQUIRE(x.sizes() == y.sizes());
+    const auto zero = torch::zeros_like(y.defined() ? y : x).detach();
+    const double scale = y.defined() && y.numel() > 0 ? std::max(1.0, y.detach().abs().max().item<double>()) : 1.0;
+    const double e = distance((x.defined() ? x.detach() : zero).cpu(), (y.defined() ? y.detach() : zero).cpu()) / scale;
+    if (e > 1e-3) CHECK(e < 1e-3);
+    worst = std::max(worst, e);
+  };
+  const auto x = outputs(a.result), y = outputs(b.result);
+  for (size_t i = 0; i < x.size(); ++i) compare("output " + std::to_string(i), x[i], y[i]);
+  CHECK(torch::equal(a.result.state_index.cpu(), b.result.state_index.cpu()));
+  const auto names = p.names();
+  REQUIRE(names.size() == a.gradients.size());
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (p.layers.size() == 1 && names[i] == "z0") continue;  // empty
+    compare("gradient of " + names[i], a.gradients[i], b.gradients[i]);
+  }
+  return worst;
+}
+
+struct WindowKind {
+  std::string name;
+  RandomWindowOptions options;
+  bool some_gradients;  // only part of the outputs has gradients
+};
+
+/// Windows of one to three layers that differ in all that an operator has to tell apart: layer norm, how boundaries are
+/// decided or given and at which rate, their gradient, a table or a sequence, lengths, z0, slope.
+inline std::vector<WindowKind> window_kinds() {
+  std::vector<WindowKind> out;
+  const std::vector<int64_t> sizes{8, 5, 12};
+  for (int64_t layers = 1; layers <= 3; ++layers) {
+    for (const bool norm : {false, true}) {
+      for (int kind = 0; kind < 12; ++kind) {
+        RandomWindowOptions o;
+        o.sizes.assign(sizes.begin(), sizes.begin() + layers);
+        o.layer_norm = norm;
+        o.indexed = kind % 2 == 0;
+        o.lengths = kind % 3 == 2;
+        o.slope = kind % 3 == 0 ? 1.0 : kind % 3 == 1 ? 1.7 : 0.4;
+        if (kind < 3) o.boundary_bias = std::array<double, 3>{-0.4, 0.0, 0.3}[kind];
+        if (kind == 3 || kind == 4) o.mode = BoundaryMode::Bernoulli;
+        if (kind >= 5 && kind < 9) o.rate = std::array<double, 4>{0, 0.2, 0.6, 1}[kind - 5];
+        if (kind >= 9) o.rate = std::array<double, 3>{0, 0.4, 1}[kind - 9], o.boundary_gradient = false;
+        o.z0 = kind == 7 || kind == 9 ? 1 : -1;
+        o.seed = 100 * layers + kind + (norm ? 50 : 0);
+        out.push_back(
+            {std::to_string(layers) + " layers, norm " + std::to_string(norm) + ", kind " + std::to_string(kind), o,
+             kind == 4 || kind == 6});
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace hmrnn::test
