@@ -66,7 +66,8 @@ struct WindowResult {
 };
 
 /// A window of T steps over L layers by reference_step: the oracle of the operator hmrnn::hm_lstm, see there for the
-/// arguments' shapes. `input` [T, B, e] is differentiable; `lengths` [B] int64 or undefined.
+/// arguments' shapes. `input` [T, B, e] is differentiable; `lengths` [B] int64 or undefined. Nothing is read back from a
+/// device.
 HMRNN_API WindowResult reference_window(const std::vector<LayerParameters>& layers, const torch::Tensor& input,
                                         const std::vector<torch::Tensor>& h0, const std::vector<torch::Tensor>& c0,
                                         const torch::Tensor& z0, const BoundaryRule& rule, const torch::Tensor& lengths,

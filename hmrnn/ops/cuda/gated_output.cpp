@@ -5,6 +5,7 @@
 
 #include "hmrnn/ops/cuda/gated_output_window.h"
 #include "hmrnn/ops/cuda/stream_kernels.h"
+#include "hmrnn/ops/gated_output_schema.h"
 
 namespace hmrnn::cuda {
 
@@ -48,6 +49,10 @@ std::vector<at::Tensor> backward(at::TensorList h, const at::Tensor& gates, at::
     return gated_output_backward(h, gates, embedding, output, saved, grad, kernels);
   });
 }
+
+// LibTorch would find a mismatch only when the library is opened.
+static_assert(std::is_same_v<decltype(forward), GatedOutputForwardOperator>);
+static_assert(std::is_same_v<decltype(backward), GatedOutputBackwardOperator>);
 
 }  // namespace
 

@@ -59,6 +59,10 @@ std::vector<at::Tensor> backward(HMRNN_HM_LSTM_PARAMETERS, at::TensorList h, con
                        a);
 }
 
+// LibTorch would find a mismatch only when the library is opened.
+static_assert(std::is_same_v<decltype(forward), ForwardOperator>);
+static_assert(std::is_same_v<decltype(backward), BackwardOperator>);
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(hmrnn, CUDA, m) {

@@ -1,6 +1,7 @@
 // The operators on a GPU against the CPU. What needs none (indexing, reductions, the driver) is in
 // test_cuda_window.cpp.
 #include <ATen/Context.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <dlfcn.h>
 
 #include "catch.h"
@@ -38,6 +39,25 @@ RandomWindowOptions options_of(const std::vector<int64_t>& sizes, int64_t batch,
 }
 
 }  // namespace
+
+TEST_CASE("the CUDA library brings every operator of the CPU", "[cuda]") {
+  try {
+    load_cuda_library();  // needs no device, but all of LibTorch's CUDA libraries
+  } catch (const Error& error) {
+    std::cout << "skipped: " << error.what() << std::endl;
+    return;
+  }
+  int operators = 0;
+  for (const auto& name : c10::Dispatcher::singleton().getAllOpNames()) {
+    if (name.name.rfind("hmrnn::", 0) != 0) continue;
+    const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(name.name.c_str(), name.overload_name.c_str());
+    if (!op.hasKernelForDispatchKey(c10::DispatchKey::CPU)) continue;
+    INFO(name.name);
+    CHECK(op.hasKernelForDispatchKey(c10::DispatchKey::CUDA));
+    ++operators;
+  }
+  CHECK(operators >= 4);
+}
 
 TEST_CASE("hm_lstm on CUDA equals the CPU in float64, with every gradient", "[cuda]") {
   const auto cuda = find_cuda();
