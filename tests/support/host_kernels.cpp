@@ -23,23 +23,38 @@ void HostKernels<T, P>::boundary_shares(const cuda::BoundaryShares<T>& s) {
 }
 
 template <class T, class P>
-void HostKernels<T, P>::step_forward(const cuda::StepForward<T, P>& s) {
-  ++launches;
-  for (int64_t b = 0; b < s.batch; ++b) {
-    team_.run([&](const HostBlock& block) {
-      packs_&& s.wide ? cuda::step_forward<kPack<T>>(block, b, s) : cuda::step_forward<1>(block, b, s);
-    });
-  }
+template <class List, class F>
+void HostKernels<T, P>::in_order(const List& list, F f) {
+  for (size_t i = 0; i < list.size(); ++i) f(list[reversed_ ? list.size() - 1 - i : i]);
 }
 
 template <class T, class P>
-void HostKernels<T, P>::step_backward(const cuda::StepBackward<T, P>& s) {
+void HostKernels<T, P>::step_forward(const std::vector<cuda::StepForward<T, P>>& steps) {
   ++launches;
-  for (int64_t b = 0; b < s.batch; ++b) {
-    team_.run([&](const HostBlock& block) {
-      packs_&& s.wide ? cuda::step_backward<kPack<T>>(block, b, s) : cuda::step_backward<1>(block, b, s);
-    });
-  }
+  in_order(steps, [&](const cuda::StepForward<T, P>& s) {
+    for (int64_t b = 0; b < s.batch; ++b) {
+      team_.run([&](const HostBlock& block) {
+        packs_&& s.wide ? cuda::step_forward<kPack<T>>(block, b, s) : cuda::step_forward<1>(block, b, s);
+      });
+    }
+  });
+}
+
+template <class T, class P>
+void HostKernels<T, P>::step_backward(const std::vector<cuda::StepBackward<T, P>>& steps) {
+  ++launches;
+  in_order(steps, [&](const cuda::StepBackward<T, P>& s) {
+    for (int64_t b = 0; b < s.batch; ++b) {
+      team_.run([&](const HostBlock& block) {
+        packs_&& s.wide ? cuda::step_backward<kPack<T>>(block, b, s) : cuda::step_backward<1>(block, b, s);
+      });
+    }
+  });
+}
+
+template <class T, class P>
+void HostKernels<T, P>::side_by_side(const std::vector<std::function<void()>>& work) {
+  in_order(work, [](const std::function<void()>& piece) { piece(); });
 }
 
 template <class T, class P>

@@ -10,14 +10,17 @@ namespace hmrnn::test {
 template <class T, class P>
 class HostKernels : public cuda::WindowKernels<T, P> {
  public:
+  /// `reversed`: the order of the threads of a block, and of what does not depend on each other.
   /// `packs`: load several values at once where the step allows it, as CUDA does.
-  HostKernels(int threads, bool reversed, bool packs) : team_(threads, reversed), packs_(packs) {}
+  HostKernels(int threads, bool reversed, bool packs) : team_(threads, reversed), reversed_(reversed), packs_(packs) {}
 
   void boundary_shares(const cuda::BoundaryShares<T>& shares) override;
-  void step_forward(const cuda::StepForward<T, P>& step) override;
-  void step_backward(const cuda::StepBackward<T, P>& step) override;
+  void step_forward(const std::vector<cuda::StepForward<T, P>>& steps) override;
+  void step_backward(const std::vector<cuda::StepBackward<T, P>>& steps) override;
   void sum_rows(const cuda::SumRows<T, P>& sum) override;
   void sum_scalars(const cuda::SumRows<T, T>& sum) override;
+
+  void side_by_side(const std::vector<std::function<void()>>& work) override;
 
   int64_t launches = 0;
 
@@ -25,7 +28,11 @@ class HostKernels : public cuda::WindowKernels<T, P> {
   template <class Q>
   void sum(const cuda::SumRows<T, Q>& s);
 
+  template <class List, class F>
+  void in_order(const List& list, F f);
+
   HostTeam team_;
+  bool reversed_;
   bool packs_;
 };
 

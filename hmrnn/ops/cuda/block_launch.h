@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "hmrnn/ops/cuda/block.h"
+#include "hmrnn/ops/cuda/launch.h"
 
 namespace hmrnn::cuda {
 
@@ -21,5 +22,26 @@ inline unsigned threads_for(int64_t items) {
   const int64_t wanted = (items + warp - 1) / warp * warp;
   return static_cast<unsigned>(wanted < most ? wanted : most);
 }
+
+/// What the steps of a wave have in common: grid (rows of the batch, steps), the threads that the largest wants, and
+/// whether all of them are wide.
+struct WaveShape {
+  dim3 blocks;
+  unsigned threads = 0;
+  bool wide = true;
+
+  template <class T, class S>
+  static WaveShape of(const Wave<S>& wave) {
+    WaveShape out;
+    int64_t units = 0;
+    for (int i = 0; i < wave.count; ++i) {
+      out.wide = out.wide && wave.step[i].wide;
+      if (wave.step[i].units > units) units = wave.step[i].units;
+    }
+    out.blocks = dim3(static_cast<unsigned>(wave.step[0].batch), static_cast<unsigned>(wave.count));
+    out.threads = threads_for(4 * units / (out.wide ? kPack<T> : 1));
+    return out;
+  }
+};
 
 }  // namespace hmrnn::cuda

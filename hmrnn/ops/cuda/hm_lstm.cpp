@@ -5,6 +5,7 @@
 
 #include "hmrnn/ops/cuda/hm_lstm_window.h"
 #include "hmrnn/ops/cuda/stream_kernels.h"
+#include "hmrnn/ops/cuda/two_streams.h"
 #include "hmrnn/ops/hm_lstm_schema.h"
 
 namespace hmrnn::cuda {
@@ -15,10 +16,23 @@ template <class T, class P>
 class StreamKernels : public WindowKernels<T, P> {
  public:
   void boundary_shares(const BoundaryShares<T>& shares) override { run(shares); }
-  void step_forward(const StepForward<T, P>& step) override { run(step); }
-  void step_backward(const StepBackward<T, P>& step) override { run(step); }
+  void step_forward(const std::vector<StepForward<T, P>>& steps) override { run_wave(steps); }
+  void step_backward(const std::vector<StepBackward<T, P>>& steps) override { run_wave(steps); }
   void sum_rows(const SumRows<T, P>& sum) override { run(sum); }
   void sum_scalars(const SumRows<T, T>& sum) override { run(sum); }
+  void side_by_side(const std::vector<std::function<void()>>& work) override { streams_.run(work); }
+
+ private:
+  template <class S>
+  void run_wave(const std::vector<S>& steps) {
+    for (size_t first = 0; first < steps.size(); first += kMaxWave) {
+      Wave<S> wave;
+      for (size_t i = first; i < steps.size() && wave.count < kMaxWave; ++i) wave.step[wave.count++] = steps[i];
+      run(wave);
+    }
+  }
+
+  TwoStreams streams_;
 };
 
 /// f(kernels) with the types of the states and of the products' operands.

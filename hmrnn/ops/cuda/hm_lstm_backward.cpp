@@ -71,18 +71,28 @@ class Backward : Window<T, P> {
   }
 
   HMLSTMGradients run() {
-    for (int64_t t = T_ - 1; t >= 0; --t) {
-      for (int64_t l = L_ - 1; l >= 0; --l) {
+    std::vector<std::function<void()>> products;
+    std::vector<StepBackward<T, P>> steps;
+    for (int64_t wave = waves(T_, L_) - 1; wave >= 0; --wave) {
+      products.clear(), steps.clear();
+      each_step(wave, T_, L_, [&](int64_t t, int64_t l) {
         const bool last = t + 1 == T_ && layers_[l].top();  // nothing was computed from that state
-        if (!last) multiply(layer_[l].through, layer_[l].d_products.select(0, t + 1), tape_[l].weights);
-        step(t, l, last);
-      }
+        if (!last) products.push_back([this, t, l] { multiply_gradients(l, t + 1); });
+        steps.push_back(step(t, l, last));
+      });
+      kernels_.side_by_side(products);
+      if (!steps.empty()) kernels_.step_backward(steps);
     }
     return finish();
   }
 
  private:
-  void step(int64_t t, int64_t l, bool last) {
+  /// dL/dh after s steps, through the products that read it.
+  void multiply_gradients(int64_t l, int64_t s) {
+    multiply(layer_[l].through, layer_[l].d_products.select(0, s), tape_[l].weights);
+  }
+
+  StepBackward<T, P> step(int64_t t, int64_t l, bool last) {
     const auto& y = layers_[l];
     const auto& tape = tape_[l];
     auto& own = layer_[l];
@@ -137,7 +147,7 @@ class Backward : Window<T, P> {
       s.cell_gain = sums + at.cell_gain, s.cell_bias = sums + at.cell_bias;
     }
     s.scratch = data<T>(own.scratch);
-    kernels_.step_backward(s);
+    return s;
   }
 
   void to_state(TermGradients<T, P>& to, int64_t of, int64_t slot, int64_t offset, Product which, bool has_dots) {
@@ -156,7 +166,7 @@ class Backward : Window<T, P> {
       auto& s = layer_[l];
       const auto& tape = tape_[l];
       const int64_t n = (T_ + 1) * B_, d = layers_[l].units;
-      multiply(s.through, s.d_products.select(0, 0), tape.weights);
+      multiply_gradients(l, 0);
       s.dh.add_(s.through);
       const auto d_products = s.d_products.view({n, layers_[l].width});
       weights.push_back(product(d_products.t(), tape.h_operand.view({n, d}), options_));

@@ -24,12 +24,19 @@ class Forward : Window<T, P> {
   }
 
   HMLSTMForward run() {
-    for (int64_t l = 0; l < L_; ++l) multiply_state(l, 0);
-    for (int64_t t = 0; t < T_; ++t) {
-      for (int64_t l = 0; l < L_; ++l) {
-        step(t, l);
-        if (t + 1 < T_ || !layers_[l].top()) multiply_state(l, t + 1);
-      }
+    std::vector<std::function<void()>> products;
+    std::vector<StepForward<T, P>> steps;
+    for (int64_t l = 0; l < L_; ++l) products.push_back([this, l] { multiply_state(l, 0); });
+    kernels_.side_by_side(products);
+    for (int64_t wave = 0; wave < waves(T_, L_); ++wave) {
+      products.clear(), steps.clear();
+      each_step(wave, T_, L_, [&](int64_t t, int64_t l) {
+        steps.push_back(step(t, l));
+        const bool last = t + 1 == T_ && layers_[l].top();  // nothing will be computed from that state
+        if (!last) products.push_back([this, t, l] { multiply_state(l, t + 1); });
+      });
+      if (!steps.empty()) kernels_.step_forward(steps);
+      kernels_.side_by_side(products);
     }
     HMLSTMForward out;
     for (int64_t l = 0; l < L_; ++l) {
@@ -112,7 +119,7 @@ class Forward : Window<T, P> {
              tape.weights.t());
   }
 
-  void step(int64_t t, int64_t l) {
+  StepForward<T, P> step(int64_t t, int64_t l) {
     const auto& y = layers_[l];
     auto& tape = tape_[l];
     const int64_t d = y.units, kept = training_ ? t : 0;
@@ -141,7 +148,7 @@ class Forward : Window<T, P> {
     auto* state = data<int32_t>(state_index_) + l * T_ * B_;
     if (t > 0) s.state_before = state + (t - 1) * B_;
     s.state = state + t * B_;
-    kernels_.step_forward(s);
+    return s;
   }
 
   const bool training_;

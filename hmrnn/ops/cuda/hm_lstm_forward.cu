@@ -1,4 +1,4 @@
-// Launches of a window's kernels forwards: a block for each row of the batch.
+// Launches of a window's kernels forwards: a block for each row of the batch, and for each step of a wave.
 
 #include "hmrnn/ops/cuda/block_launch.h"
 #include "hmrnn/ops/cuda/hm_lstm_step_forward.h"
@@ -15,9 +15,9 @@ __global__ void boundary_shares_kernel(BoundaryShares<T> s) {
 }
 
 template <int N, class T, class P>
-__global__ void step_forward_kernel(StepForward<T, P> s) {
+__global__ void step_forward_kernel(const __grid_constant__ Wave<StepForward<T, P>> wave) {
   __shared__ double shared[kSharedBytes / sizeof(double)];
-  step_forward<N>(CudaBlock(shared), blockIdx.x, s);
+  step_forward<N>(CudaBlock(shared), blockIdx.x, wave.step[blockIdx.y]);
 }
 
 /// Row of the table, segment, columns.
@@ -41,13 +41,13 @@ int launch(const BoundaryShares<T>& s, void* stream) {
 }
 
 template <class T, class P>
-int launch(const StepForward<T, P>& s, void* stream) {
-  const auto blocks = static_cast<unsigned>(s.batch);
+int launch(const Wave<StepForward<T, P>>& wave, void* stream) {
+  const auto shape = WaveShape::of<T>(wave);
   const auto on = static_cast<cudaStream_t>(stream);
-  if (s.wide) {
-    step_forward_kernel<kPack<T>><<<blocks, threads_for(4 * s.units / kPack<T>), 0, on>>>(s);
+  if (shape.wide) {
+    step_forward_kernel<kPack<T>><<<shape.blocks, shape.threads, 0, on>>>(wave);
   } else {
-    step_forward_kernel<1><<<blocks, threads_for(4 * s.units), 0, on>>>(s);
+    step_forward_kernel<1><<<shape.blocks, shape.threads, 0, on>>>(wave);
   }
   return cudaGetLastError();
 }
@@ -63,9 +63,9 @@ int launch(const SumRows<T, Q>& s, void* stream) {
 
 template int launch(const BoundaryShares<float>&, void*);
 template int launch(const BoundaryShares<double>&, void*);
-template int launch(const StepForward<float, float>&, void*);
-template int launch(const StepForward<double, double>&, void*);
-template int launch(const StepForward<float, c10::BFloat16>&, void*);
+template int launch(const Wave<StepForward<float, float>>&, void*);
+template int launch(const Wave<StepForward<double, double>>&, void*);
+template int launch(const Wave<StepForward<float, c10::BFloat16>>&, void*);
 template int launch(const SumRows<float, float>&, void*);
 template int launch(const SumRows<double, double>&, void*);
 template int launch(const SumRows<float, c10::BFloat16>&, void*);

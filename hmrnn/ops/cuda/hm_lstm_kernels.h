@@ -1,5 +1,8 @@
 #pragma once
 
+#include <functional>
+#include <vector>
+
 #include "hmrnn/ops/cuda/hm_lstm_step.h"
 
 namespace hmrnn::cuda {
@@ -10,10 +13,14 @@ class WindowKernels {
  public:
   virtual ~WindowKernels() = default;
   virtual void boundary_shares(const BoundaryShares<T>& shares) = 0;
-  virtual void step_forward(const StepForward<T, P>& step) = 0;
-  virtual void step_backward(const StepBackward<T, P>& step) = 0;
+  /// Steps of several layers that do not depend on each other.
+  virtual void step_forward(const std::vector<StepForward<T, P>>& steps) = 0;
+  virtual void step_backward(const std::vector<StepBackward<T, P>>& steps) = 0;
   virtual void sum_rows(const SumRows<T, P>& sum) = 0;     ///< gradients of products
   virtual void sum_scalars(const SumRows<T, T>& sum) = 0;  ///< of the boundary's share, width 1
+  /// Runs each piece of work, which launches something through ATen, beside the others: they do not depend on each
+  /// other.
+  virtual void side_by_side(const std::vector<std::function<void()>>& work) = 0;
 };
 
 }  // namespace hmrnn::cuda

@@ -7,12 +7,16 @@
 // the layer above at t. So a step of a layer is two launches, forwards and backwards:
 //   forwards    kernel (reads products of earlier steps, writes h_t)  ·  product h_t → [U h, W h, V h]
 //   backwards   product [dU h, dW h, dV h] → dh_t  ·  kernel (reads dh_t, writes gradients of the products it used)
-// which is 2·L·T launches a window each way, 600 for three layers and 100 steps, and some 40 that do not depend on T:
-// the input's product over all steps (over a table: over its rows), and backwards one product a layer for the gradients
-// of U, V and W together. A step waits for 2·L launches, since z makes layer l wait for layer l-1.
+// Step t of layer l waits for step t of the layer below and for step t-1 of itself and of the layer above: all steps of
+// one 2t + l are independent of each other. Such a wave is one launch of the kernel, and its products run side by side.
+// A window is 2T + L - 2 waves each way, hence, in a captured graph, 2·(2T + L - 2) launches one after the other: 402
+// for three layers and 100 steps, 101 kernels and 101 products of layers 1 and 3 side by side, as many of layer 2. Some
+// 40 launches do not depend on T: the input's product over all steps (over a table: over its rows), and backwards one
+// product a layer for the gradients of U, V and W together.
 
 #include <ATen/ATen.h>
 
+#include <functional>
 #include <type_traits>
 #include <vector>
 
@@ -33,6 +37,15 @@ HMLSTMGradients window_backward(const HMLSTMArguments& a, const WindowResult& re
                                 const std::vector<at::Tensor>& saved, const std::vector<at::Tensor>& grad_h,
                                 const std::vector<at::Tensor>& grad_c_n, const at::Tensor& grad_z,
                                 WindowKernels<T, P>& kernels);
+
+/// f(t, l) for the steps of a wave, lowest layer first. Waves are numbered 0 to waves(T, L) - 1 in the order of time.
+inline int64_t waves(int64_t steps, int64_t layers) { return 2 * (steps - 1) + layers; }
+template <class F>
+void each_step(int64_t wave, int64_t steps, int64_t layers, F f) {
+  for (int64_t l = wave % 2; l < layers && l <= wave; l += 2) {
+    if ((wave - l) / 2 < steps) f((wave - l) / 2, l);
+  }
+}
 
 /// Sizes of one layer, and where in the product of a state (a row of `width` values) its three parts begin.
 struct LayerShape {

@@ -8,12 +8,20 @@
 
 namespace hmrnn::cuda {
 
+/// Steps that one launch does: as many as fit in the 4 KiB of a kernel's arguments.
+constexpr int kMaxWave = 4;
+template <class S>
+struct Wave {
+  S step[kMaxWave];
+  int count = 0;
+};
+
 template <class T>
 int launch(const BoundaryShares<T>& shares, void* stream);
 template <class T, class P>
-int launch(const StepForward<T, P>& step, void* stream);
+int launch(const Wave<StepForward<T, P>>& wave, void* stream);
 template <class T, class P>
-int launch(const StepBackward<T, P>& step, void* stream);
+int launch(const Wave<StepBackward<T, P>>& wave, void* stream);
 template <class T, class Q>
 int launch(const SumRows<T, Q>& sum, void* stream);
 template <class T>
