@@ -26,9 +26,9 @@
 
 namespace hmrnn::cuda {
 
-constexpr int kMaxSums = 4;     ///< most sums that are made at once
-constexpr int kMaxGroups = 32;  ///< 1024 threads are 32 warps
-constexpr int kSharedBytes = 2 * kMaxSums * kMaxGroups * static_cast<int>(sizeof(double));
+constexpr int64_t kMaxSums = 4;     ///< most sums that are made at once
+constexpr int64_t kMaxGroups = 32;  ///< 1024 threads are 32 warps
+constexpr int64_t kSharedBytes = 2 * kMaxSums * kMaxGroups * static_cast<int64_t>(sizeof(double));
 
 /// N values that are loaded and stored at once.
 template <class T, int N>

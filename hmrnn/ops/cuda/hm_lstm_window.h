@@ -9,10 +9,10 @@
 //   backwards   product [dU h, dW h, dV h] → dh_t  ·  kernel (reads dh_t, writes gradients of the products it used)
 // Step t of layer l waits for step t of the layer below and for step t-1 of itself and of the layer above: all steps of
 // one 2t + l are independent of each other. Such a wave is one launch of the kernel, and its products run side by side.
-// A window is 2T + L - 2 waves each way, hence, in a captured graph, 2·(2T + L - 2) launches one after the other: 402
-// for three layers and 100 steps, 101 kernels and 101 products of layers 1 and 3 side by side, as many of layer 2. Some
-// 40 launches do not depend on T: the input's product over all steps (over a table: over its rows), and backwards one
-// product a layer for the gradients of U, V and W together.
+// A window is 2T + L - 2 waves each way. For three layers and 100 steps: 201 launches of the kernel, each after the
+// products of the wave before (100 times layer 2 alone, 101 times layers 1 and 3 side by side), so a captured graph is
+// 402 launches deep. Some 40 launches do not depend on T: the input's product over all steps (over a table: over its
+// rows), and backwards one product a layer for the gradients of U, V and W together.
 
 #include <ATen/ATen.h>
 
