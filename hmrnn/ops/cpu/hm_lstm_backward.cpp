@@ -2,11 +2,13 @@
 // row-step, at the step that ends a state, since the COPY steps before it need the complete dh; weight gradients are
 // one product a matrix over all active row-steps, after the loop. The table of gradients of z that this computes:
 //
-//              dL/dz_t^{l-1}                                            dL/dz_{t-1}^l
-//   UPDATE     D·(fc+ig-c) + dh'·(h'-h) + ds·BU + ds_z w_z·x            -D·fc + ds·TD + ds_z v_z·h^
-//   COPY       dc'·(fc+ig-c) + dh'·(o tanh(LN c) - h) + ds_z w_z·x      dc'·(ig-c) + dh'·(o tanh(LN c) - h) + ds_z
-//   v_z·h^ FLUSH y=1  ds·BU + ds_z w_z·x                                       -D·fc + ds·TD + ds_z v_z·h^ FLUSH y=0
-//   ds·BU + ds_z w_z·x                                       D·(ig-c) + dh'·(h'-h) + ds·TD + ds_z v_z·h^
+// clang-format off
+//              dL/dz_t^{l-1}                                           dL/dz_{t-1}^l
+//   UPDATE     D·(fc+ig-c) + dh'·(h'-h) + ds·BU + ds_z w_z·x           -D·fc + ds·TD + ds_z v_z·h^
+//   COPY       dc'·(fc+ig-c) + dh'·(o tanh(LN c) - h) + ds_z w_z·x     dc'·(ig-c) + dh'·(o tanh(LN c) - h) + ds_z v_z·h^
+//   FLUSH y=1  ds·BU + ds_z w_z·x                                      -D·fc + ds·TD + ds_z v_z·h^
+//   FLUSH y=0  ds·BU + ds_z w_z·x                                      D·(ig-c) + dh'·(h'-h) + ds·TD + ds_z v_z·h^
+// clang-format on
 //
 // D = dL/dc' through both outputs, x = h_t^{l-1}, h^ = h_{t-1}^{l+1}; at COPY f, i, o, g are those of s = R(h) + b.
 
