@@ -1,5 +1,6 @@
 #include "bench/machine.h"
 
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <malloc.h>
 
 #include <algorithm>
@@ -31,6 +32,22 @@ double gemm_ceiling(torch::ScalarType dtype) {
   auto c = torch::empty({m, n}, dtype);
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i < 8; ++i) best = std::min(best, seconds([&] { at::mm_out(c, a, b); }));
+  // oneDNN, which torch::nn::LSTM runs on, may be the faster one: MKL uses no AVX-512 on AMD's CPUs.
+  using Linear = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, c10::string_view,
+                            c10::List<std::optional<at::Scalar>>, std::optional<c10::string_view>);
+  if (const auto found = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""})) {
+    const auto linear = found->typed<Linear>();
+    const auto weight = b.t().contiguous();
+    const c10::InferenceMode no_autograd;
+    try {
+      for (int i = 0; i < 8; ++i) {
+        best = std::min(best, seconds([&] {
+                          linear.call(a, weight, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), "");
+                        }));
+      }
+    } catch (const c10::Error&) {  // bfloat16 on a CPU without AVX-512
+    }
+  }
   return 2e-9 * m * k * n / best;
 }
 
