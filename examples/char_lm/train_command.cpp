@@ -1,13 +1,9 @@
 // char_lm train
 #include <fmt/format.h>
 
-#include <cstdio>
-
 #include "commands.h"
 #include "examples/program/training.h"
-#include "hmrnn/train/product_dtype.h"
 #include "hmrnn/train/text_task.h"
-#include "hmrnn/train/trainer.h"
 #include "train_settings.h"
 
 namespace {
@@ -25,25 +21,8 @@ int train_command(int argc, char** argv) {
                        TrainSettings::specs(), "", argc, argv);
   if (!arguments) return 0;
 
-  // Everything is checked before anything is written.
-  const hmrnn::RunFolder folder(arguments->require("out"));
-  const bool resume = arguments->has("resume");
-  Json stored;
-  TrainSettings settings;
-  if (resume) {
-    stored = hmrnn::Trainer::read_run_settings(folder);
-    settings = TrainSettings::resumed(stored_options(stored, folder.last_state().string()), arguments->values(),
-                                      folder.path().string());
-  } else {
-    settings = TrainSettings::create(arguments->values());
-    folder.require_absent();
-  }
-  const auto device = set_up_machine(settings.threads, settings.device);
-  const auto dtype = hmrnn::resolve_product_dtype(settings.dtype, device);
-  auto corpus_options = settings.corpus.options();
-  // A folder that was asked for is not replaced by the default one, as that of a moved run is.
-  if (arguments->has("data-dir")) corpus_options.data_dir = settings.corpus.data_dir;
-  const auto corpus = hmrnn::load_text_corpus(corpus_options);
+  const auto [folder, resume, stored, settings, device, dtype] = set_up_training<TrainSettings>(*arguments);
+  const auto corpus = hmrnn::load_text_corpus(corpus_options_of(settings.corpus, *arguments));
   if (resume) require_same_data(stored, data_of(corpus), corpus.source, folder.path().string());
 
   torch::manual_seed(settings.seed);

@@ -4,17 +4,59 @@
 
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
+#include "examples/program/arguments.h"
+#include "examples/program/machine.h"
 #include "examples/program/train_options.h"
+#include "hmrnn/train/product_dtype.h"
 #include "hmrnn/train/run_folder.h"
+#include "hmrnn/train/trainer.h"
 #include "hmrnn/train/training_task.h"
 
 using Json = nlohmann::ordered_json;
 
+/// What `train` settles before it looks at any data, so that nothing is written where an option is wrong.
+template <typename Settings>
+struct TrainSetup {
+  hmrnn::RunFolder folder;
+  bool resume;
+  Json stored = {};  ///< of a run that is taken up: its settings
+  Settings settings = {};
+  torch::Device device = torch::kCPU;
+  std::optional<torch::ScalarType> dtype = std::nullopt;  ///< of products; none: float32
+};
+
 /// The options that a run was begun with, from what Trainer::read_run_settings gave. Throws hmrnn::Error naming
 /// `where`, also for a run of another program.
 OptionMap stored_options(const Json& stored, const std::string& where);
+
+/// Settings of a new run or of the run in --out, checked, and the machine that they ask for. Throws hmrnn::Error.
+template <typename Settings>
+TrainSetup<Settings> set_up_training(const Arguments& arguments) {
+  TrainSetup<Settings> out{hmrnn::RunFolder(arguments.require("out")), arguments.has("resume")};
+  if (out.resume) {
+    out.stored = hmrnn::Trainer::read_run_settings(out.folder);
+    out.settings = Settings::resumed(stored_options(out.stored, out.folder.last_state().string()), arguments.values(),
+                                     out.folder.path().string());
+  } else {
+    out.settings = Settings::create(arguments.values());
+    out.folder.require_absent();
+  }
+  out.device = set_up_machine(out.settings.threads, out.settings.device);
+  out.dtype = hmrnn::resolve_product_dtype(out.settings.dtype, out.device);
+  return out;
+}
+
+/// How to load the corpus of a run. A folder that was asked for is not replaced by the default one, as that of a moved
+/// run is.
+template <typename Reference>
+auto corpus_options_of(const Reference& corpus, const Arguments& arguments) {
+  auto out = corpus.options();
+  if (arguments.has("data-dir")) out.data_dir = corpus.data_dir;
+  return out;
+}
 
 /// Throws hmrnn::Error unless `stored` has every entry of `now`: `source` is not what the run in `where` was trained
 /// on.

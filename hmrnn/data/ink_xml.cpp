@@ -20,6 +20,14 @@ std::string form_of(std::string_view line_name) { return std::string(line_name.s
 
 namespace {
 
+/// A file's text for an error's one line: cut, for it may be as long as the file, and without control characters.
+std::string shown(std::string_view text) {
+  std::string out(text.substr(0, 40));
+  std::replace_if(
+      out.begin(), out.end(), [](char c) { return (c >= 0 && c < ' ') || c == 0x7f; }, '?');
+  return out;
+}
+
 /// The attribute as a number within ± kInkCoordinateLimit.
 float coordinate(const pugi::xml_node& point, const char* axis, size_t stroke, size_t index, const std::string& where) {
   const auto fail = [&](const std::string& what) -> Error {
@@ -30,13 +38,11 @@ float coordinate(const pugi::xml_node& point, const char* axis, size_t stroke, s
   const std::string_view text = attribute.value();
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  // Cut: what stands there may be as long as the file.
   if (error != std::errc() || end != text.data() + text.size()) {
-    throw fail(fmt::format("{}=\"{}\" is not a number", axis, text.substr(0, 40)));
+    throw fail(fmt::format("{}=\"{}\" is not a number", axis, shown(text)));
   }
   if (!(std::abs(value) <= kInkCoordinateLimit)) {
-    throw fail(
-        fmt::format("{}=\"{}\" is not a coordinate within {} of 0", axis, text.substr(0, 40), kInkCoordinateLimit));
+    throw fail(fmt::format("{}=\"{}\" is not a coordinate within {} of 0", axis, shown(text), kInkCoordinateLimit));
   }
   return static_cast<float>(value);
 }
@@ -58,11 +64,11 @@ InkLine parse_ink_xml(std::string_view bytes, const std::string& name, const std
   }
   const auto session = document.document_element();
   if (std::strcmp(session.name(), "WhiteboardCaptureSession") != 0) {
-    throw Error(fmt::format("{}: the root is {}, not WhiteboardCaptureSession", where, session.name()));
+    throw Error(fmt::format("{}: the root is {}, not WhiteboardCaptureSession", where, shown(session.name())));
   }
   if (const auto corner = session.child("WhiteboardDescription").child("SensorLocation").attribute("corner");
       corner && std::strcmp(corner.value(), "top_left") != 0) {
-    throw Error(fmt::format("{}: the sensor's corner is {}, only top_left is known", where, corner.value()));
+    throw Error(fmt::format("{}: the sensor's corner is {}, only top_left is known", where, shown(corner.value())));
   }
   const auto strokes = session.child("StrokeSet");
   if (!strokes) throw Error(where + ": no StrokeSet");

@@ -15,22 +15,8 @@ CharLMImpl::CharLMImpl(const CharLMOptions& options_) : options(options_) {
 void CharLMImpl::reset() {
   // torch::nn::Embedding starts as N(0, 1), as PAPER.md says.
   embedding = register_module("embedding", torch::nn::Embedding(options.vocabulary_size(), options.embedding_size()));
-  if (options.core() == Core::HMLSTM) {
-    hm_lstm = register_module("hm_lstm", HMLSTM(HMLSTMOptions(options.embedding_size(), options.hidden_sizes())
-                                                    .layer_norm(options.layer_norm())
-                                                    .boundary(options.boundary())
-                                                    .slope(options.slope())
-                                                    .forget_bias(options.forget_bias())
-                                                    .boundary_bias(options.boundary_bias())));
-  } else {
-    lstm = register_module("lstm", StackedLSTM(StackedLSTMOptions(options.embedding_size(), options.hidden_sizes())
-                                                   .layer_norm(options.layer_norm())
-                                                   .forget_bias(options.forget_bias())));
-  }
-  output = register_module("output",
-                           OutputModule(OutputModuleOptions(options.hidden_sizes(), options.output_embedding_size())
-                                            .classes(options.vocabulary_size())));
-  dropout = register_module("dropout", torch::nn::Dropout(options.dropout()));
+  register_core(options.embedding_size(), options);
+  register_output(options, options.vocabulary_size());
 }
 
 void CharLMImpl::pretty_print(std::ostream& stream) const {
@@ -45,22 +31,6 @@ CharLMOutput CharLMImpl::forward(const torch::Tensor& index, const std::optional
                                 : hm_lstm->forward_indexed(embedding->weight, index, state, call);
   out.logits = output->softmax(dropout(output(out.core.h, out.core.state_index)));
   return out;
-}
-
-HMLSTMState CharLMImpl::initial_state(int64_t batch) const {
-  return hm_lstm.is_empty() ? lstm->initial_state(batch) : hm_lstm->initial_state(batch);
-}
-
-void CharLMImpl::set_slope(double slope) {
-  if (!hm_lstm.is_empty()) hm_lstm->set_slope(slope);
-}
-
-double CharLMImpl::slope() const { return hm_lstm.is_empty() ? 1.0 : hm_lstm->slope(); }
-
-void CharLMImpl::set_product_dtype(std::optional<torch::ScalarType> dtype) {
-  if (!hm_lstm.is_empty()) hm_lstm->set_product_dtype(dtype);
-  if (!lstm.is_empty()) lstm->set_product_dtype(dtype);
-  output->set_product_dtype(dtype);
 }
 
 torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& target, const torch::Tensor& weight) {

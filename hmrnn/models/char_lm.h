@@ -1,8 +1,6 @@
 #pragma once
 
-#include <torch/nn/cloneable.h>
 #include <torch/nn/modules/common.h>
-#include <torch/nn/modules/dropout.h>
 #include <torch/nn/modules/embedding.h>
 #include <torch/nn/pimpl.h>
 #include <torch/types.h>
@@ -12,9 +10,7 @@
 
 #include "hmrnn/export.h"
 #include "hmrnn/models/core.h"
-#include "hmrnn/nn/hm_lstm.h"
-#include "hmrnn/nn/output_module.h"
-#include "hmrnn/nn/stacked_lstm.h"
+#include "hmrnn/models/recurrent_model.h"
 
 namespace hmrnn {
 
@@ -57,7 +53,7 @@ class CharLMStream;
 /// Character model: embedding → HM-LSTM (or LSTM) → output module → softmax (PAPER.md, "The experiments").
 /// Parameter names: `embedding.weight`, `hm_lstm.layers.{l}.…` (or `lstm.layers.{l}.…`), `output.gates`,
 /// `output.embedding.{l}`, `output.softmax.{weight,bias}`.
-class HMRNN_API CharLMImpl : public torch::nn::Cloneable<CharLMImpl> {
+class HMRNN_API CharLMImpl : public RecurrentModel<CharLMImpl> {
  public:
   /// Throws c10::Error for a size below 1.
   explicit CharLMImpl(const CharLMOptions& options);
@@ -76,22 +72,8 @@ class HMRNN_API CharLMImpl : public torch::nn::Cloneable<CharLMImpl> {
   /// tensor without `predict`, which spares the output module. `call` is for the HM-LSTM alone.
   torch::Tensor step(int64_t symbol, CharLMStream& stream, const HMLSTMStepCall& call = {}, bool predict = true) const;
 
-  /// All zeros, in the parameters' dtype and on their device.
-  HMLSTMState initial_state(int64_t batch) const;
-
-  /// The slope of the boundary detector (1 for the control, which has none; setting it there has no effect).
-  void set_slope(double slope);
-  double slope() const;  ///< see set_slope
-
-  /// bfloat16: products of the recurrent layers and of the output module on rounded operands; nullopt: float32.
-  void set_product_dtype(std::optional<torch::ScalarType> dtype);
-
   CharLMOptions options;
   torch::nn::Embedding embedding{nullptr};  ///< [V, E]
-  HMLSTM hm_lstm{nullptr};                  ///< empty for Core::LSTM
-  StackedLSTM lstm{nullptr};                ///< empty for Core::HMLSTM
-  OutputModule output{nullptr};             ///< with the softmax layer
-  torch::nn::Dropout dropout{nullptr};      ///< of h^e
 
  protected:
   FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(std::optional<HMLSTMState>())},

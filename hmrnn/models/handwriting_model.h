@@ -1,8 +1,6 @@
 #pragma once
 
-#include <torch/nn/cloneable.h>
 #include <torch/nn/modules/common.h>
-#include <torch/nn/modules/dropout.h>
 #include <torch/nn/pimpl.h>
 #include <torch/types.h>
 
@@ -11,10 +9,8 @@
 
 #include "hmrnn/export.h"
 #include "hmrnn/models/core.h"
-#include "hmrnn/nn/hm_lstm.h"
+#include "hmrnn/models/recurrent_model.h"
 #include "hmrnn/nn/mixture_density.h"
-#include "hmrnn/nn/output_module.h"
-#include "hmrnn/nn/stacked_lstm.h"
 
 namespace hmrnn {
 
@@ -53,7 +49,7 @@ struct HandwritingOutput {
 /// Handwriting model: points (x, y, pen) → HM-LSTM (or LSTM) → output module → mixture density (PAPER.md, "The
 /// experiments"). Parameter names: `hm_lstm.layers.{l}.…` (or `lstm.layers.{l}.…`), `output.gates`,
 /// `output.embedding.{l}`, `mixture.linear.{weight,bias}`.
-class HMRNN_API HandwritingModelImpl : public torch::nn::Cloneable<HandwritingModelImpl> {
+class HMRNN_API HandwritingModelImpl : public RecurrentModel<HandwritingModelImpl> {
  public:
   /// Throws c10::Error for no layers or a size below 1.
   explicit HandwritingModelImpl(const HandwritingOptions& options);
@@ -66,23 +62,8 @@ class HMRNN_API HandwritingModelImpl : public torch::nn::Cloneable<HandwritingMo
   HandwritingOutput forward(const torch::Tensor& input, const std::optional<HMLSTMState>& state = std::nullopt,
                             const HMLSTMCall& call = {});
 
-  /// All zeros, in the parameters' dtype and on their device.
-  HMLSTMState initial_state(int64_t batch) const;
-
-  /// The slope of the boundary detector (1 for the control, which has none; setting it there has no effect).
-  void set_slope(double slope);
-  /// The slope in force.
-  double slope() const;
-
-  /// bfloat16: products of the recurrent layers and of the output module on rounded operands; nullopt: float32.
-  void set_product_dtype(std::optional<torch::ScalarType> dtype);
-
   HandwritingOptions options;
-  HMLSTM hm_lstm{nullptr};              ///< empty for Core::LSTM
-  StackedLSTM lstm{nullptr};            ///< empty for Core::HMLSTM
-  OutputModule output{nullptr};         ///< the gated combination h^e of all layers
-  MixtureDensity mixture{nullptr};      ///< h^e → the density of the next point
-  torch::nn::Dropout dropout{nullptr};  ///< of h^e
+  MixtureDensity mixture{nullptr};  ///< h^e → the density of the next point
 
  protected:
   FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(std::optional<HMLSTMState>())},

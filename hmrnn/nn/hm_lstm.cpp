@@ -53,43 +53,25 @@ std::vector<LayerParameters> HMLSTMImpl::layer_parameters() const {
 }
 
 HMLSTMState HMLSTMImpl::initial_state(int64_t batch) const {
-  HMLSTMState state;
-  const auto like = layers->ptr(0)->as<HMLSTMCell>()->bias.options().requires_grad(false);
-  for (const auto d : options.hidden_sizes()) {
-    state.h.push_back(torch::zeros({batch, d}, like));
-    state.c.push_back(torch::zeros({batch, d}, like));
-  }
-  state.z = torch::zeros({batch, num_layers() - 1}, like);
-  return state;
+  return HMLSTMState::zeros(batch, options.hidden_sizes(), num_layers() - 1,
+                            layers->ptr(0)->as<HMLSTMCell>()->bias.options().requires_grad(false));
 }
 
 HMLSTMOutput HMLSTMImpl::forward(const torch::Tensor& input, const std::optional<HMLSTMState>& state,
                                  const HMLSTMCall& call) {
-  TORCH_CHECK(input.dim() == 3 && input.size(2) == options.input_size(), "HMLSTM: input must have shape [T, B, ",
-              options.input_size(), "], got ", input.sizes());
-  WindowInput window;
-  window.input = input;
-  return run(std::move(window), input.size(0), input.size(1), state, call);
+  return run(sequence_window("HMLSTM", input, options.input_size()), state, call);
 }
 
 HMLSTMOutput HMLSTMImpl::forward_indexed(const torch::Tensor& table, const torch::Tensor& index,
                                          const std::optional<HMLSTMState>& state, const HMLSTMCall& call) {
-  TORCH_CHECK(table.dim() == 2 && table.size(1) == options.input_size(), "HMLSTM: table must have shape [V, ",
-              options.input_size(), "], got ", table.sizes());
-  TORCH_CHECK(index.dim() == 2 && index.scalar_type() == torch::kInt64, "HMLSTM: index must be int64 [T, B], got ",
-              index.scalar_type(), " ", index.sizes());
-  TORCH_CHECK(index.device() == table.device(), "HMLSTM: index must be on ", table.device(), " as the table is, got ",
-              index.device());
-  WindowInput window;
-  window.input = table;
-  window.index = index;
-  return run(std::move(window), index.size(0), index.size(1), state, call);
+  return run(table_window("HMLSTM", table, index, options.input_size()), state, call);
 }
 
-HMLSTMOutput HMLSTMImpl::run(WindowInput window, int64_t steps, int64_t batch, const std::optional<HMLSTMState>& state,
+HMLSTMOutput HMLSTMImpl::run(WindowInput window, const std::optional<HMLSTMState>& state,
                              const HMLSTMCall& call) const {
+  const auto steps = window_steps(window), batch = window_batch(window);
   const auto start = state && state->defined() ? *state : initial_state(batch);
-  check_window("HMLSTM", window.input, steps, batch, start, call, options.hidden_sizes(), num_layers() - 1,
+  check_window("HMLSTM", window, start, call, options.hidden_sizes(), num_layers() - 1,
                layers->ptr(0)->as<HMLSTMCell>()->bias);
   window.h0 = start.h;
   window.c0 = start.c;

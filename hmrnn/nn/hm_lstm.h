@@ -118,8 +118,7 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
                            {2, torch::nn::AnyValue(HMLSTMCall())})
 
  private:
-  HMLSTMOutput run(WindowInput window, int64_t steps, int64_t batch, const std::optional<HMLSTMState>& state,
-                   const HMLSTMCall& call) const;
+  HMLSTMOutput run(WindowInput window, const std::optional<HMLSTMState>& state, const HMLSTMCall& call) const;
   void advance(const torch::Tensor& input, int64_t index, HMLSTMStream& stream, const HMLSTMStepCall& call) const;
 
   torch::Tensor slope_;  ///< buffer, 0-d: a CUDA graph reads it at every replay

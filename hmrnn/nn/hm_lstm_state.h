@@ -14,6 +14,10 @@ struct HMRNN_API HMLSTMState {
   std::vector<torch::Tensor> c;  ///< per layer [B, d_l]
   torch::Tensor z;               ///< [B, L-1]: the last step's boundaries
 
+  /// The state before the first step: all zeros, for layers of `sizes` units and `boundaries` detectors (L-1, or 0),
+  /// with the dtype and device of `options`.
+  static HMLSTMState zeros(int64_t batch, const std::vector<int64_t>& sizes, int64_t boundaries,
+                           const torch::TensorOptions& options);
   /// The same values outside the graph (truncated back-propagation).
   HMLSTMState detach() const;
   /// The same values on `device`.

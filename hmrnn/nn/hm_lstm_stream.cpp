@@ -1,6 +1,7 @@
 #include "hmrnn/nn/hm_lstm_stream.h"
 
 #include "hmrnn/nn/hm_lstm.h"
+#include "hmrnn/nn/window_checks.h"
 #include "hmrnn/ops/cpu/hm_lstm_stream.h"
 
 namespace hmrnn {
@@ -52,7 +53,8 @@ HMLSTMStream HMLSTMImpl::stream(const std::optional<HMLSTMState>& state) const {
   const auto start = state && state->defined() ? state->detach() : initial_state(1);
   const auto& like = layers->ptr(0)->as<HMLSTMCell>()->bias;
   // The checks of forward, on a window of one step.
-  check_window("HMLSTM::stream", torch::zeros({1, 1, options.input_size()}, like.options()), 1, 1, start, {},
+  const auto step = torch::zeros({1, 1, options.input_size()}, like.options());
+  check_window("HMLSTM::stream", sequence_window("HMLSTM::stream", step, options.input_size()), start, {},
                options.hidden_sizes(), num_layers() - 1, like);
   auto data = std::make_unique<HMLSTMStream::Data>();
   data->layers = num_layers();
@@ -121,9 +123,8 @@ void HMLSTMImpl::advance(const torch::Tensor& input, int64_t index, HMLSTMStream
   HMLSTMCall window;
   if (call.boundaries.defined()) window.boundaries = call.boundaries.view({1, 1, -1});
   if (noise.defined()) window.noise = noise.view({1, 1, -1});
-  WindowInput one;
-  one.input = input.view({1, 1, -1});
-  data.window = run(std::move(one), 1, 1, data.window, window).state;
+  data.window =
+      run(sequence_window("HMLSTM::step", input.view({1, 1, -1}), options.input_size()), data.window, window).state;
 }
 
 }  // namespace hmrnn

@@ -31,44 +31,24 @@ void StackedLSTMImpl::pretty_print(std::ostream& stream) const {
 }
 
 HMLSTMState StackedLSTMImpl::initial_state(int64_t batch) const {
-  HMLSTMState state;
-  const auto like = layers->ptr(0)->as<HMLSTMCell>()->bias.options().requires_grad(false);
-  for (const auto d : options.hidden_sizes()) {
-    state.h.push_back(torch::zeros({batch, d}, like));
-    state.c.push_back(torch::zeros({batch, d}, like));
-  }
-  state.z = torch::zeros({batch, 0}, like);
-  return state;
+  return HMLSTMState::zeros(batch, options.hidden_sizes(), 0,
+                            layers->ptr(0)->as<HMLSTMCell>()->bias.options().requires_grad(false));
 }
 
 HMLSTMOutput StackedLSTMImpl::forward(const torch::Tensor& input, const std::optional<HMLSTMState>& state,
                                       const HMLSTMCall& call) {
-  TORCH_CHECK(input.dim() == 3 && input.size(2) == options.input_size(), "StackedLSTM: input must have shape [T, B, ",
-              options.input_size(), "], got ", input.sizes());
-  WindowInput window;
-  window.input = input;
-  return run(std::move(window), input.size(0), input.size(1), state, call);
+  return run(sequence_window("StackedLSTM", input, options.input_size()), state, call);
 }
 
 HMLSTMOutput StackedLSTMImpl::forward_indexed(const torch::Tensor& table, const torch::Tensor& index,
                                               const std::optional<HMLSTMState>& state, const HMLSTMCall& call) {
-  TORCH_CHECK(table.dim() == 2 && table.size(1) == options.input_size(), "StackedLSTM: table must have shape [V, ",
-              options.input_size(), "], got ", table.sizes());
-  TORCH_CHECK(index.dim() == 2 && index.scalar_type() == torch::kInt64, "StackedLSTM: index must be int64 [T, B], got ",
-              index.scalar_type(), " ", index.sizes());
-  TORCH_CHECK(index.device() == table.device(), "StackedLSTM: index must be on ", table.device(),
-              " as the table is, got ", index.device());
-  WindowInput window;
-  window.input = table;
-  window.index = index;
-  return run(std::move(window), index.size(0), index.size(1), state, call);
+  return run(table_window("StackedLSTM", table, index, options.input_size()), state, call);
 }
 
-HMLSTMOutput StackedLSTMImpl::run(WindowInput window, int64_t steps, int64_t batch,
-                                  const std::optional<HMLSTMState>& state, const HMLSTMCall& call) {
+HMLSTMOutput StackedLSTMImpl::run(WindowInput window, const std::optional<HMLSTMState>& state, const HMLSTMCall& call) {
+  const auto steps = window_steps(window), batch = window_batch(window);
   const auto start = state && state->defined() ? *state : initial_state(batch);
-  check_window("StackedLSTM", window.input, steps, batch, start, call, options.hidden_sizes(), 0,
-               layers->ptr(0)->as<HMLSTMCell>()->bias);
+  check_window("StackedLSTM", window, start, call, options.hidden_sizes(), 0, layers->ptr(0)->as<HMLSTMCell>()->bias);
   BoundaryRule rule;
   rule.slope = torch::ones({}, start.z.options());
   window.z0 = start.z;

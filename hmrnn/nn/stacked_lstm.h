@@ -69,8 +69,7 @@ class HMRNN_API StackedLSTMImpl : public torch::nn::Cloneable<StackedLSTMImpl> {
                            {2, torch::nn::AnyValue(HMLSTMCall())})
 
  private:
-  HMLSTMOutput run(WindowInput window, int64_t steps, int64_t batch, const std::optional<HMLSTMState>& state,
-                   const HMLSTMCall& call);
+  HMLSTMOutput run(WindowInput window, const std::optional<HMLSTMState>& state, const HMLSTMCall& call);
 
   std::optional<torch::ScalarType> product_dtype_;
 };

@@ -2,9 +2,39 @@
 
 namespace hmrnn {
 
-void check_window(const char* module, const torch::Tensor& input, int64_t steps, int64_t batch,
-                  const HMLSTMState& state, const HMLSTMCall& call, const std::vector<int64_t>& sizes,
-                  int64_t boundaries, const torch::Tensor& like) {
+WindowInput sequence_window(const char* module, const torch::Tensor& input, int64_t input_size) {
+  TORCH_CHECK(input.dim() == 3 && input.size(2) == input_size, module, ": input must have shape [T, B, ", input_size,
+              "], got ", input.sizes());
+  WindowInput window;
+  window.input = input;
+  return window;
+}
+
+WindowInput table_window(const char* module, const torch::Tensor& table, const torch::Tensor& index,
+                         int64_t input_size) {
+  TORCH_CHECK(table.dim() == 2 && table.size(1) == input_size, module, ": table must have shape [V, ", input_size,
+              "], got ", table.sizes());
+  TORCH_CHECK(index.dim() == 2 && index.scalar_type() == torch::kInt64, module, ": index must be int64 [T, B], got ",
+              index.scalar_type(), " ", index.sizes());
+  TORCH_CHECK(index.device() == table.device(), module, ": index must be on ", table.device(), " as the table is, got ",
+              index.device());
+  WindowInput window;
+  window.input = table;
+  window.index = index;
+  return window;
+}
+
+int64_t window_steps(const WindowInput& window) {
+  return (window.index.defined() ? window.index : window.input).size(0);
+}
+int64_t window_batch(const WindowInput& window) {
+  return (window.index.defined() ? window.index : window.input).size(1);
+}
+
+void check_window(const char* module, const WindowInput& window, const HMLSTMState& state, const HMLSTMCall& call,
+                  const std::vector<int64_t>& sizes, int64_t boundaries, const torch::Tensor& like) {
+  const auto& input = window.input;
+  const auto steps = window_steps(window), batch = window_batch(window);
   const auto check_device = [&](const char* name, const torch::Tensor& x) {
     TORCH_CHECK(x.device() == like.device(), module, ": ", name, " must be on ", like.device(),
                 " as the parameters are, got ", x.device());

@@ -1,7 +1,6 @@
 #include "hmrnn/train/char_lm_checkpoint.h"
 
 #include "hmrnn/error.h"
-#include "hmrnn/io/checkpoint.h"
 #include "hmrnn/train/char_lm_metadata.h"
 #include "hmrnn/train/model_metadata.h"
 
@@ -16,6 +15,17 @@ void check_sizes(const CharLMOptions& options, const SafeTensors& file, const st
   expect_size(file, where, "embedding.weight", 1, options.embedding_size(), "embedding size");
   expect_layer_sizes(options, file, where);
   expect_size(file, where, "output.softmax.weight", 1, options.output_embedding_size(), "output embedding size");
+}
+
+Vocabulary read_vocabulary(const Json& json) {
+  std::vector<uint8_t> bytes;
+  for (const auto& value : json) {
+    if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() > 255) {
+      throw Error("vocabulary has " + value.dump() + ", which is not a byte value");
+    }
+    bytes.push_back(static_cast<uint8_t>(value.get<int64_t>()));
+  }
+  return Vocabulary(std::move(bytes));
 }
 
 }  // namespace
@@ -47,25 +57,13 @@ Json describe_char_lm(const CharLMOptions& options, double slope, const Vocabula
 CharLMCheckpoint load_char_lm(const std::filesystem::path& path) {
   const auto where = path.string();
   const auto file = read_safetensors(path);
-  const auto json = parse_model_metadata(file, where);
-
   CharLMCheckpoint out;
   std::optional<CharLMOptions> options;
-  double slope = 1;
-  try {
-    require_kind(json, kKind, "a character model");
-    std::vector<uint8_t> bytes;
-    for (const auto& value : json.at("vocabulary")) {
-      if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() > 255) {
-        throw Error("vocabulary has " + value.dump() + ", which is not a byte value");
-      }
-      bytes.push_back(static_cast<uint8_t>(value.get<int64_t>()));
-    }
-    out.vocabulary = Vocabulary(std::move(bytes));
+  const auto slope = read_model_metadata(file, where, kKind, "a character model", [&](const Json& json) {
+    out.vocabulary = read_vocabulary(json.at("vocabulary"));
     options = CharLMOptions(out.vocabulary.size());
     options->embedding_size(json.at("embedding_size").get<int64_t>());
     read_model_options(json, *options);
-    slope = read_slope(json);
     out.step = json.value("step", int64_t{0});
     if (json.contains("corpus")) {
       const auto& corpus = json["corpus"];
@@ -74,17 +72,9 @@ CharLMCheckpoint load_char_lm(const std::filesystem::path& path) {
       out.corpus.synthetic_length = corpus.value("length", int64_t{0});
       out.corpus.synthetic_seed = corpus.value("seed", uint64_t{0});
     }
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(where + ": malformed metadata: " + error.what());
-  } catch (const Error& error) {
-    throw Error(where + ": " + error.what());
-  }
+  });
   check_sizes(*options, file, where);
-  out.model = CharLM(*options);
-  unpack_module(*out.model, file, where, /*buffers=*/false);
-  require_finite(file, where);
-  out.model->set_slope(slope);
-  out.model->eval();
+  out.model = load_model<CharLM>(*options, slope, file, where);
   return out;
 }
 

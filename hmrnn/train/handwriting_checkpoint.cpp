@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "hmrnn/io/checkpoint.h"
 #include "hmrnn/train/model_metadata.h"
 
 namespace hmrnn {
@@ -88,31 +87,18 @@ Json describe_handwriting(const HandwritingOptions& options, double slope, const
 HandwritingCheckpoint load_handwriting(const std::filesystem::path& path) {
   const auto where = path.string();
   const auto file = read_safetensors(path);
-  const auto json = parse_model_metadata(file, where);
-
   HandwritingCheckpoint out;
   HandwritingOptions options;
-  double slope = 1;
-  try {
-    require_kind(json, kHandwritingKind, "a handwriting model");
+  const auto slope = read_model_metadata(file, where, kHandwritingKind, "a handwriting model", [&](const Json& json) {
     read_model_options(json, options);
     options.mixtures(json.at("mixtures").get<int64_t>());
     if (options.mixtures() < 1 || options.mixtures() > kMaxMixtures) throw Error("mixtures is out of range");
-    slope = read_slope(json);
     out.normalisation = read_normalisation(json.at("normalisation"));
     out.step = json.value("step", int64_t{0});
     out.corpus = read_reference(json.at("corpus"));
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(where + ": malformed metadata: " + error.what());
-  } catch (const Error& error) {
-    throw Error(where + ": " + error.what());
-  }
+  });
   check_sizes(options, file, where);
-  out.model = HandwritingModel(options);
-  unpack_module(*out.model, file, where, /*buffers=*/false);
-  require_finite(file, where);
-  out.model->set_slope(slope);
-  out.model->eval();
+  out.model = load_model<HandwritingModel>(options, slope, file, where);
   return out;
 }
 

@@ -4,14 +4,7 @@
 
 namespace hmrnn {
 
-Json parse_model_metadata(const SafeTensors& file, const std::string& where) {
-  const auto found = file.metadata.find("hmrnn");
-  if (found == file.metadata.end())
-    throw Error(where + ": no metadata under the key hmrnn, so no model of this project");
-  auto json = Json::parse(found->second, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) throw Error(where + ": the metadata under the key hmrnn are not a JSON object");
-  return json;
-}
+namespace {
 
 void require_kind(const Json& json, const std::string& kind, const std::string& description) {
   if (json.at("kind") != kind) throw Error("this is not " + description + " but: " + json.at("kind").dump());
@@ -22,6 +15,26 @@ double read_slope(const Json& json) {
   const auto slope = json.at("slope").get<double>();
   if (!(std::isfinite(slope) && slope > 0)) throw Error("slope is not a finite number above 0");
   return slope;
+}
+
+}  // namespace
+
+double read_model_metadata(const SafeTensors& file, const std::string& where, const std::string& kind,
+                           const std::string& description, const std::function<void(const Json&)>& read) {
+  const auto found = file.metadata.find("hmrnn");
+  if (found == file.metadata.end())
+    throw Error(where + ": no metadata under the key hmrnn, so no model of this project");
+  const auto json = Json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) throw Error(where + ": the metadata under the key hmrnn are not a JSON object");
+  try {
+    require_kind(json, kind, description);
+    read(json);
+    return read_slope(json);
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(where + ": malformed metadata: " + error.what());
+  } catch (const Error& error) {
+    throw Error(where + ": " + error.what());
+  }
 }
 
 void expect_size(const SafeTensors& file, const std::string& where, const std::string& name, int64_t dim, int64_t size,

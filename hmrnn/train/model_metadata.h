@@ -2,11 +2,13 @@
 
 // What the metadata of all models' checkpoints share. Internal to hmrnn/train: not part of what libhmrnn shows.
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "hmrnn/error.h"
+#include "hmrnn/io/checkpoint.h"
 #include "hmrnn/io/safetensors.h"
 #include "hmrnn/models/core.h"
 #include "hmrnn/ops/boundary.h"
@@ -15,14 +17,11 @@ namespace hmrnn {
 
 using Json = nlohmann::ordered_json;
 
-/// The JSON object under the metadata key `hmrnn`. Throws hmrnn::Error naming `where`.
-Json parse_model_metadata(const SafeTensors& file, const std::string& where);
-
-/// Throws hmrnn::Error unless `json` is of this kind ("char_lm": `description` "a character model") and of our format.
-void require_kind(const Json& json, const std::string& kind, const std::string& description);
-
-/// A finite number above 0 under `slope`, or hmrnn::Error.
-double read_slope(const Json& json);
+/// Gives `read` the JSON object under the metadata key `hmrnn`, of a model of this kind ("char_lm": `description` "a
+/// character model") and of our format, and returns the slope. Throws hmrnn::Error naming `where`, also for what `read`
+/// throws: hmrnn::Error or nlohmann's exceptions.
+double read_model_metadata(const SafeTensors& file, const std::string& where, const std::string& kind,
+                           const std::string& description, const std::function<void(const Json&)>& read);
 
 /// Throws hmrnn::Error unless tensor `name` is a matrix whose dimension `dim` has `size`, which `what` of the metadata
 /// says. A model is built before its tensors are compared with the file's, so sizes that the file does not bear out
@@ -32,6 +31,18 @@ void expect_size(const SafeTensors& file, const std::string& where, const std::s
 
 /// Throws hmrnn::Error naming `where` and a tensor with a value that is not finite.
 void require_finite(const SafeTensors& file, const std::string& where);
+
+/// A model of the file's tensors, as it is used: slope set, in evaluation mode. Throws hmrnn::Error naming `where` and
+/// a tensor that is missing, left over, of another shape, or has a value that is not finite.
+template <typename Model, typename Options>
+Model load_model(const Options& options, double slope, const SafeTensors& file, const std::string& where) {
+  Model model(options);
+  unpack_module(*model, file, where, /*buffers=*/false);
+  require_finite(file, where);
+  model->set_slope(slope);
+  model->eval();
+  return model;
+}
 
 /// Format and kind, and the options that every model has.
 template <typename Options>

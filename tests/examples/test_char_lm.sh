@@ -2,47 +2,8 @@
 # The program char_lm from outside: every command on a small model, stopping and resuming, and each error of the user.
 set -euo pipefail
 
-bin=${HMRNN_BIN_DIR:?the folder of the programs}/char_lm
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export OMP_NUM_THREADS=1
-
-failures=0
-fail() {
-  echo "FAILED: $*" >&2
-  failures=$((failures + 1))
-}
-# check WHAT COMMAND…: the command must succeed.
-check() {
-  local what=$1
-  shift
-  "$@" > /dev/null 2>&1 || fail "$what"
-}
-# Every file with size and time of its last change.
-snapshot() { find . -type f ! -name .out ! -name .err -printf '%p %s %T@\n' | sort; }
-# refuse WORDS ARGUMENT…: char_lm must exit with 2, print nothing on stdout and one line with WORDS on stderr, and leave
-# every file as it was.
-refuse() {
-  local words=$1 before after code=0
-  shift
-  before=$(snapshot)
-  "$bin" "$@" > .out 2> .err < "${stdin:-/dev/null}" || code=$?
-  after=$(snapshot)
-  [ "$code" = 2 ] || fail "char_lm $* exits with $code, not 2: $(head -3 .err)"
-  [ "$(wc -l < .err)" = 1 ] || fail "char_lm $*: stderr is not one line: $(cat .err)"
-  [ ! -s .out ] || fail "char_lm $*: stdout is not empty: $(head -3 .out)"
-  grep -qi -- "$words" .err || fail "char_lm $*: stderr does not say '$words': $(cat .err)"
-  [ "$before" = "$after" ] || fail "char_lm $*: files have changed"
-}
-# json FILE EXPRESSION: EXPRESSION over `rows`, the file's lines as JSON, must be true.
-json() {
-  python3 - "$1" "$2" << 'EOF' || fail "$1: $2"
-import json, math, sys
-rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
-sys.exit(0 if eval(sys.argv[2]) else 1)
-EOF
-}
+# shellcheck source=tests/support/program.sh
+. tests/support/program.sh char_lm
 
 small="--corpus synthetic --synthetic-length 6000 --units 12,8 --embedding 6 --output-embedding 10 --batch 4 --window 20
   --threads 1 --device cpu --seed 3"
@@ -277,5 +238,4 @@ cp -r run damaged
 head -c 2000 run/last/state.safetensors > damaged/last/state.safetensors
 refuse "state.safetensors" train --out damaged --resume --steps 40
 
-[ "$failures" = 0 ] || { echo "$failures checks failed" >&2; exit 1; }
-echo "all checks passed"
+finish

@@ -2,41 +2,9 @@
 # The program handwriting from outside: every command on a small model, stopping and resuming, and each error of the user.
 set -euo pipefail
 
-bin=${HMRNN_BIN_DIR:?the folder of the programs}/handwriting
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export OMP_NUM_THREADS=1 HMRNN_CACHE=$work/cache
-
-failures=0
-fail() {
-  echo "FAILED: $*" >&2
-  failures=$((failures + 1))
-}
-# Every file with size and time of its last change.
-snapshot() { find . -type f ! -name .out ! -name .err -printf '%p %s %T@\n' | sort; }
-# refuse WORDS ARGUMENT…: handwriting must exit with 2, print nothing on stdout and one line with WORDS on stderr, and
-# leave every file as it was.
-refuse() {
-  local words=$1 before after code=0
-  shift
-  before=$(snapshot)
-  "$bin" "$@" > .out 2> .err < /dev/null || code=$?
-  after=$(snapshot)
-  [ "$code" = 2 ] || fail "handwriting $* exits with $code, not 2: $(head -3 .err)"
-  [ "$(wc -l < .err)" = 1 ] || fail "handwriting $*: stderr is not one line: $(cat .err)"
-  [ ! -s .out ] || fail "handwriting $*: stdout is not empty: $(head -3 .out)"
-  grep -qi -- "$words" .err || fail "handwriting $*: stderr does not say '$words': $(cat .err)"
-  [ "$before" = "$after" ] || fail "handwriting $*: files have changed"
-}
-# json FILE EXPRESSION: EXPRESSION over `rows`, the file's lines as JSON, must be true.
-json() {
-  python3 - "$1" "$2" << 'EOF' || fail "$1: $2"
-import json, math, sys
-rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
-sys.exit(0 if eval(sys.argv[2]) else 1)
-EOF
-}
+# shellcheck source=tests/support/program.sh
+. tests/support/program.sh handwriting
+export HMRNN_CACHE=$work/cache
 
 small="--synthetic-lines 60 --units 10,8,6 --output-embedding 9 --mixtures 3 --batch 4 --window 60 --lr 0.003 --threads 1
   --device cpu --seed 3"
@@ -342,4 +310,4 @@ done
 refuse "not a handwriting model" eval text
 refuse "is a run of char_lm" train --out text --resume --steps 9
 
-[ "$failures" = 0 ] || { echo "$failures checks failed" >&2; exit 1; }
+finish

@@ -1,5 +1,3 @@
-#include <ATen/CPUGeneratorImpl.h>
-
 #include <map>
 #include <string>
 #include <vector>
@@ -7,30 +5,14 @@
 #include "catch.h"
 #include "hmrnn/data/ink_batches.h"
 #include "hmrnn/models/handwriting_model.h"
-#include "hmrnn/models/handwriting_stream.h"
 #include "support/gradient_check.h"
+#include "support/small_ink.h"
 #include "support/tensors.h"
 
 using namespace hmrnn;
 using namespace hmrnn::test;
 
 namespace {
-
-HandwritingOptions small_ink(Core core = Core::HMLSTM) {
-  return HandwritingOptions().hidden_sizes({6, 5, 4}).output_embedding_size(7).mixtures(3).core(core);
-}
-
-/// Random walks of the given numbers of points.
-std::vector<torch::Tensor> walks(const std::vector<int64_t>& lengths) {
-  auto generator = at::detail::createCPUGenerator(11);
-  std::vector<torch::Tensor> out;
-  for (const auto n : lengths) {
-    auto x = torch::randn({n, 3}, generator, torch::TensorOptions(torch::kFloat32));
-    x.select(1, 2).copy_(x.select(1, 2).gt(1));
-    out.push_back(x);
-  }
-  return out;
-}
 
 /// The summed log density of one sequence, fed alone and whole.
 torch::Tensor alone(HandwritingModel& model, const torch::Tensor& sequence) {
@@ -134,47 +116,6 @@ TEST_CASE("handwriting: gradients through the whole model, soft boundaries") {
   NamedTensors leaves = {{"input", input}};
   for (const auto& p : model->named_parameters()) leaves.emplace_back(p.key(), p.value());
   check_gradients([&] { return handwriting_loss(model->forward(input).raw, target); }, leaves, 1e-6);
-}
-
-TEST_CASE("handwriting: a stream fed in pieces is the sequence fed whole") {
-  const auto mode = GENERATE(BoundaryMode::Step, BoundaryMode::Soft);
-  torch::manual_seed(6);
-  HandwritingModel model(small_ink().boundary(mode));
-  const auto x = walks({20})[0];
-  HandwritingStream pieces(model, torch::kCPU, 1);
-  pieces.feed(x.narrow(0, 0, 7));
-  const auto middle = pieces.feed(x.narrow(0, 7, 1));
-  const auto end = pieces.feed(x.narrow(0, 8, 12));
-  const torch::NoGradGuard no_grad;
-  const auto whole = model->forward(x.unsqueeze(1));
-  CHECK(distance(middle.raw, whole.raw[7][0]) < 1e-5);
-  CHECK(distance(end.raw, whole.raw[19][0]) < 1e-5);
-  CHECK(distance(end.z, whole.core.z.select(1, 0).narrow(0, 8, 12)) < 1e-5);
-  CHECK_THROWS_AS(pieces.feed(torch::zeros({3, 2})), c10::Error);
-}
-
-TEST_CASE("handwriting: writing on draws from the density at every point, the same for the same seed") {
-  torch::manual_seed(7);
-  HandwritingModel model(small_ink());
-  const auto start = walks({4})[0];
-  const auto write = [&](uint64_t seed, double bias) {
-    HandwritingStream stream(model, torch::kCPU, 1);
-    auto generator = at::detail::createCPUGenerator(seed);
-    return write_on(stream, start, 30, bias, generator);
-  };
-  const auto a = write(1, 0);
-  CHECK(a.sizes() == torch::IntArrayRef({30, 3}));
-  CHECK(same(a, write(1, 0)));
-  CHECK_FALSE(same(a, write(2, 0)));
-  CHECK((a.select(1, 2).eq(0) | a.select(1, 2).eq(1)).all().item<bool>());
-  // By hand: the first two points.
-  HandwritingStream stream(model, torch::kCPU, 1);
-  auto generator = at::detail::createCPUGenerator(1);
-  const auto first = sample_mixture(read_mixture(stream.feed(start).raw), 0, generator).to(torch::kFloat32);
-  const auto second =
-      sample_mixture(read_mixture(stream.feed(first.unsqueeze(0)).raw), 0, generator).to(torch::kFloat32);
-  CHECK(same(a[0], first));
-  CHECK(same(a[1], second));
 }
 
 TEST_CASE("handwriting: weights of the loss, and shapes that do not fit") {

@@ -44,23 +44,13 @@ struct InkRun {
                             .eval_every = 7,
                             .checkpoint_every = 5,
                             .log_every = 4};
-  std::function<bool(const Trainer&)> stop;
+  hmrnn::test::StopAsked stop;
 
   StopReason operator()(const std::filesystem::path& folder, bool resume) const {
     const auto corpus = short_ink(60, 20);
     torch::manual_seed(resume ? 99 : 5);  // a resume must not depend on it
     InkTask task(HandwritingModel(model), corpus, {.synthetic_lines = 60}, {.batch = 5, .window = window});
-    Progress progress(nullptr);
-    const Trainer* self = nullptr;
-    Trainer trainer_(task, trainer, RunFolder(folder), progress, {{"note", "ink"}},
-                     [&] { return stop && self && stop(*self); });
-    self = &trainer_;
-    if (resume) {
-      trainer_.resume();
-    } else {
-      trainer_.start();
-    }
-    return trainer_.run();
+    return hmrnn::test::train_in(folder, resume, task, trainer, stop);
   }
 };
 

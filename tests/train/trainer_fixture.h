@@ -1,4 +1,4 @@
-// A small character model on the synthetic text, trained by the Trainer in a folder of its own.
+// Small runs of the Trainer in a folder of their own, and what to compare of them.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,15 +10,36 @@
 
 namespace hmrnn::test {
 
+/// Asked after every step: whether to stop.
+using StopAsked = std::function<bool(const Trainer&)>;
+
+/// Trains `task` in `folder`, from its state with `resume`; returns why it stopped.
+inline StopReason train_in(const std::filesystem::path& folder, bool resume, TrainingTask& task,
+                           const TrainerOptions& options, const StopAsked& stop) {
+  Progress progress(nullptr);
+  const Trainer* self = nullptr;
+  Trainer trainer(task, options, RunFolder(folder), progress, {{"note", "small"}},
+                  [&] { return stop && self && stop(*self); });
+  self = &trainer;
+  if (resume) {
+    trainer.resume();
+  } else {
+    trainer.start();
+  }
+  return trainer.run();
+}
+
+/// A small character model on the synthetic text.
 struct SmallRun {
   BoundaryMode boundary = BoundaryMode::Step;
   Core core = Core::HMLSTM;
   double dropout = 0;
   int64_t text = 4000;
-  TrainerOptions trainer = {.slope_rate = 0.5, .slope_max = 2.2, .eval_every = 7, .checkpoint_every = 5, .log_every = 4};
-  std::function<bool(const Trainer&)> stop;  ///< asked after every step
+  TrainerOptions trainer = {
+      .slope_rate = 0.5, .slope_max = 2.2, .eval_every = 7, .checkpoint_every = 5, .log_every = 4};
+  StopAsked stop;
 
-  /// Trains in `folder`, from its state with `resume`; returns why it stopped.
+  /// See train_in.
   StopReason operator()(const std::filesystem::path& folder, bool resume) const {
     TextCorpusOptions options;
     options.synthetic_length = text;
@@ -33,17 +54,7 @@ struct SmallRun {
                      .dropout(dropout));
     TextTask task(model, corpus, {.synthetic_length = text, .synthetic_seed = 1},
                   {.batch = 6, .window = 20, .eval_streams = 5});
-    Progress progress(nullptr);
-    const Trainer* self = nullptr;
-    Trainer trainer_(task, trainer, RunFolder(folder), progress, {{"note", "small"}},
-                     [&] { return stop && self && stop(*self); });
-    self = &trainer_;
-    if (resume) {
-      trainer_.resume();
-    } else {
-      trainer_.start();
-    }
-    return trainer_.run();
+    return train_in(folder, resume, task, trainer, stop);
   }
 };
 

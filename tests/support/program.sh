@@ -1,0 +1,49 @@
+# What the tests of the programs share, for `source`: a folder of their own, and checks that count failures instead of
+# ending the script. Sets bin (the program $1), work, failures; `finish` ends the script.
+bin=${HMRNN_BIN_DIR:?the folder of the programs}/$1
+program=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+export OMP_NUM_THREADS=1
+
+failures=0
+fail() {
+  echo "FAILED: $*" >&2
+  failures=$((failures + 1))
+}
+# check WHAT COMMAND…: the command must succeed.
+check() {
+  local what=$1
+  shift
+  "$@" > /dev/null 2>&1 || fail "$what"
+}
+# Every file with size and time of its last change.
+snapshot() { find . -type f ! -name .out ! -name .err -printf '%p %s %T@\n' | sort; }
+# refuse WORDS ARGUMENT…: the program must exit with 2, print nothing on stdout and one line with WORDS on stderr, and
+# leave every file as it was. `stdin` may name what it reads.
+refuse() {
+  local words=$1 before after code=0
+  shift
+  before=$(snapshot)
+  "$bin" "$@" > .out 2> .err < "${stdin:-/dev/null}" || code=$?
+  after=$(snapshot)
+  [ "$code" = 2 ] || fail "$program $* exits with $code, not 2: $(head -3 .err)"
+  [ "$(wc -l < .err)" = 1 ] || fail "$program $*: stderr is not one line: $(cat .err)"
+  [ ! -s .out ] || fail "$program $*: stdout is not empty: $(head -3 .out)"
+  grep -qi -- "$words" .err || fail "$program $*: stderr does not say '$words': $(cat .err)"
+  [ "$before" = "$after" ] || fail "$program $*: files have changed"
+}
+# json FILE EXPRESSION: EXPRESSION over `rows`, the file's lines as JSON, must be true.
+json() {
+  python3 - "$1" "$2" << 'PYTHON' || fail "$1: $2"
+import json, math, sys
+rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
+sys.exit(0 if eval(sys.argv[2]) else 1)
+PYTHON
+}
+# The last line of a test: says how it went.
+finish() {
+  [ "$failures" = 0 ] || { echo "$failures checks failed" >&2; exit 1; }
+  echo "all checks passed"
+}
