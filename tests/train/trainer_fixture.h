@@ -1,7 +1,9 @@
 // A small character model on the synthetic text, trained by the Trainer in a folder of its own.
 #pragma once
 
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "hmrnn/data/text_corpus.h"
 #include "hmrnn/io/safetensors.h"
@@ -10,13 +12,41 @@
 
 namespace hmrnn::test {
 
+/// Next-character prediction with a loss that is not finite in the windows named.
+class DisturbedTextTask : public TextTask {
+ public:
+  DisturbedTextTask(CharLM model, const TextCorpus& corpus, CorpusReference reference, const TextTaskOptions& options,
+                    std::set<int64_t> bad)
+      : TextTask(std::move(model), corpus, std::move(reference), options),
+        bad_(std::move(bad)),
+        disturbance_(torch::zeros({}, options.device)) {}
+
+  LoadedWindow load(int64_t epoch, int64_t window) override {
+    disturbance_.fill_(bad_.contains(window) ? std::numeric_limits<double>::quiet_NaN() : 0);
+    return TextTask::load(epoch, window);
+  }
+  WindowLoss forward() override {
+    auto out = TextTask::forward();
+    out.loss = out.loss + disturbance_;
+    return out;
+  }
+
+ private:
+  std::set<int64_t> bad_;
+  torch::Tensor disturbance_;
+};
+
 struct SmallRun {
   BoundaryMode boundary = BoundaryMode::Step;
   Core core = Core::HMLSTM;
   double dropout = 0;
   int64_t text = 4000;
   TrainerOptions trainer = {.slope_rate = 0.5, .slope_max = 2.2, .eval_every = 7, .checkpoint_every = 5, .log_every = 4};
+  std::set<int64_t> bad_windows = {};        ///< of every epoch: their loss is not finite
+  torch::Device device = torch::kCPU;
   std::function<bool(const Trainer&)> stop;  ///< asked after every step
+  std::function<void(Trainer&)> prepare;     ///< before the first step
+  std::function<void(const Trainer&)> finish;  ///< after the last
 
   /// Trains in `folder`, from its state with `resume`; returns why it stopped.
   StopReason operator()(const std::filesystem::path& folder, bool resume) const {
@@ -31,19 +61,22 @@ struct SmallRun {
                      .core(core)
                      .boundary(boundary)
                      .dropout(dropout));
-    TextTask task(model, corpus, {.synthetic_length = text, .synthetic_seed = 1},
-                  {.batch = 6, .window = 20, .eval_streams = 5});
+    DisturbedTextTask task(model, corpus, {.synthetic_length = text, .synthetic_seed = 1},
+                           {.batch = 6, .window = 20, .eval_streams = 5, .device = device}, bad_windows);
     Progress progress(nullptr);
     const Trainer* self = nullptr;
     Trainer trainer_(task, trainer, RunFolder(folder), progress, {{"note", "small"}},
                      [&] { return stop && self && stop(*self); });
     self = &trainer_;
+    if (prepare) prepare(trainer_);
     if (resume) {
       trainer_.resume();
     } else {
       trainer_.start();
     }
-    return trainer_.run();
+    const auto reason = trainer_.run();
+    if (finish) finish(trainer_);
+    return reason;
   }
 };
 
