@@ -5,8 +5,10 @@
 // CPU (cpu/vector_row.h), a thread block on CUDA, one by one on a host that tests the CUDA bodies. A policy has
 //   T                      the scalar type;  V  what one iteration holds (a vector register, or T)
 //   each(n, f)             f(at) for all 0 ≤ j < n, where at.load(p), at.store(p, v), at.add(p, v) touch p[j…]
+//                          (load and store also for p of the products' type P, below)
 //   sums<K>(n, f)          K sums over j of what f(at) returns (an array of K values V)
 //   exp(v)                 of a V
+// P is what the products are stored in: T, or bfloat16 beside T = float; everything is computed in T.
 // Names follow PAPER.md; the formulas of the backward pass are derived in the comments beside them.
 
 #include <array>
@@ -36,9 +38,9 @@ struct Moments {
 
 /// One of the three products of a step for one row: M x (4d values), its moments, and its layer norm's gain and bias
 /// (null without layer norm: the value is M x itself). `raw` null: the product is not part of the step.
-template <class T>
+template <class T, class P = T>
 struct Term {
-  const T* raw = nullptr;
+  const P* raw = nullptr;
   Moments<T> moments{T(0), T(1)};
   const T* gain = nullptr;
   const T* bias = nullptr;
@@ -83,8 +85,8 @@ HMRNN_HOST_DEVICE typename Row::V tanh(const Row& row, typename Row::V x) {
   return V(2) * sigmoid(row, V(2) * x) - V(1);
 }
 
-template <class Row, class T = typename Row::T>
-HMRNN_HOST_DEVICE Moments<T> moments(const Row& row, int64_t n, const T* x, T eps) {
+template <class Row, class P, class T = typename Row::T>
+HMRNN_HOST_DEVICE Moments<T> moments(const Row& row, int64_t n, const P* x, T eps) {
   using V = typename Row::V;
   const T mean = row.template sums<1>(n, [&](auto at) { return std::array<V, 1>{at.load(x)}; })[0] / T(n);
   const T variance = row.template sums<1>(n, [&](auto at) {
@@ -95,8 +97,8 @@ HMRNN_HOST_DEVICE Moments<T> moments(const Row& row, int64_t n, const T* x, T ep
 }
 
 /// The value of a term's elements `at` an offset: gain · (raw - mean) · rstd + bias.
-template <class At, class T>
-HMRNN_HOST_DEVICE auto value(At at, int64_t offset, const Term<T>& term) {
+template <class At, class T, class P>
+HMRNN_HOST_DEVICE auto value(At at, int64_t offset, const Term<T, P>& term) {
   using V = decltype(at.load(term.raw));
   const V x = at.load(term.raw + offset);
   if (term.gain == nullptr) return x;
@@ -111,8 +113,8 @@ HMRNN_HOST_DEVICE T dot(const Row& row, int64_t n, const T* x, const T* y) {
 }
 
 /// Σ_j ds_j · (value of the term)_j over the 4d gate rows: the gradient of the z factor before the term.
-template <class Row, class T = typename Row::T>
-HMRNN_HOST_DEVICE T term_dot(const Row& row, int64_t n, const T* ds, const Term<T>& term) {
+template <class Row, class P, class T = typename Row::T>
+HMRNN_HOST_DEVICE T term_dot(const Row& row, int64_t n, const T* ds, const Term<T, P>& term) {
   using V = typename Row::V;
   return row.template sums<1>(n, [&](auto at) { return std::array<V, 1>{at.load(ds) * value(at, 0, term)}; })[0];
 }
@@ -131,9 +133,9 @@ HMRNN_HOST_DEVICE Moments<T> emit(const Row& row, int64_t d, const T* o, const T
 ///   s = R(h) + y·BU(x) + z·TD(h^) + b;  f, i, o, g = σ, σ, σ, tanh of s;  c' = f⊙c + i⊙g (FLUSH: i⊙g);  h' =
 ///   o⊙tanh(LN(c')).
 /// `bias` 4d; `gates` 4d (out); `c_new`, `h_new` d (out); c_new may be c. Returns the moments of c'.
-template <class Row, class T = typename Row::T>
-HMRNN_HOST_DEVICE Moments<T> active_forward(const Row& row, int64_t d, const Term<T>& recurrent,
-                                            const Term<T>& bottom_up, const Term<T>& top_down, const T* bias,
+template <class Row, class P, class T = typename Row::T>
+HMRNN_HOST_DEVICE Moments<T> active_forward(const Row& row, int64_t d, const Term<T, P>& recurrent,
+                                            const Term<T, P>& bottom_up, const Term<T, P>& top_down, const T* bias,
                                             const T* c, const CellNorm<T>& norm, T* gates, T* c_new, T* h_new) {
   const auto pre = [&](auto at, int64_t offset) {
     auto s = value(at, offset, recurrent) + at.load(bias + offset);
@@ -211,16 +213,16 @@ HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool 
 /// Gradient of a term's raw product from ds (n = 4d values): LN backwards. Adds ds⊙normalised to gain_grad and ds to
 /// bias_grad (null: not wanted, without layer norm only; d_raw is then a copy of ds). Returns ds · value, the gradient
 /// of the z factor before the term.
-template <class Row, class T = typename Row::T>
-HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const Term<T>& term, T* d_raw, T* gain_grad,
-                                  T* bias_grad) {
+template <class Row, class P, class T = typename Row::T>
+HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const Term<T, P>& term, P* d_raw,
+                                  T* gain_grad, T* bias_grad) {
   using V = typename Row::V;
   if (term.gain == nullptr) {
     row.each(n, [&](auto at) {
       at.store(d_raw, at.load(ds));
       if (bias_grad != nullptr) at.add(bias_grad, at.load(ds));
     });
-    return dot(row, n, ds, term.raw);
+    return term_dot(row, n, ds, term);
   }
   const V mean(term.moments.mean), rstd(term.moments.rstd);
   const auto s = row.template sums<3>(n, [&](auto at) {
@@ -243,9 +245,10 @@ HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const 
 /// run of a state (h, c) the gates that they would use are constant: those of s = R(h) + b. Fills `delta` =
 /// o⊙tanh(LN(c)) - h (d values; its dot with dh' is needed at every step) and returns the dots with dc. `scratch`: d
 /// values.
-template <class Row, class T = typename Row::T>
-HMRNN_HOST_DEVICE CopyDots<T> copy_run(const Row& row, int64_t d, const Term<T>& recurrent, const T* bias, const T* c,
-                                       const T* h, const CellNorm<T>& norm, const T* dc, T* scratch, T* delta) {
+template <class Row, class P, class T = typename Row::T>
+HMRNN_HOST_DEVICE CopyDots<T> copy_run(const Row& row, int64_t d, const Term<T, P>& recurrent, const T* bias,
+                                       const T* c, const T* h, const CellNorm<T>& norm, const T* dc, T* scratch,
+                                       T* delta) {
   using V = typename Row::V;
   const auto dots = row.template sums<2>(d, [&](auto at) {
     const auto pre = [&](int64_t offset) { return value(at, offset, recurrent) + at.load(bias + offset); };

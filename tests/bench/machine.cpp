@@ -1,5 +1,6 @@
 #include "bench/machine.h"
 
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <malloc.h>
 #include <torch/cuda.h>
@@ -24,6 +25,27 @@ int64_t status_bytes(const std::string& name) {
   return -1;
 }
 
+/// Seconds that oneDNN takes for a b, the best of a few. torch::nn::LSTM runs on it, and it may be faster than MKL,
+/// which uses no AVX-512 on AMD's CPUs. Infinite where there is none.
+double one_dnn_seconds(const torch::Tensor& a, const torch::Tensor& b) {
+  using Linear = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, c10::string_view,
+                            c10::List<std::optional<at::Scalar>>, std::optional<c10::string_view>);
+  double best = std::numeric_limits<double>::infinity();
+  const auto found = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
+  if (!found) return best;
+  const auto linear = found->typed<Linear>();
+  const auto weight = b.t().contiguous();
+  const c10::InferenceMode no_autograd;
+  const auto product = [&] {
+    linear.call(a, weight, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), "");
+  };
+  try {
+    for (int i = 0; i < 8; ++i) best = std::min(best, seconds(product, torch::kCPU));
+  } catch (const c10::Error&) {  // bfloat16 on a CPU without AVX-512
+  }
+  return best;
+}
+
 }  // namespace
 
 double gemm_ceiling(torch::ScalarType dtype, torch::Device device) {
@@ -38,6 +60,7 @@ double gemm_ceiling(torch::ScalarType dtype, torch::Device device) {
   };
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i < 8; ++i) best = std::min(best, seconds(products, device));
+  if (device.is_cpu()) best = std::min(best, one_dnn_seconds(a, b));
   return 2e-9 * in_a_row * m * k * n / best;
 }
 

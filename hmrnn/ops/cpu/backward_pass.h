@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "hmrnn/ops/cpu/gradient_sums.h"
@@ -10,7 +11,7 @@ namespace hmrnn::cpu {
 
 /// Products that only dL/dz needs, made in one batch before the time loop.
 struct ExtraProducts {
-  at::Tensor raw;    ///< [n, 4d]
+  at::Tensor raw;    ///< [n, 4d] of the products' type
   at::Tensor stats;  ///< [n, 2]
   std::vector<int32_t>
       row;  ///< per slot (bottom-up), per state above (top-down) or per row (recurrent): row of raw, or -1
@@ -19,7 +20,8 @@ struct ExtraProducts {
 /// The backward pass over one window, in three parts, each a file of its own: what the boundaries' gradients need
 /// beside the tape (boundary_terms.cpp), the walk back through time (hm_lstm_backward.cpp), and the gradients of the
 /// parameters (weight_gradients.cpp).
-template <class T>
+/// T: of states, parameters and gradients; P: of the products (T, or bfloat16 beside float).
+template <class T, class P>
 class Backward {
  public:
   Backward(const HMLSTMArguments& a, const WindowResult& result, const std::vector<at::Tensor>& saved,
@@ -33,7 +35,7 @@ class Backward {
     int64_t end = 0, end_w = 0, end_v = 0;  ///< slots and rows of raw_w, raw_v not yet walked over
     at::Tensor dh, dc;                      ///< [B, d] of the state after the step at hand
     std::vector<T> dz;                      ///< [B] of z after the step at hand
-    at::Tensor du, dw, dv;                  ///< gradients of the raw products, laid out as these
+    at::Tensor du, dw, dv;                  ///< of P: gradients of the raw products, laid out as these
     at::Tensor d_pre;                       ///< [T, B] dL/ds_z
     std::vector<GradientSums<T>> sums;      ///< per thread
     // COPY runs, walked from their end: what is constant over the run, made at its last COPY step
@@ -55,6 +57,13 @@ class Backward {
                        : result_.h[l].template const_data_ptr<T>() + t * B_ * layers_[l].d;
     return h + b * layers_[l].d;
   }
+  /// The same as the products read it.
+  const P* narrow_h_at(int64_t t, int64_t l, int64_t b) {
+    if constexpr (std::is_same_v<T, P>)
+      return h_at(t, l, b);
+    else
+      return tape_[l].states.template const_data_ptr<P>() + ((t + 1) * B_ + b) * layers_[l].d;
+  }
   const T* c_of(int64_t l, int32_t s, int64_t b) {
     return s >= 0 ? row_of<T>(tape_[l].c, s, layers_[l].d) : a_.c0[l].template const_data_ptr<T>() + b * layers_[l].d;
   }
@@ -65,8 +74,9 @@ class Backward {
     const T x = slope_ * tape_[l].pre.template data_ptr<T>()[t * B_ + b];
     return x >= T(-1) && x <= T(1);
   }
-  Term<T> term(const at::Tensor& raw, const at::Tensor& stats, int64_t i, int64_t width, const T* gain, const T* bias) {
-    Term<T> out{row_of<T>(raw, i, width), {T(0), T(1)}, gain, bias};
+  Term<T, P> term(const at::Tensor& raw, const at::Tensor& stats, int64_t i, int64_t width, const T* gain,
+                  const T* bias) {
+    Term<T, P> out{row_of<P>(raw, i, width), {T(0), T(1)}, gain, bias};
     if (gain != nullptr) out.moments = *row_of<Moments<T>>(stats, i, 1);
     return out;
   }
@@ -75,10 +85,10 @@ class Backward {
   void boundary_terms();
   void boundary_dots();
   void extra_products();
-  void multiply_extra(ExtraProducts& extra, Product<T>& matrix, const std::vector<const T*>& x, T eps, bool norm);
+  void multiply_extra(ExtraProducts& extra, Product<P>& matrix, const std::vector<const P*>& x, T eps, bool norm);
 
   // hm_lstm_backward.cpp
-  Term<T> top_down_term(int64_t l, int64_t t, int64_t b);
+  Term<T, P> top_down_term(int64_t l, int64_t t, int64_t b);
   void step(int64_t t, int64_t l);
   template <class Wanted>
   void scatter(int64_t base, int64_t m, const int32_t* position, Wanted wanted, at::Tensor& to, int64_t width);
@@ -101,15 +111,15 @@ class Backward {
 
   const HMLSTMArguments& a_;
   const WindowResult& result_;
-  const CellKernels<T>& k_;
+  const CellKernels<T, P>& k_;
   const int64_t T_, B_, L_, threads_;
   const T slope_;
-  const bool detect_, bf16_;
+  const bool detect_;
   std::vector<LayerView<T>> layers_;
-  at::TensorOptions options_;
-  std::vector<LayerTape<T>> tape_;
+  at::TensorOptions options_, products_;  ///< of T and of P
+  std::vector<LayerTape<T, P>> tape_;
   std::vector<LayerState> layer_;
-  std::vector<Product<T>> u_, w_, v_;
+  std::vector<Product<P>> u_, w_, v_;
   std::vector<at::Tensor> grad_h_;
   at::Tensor grad_z_;
   at::Tensor table_ds_;  ///< [V, 4d] Σ ds over the steps that read each row of the table

@@ -5,15 +5,15 @@
 
 namespace hmrnn::cpu {
 
-template <class T>
-void Backward<T>::boundary_terms() {
+template <class T, class P>
+void Backward<T, P>::boundary_terms() {
   boundary_dots();
   extra_products();
 }
 
 /// w_z·x and v_z·h^ for every step: two matrix-vector products over the outputs.
-template <class T>
-void Backward<T>::boundary_dots() {
+template <class T, class P>
+void Backward<T, P>::boundary_dots() {
   for (int64_t l = 0; l + 1 < L_; ++l) {
     const auto& y = layers_[l];
     auto& s = layer_[l];
@@ -29,22 +29,23 @@ void Backward<T>::boundary_dots() {
   }
 }
 
-template <class T>
-void Backward<T>::multiply_extra(ExtraProducts& extra, Product<T>& matrix, const std::vector<const T*>& x, T eps, bool norm) {
+template <class T, class P>
+void Backward<T, P>::multiply_extra(ExtraProducts& extra, Product<P>& matrix, const std::vector<const P*>& x, T eps,
+                                    bool norm) {
   const auto n = static_cast<int64_t>(x.size());
-  auto gathered = at::empty({n, matrix.in()}, options_);
-  extra.raw = at::empty({n, matrix.out()}, options_);
+  auto gathered = at::empty({n, matrix.in()}, products_);
+  extra.raw = at::empty({n, matrix.out()}, products_);
   extra.stats = at::empty({n, 2}, options_);
-  for (int64_t i = 0; i < n; ++i) copy_row(row_of<T>(gathered, i, matrix.in()), x[i], matrix.in());
-  matrix.forward(n, gathered.template data_ptr<T>(), extra.raw.template data_ptr<T>());
+  for (int64_t i = 0; i < n; ++i) copy_row(row_of<P>(gathered, i, matrix.in()), x[i], matrix.in());
+  matrix.forward(n, gathered.template data_ptr<P>(), extra.raw.template data_ptr<P>());
   if (!norm) return;
   for_rows(n, n * matrix.out(), [&](int64_t i, int64_t) {
-    *row_of<Moments<T>>(extra.stats, i, 1) = k_.moments(matrix.out(), row_of<T>(extra.raw, i, matrix.out()), eps);
+    *row_of<Moments<T>>(extra.stats, i, 1) = k_.moments(matrix.out(), row_of<P>(extra.raw, i, matrix.out()), eps);
   });
 }
 
-template <class T>
-void Backward<T>::extra_products() {
+template <class T, class P>
+void Backward<T, P>::extra_products() {
   for (int64_t l = 0; l < L_; ++l) {
     const auto& y = layers_[l];
     auto& tape = tape_[l];
@@ -52,14 +53,14 @@ void Backward<T>::extra_products() {
     const auto* position = tape.position.template data_ptr<int32_t>();
     const auto* slot_w = tape.slot_w.template data_ptr<int32_t>();
     const auto* slot_v = tape.slot_v.template data_ptr<int32_t>();
-    std::vector<const T*> x;
+    std::vector<const P*> x;
     if (l > 0) {  // BU at FLUSH with z_below = 0
       s.extra_w.row.assign(s.n, -1);
       for (int64_t i = 0; i < s.n; ++i) {
         const int64_t t = position[i] / B_, b = position[i] % B_;
         if (slot_w[i] >= 0 || !useful(t, b, l - 1)) continue;
         s.extra_w.row[i] = static_cast<int32_t>(x.size());
-        x.push_back(h_at(t, l - 1, b));
+        x.push_back(narrow_h_at(t, l - 1, b));
       }
       multiply_extra(s.extra_w, w_[l], x, y.cell.eps, y.w_gain != nullptr);
     }
@@ -79,7 +80,7 @@ void Backward<T>::extra_products() {
         const int64_t t = position[i] / B_, b = position[i] % B_;
         if (slot_v[i] >= 0 || row[above(t, b)] != -1 || !useful(t - 1, b, l)) continue;
         row[above(t, b)] = -2 - static_cast<int32_t>(x.size());
-        x.push_back(h_at(t - 1, l + 1, b));
+        x.push_back(narrow_h_at(t - 1, l + 1, b));
       }
       multiply_extra(s.extra_v, v_[l], x, y.cell.eps, y.v_gain != nullptr);
     }
@@ -90,13 +91,14 @@ void Backward<T>::extra_products() {
       const int64_t last = (lengths_.empty() ? T_ : std::min(T_, lengths_[b])) - 1;
       if (last < 0 || slot(l, last, b) != slot(l, last - 1, b)) continue;
       s.extra_u.row[b] = static_cast<int32_t>(x.size());
-      x.push_back(h_at(last, l, b));
+      x.push_back(narrow_h_at(last, l, b));
     }
     multiply_extra(s.extra_u, u_[l], x, y.cell.eps, y.u_gain != nullptr);
   }
 }
 
-template void Backward<float>::boundary_terms();
-template void Backward<double>::boundary_terms();
+template void Backward<float, float>::boundary_terms();
+template void Backward<float, c10::BFloat16>::boundary_terms();
+template void Backward<double, double>::boundary_terms();
 
 }  // namespace hmrnn::cpu

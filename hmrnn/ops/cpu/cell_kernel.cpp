@@ -19,6 +19,16 @@ void axpy(int64_t n, T a, const T* x, T* y) {
   cell::VectorRow<T>().each(n, [&](auto at) { at.add(y, V(a) * at.load(x)); });
 }
 
+template <class T, class From, class To>
+void convert(int64_t n, const From* x, To* y) {
+  cell::VectorRow<T>().each(n, [&](auto at) { at.store(y, at.load(x)); });
+}
+
+template <class T, class P>
+void add(int64_t n, const P* x, T* y) {
+  cell::VectorRow<T>().each(n, [&](auto at) { at.add(y, at.load(x)); });
+}
+
 /// Four rows at a time, so that x is read once for them and their sums do not wait for each other.
 template <class T>
 void matrix_vector(int64_t rows, int64_t n, const T* m, const T* x, T* y) {
@@ -35,8 +45,8 @@ void matrix_vector(int64_t rows, int64_t n, const T* m, const T* x, T* y) {
   for (; r < rows; ++r, m += n) y[r] = cell::dot(row, n, m, x);
 }
 
-template <class T>
-void gated_sum(int64_t n, int64_t layers, const T* gate, const T* const* x, T* y) {
+template <class T, class P>
+void gated_sum(int64_t n, int64_t layers, const T* gate, const P* const* x, T* y) {
   using V = typename cell::VectorRow<T>::V;
   cell::VectorRow<T>().each(n, [&](auto at) {
     V s = V(gate[0]) * at.load(x[0]);
@@ -45,8 +55,8 @@ void gated_sum(int64_t n, int64_t layers, const T* gate, const T* const* x, T* y
   });
 }
 
-template <class T>
-void gated_sum_backward(int64_t n, int64_t layers, const T* gate, const T* const* x, const T* y, const T* dy,
+template <class T, class P>
+void gated_sum_backward(int64_t n, int64_t layers, const T* gate, const P* const* x, const T* y, const T* dy,
                         T* const* scaled, T* dgate) {
   using Row = cell::VectorRow<T>;
   using V = typename Row::V;
@@ -60,14 +70,14 @@ void gated_sum_backward(int64_t n, int64_t layers, const T* gate, const T* const
   }
 }
 
-template <class T>
-CellKernels<T> make() {
+template <class T, class P>
+CellKernels<T, P> make() {
   using Row = cell::VectorRow<T>;
-  CellKernels<T> k;
-  k.moments = [](int64_t n, const T* x, T eps) { return cell::moments(Row(), n, x, eps); };
+  CellKernels<T, P> k;
+  k.moments = [](int64_t n, const P* x, T eps) { return cell::moments(Row(), n, x, eps); };
   k.dot = [](int64_t n, const T* x, const T* y) { return cell::dot(Row(), n, x, y); };
-  k.term_dot = [](int64_t n, const T* ds, const Term<T>& term) { return cell::term_dot(Row(), n, ds, term); };
-  k.active_forward = [](int64_t d, const Term<T>& recurrent, const Term<T>& bottom_up, const Term<T>& top_down,
+  k.term_dot = [](int64_t n, const T* ds, const Term<T, P>& term) { return cell::term_dot(Row(), n, ds, term); };
+  k.active_forward = [](int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up, const Term<T, P>& top_down,
                         const T* bias, const T* c, const CellNorm<T>& norm, T* gates, T* c_new, T* h_new) {
     return cell::active_forward(Row(), d, recurrent, bottom_up, top_down, bias, c, norm, gates, c_new, h_new);
   };
@@ -77,16 +87,19 @@ CellKernels<T> make() {
     return cell::active_backward(Row(), d, flush, dh, dc, gates, c, c_new, h, h_new, cell_moments, norm, scratch, ds,
                                  dc_prev, gain_grad, bias_grad);
   };
-  k.term_backward = [](int64_t n, const T* ds, const Term<T>& term, T* d_raw, T* gain_grad, T* bias_grad) {
+  k.term_backward = [](int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad) {
     return cell::term_backward(Row(), n, ds, term, d_raw, gain_grad, bias_grad);
   };
-  k.copy_run = [](int64_t d, const Term<T>& recurrent, const T* bias, const T* c, const T* h, const CellNorm<T>& norm,
-                  const T* dc, T* scratch,
+  k.copy_run = [](int64_t d, const Term<T, P>& recurrent, const T* bias, const T* c, const T* h,
+                  const CellNorm<T>& norm, const T* dc, T* scratch,
                   T* delta) { return cell::copy_run(Row(), d, recurrent, bias, c, h, norm, dc, scratch, delta); };
   k.matrix_vector = matrix_vector<T>;
+  k.narrow = convert<T, T, P>;
+  k.widen = convert<T, P, T>;
+  k.add = add<T, P>;
   k.axpy = axpy<T>;
-  k.gated_sum = gated_sum<T>;
-  k.gated_sum_backward = gated_sum_backward<T>;
+  k.gated_sum = gated_sum<T, P>;
+  k.gated_sum_backward = gated_sum_backward<T, P>;
   return k;
 }
 
@@ -94,9 +107,10 @@ CellKernels<T> make() {
 
 #define HMRNN_FACTORY HMRNN_JOIN(cell_kernels_, CPU_CAPABILITY)
 
-void HMRNN_FACTORY(CellKernels<float>& f, CellKernels<double>& d) {
-  f = make<float>();
-  d = make<double>();
+void HMRNN_FACTORY(AllCellKernels& all) {
+  all.float32 = make<float, float>();
+  all.bfloat16 = make<float, c10::BFloat16>();
+  all.float64 = make<double, double>();
 }
 
 }  // namespace hmrnn::cpu

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <c10/util/BFloat16.h>
+
 #include "hmrnn/ops/cell_math.h"
 
 namespace hmrnn::cpu {
@@ -10,35 +12,48 @@ using cell::CopyDots;
 using cell::Moments;
 using cell::Term;
 
-/// The row functions of cell_math.h, compiled for one instruction set; T is float or double. See cell_math.h for what
-/// each does; all pointers are to one row.
-template <class T>
+/// The row functions of cell_math.h, compiled for one instruction set; T is float or double, P (what products are
+/// stored in) is T, or bfloat16 beside float. See cell_math.h for what each does; all pointers are to one row.
+template <class T, class P = T>
 struct CellKernels {
-  Moments<T> (*moments)(int64_t n, const T* x, T eps);
+  Moments<T> (*moments)(int64_t n, const P* x, T eps);
   T (*dot)(int64_t n, const T* x, const T* y);
-  T (*term_dot)(int64_t n, const T* ds, const Term<T>& term);
-  Moments<T> (*active_forward)(int64_t d, const Term<T>& recurrent, const Term<T>& bottom_up, const Term<T>& top_down,
-                               const T* bias, const T* c, const CellNorm<T>& norm, T* gates, T* c_new, T* h_new);
+  T (*term_dot)(int64_t n, const T* ds, const Term<T, P>& term);
+  Moments<T> (*active_forward)(int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up,
+                               const Term<T, P>& top_down, const T* bias, const T* c, const CellNorm<T>& norm, T* gates,
+                               T* c_new, T* h_new);
   ActiveDots<T> (*active_backward)(int64_t d, bool flush, const T* dh, const T* dc, const T* gates, const T* c,
                                    const T* c_new, const T* h, const T* h_new, const Moments<T>& cell_moments,
                                    const CellNorm<T>& norm, T* scratch, T* ds, T* dc_prev, T* gain_grad, T* bias_grad);
-  T (*term_backward)(int64_t n, const T* ds, const Term<T>& term, T* d_raw, T* gain_grad, T* bias_grad);
-  CopyDots<T> (*copy_run)(int64_t d, const Term<T>& recurrent, const T* bias, const T* c, const T* h,
+  T (*term_backward)(int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad);
+  CopyDots<T> (*copy_run)(int64_t d, const Term<T, P>& recurrent, const T* bias, const T* c, const T* h,
                           const CellNorm<T>& norm, const T* dc, T* scratch, T* delta);
   /// y [rows] = M [rows, n] · x, row-major
   void (*matrix_vector)(int64_t rows, int64_t n, const T* m, const T* x, T* y);
+  /// y = x, in the products' type, and back
+  void (*narrow)(int64_t n, const T* x, P* y);
+  void (*widen)(int64_t n, const P* x, T* y);
+  /// y += x, of the products' type
+  void (*add)(int64_t n, const P* x, T* y);
   /// y += a·x
   void (*axpy)(int64_t n, T a, const T* x, T* y);
   /// y = max(Σ_l gate_l · x_l, 0) over `layers` rows x_l of n values
-  void (*gated_sum)(int64_t n, int64_t layers, const T* gate, const T* const* x, T* y);
+  void (*gated_sum)(int64_t n, int64_t layers, const T* gate, const P* const* x, T* y);
   /// The gradient of gated_sum: with e = dy where y > 0, else 0: scaled_l (if not null) += gate_l · e; dgate_l = e ·
   /// x_l.
-  void (*gated_sum_backward)(int64_t n, int64_t layers, const T* gate, const T* const* x, const T* y, const T* dy,
+  void (*gated_sum_backward)(int64_t n, int64_t layers, const T* gate, const P* const* x, const T* y, const T* dy,
                              T* const* scaled, T* dgate);
 };
 
+/// What is compiled for one instruction set.
+struct AllCellKernels {
+  CellKernels<float> float32;
+  CellKernels<float, c10::BFloat16> bfloat16;
+  CellKernels<double> float64;
+};
+
 /// The kernels for this machine's CPU.
-template <class T>
-const CellKernels<T>& cell_kernels();
+template <class T, class P = T>
+const CellKernels<T, P>& cell_kernels();
 
 }  // namespace hmrnn::cpu

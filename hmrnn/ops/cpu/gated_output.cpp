@@ -38,12 +38,14 @@ at::Tensor gather_births(const at::Tensor& h, const at::Tensor& birth) {
   return out;
 }
 
-template <class T>
+/// T: of the states and of everything computed; P: of the products (T, or bfloat16 beside float).
+template <class T, class P>
 GatedOutputTape forward(const std::vector<at::Tensor>& h, const at::Tensor& state_index, const at::Tensor& gates,
-                        const std::vector<at::Tensor>& embedding, bool bfloat16) {
+                        const std::vector<at::Tensor>& embedding) {
   const int64_t steps = h[0].size(0), batch = h[0].size(1), L = static_cast<int64_t>(h.size());
   const int64_t out = embedding[0].size(0), n = steps * batch;
-  const auto& k = cell_kernels<T>();
+  const auto& k = cell_kernels<T, P>();
+  constexpr auto products = c10::CppTypeToScalarType<P>::value;
   GatedOutputTape tape;
   int64_t offset = 0;
   for (int64_t l = 0; l < L; ++l) {
@@ -53,67 +55,68 @@ GatedOutputTape forward(const std::vector<at::Tensor>& h, const at::Tensor& stat
     offset += d;
     at::Tensor row, birth;
     number_states(state_index, l, steps, batch, row, birth);
-    const auto x = gather_births<T>(h[l], birth);
-    auto projected = at::empty({x.size(0), out}, h[l].options());
-    Product<T>(embedding[l].const_data_ptr<T>(), out, d, bfloat16)
-        .forward(x.size(0), x.template const_data_ptr<T>(), projected.template data_ptr<T>());
+    const auto x = gather_births<T>(h[l], birth).to(products);
+    auto projected = at::empty({x.size(0), out}, x.options());
+    Product<P>(embedding[l].const_data_ptr<T>(), out, d)
+        .forward(x.size(0), x.template const_data_ptr<P>(), projected.template data_ptr<P>());
     tape.projected.push_back(projected);
     tape.row.push_back(row);
     tape.birth.push_back(birth);
   }
   tape.gate.sigmoid_();
   tape.output = at::empty({steps, batch, out}, h[0].options());
-  std::vector<const T*> rows(L * std::max(1, at::get_num_threads()));
+  std::vector<const P*> rows(L * std::max(1, at::get_num_threads()));
   for_rows(n, n * out, [&](int64_t i, int64_t thread) {
-    const T** x = rows.data() + thread * L;
-    for (int64_t l = 0; l < L; ++l) x[l] = row_of<T>(tape.projected[l], row_of<int32_t>(tape.row[l], i, 1)[0], out);
+    const P** x = rows.data() + thread * L;
+    for (int64_t l = 0; l < L; ++l) x[l] = row_of<P>(tape.projected[l], row_of<int32_t>(tape.row[l], i, 1)[0], out);
     k.gated_sum(out, L, row_of<T>(tape.gate, i, L), x, row_of<T>(tape.output, i, out));
   });
   return tape;
 }
 
-template <class T>
+template <class T, class P>
 GatedOutputGradients backward(const std::vector<at::Tensor>& h, const at::Tensor& gates,
                               const std::vector<at::Tensor>& embedding, const GatedOutputTape& tape,
-                              const at::Tensor& grad, bool bfloat16) {
+                              const at::Tensor& grad) {
   const int64_t steps = h[0].size(0), batch = h[0].size(1), L = static_cast<int64_t>(h.size());
   const int64_t out = embedding[0].size(0), n = steps * batch;
-  const auto& k = cell_kernels<T>();
+  const auto& k = cell_kernels<T, P>();
+  constexpr auto products = c10::CppTypeToScalarType<P>::value;
   const auto options = h[0].options();
   auto d_gate = at::empty({n, L}, options);
   std::vector<at::Tensor> d_projected;  // summed over the steps that show a state: what the weight gradient needs
-  for (int64_t l = 0; l < L; ++l) d_projected.push_back(at::zeros_like(tape.projected[l]));
+  for (int64_t l = 0; l < L; ++l) d_projected.push_back(at::zeros(tape.projected[l].sizes(), options));
   // Steps of one row of the batch share states, so a thread takes whole rows of the batch.
   for_rows(batch, n * out, [&](int64_t b, int64_t) {
-    std::vector<const T*> x(L);
+    std::vector<const P*> x(L);
     std::vector<T*> to(L);
     for (int64_t i = b; i < n; i += batch) {
       for (int64_t l = 0; l < L; ++l) {
         const auto r = row_of<int32_t>(tape.row[l], i, 1)[0];
-        x[l] = row_of<T>(tape.projected[l], r, out);
+        x[l] = row_of<P>(tape.projected[l], r, out);
         to[l] = row_of<T>(d_projected[l], r, out);
       }
       k.gated_sum_backward(out, L, row_of<T>(tape.gate, i, L), x.data(), row_of<T>(tape.output, i, out),
                            row_of<T>(grad, i, out), to.data(), row_of<T>(d_gate, i, L));
     }
   });
-  const auto d_pre = d_gate * tape.gate * (1 - tape.gate);   // [T·B, L]
-  const auto e = (grad * tape.output.gt(0)).view({n, out});  // [T·B, out]
+  const auto d_pre = d_gate * tape.gate * (1 - tape.gate);                // [T·B, L]
+  const auto e = (grad * tape.output.gt(0)).view({n, out}).to(products);  // [T·B, out]
   GatedOutputGradients g;
   g.gates = at::empty_like(gates);
   int64_t offset = 0;
   for (int64_t l = 0; l < L; ++l) {
     const int64_t d = h[l].size(2);
     g.gates.narrow(1, offset, d).copy_(at::mm(d_pre.t(), h[l].view({n, d})));
-    Product<T> matrix(embedding[l].const_data_ptr<T>(), out, d, bfloat16);
-    const auto x = gather_births<T>(h[l], tape.birth[l]);
+    Product<P> matrix(embedding[l].const_data_ptr<T>(), out, d);
+    const auto x = gather_births<T>(h[l], tape.birth[l]).to(products), dy = d_projected[l].to(products);
     g.embedding.push_back(at::zeros_like(embedding[l]));
-    matrix.weight_gradient(x.size(0), d_projected[l].template const_data_ptr<T>(), x.template const_data_ptr<T>(),
+    matrix.weight_gradient(x.size(0), dy.template const_data_ptr<P>(), x.template const_data_ptr<P>(),
                            g.embedding[l].template data_ptr<T>());
     // dh = g_l · (e W) + (dL/d pre) w: the gate is a factor of the row, so the product needs e once for all layers.
-    auto dh = at::empty({n, d}, options);
-    matrix.backward(n, e.template const_data_ptr<T>(), dh.template data_ptr<T>());
-    dh.mul_(tape.gate.narrow(1, l, 1));
+    auto product = at::empty({n, d}, e.options());
+    matrix.backward(n, e.template const_data_ptr<P>(), product.template data_ptr<P>());
+    auto dh = product.to(options.dtype()).mul_(tape.gate.narrow(1, l, 1));
     dh.addmm_(d_pre, gates.narrow(1, offset, d));
     g.h.push_back(dh.view(h[l].sizes()));
     offset += d;
@@ -125,15 +128,17 @@ GatedOutputGradients backward(const std::vector<at::Tensor>& h, const at::Tensor
 
 GatedOutputTape gated_output_forward(const std::vector<at::Tensor>& h, const at::Tensor& state_index,
                                      const at::Tensor& gates, const std::vector<at::Tensor>& embedding, bool bfloat16) {
-  return h[0].scalar_type() == at::kDouble ? forward<double>(h, state_index, gates, embedding, bfloat16)
-                                           : forward<float>(h, state_index, gates, embedding, bfloat16);
+  if (h[0].scalar_type() == at::kDouble) return forward<double, double>(h, state_index, gates, embedding);
+  if (bfloat16) return forward<float, c10::BFloat16>(h, state_index, gates, embedding);
+  return forward<float, float>(h, state_index, gates, embedding);
 }
 
 GatedOutputGradients gated_output_backward(const std::vector<at::Tensor>& h, const at::Tensor& gates,
                                            const std::vector<at::Tensor>& embedding, const GatedOutputTape& tape,
                                            const at::Tensor& grad, bool bfloat16) {
-  return h[0].scalar_type() == at::kDouble ? backward<double>(h, gates, embedding, tape, grad, bfloat16)
-                                           : backward<float>(h, gates, embedding, tape, grad, bfloat16);
+  if (h[0].scalar_type() == at::kDouble) return backward<double, double>(h, gates, embedding, tape, grad);
+  if (bfloat16) return backward<float, c10::BFloat16>(h, gates, embedding, tape, grad);
+  return backward<float, float>(h, gates, embedding, tape, grad);
 }
 
 }  // namespace hmrnn::cpu

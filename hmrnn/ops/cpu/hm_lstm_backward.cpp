@@ -14,22 +14,22 @@
 
 namespace hmrnn::cpu {
 
-template <class T>
-Backward<T>::Backward(const HMLSTMArguments& a, const WindowResult& result, const std::vector<at::Tensor>& saved,
-                      const std::vector<at::Tensor>& grad_h, const std::vector<at::Tensor>& grad_c_n,
-                      const at::Tensor& grad_z)
+template <class T, class P>
+Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, const std::vector<at::Tensor>& saved,
+                         const std::vector<at::Tensor>& grad_h, const std::vector<at::Tensor>& grad_c_n,
+                         const at::Tensor& grad_z)
     : a_(a),
       result_(result),
-      k_(cell_kernels<T>()),
+      k_(cell_kernels<T, P>()),
       T_(a.steps()),
       B_(a.batch()),
       L_(a.layers()),
       threads_(std::max(1, at::get_num_threads())),
       slope_(static_cast<T>(a.slope.item<double>())),
       detect_(a.detect() && a.layers() > 1),
-      bf16_(a.product_dtype && *a.product_dtype == at::kBFloat16),
       layers_(layer_views<T>(a)),
-      options_(a.h0[0].options().requires_grad(false)) {
+      options_(a.h0[0].options().requires_grad(false)),
+      products_(options_.dtype(c10::CppTypeToScalarType<P>::value)) {
   grad_h_.resize(L_);
   for (int64_t l = 0; l < L_; ++l) {
     if (grad_h[l].defined()) grad_h_[l] = grad_h[l].contiguous();
@@ -37,13 +37,13 @@ Backward<T>::Backward(const HMLSTMArguments& a, const WindowResult& result, cons
   if (grad_z.defined()) grad_z_ = grad_z.contiguous();
   int64_t widest = 1;
   for (int64_t l = 0; l < L_; ++l) {
-    tape_.push_back(LayerTape<T>::from(saved, l));
+    tape_.push_back(LayerTape<T, P>::from(saved, l));
     const auto& y = layers_[l];
     const int64_t d = y.d;
     widest = std::max({widest, d, y.below});
-    u_.emplace_back(y.recurrent, 4 * d, d, bf16_);
-    w_.emplace_back(y.bottom_up, 4 * d, y.below, bf16_);
-    v_.emplace_back(y.top_down, y.top() ? 0 : 4 * d, y.above, bf16_);
+    u_.emplace_back(y.recurrent, 4 * d, d);
+    w_.emplace_back(y.bottom_up, 4 * d, y.below);
+    v_.emplace_back(y.top_down, y.top() ? 0 : 4 * d, y.above);
     auto& s = layer_.emplace_back();
     s.n = count(l, 0);
     s.end = s.n;
@@ -52,9 +52,9 @@ Backward<T>::Backward(const HMLSTMArguments& a, const WindowResult& result, cons
     s.dh = at::zeros({B_, d}, options_);
     s.dc = grad_c_n[l].defined() ? grad_c_n[l].clone(at::MemoryFormat::Contiguous) : at::zeros({B_, d}, options_);
     s.dz.assign(B_, T(0));
-    s.du = at::empty({s.n, 4 * d}, options_);
-    s.dw = at::empty({l == 0 ? (a.index ? B_ : T_ * B_) : s.end_w, 4 * d}, options_);
-    s.dv = at::empty({s.end_v, 4 * d}, options_);
+    s.du = at::empty({s.n, 4 * d}, products_);
+    s.dw = at::empty({l == 0 ? (a.index ? B_ : T_ * B_) : s.end_w, 4 * d}, products_);
+    s.dv = at::empty({s.end_v, 4 * d}, products_);
     s.sums.assign(threads_, GradientSums<T>(d, a.layer_norm()));
     s.ending.assign(B_, -1);
     s.run_ready.assign(B_, 0);
@@ -66,7 +66,7 @@ Backward<T>::Backward(const HMLSTMArguments& a, const WindowResult& result, cons
   if (!a.index && layer_[0].n < T_ * B_) layer_[0].dw.zero_();  // steps past a sequence's end
   scratch_ = at::empty({threads_, 8 * widest}, options_);
   ds_ = at::empty({B_, 4 * widest}, options_);
-  out_ = at::empty({B_, widest}, options_);
+  out_ = at::empty({B_, widest}, products_);
   if (a.lengths) {
     const auto lengths = a.lengths->to(at::kCPU, at::kLong).contiguous();
     lengths_.assign(lengths.const_data_ptr<int64_t>(), lengths.const_data_ptr<int64_t>() + B_);
@@ -74,8 +74,8 @@ Backward<T>::Backward(const HMLSTMArguments& a, const WindowResult& result, cons
   if (detect_) boundary_terms();
 }
 
-template <class T>
-HMLSTMGradients Backward<T>::run() {
+template <class T, class P>
+HMLSTMGradients Backward<T, P>::run() {
   for (int64_t t = T_ - 1; t >= 0; --t) {
     for (int64_t l = L_ - 1; l >= 0; --l) step(t, l);
   }
@@ -83,8 +83,8 @@ HMLSTMGradients Backward<T>::run() {
 }
 
 /// The value V h^ of the state above that layer l saw at step t, wherever it was computed.
-template <class T>
-Term<T> Backward<T>::top_down_term(int64_t l, int64_t t, int64_t b) {
+template <class T, class P>
+Term<T, P> Backward<T, P>::top_down_term(int64_t l, int64_t t, int64_t b) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   const int32_t k = slot(l + 1, t - 1, b);
@@ -93,8 +93,8 @@ Term<T> Backward<T>::top_down_term(int64_t l, int64_t t, int64_t b) {
                   : term(s.extra_v.raw, s.extra_v.stats, -2 - row, 4 * y.d, y.v_gain, y.v_bias);
 }
 
-template <class T>
-void Backward<T>::step(int64_t t, int64_t l) {
+template <class T, class P>
+void Backward<T, P>::step(int64_t t, int64_t l) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   auto& tape = tape_[l];
@@ -114,18 +114,21 @@ void Backward<T>::step(int64_t t, int64_t l) {
   if (l == 0 && a_.index) table_sums(base, m);
 
   T* dh = s.dh.template data_ptr<T>();
-  T* out = m == B_ ? dh : out_.template data_ptr<T>();
-  u_[l].backward(m, row_of<T>(s.du, base, 4 * d), out);
-  if (m < B_) {
-    for (int64_t i = 0; i < m; ++i) copy_row(dh + (position[base + i] % B_) * d, out + i * d, d);
+  P* out = out_.template data_ptr<P>();
+  if constexpr (std::is_same_v<T, P>) {
+    if (m == B_) out = dh;  // every row, in order
+  }
+  u_[l].backward(m, row_of<P>(s.du, base, 4 * d), out);
+  if (static_cast<void*>(out) != dh) {
+    for (int64_t i = 0; i < m; ++i) k_.widen(d, out + i * d, dh + (position[base + i] % B_) * d);
   }
   if (l > 0 && mw > 0) {
-    w_[l].backward(mw, row_of<T>(s.dw, base_w, 4 * d), out_.template data_ptr<T>());
+    w_[l].backward(mw, row_of<P>(s.dw, base_w, 4 * d), out_.template data_ptr<P>());
     scatter(
         base, m, position, [&](int64_t i) { return slot_w[i] >= 0; }, layer_[l - 1].dh, y.below);
   }
   if (mv > 0) {
-    v_[l].backward(mv, row_of<T>(s.dv, base_v, 4 * d), out_.template data_ptr<T>());
+    v_[l].backward(mv, row_of<P>(s.dv, base_v, 4 * d), out_.template data_ptr<P>());
     scatter(
         base, m, position, [&](int64_t i) { return slot_v[i] >= 0; }, layer_[l + 1].dh, y.above);
   }
@@ -136,21 +139,21 @@ void Backward<T>::step(int64_t t, int64_t l) {
 }
 
 /// out_'s rows, one for each slot that `wanted` says, added to the rows of `to`.
-template <class T>
+template <class T, class P>
 template <class Wanted>
-void Backward<T>::scatter(int64_t base, int64_t m, const int32_t* position, Wanted wanted, at::Tensor& to,
-                          int64_t width) {
-  const T* from = out_.template data_ptr<T>();
+void Backward<T, P>::scatter(int64_t base, int64_t m, const int32_t* position, Wanted wanted, at::Tensor& to,
+                             int64_t width) {
+  const P* from = out_.template data_ptr<P>();
   for (int64_t i = base; i < base + m; ++i) {
     if (!wanted(i)) continue;
-    k_.axpy(width, T(1), from, row_of<T>(to, position[i] % B_, width));
+    k_.add(width, from, row_of<T>(to, position[i] % B_, width));
     from += width;
   }
 }
 
 /// What reaches the states through the boundary's pre-activation: vectors, no product.
-template <class T>
-void Backward<T>::boundary_row(int64_t t, int64_t l) {
+template <class T, class P>
+void Backward<T, P>::boundary_row(int64_t t, int64_t l) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   const T* d_pre = s.d_pre.template data_ptr<T>() + t * B_;
@@ -162,18 +165,18 @@ void Backward<T>::boundary_row(int64_t t, int64_t l) {
   });
 }
 
-template <class T>
-bool Backward<T>::z_below(int64_t t, int64_t b, int64_t l) {
+template <class T, class P>
+bool Backward<T, P>::z_below(int64_t t, int64_t b, int64_t l) {
   return l == 0 || result_.z.template const_data_ptr<T>()[(t * B_ + b) * (L_ - 1) + l - 1] != T(0);
 }
-template <class T>
-bool Backward<T>::z_before(int64_t t, int64_t b, int64_t l) {
+template <class T, class P>
+bool Backward<T, P>::z_before(int64_t t, int64_t b, int64_t l) {
   return (t > 0 ? result_.z.template const_data_ptr<T>()[((t - 1) * B_ + b) * (L_ - 1) + l]
                 : a_.z0.template const_data_ptr<T>()[b * (L_ - 1) + l]) != T(0);
 }
 
-template <class T>
-void Backward<T>::row(int64_t t, int64_t l, int64_t b, int64_t base, int64_t thread) {
+template <class T, class P>
+void Backward<T, P>::row(int64_t t, int64_t l, int64_t b, int64_t base, int64_t thread) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   auto& tape = tape_[l];
@@ -209,21 +212,21 @@ void Backward<T>::row(int64_t t, int64_t l, int64_t b, int64_t base, int64_t thr
                                          row_of<T>(tape.c, now, d), h_at(t - 1, l, b), h_at(t, l, b), moments, y.cell,
                                          scratch, ds, dc, sums.cell_gain.data(), sums.cell_bias.data());
     k_.term_backward(4 * d, ds, term(tape.raw_u, tape.stats_u, now, 4 * d, y.u_gain, y.u_bias),
-                     row_of<T>(s.du, now, 4 * d), sums.u_gain.data(), sums.bias.data());
+                     row_of<P>(s.du, now, 4 * d), sums.u_gain.data(), sums.bias.data());
     const bool want_below = detect_ && l > 0 && useful(t, b, l - 1);
     if (l > 0 && w >= 0) {
       dz_below += k_.term_backward(4 * d, ds, term(tape.raw_w, tape.stats_w, w, 4 * d, y.w_gain, y.w_bias),
-                                   row_of<T>(s.dw, w, 4 * d), sums.w_gain.data(), sums.w_bias_or_null());
+                                   row_of<P>(s.dw, w, 4 * d), sums.w_gain.data(), sums.w_bias_or_null());
     } else if (l == 0 && !a_.index) {
       k_.term_backward(4 * d, ds, term(tape.raw_w, tape.stats_w, w, 4 * d, y.w_gain, y.w_bias),
-                       row_of<T>(s.dw, w, 4 * d), sums.w_gain.data(), sums.w_bias_or_null());
+                       row_of<P>(s.dw, w, 4 * d), sums.w_gain.data(), sums.w_bias_or_null());
     } else if (want_below) {
       dz_below +=
           k_.term_dot(4 * d, ds, term(s.extra_w.raw, s.extra_w.stats, s.extra_w.row[now], 4 * d, y.w_gain, y.w_bias));
     }
     if (flush) {
       dz_before += k_.term_backward(4 * d, ds, term(tape.raw_v, tape.stats_v, v, 4 * d, y.v_gain, y.v_bias),
-                                    row_of<T>(s.dv, v, 4 * d), sums.v_gain.data(), sums.v_bias_or_null());
+                                    row_of<P>(s.dv, v, 4 * d), sums.v_gain.data(), sums.v_bias_or_null());
     } else if (has_z && useful(t - 1, b, l)) {
       dz_before += k_.term_dot(4 * d, ds, top_down_term(l, t, b));
     }
@@ -237,9 +240,9 @@ void Backward<T>::row(int64_t t, int64_t l, int64_t b, int64_t base, int64_t thr
   if (has_z) s.dz[b] = dz_before;
 }
 
-template <class T>
-void Backward<T>::copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread, const T* dh,
-                                    const T* dc, T& dz_below, T& dz_before) {
+template <class T, class P>
+void Backward<T, P>::copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread, const T* dh,
+                                       const T* dc, T& dz_below, T& dz_before) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   auto& tape = tape_[l];
@@ -258,8 +261,8 @@ void Backward<T>::copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, 
 }
 
 /// ds of the step's active rows, summed per row of the first layer's table. Threads share the columns, not the rows.
-template <class T>
-void Backward<T>::table_sums(int64_t base, int64_t m) {
+template <class T, class P>
+void Backward<T, P>::table_sums(int64_t base, int64_t m) {
   const int64_t width = 4 * layers_[0].d;
   const auto* position = tape_[0].position.template data_ptr<int32_t>();
   const auto* index = a_.index->const_data_ptr<int64_t>();
@@ -276,8 +279,10 @@ void Backward<T>::table_sums(int64_t base, int64_t m) {
 HMLSTMGradients hm_lstm_backward(const HMLSTMArguments& a, const WindowResult& result,
                                  const std::vector<at::Tensor>& saved, const std::vector<at::Tensor>& grad_h,
                                  const std::vector<at::Tensor>& grad_c_n, const at::Tensor& grad_z) {
-  return a.h0[0].scalar_type() == at::kDouble ? Backward<double>(a, result, saved, grad_h, grad_c_n, grad_z).run()
-                                              : Backward<float>(a, result, saved, grad_h, grad_c_n, grad_z).run();
+  const auto run = [&]<class T, class P>() { return Backward<T, P>(a, result, saved, grad_h, grad_c_n, grad_z).run(); };
+  if (a.h0[0].scalar_type() == at::kDouble) return run.template operator()<double, double>();
+  if (bfloat16_products(a)) return run.template operator()<float, c10::BFloat16>();
+  return run.template operator()<float, float>();
 }
 
 }  // namespace hmrnn::cpu

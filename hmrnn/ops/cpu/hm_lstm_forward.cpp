@@ -8,27 +8,28 @@ namespace hmrnn::cpu {
 
 namespace {
 
-template <class T>
+/// T: of states, parameters and everything computed; P: of the products (T, or bfloat16 beside float).
+template <class T, class P>
 class Forward {
  public:
   Forward(const HMLSTMArguments& a, bool training)
       : a_(a),
         training_(training),
-        k_(cell_kernels<T>()),
+        k_(cell_kernels<T, P>()),
         T_(a.steps()),
         B_(a.batch()),
         L_(a.layers()),
         slope_(static_cast<T>(a.slope.item<double>())),
         layers_(layer_views<T>(a)) {
     const auto options = a.h0[0].options().requires_grad(false);
-    const auto ints = options.dtype(at::kInt);
+    const auto ints = options.dtype(at::kInt), products = options.dtype(c10::CppTypeToScalarType<P>::value);
     const int64_t capacity = training ? T_ * B_ : B_;
     for (int64_t l = 0; l < L_; ++l) {
       const auto d = layers_[l].d;
       h_.push_back(at::empty({T_, B_, d}, options));
       auto& tape = tape_.emplace_back();
-      tape.raw_u = at::empty({capacity, 4 * d}, options);
-      tape.raw_v = at::empty({layers_[l].top() ? 0 : capacity, 4 * d}, options);
+      tape.raw_u = at::empty({capacity, 4 * d}, products);
+      tape.raw_v = at::empty({layers_[l].top() ? 0 : capacity, 4 * d}, products);
       tape.gates = at::empty({capacity, 4 * d}, options);
       // Without training c is one row per row of the batch, overwritten in place.
       tape.c = training ? at::empty({capacity, d}, options) : a.c0[l].clone(at::MemoryFormat::Contiguous);
@@ -42,18 +43,19 @@ class Forward {
       tape.pre = layers_[l].top() ? at::empty({0}, options) : at::empty({T_, B_}, options);
       tape.counts = at::zeros({3}, options.dtype(at::kLong));
       if (l > 0) {
-        tape.raw_w = at::empty({capacity, 4 * d}, options);
+        tape.raw_w = at::empty({capacity, 4 * d}, products);
         tape.stats_w = at::empty({capacity, 2}, options);
       }
-      const bool bf16 = a.product_dtype && *a.product_dtype == at::kBFloat16;
-      u_.emplace_back(layers_[l].recurrent, 4 * d, d, bf16);
-      w_.emplace_back(layers_[l].bottom_up, 4 * d, layers_[l].below, bf16);
-      v_.emplace_back(layers_[l].top_down, layers_[l].top() ? 0 : 4 * d, layers_[l].above, bf16);
+      tape.states = at::empty({kNarrow ? T_ + 1 : 0, B_, d}, products);
+      if (kNarrow) tape.states[0].copy_(a.h0[l]);
+      u_.emplace_back(layers_[l].recurrent, 4 * d, d);
+      w_.emplace_back(layers_[l].bottom_up, 4 * d, layers_[l].below);
+      v_.emplace_back(layers_[l].top_down, layers_[l].top() ? 0 : 4 * d, layers_[l].above);
       widest_ = std::max({widest_, d, layers_[l].below});
     }
     z_ = at::empty({T_, B_, L_ - 1}, options);
     index_ = at::empty({L_, T_, B_}, ints);
-    gather_ = at::empty({B_, widest_}, options);
+    gather_ = at::empty({B_, widest_}, products);
     rows_.resize(B_);
     first_layer_input();
     for (int64_t l = 0; l + 1 < L_; ++l) {
@@ -102,6 +104,8 @@ class Forward {
     int32_t i, w, v;                   // place among the step's active rows, rows of raw_w and raw_v (or -1)
   };
 
+  static constexpr bool kNarrow = !std::is_same_v<T, P>;
+
   int64_t& count(int64_t l, int which) { return tape_[l].counts.template data_ptr<int64_t>()[which]; }
   T* z_at(int64_t t, int64_t b, int64_t l) { return z_.template data_ptr<T>() + (t * B_ + b) * (L_ - 1) + l; }
   T last_z(int64_t t, int64_t b, int64_t l) {
@@ -112,18 +116,29 @@ class Forward {
     return t < 0 ? a_.h0[l].template const_data_ptr<T>() : h_[l].template data_ptr<T>() + t * B_ * layers_[l].d;
   }
 
+  /// The same as the products read it.
+  const P* narrow_h_at(int64_t t, int64_t l) {
+    if constexpr (kNarrow)
+      return tape_[l].states.template data_ptr<P>() + (t + 1) * B_ * layers_[l].d;
+    else
+      return h_at(t, l);
+  }
+
+  P* narrow_now(int64_t t, int64_t l, int64_t b) { return const_cast<P*>(narrow_h_at(t, l)) + b * layers_[l].d; }
+
   /// W x of the first layer: one product over the table, or over the whole sequence.
   void first_layer_input() {
     const auto& y = layers_[0];
     const auto rows = a_.input.numel() / y.below;
     auto& tape = tape_[0];
-    tape.raw_w = at::empty({rows, 4 * y.d}, h_[0].options());
+    const auto input = a_.input.to(c10::CppTypeToScalarType<P>::value);
+    tape.raw_w = at::empty({rows, 4 * y.d}, input.options());
     tape.stats_w = at::empty({rows, 2}, h_[0].options());
     const T* x = a_.input.template const_data_ptr<T>();
-    w_[0].forward(rows, x, tape.raw_w.template data_ptr<T>());
+    w_[0].forward(rows, input.template const_data_ptr<P>(), tape.raw_w.template data_ptr<P>());
     for_rows(rows, rows * y.d, [&](int64_t r, int64_t) {
       *row_of<Moments<T>>(tape.stats_w, r, 1) = y.w_gain != nullptr
-                                                    ? k_.moments(4 * y.d, row_of<T>(tape.raw_w, r, 4 * y.d), y.cell.eps)
+                                                    ? k_.moments(4 * y.d, row_of<P>(tape.raw_w, r, 4 * y.d), y.cell.eps)
                                                     : Moments<T>{T(0), T(1)};
     });
     if (!y.top() && a_.detect()) {
@@ -137,7 +152,6 @@ class Forward {
     auto& tape = tape_[l];
     const int64_t d = y.d, base = training_ ? count(l, 0) : 0;
     const int64_t base_w = training_ ? count(l, 1) : 0, base_v = training_ ? count(l, 2) : 0;
-    const T* h_before = h_at(t - 1, l);
     const int64_t* index = a_.index ? a_.index->const_data_ptr<int64_t>() + t * B_ : nullptr;
 
     int64_t m = 0, mw = 0, mv = 0;
@@ -154,13 +168,14 @@ class Forward {
       r.v = r.flush ? static_cast<int32_t>(base_v + mv++) : -1;
     }
 
-    product(u_[l], m, h_before, d, row_of<T>(tape.raw_u, base, 4 * d), [](const RowStep& r) { return r.active; });
+    product(u_[l], m, narrow_h_at(t - 1, l), d, row_of<P>(tape.raw_u, base, 4 * d),
+            [](const RowStep& r) { return r.active; });
     if (l > 0) {
-      product(w_[l], mw, h_at(t, l - 1), y.below, row_of<T>(tape.raw_w, base_w, 4 * d),
+      product(w_[l], mw, narrow_h_at(t, l - 1), y.below, row_of<P>(tape.raw_w, base_w, 4 * d),
               [](const RowStep& r) { return r.active && r.update_below; });
     }
     if (!y.top()) {  // layer l+1 has not stepped yet: its state is that of t-1
-      product(v_[l], mv, h_at(t - 1, l + 1), y.above, row_of<T>(tape.raw_v, base_v, 4 * d),
+      product(v_[l], mv, narrow_h_at(t - 1, l + 1), y.above, row_of<P>(tape.raw_v, base_v, 4 * d),
               [](const RowStep& r) { return r.active && r.flush; });
     }
     for_rows(B_, (4 * m + B_) * d, [&](int64_t b, int64_t) { row(t, l, b, base); });
@@ -171,14 +186,14 @@ class Forward {
 
   /// The rows of x that `wanted` says, times a matrix. No gather where it is all of them.
   template <class Wanted>
-  void product(Product<T>& matrix, int64_t m, const T* x, int64_t width, T* out, Wanted wanted) {
+  void product(Product<P>& matrix, int64_t m, const P* x, int64_t width, P* out, Wanted wanted) {
     if (m == 0) return;
     if (m < B_) {
-      T* to = gather_.template data_ptr<T>();
+      P* to = gather_.template data_ptr<P>();
       for (int64_t b = 0; b < B_; ++b) {
         if (wanted(rows_[b])) copy_row(to, x + b * width, width), to += width;
       }
-      x = gather_.template data_ptr<T>();
+      x = gather_.template data_ptr<P>();
     }
     matrix.forward(m, x, out);
   }
@@ -207,27 +222,29 @@ class Forward {
 
     if (!r.active) {  // COPY, or past the end
       copy_row(h_now, h_before, d);
+      if constexpr (kNarrow) copy_row(narrow_now(t, l, b), narrow_h_at(t - 1, l) + b * d, d);
       slots[at] = before;
       index[at] = index_before;
     } else {
       const int64_t s = base + r.i;
       const auto norm = [&](const at::Tensor& raw, at::Tensor& stats, int64_t i, const T* gain, const T* bias,
                             bool known) {
-        Term<T> term{row_of<T>(raw, i, 4 * d), {T(0), T(1)}, gain, bias};
+        Term<T, P> term{row_of<P>(raw, i, 4 * d), {T(0), T(1)}, gain, bias};
         auto* saved = row_of<Moments<T>>(stats, i, 1);
         if (gain != nullptr && !known) *saved = k_.moments(4 * d, term.raw, y.cell.eps);
         if (gain != nullptr) term.moments = *saved;
         return term;
       };
       const auto u = norm(tape.raw_u, tape.stats_u, s, y.u_gain, y.u_bias, false);
-      const auto w = r.w < 0 ? Term<T>{} : norm(tape.raw_w, tape.stats_w, r.w, y.w_gain, y.w_bias, l == 0);
-      const auto v = r.v < 0 ? Term<T>{} : norm(tape.raw_v, tape.stats_v, r.v, y.v_gain, y.v_bias, false);
+      const auto w = r.w < 0 ? Term<T, P>{} : norm(tape.raw_w, tape.stats_w, r.w, y.w_gain, y.w_bias, l == 0);
+      const auto v = r.v < 0 ? Term<T, P>{} : norm(tape.raw_v, tape.stats_v, r.v, y.v_gain, y.v_bias, false);
       const T* c_before = !training_    ? row_of<T>(tape.c, b, d)
                           : before >= 0 ? row_of<T>(tape.c, before, d)
                                         : a_.c0[l].template const_data_ptr<T>() + b * d;
       T* c_now = row_of<T>(tape.c, training_ ? s : b, d);
       *row_of<Moments<T>>(tape.stats_c, s, 1) = k_.active_forward(
           d, u, w, v, y.bias, r.flush ? nullptr : c_before, y.cell, row_of<T>(tape.gates, s, 4 * d), c_now, h_now);
+      if constexpr (kNarrow) k_.narrow(d, h_now, narrow_now(t, l, b));
       tape.slot_w.template data_ptr<int32_t>()[s] = r.w;
       tape.slot_v.template data_ptr<int32_t>()[s] = r.v;
       tape.position.template data_ptr<int32_t>()[s] = static_cast<int32_t>(at);
@@ -259,12 +276,12 @@ class Forward {
 
   const HMLSTMArguments& a_;
   const bool training_;
-  const CellKernels<T>& k_;
+  const CellKernels<T, P>& k_;
   const int64_t T_, B_, L_;
   const T slope_;
   std::vector<LayerView<T>> layers_;
-  std::vector<LayerTape<T>> tape_;
-  std::vector<Product<T>> u_, w_, v_;
+  std::vector<LayerTape<T, P>> tape_;
+  std::vector<Product<P>> u_, w_, v_;
   std::vector<at::Tensor> h_;
   at::Tensor z_, index_, gather_;
   std::vector<RowStep> rows_;
@@ -277,7 +294,9 @@ class Forward {
 }  // namespace
 
 HMLSTMForward hm_lstm_forward(const HMLSTMArguments& a, bool training) {
-  return a.h0[0].scalar_type() == at::kDouble ? Forward<double>(a, training).run() : Forward<float>(a, training).run();
+  if (a.h0[0].scalar_type() == at::kDouble) return Forward<double, double>(a, training).run();
+  if (bfloat16_products(a)) return Forward<float, c10::BFloat16>(a, training).run();
+  return Forward<float, float>(a, training).run();
 }
 
 }  // namespace hmrnn::cpu

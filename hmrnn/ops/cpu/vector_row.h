@@ -4,7 +4,9 @@
 // To be included by *_kernel.cpp files only (cmake/CpuKernels.cmake).
 
 #include <ATen/cpu/vec/vec.h>
+#include <c10/util/BFloat16.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -13,6 +15,34 @@
 
 namespace hmrnn::cell {
 inline namespace HMRNN_ISA {
+
+/// V::size() values of bfloat16, widened, and back, rounded to the nearest.
+inline at::vec::Vectorized<float> load_bfloat16(const c10::BFloat16* p) {
+#if defined(CPU_CAPABILITY_AVX512)
+  const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+#elif defined(CPU_CAPABILITY_AVX2)
+  const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+#else
+  constexpr int n = at::vec::Vectorized<float>::size();
+  float wide[n];
+  for (int i = 0; i < n; ++i) wide[i] = p[i];
+  return at::vec::Vectorized<float>::loadu(wide);
+#endif
+}
+inline void store_bfloat16(c10::BFloat16* p, at::vec::Vectorized<float> v) {
+#if defined(CPU_CAPABILITY_AVX512)
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), at::vec::cvtfp32_bf16(v));
+#elif defined(CPU_CAPABILITY_AVX2)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), at::vec::cvtfp32_bf16(v));
+#else
+  constexpr int n = at::vec::Vectorized<float>::size();
+  float wide[n];
+  v.store(wide);
+  for (int i = 0; i < n; ++i) p[i] = wide[i];
+#endif
+}
 
 template <class Scalar>
 struct VectorRow {
@@ -23,6 +53,8 @@ struct VectorRow {
     int64_t j;
     V load(const T* p) const { return V::loadu(p + j); }
     void store(T* p, V v) const { v.store(p + j); }
+    V load(const c10::BFloat16* p) const { return load_bfloat16(p + j); }
+    void store(c10::BFloat16* p, V v) const { store_bfloat16(p + j, v); }
     void add(T* p, V v) const { (V::loadu(p + j) + v).store(p + j); }
   };
   struct Tail {
@@ -30,6 +62,16 @@ struct VectorRow {
     int64_t count;
     V load(const T* p) const { return V::loadu(p + j, count); }
     void store(T* p, V v) const { v.store(p + j, count); }
+    V load(const c10::BFloat16* p) const {
+      c10::BFloat16 whole[V::size()] = {};
+      std::copy(p + j, p + j + count, whole);
+      return load_bfloat16(whole);
+    }
+    void store(c10::BFloat16* p, V v) const {
+      c10::BFloat16 whole[V::size()];
+      store_bfloat16(whole, v);
+      std::copy(whole, whole + count, p + j);
+    }
     void add(T* p, V v) const { (V::loadu(p + j, count) + v).store(p + j, count); }
   };
 

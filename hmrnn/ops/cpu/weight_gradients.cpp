@@ -4,8 +4,8 @@
 
 namespace hmrnn::cpu {
 
-template <class T>
-HMLSTMGradients Backward<T>::finish() {
+template <class T, class P>
+HMLSTMGradients Backward<T, P>::finish() {
   HMLSTMGradients g;
   for (int64_t l = 0; l < L_; ++l) {
     const auto& y = layers_[l];
@@ -36,11 +36,11 @@ HMLSTMGradients Backward<T>::finish() {
   return g;
 }
 
-/// Rows x(slot) of the slots that `wanted` says, in slot order.
-template <class T>
+/// Rows x(slot), of P, of the slots that `chosen` says, in slot order.
+template <class T, class P>
 template <class X>
-at::Tensor Backward<T>::gather(int64_t l, int64_t n, int64_t width, const int32_t* chosen, X x) {
-  auto out = at::empty({n, width}, options_);
+at::Tensor Backward<T, P>::gather(int64_t l, int64_t n, int64_t width, const int32_t* chosen, X x) {
+  auto out = at::empty({n, width}, products_);
   const auto* position = tape_[l].position.template data_ptr<int32_t>();
   std::vector<int32_t> slots;
   slots.reserve(n);
@@ -49,22 +49,22 @@ at::Tensor Backward<T>::gather(int64_t l, int64_t n, int64_t width, const int32_
   }
   for_rows(n, n * width, [&](int64_t i, int64_t) {
     const int64_t at = position[slots[i]];
-    copy_row(row_of<T>(out, i, width), x(at / B_, at % B_), width);
+    copy_row(row_of<P>(out, i, width), x(at / B_, at % B_), width);
   });
   return out;
 }
 
-template <class T>
-void Backward<T>::recurrent_gradient(int64_t l, T* grad) {
+template <class T, class P>
+void Backward<T, P>::recurrent_gradient(int64_t l, T* grad) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
-  const T* du = s.du.template data_ptr<T>();
+  const P* du = s.du.template data_ptr<P>();
   if (s.n == T_ * B_) {  // every row at every step: the states stand in order already
-    u_[l].weight_gradient(B_, du, h_at(-1, l, 0), grad);
-    u_[l].weight_gradient((T_ - 1) * B_, du + B_ * 4 * y.d, h_at(0, l, 0), grad);
+    u_[l].weight_gradient(B_, du, narrow_h_at(-1, l, 0), grad);
+    u_[l].weight_gradient((T_ - 1) * B_, du + B_ * 4 * y.d, narrow_h_at(0, l, 0), grad);
   } else {
-    const auto h = gather(l, s.n, y.d, nullptr, [&](int64_t t, int64_t b) { return h_at(t - 1, l, b); });
-    u_[l].weight_gradient(s.n, du, h.template data_ptr<T>(), grad);
+    const auto h = gather(l, s.n, y.d, nullptr, [&](int64_t t, int64_t b) { return narrow_h_at(t - 1, l, b); });
+    u_[l].weight_gradient(s.n, du, h.template data_ptr<P>(), grad);
   }
   if (!detect_ || y.top()) return;
   const T* d_pre = s.d_pre.template data_ptr<T>();  // row z: Σ ds_z h_{t-1}
@@ -73,18 +73,18 @@ void Backward<T>::recurrent_gradient(int64_t l, T* grad) {
   gemm<T>(false, false, 1, y.d, (T_ - 1) * B_, d_pre + B_, (T_ - 1) * B_, h_at(0, l, 0), y.d, T(1), row_z, y.d);
 }
 
-template <class T>
-void Backward<T>::bottom_up_gradient(int64_t l, T* grad) {
+template <class T, class P>
+void Backward<T, P>::bottom_up_gradient(int64_t l, T* grad) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   const auto n = count(l, 1);
   const auto* slot_w = tape_[l].slot_w.template data_ptr<int32_t>();
-  const T* dw = s.dw.template data_ptr<T>();
+  const P* dw = s.dw.template data_ptr<P>();
   if (n == T_ * B_) {
-    w_[l].weight_gradient(n, dw, h_at(0, l - 1, 0), grad);
+    w_[l].weight_gradient(n, dw, narrow_h_at(0, l - 1, 0), grad);
   } else {
-    const auto x = gather(l, n, y.below, slot_w, [&](int64_t t, int64_t b) { return h_at(t, l - 1, b); });
-    w_[l].weight_gradient(n, dw, x.template data_ptr<T>(), grad);
+    const auto x = gather(l, n, y.below, slot_w, [&](int64_t t, int64_t b) { return narrow_h_at(t, l - 1, b); });
+    w_[l].weight_gradient(n, dw, x.template data_ptr<P>(), grad);
   }
   if (!detect_ || y.top()) return;
   const auto gated = (s.d_pre * result_.z.select(2, l - 1)).contiguous();
@@ -92,14 +92,14 @@ void Backward<T>::bottom_up_gradient(int64_t l, T* grad) {
           grad + 4 * y.d * y.below, y.below);
 }
 
-template <class T>
-void Backward<T>::top_down_gradient(int64_t l, T* grad) {
+template <class T, class P>
+void Backward<T, P>::top_down_gradient(int64_t l, T* grad) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   const auto n = count(l, 2);
   const auto* slot_v = tape_[l].slot_v.template data_ptr<int32_t>();
-  const auto h = gather(l, n, y.above, slot_v, [&](int64_t t, int64_t b) { return h_at(t - 1, l + 1, b); });
-  v_[l].weight_gradient(n, s.dv.template data_ptr<T>(), h.template data_ptr<T>(), grad);
+  const auto h = gather(l, n, y.above, slot_v, [&](int64_t t, int64_t b) { return narrow_h_at(t - 1, l + 1, b); });
+  v_[l].weight_gradient(n, s.dv.template data_ptr<P>(), h.template data_ptr<P>(), grad);
   if (!detect_) return;
   const auto before = at::cat({a_.z0.unsqueeze(0), result_.z.narrow(0, 0, T_ - 1)}).select(2, l);
   const auto gated = (s.d_pre * before).contiguous();
@@ -111,28 +111,29 @@ void Backward<T>::top_down_gradient(int64_t l, T* grad) {
 }
 
 /// Gradient of the first layer's input (table or sequence); adds that of its matrix to `grad`.
-template <class T>
-at::Tensor Backward<T>::input_gradient(T* grad) {
+template <class T, class P>
+at::Tensor Backward<T, P>::input_gradient(T* grad) {
   const auto& y = layers_[0];
   auto& s = layer_[0];
   auto& sums = s.sums[0];
   const auto rows = a_.input.numel() / y.below;
   const T* x = a_.input.template const_data_ptr<T>();
-  T* d_raw = a_.index ? table_ds_.template data_ptr<T>() : s.dw.template data_ptr<T>();
-  if (a_.index && y.w_gain != nullptr) {
+  const auto d_raw = a_.index ? at::empty({rows, 4 * y.d}, products_) : s.dw;
+  if (a_.index && y.w_gain == nullptr) {
+    d_raw.copy_(table_ds_);
+  } else if (a_.index) {
     // One layer-norm backward per row of the table, over the sum of its steps' ds (LN is the same at each of them).
-    auto out = at::empty_like(table_ds_);
     for (int64_t r = 0; r < rows; ++r) {
       k_.term_backward(4 * y.d, row_of<T>(table_ds_, r, 4 * y.d),
                        term(tape_[0].raw_w, tape_[0].stats_w, r, 4 * y.d, y.w_gain, y.w_bias),
-                       row_of<T>(out, r, 4 * y.d), sums.w_gain.data(), sums.w_bias_or_null());
+                       row_of<P>(d_raw, r, 4 * y.d), sums.w_gain.data(), sums.w_bias_or_null());
     }
-    table_ds_ = out;
-    d_raw = out.template data_ptr<T>();
   }
-  auto out = at::empty({rows, y.below}, options_);
-  w_[0].backward(rows, d_raw, out.template data_ptr<T>());
-  w_[0].weight_gradient(rows, d_raw, x, grad);
+  auto product = at::empty({rows, y.below}, products_);
+  w_[0].backward(rows, d_raw.template data_ptr<P>(), product.template data_ptr<P>());
+  auto out = product.to(options_.dtype());
+  const auto narrow_input = a_.input.to(products_.dtype());
+  w_[0].weight_gradient(rows, d_raw.template data_ptr<P>(), narrow_input.template const_data_ptr<P>(), grad);
   if (detect_ && !y.top()) {
     auto d_pre = s.d_pre.reshape({T_ * B_});
     if (a_.index) d_pre = at::zeros({rows}, options_).index_add_(0, a_.index->reshape({-1}), d_pre);
@@ -145,7 +146,8 @@ at::Tensor Backward<T>::input_gradient(T* grad) {
   return out.view(a_.input.sizes());
 }
 
-template HMLSTMGradients Backward<float>::finish();
-template HMLSTMGradients Backward<double>::finish();
+template HMLSTMGradients Backward<float, float>::finish();
+template HMLSTMGradients Backward<float, c10::BFloat16>::finish();
+template HMLSTMGradients Backward<double, double>::finish();
 
 }  // namespace hmrnn::cpu

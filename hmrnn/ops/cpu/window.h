@@ -64,11 +64,12 @@ std::vector<LayerView<T>> layer_views(const HMLSTMArguments& a) {
 /// What forward records of one layer. Each active row-step (UPDATE or FLUSH) has a slot, numbered in the order of time;
 /// the state born there has the slot's number, a row's initial state none (-1). Tables are allocated for the worst case
 /// and written densely from the front, so that memory is committed only for what changed.
-template <class T>
+/// P: what products are stored in.
+template <class T, class P>
 struct LayerTape {
-  at::Tensor raw_u;     ///< [N, 4d] U h of the state that the step ends
-  at::Tensor raw_w;     ///< [Nw, 4d] W x; first layer: [V, 4d] of the table or [T·B, 4d] of the sequence
-  at::Tensor raw_v;     ///< [Nv, 4d] V h^ of the FLUSHes
+  at::Tensor raw_u;     ///< [N, 4d] of P: U h of the state that the step ends
+  at::Tensor raw_w;     ///< [Nw, 4d] of P: W x; first layer: [V, 4d] of the table or [T·B, 4d] of the sequence
+  at::Tensor raw_v;     ///< [Nv, 4d] of P: V h^ of the FLUSHes
   at::Tensor stats_u;   ///< Moments [N, 2]
   at::Tensor stats_w;   ///< [Nw, 2]
   at::Tensor stats_v;   ///< [Nv, 2]
@@ -81,15 +82,16 @@ struct LayerTape {
   at::Tensor slot;      ///< int32 [T, B]: slot of the state shown after step t, -1: the initial one
   at::Tensor pre;       ///< [T, B] s_z, the boundary's pre-activation (not at the top)
   at::Tensor counts;    ///< int64 [3]: N, Nw, Nv in use
+  at::Tensor states;    ///< [T+1, B, d] of P: h0 and h as the products read them; empty where P is T
 
-  static constexpr int kTensors = 15;
+  static constexpr int kTensors = 16;
   std::vector<at::Tensor> list() const {
     return {raw_u, raw_w,  raw_v,  stats_u,  stats_w, stats_v, stats_c, gates,
-            c,     slot_w, slot_v, position, slot,    pre,     counts};
+            c,     slot_w, slot_v, position, slot,    pre,     counts,  states};
   }
   static LayerTape from(const std::vector<at::Tensor>& saved, int64_t l) {
     const auto* s = saved.data() + l * kTensors;
-    return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11], s[12], s[13], s[14]};
+    return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11], s[12], s[13], s[14], s[15]};
   }
 };
 
@@ -116,6 +118,9 @@ void for_rows(int64_t n, int64_t work, F f) {
     }
   });
 }
+
+/// Whether the operator's products are in bfloat16.
+inline bool bfloat16_products(const HMLSTMArguments& a) { return a.product_dtype && *a.product_dtype == at::kBFloat16; }
 
 template <class T>
 void copy_row(T* to, const T* from, int64_t n) {
