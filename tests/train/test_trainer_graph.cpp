@@ -119,6 +119,28 @@ TEST_CASE("text: training by replays is training by launches, through epochs, an
   CHECK(resumed.replayed == 64 - 2 - 4 * (WindowRunner::kWarmUp + 1));
 }
 
+TEST_CASE("training gives up at the same step when the updates that are not finite are replayed") {
+  SmallRun run;
+  run.trainer.steps = 40;
+  run.trainer.max_skipped = 3;
+  run.bad_windows = {6, 8, 9, 14, 15, 16};
+  const OutputOfOperators composite;
+  const TemporaryFolder folder;
+  for (const bool traced : {false, true}) {
+    int64_t skipped = 0;
+    run.prepare = [&](Trainer& trainer) {
+      if (traced) trainer.use_graph(std::make_unique<TracedGraph>());
+    };
+    run.stop = [&](const Trainer& trainer) {
+      skipped = trainer.skipped();
+      return false;
+    };
+    CHECK_THROWS_WITH(run(folder.path / (traced ? "traced" : "plain"), false),
+                      ContainsSubstring("3 updates in a row up to step 17 "));
+    CHECK(skipped == 5);  // of the 16 windows before
+  }
+}
+
 TEST_CASE("handwriting: windows of the captured layout are replayed, those of other lengths and batches launched") {
   InkRun run;
   run.window = 3;  // lines of 20 to 30 points: most windows are full, the last of a line is not, one batch is smaller
