@@ -76,7 +76,10 @@ Problem make_problem(const Case& c, torch::ScalarType dtype, int64_t T = 13, int
   } else {
     p.window.input = leaf(torch::randn({T, B, e}, f64));
   }
-  if (c.lengths) p.window.lengths = torch::tensor({T, T - 4, int64_t{1}, T - 1, int64_t{6}}, torch::kInt64);
+  if (c.lengths) {
+    p.window.lengths = torch::tensor({T, T - 4, int64_t{1}, T - 1, int64_t{6}}, torch::kInt64).repeat({(B + 4) / 5});
+    p.window.lengths = p.window.lengths.narrow(0, 0, B);
+  }
   p.rule.mode = c.mode;
   p.rule.slope = torch::tensor(c.slope, dtype);
   p.rule.boundary_gradient = c.boundary_gradient;
@@ -165,6 +168,39 @@ TEST_CASE("hm_lstm equals the unrolled reference in float64: outputs, state and 
     }
   }
   std::printf("hm_lstm: %d cases in float64, worst error %.1e\n", cases, worst);
+}
+
+TEST_CASE("hm_lstm equals the reference where each thread takes rows of its own through the window") {
+  const int before = at::get_num_threads();
+  for (const int threads : {2, 3}) {  // 25 rows: 12 and 13, or 8, 8 and 9
+    at::set_num_threads(threads);
+    for (int kind = 0; kind < 6; ++kind) {
+      Case c{3, kind % 2 == 0, BoundaryMode::Step, -1, true, kind % 3 == 0, kind % 3 == 1, 1.3, 0.1};
+      if (kind >= 2) c.rate = std::array<double, 4>{0.2, 1, 0, 0.5}[kind - 2];
+      if (kind == 1) c.mode = BoundaryMode::Bernoulli;
+      if (kind == 5) c.boundary_gradient = false;
+      torch::manual_seed(40 + kind);
+      INFO("threads " << threads << " kind " << kind);
+      CHECK(compare(make_problem(c, torch::kFloat64, 13, 25)) < 1e-10);
+    }
+  }
+  at::set_num_threads(before);
+}
+
+TEST_CASE("hm_lstm: backward does not depend on the number of threads it finds") {
+  const int before = at::get_num_threads();
+  torch::manual_seed(31);
+  const auto p = make_problem({3, true, BoundaryMode::Step, 0.4, true, true, false, 1.0, 0}, torch::kFloat64, 13, 25);
+  const auto gradient = [&](int forward_threads, int backward_threads) {
+    at::set_num_threads(forward_threads);
+    const auto loss = hmrnn::hm_lstm(p.layers, p.window, p.rule).h[0].square().sum();
+    at::set_num_threads(backward_threads);
+    return torch::autograd::grad({loss}, {p.layers[0].recurrent})[0];
+  };
+  const auto want = gradient(1, 1);
+  CHECK(error(gradient(3, 1), want) < 1e-10);
+  CHECK(error(gradient(1, 3), want) < 1e-10);
+  at::set_num_threads(before);
 }
 
 TEST_CASE("hm_lstm in float32 equals the reference under drawn boundaries") {

@@ -17,17 +17,37 @@ struct ExtraProducts {
       row;  ///< per slot (bottom-up), per state above (top-down) or per row (recurrent): row of raw, or -1
 };
 
-/// The backward pass over one window, in three parts, each a file of its own: what the boundaries' gradients need
-/// beside the tape (boundary_terms.cpp), the walk back through time (hm_lstm_backward.cpp), and the gradients of the
-/// parameters (weight_gradients.cpp).
+/// The backward pass over one window and one range of its rows, in three parts, each a file of its own: what the
+/// boundaries' gradients need beside the tape (boundary_terms.cpp), the walk back through time (hm_lstm_backward.cpp),
+/// and the gradients of the parameters (weight_gradients.cpp). Ranges walk side by side; their weight gradients are
+/// made one after the other, each by all threads.
 /// T: of states, parameters and gradients; P: of the products (T, or bfloat16 beside float).
 template <class T, class P>
 class Backward {
  public:
-  Backward(const HMLSTMArguments& a, const WindowResult& result, const std::vector<at::Tensor>& saved,
-           const std::vector<at::Tensor>& grad_h, const std::vector<at::Tensor>& grad_c_n, const at::Tensor& grad_z);
+  /// The gradients of the window's outputs, contiguous or undefined.
+  struct OutputGradients {
+    std::vector<at::Tensor> h, c_n;
+    at::Tensor z;
+  };
+  /// `tapes`: one for each layer, of this range.
+  Backward(const HMLSTMArguments& a, const WindowResult& result, std::vector<LayerTape<T, P>> tapes,
+           const OutputGradients& grad, RowRange rows, WindowProducts<P>& products);
 
-  HMLSTMGradients run();
+  /// The walk back, to the gradients of the initial state and of the raw products.
+  void walk();
+  /// After the walk: adds another range's sums over rows to this one's.
+  void add_sums(const Backward& other);
+  /// After the walk: adds this range's weight gradients (not the boundary's rows) to `g`.
+  void add_weight_gradients(HMLSTMGradients& g);
+  /// After the walk, on the range that has every range's sums: the gradients of what all rows share beside.
+  void finish_sums(HMLSTMGradients& g);
+  /// After finish_sums: gradients of the first layer's input (rows of this range; with a table, all of it), and of h0,
+  /// c0, z0 of this range.
+  at::Tensor input_gradient(HMLSTMGradients& g);
+  const at::Tensor& h0_gradient(int64_t l) const { return layer_[l].dh; }
+  const at::Tensor& c0_gradient(int64_t l) const { return layer_[l].dc; }
+  at::Tensor z0_gradient() const;
 
  private:
   struct LayerState {
@@ -36,7 +56,7 @@ class Backward {
     at::Tensor dh, dc;                      ///< [B, d] of the state after the step at hand
     std::vector<T> dz;                      ///< [B] of z after the step at hand
     at::Tensor du, dw, dv;                  ///< of P: gradients of the raw products, laid out as these
-    at::Tensor d_pre;                       ///< [T, B] dL/ds_z
+    at::Tensor d_pre;                       ///< [T, B] dL/ds_z, zeros past a sequence's end
     std::vector<GradientSums<T>> sums;      ///< per thread
     // COPY runs, walked from their end: what is constant over the run, made at its last COPY step
     std::vector<int32_t> ending;  ///< [B] slot of the step that ends the state at hand, -1: none in the window
@@ -48,15 +68,18 @@ class Backward {
     at::Tensor w_z, v_z;  ///< [T, B] w_z·x and v_z·h^
   };
 
+  /// Place of row b at step t in what is shared by all ranges, [T, batch].
+  int64_t shared(int64_t t, int64_t b) const { return t * batch_ + first_ + b; }
   int64_t count(int64_t l, int which) { return tape_[l].counts.template data_ptr<int64_t>()[which]; }
   int32_t slot(int64_t l, int64_t t, int64_t b) {
     return t < 0 ? -1 : tape_[l].slot.template data_ptr<int32_t>()[t * B_ + b];
   }
   const T* h_at(int64_t t, int64_t l, int64_t b) {
-    const T* h = t < 0 ? a_.h0[l].template const_data_ptr<T>()
-                       : result_.h[l].template const_data_ptr<T>() + t * B_ * layers_[l].d;
-    return h + b * layers_[l].d;
+    const auto& h = t < 0 ? a_.h0[l] : result_.h[l];
+    return h.template const_data_ptr<T>() + shared(std::max<int64_t>(t, 0), b) * layers_[l].d;
   }
+  /// The states lie in memory as T·B rows in order.
+  bool in_order() const { return !std::is_same_v<T, P> || B_ == batch_; }
   /// The same as the products read it.
   const P* narrow_h_at(int64_t t, int64_t l, int64_t b) {
     if constexpr (std::is_same_v<T, P>)
@@ -65,7 +88,8 @@ class Backward {
       return tape_[l].states.template const_data_ptr<P>() + ((t + 1) * B_ + b) * layers_[l].d;
   }
   const T* c_of(int64_t l, int32_t s, int64_t b) {
-    return s >= 0 ? row_of<T>(tape_[l].c, s, layers_[l].d) : a_.c0[l].template const_data_ptr<T>() + b * layers_[l].d;
+    return s >= 0 ? row_of<T>(tape_[l].c, s, layers_[l].d)
+                  : a_.c0[l].template const_data_ptr<T>() + shared(0, b) * layers_[l].d;
   }
   bool live(int64_t t, int64_t b) const { return lengths_.empty() || t < lengths_[b]; }
   /// The detector of layer l at step t is not saturated: dL/dz_t matters. z_0's always does.
@@ -101,28 +125,27 @@ class Backward {
   void table_sums(int64_t base, int64_t m);
 
   // weight_gradients.cpp
-  HMLSTMGradients finish();
+  void close();
   template <class X>
   at::Tensor gather(int64_t l, int64_t n, int64_t width, const int32_t* chosen, X x);
   void recurrent_gradient(int64_t l, T* grad);
   void bottom_up_gradient(int64_t l, T* grad);
   void top_down_gradient(int64_t l, T* grad);
-  at::Tensor input_gradient(T* grad);
 
   const HMLSTMArguments& a_;
   const WindowResult& result_;
   const CellKernels<T, P>& k_;
-  const int64_t T_, B_, L_, threads_;
+  const int64_t T_, B_, first_, batch_, L_, threads_;  // B_: rows of the range, of which first_ is the first of batch_
   const T slope_;
   const bool detect_;
   std::vector<LayerView<T>> layers_;
   at::TensorOptions options_, products_;  ///< of T and of P
   std::vector<LayerTape<T, P>> tape_;
   std::vector<LayerState> layer_;
-  std::vector<Product<P>> u_, w_, v_;
-  std::vector<at::Tensor> grad_h_;
-  at::Tensor grad_z_;
-  at::Tensor table_ds_;  ///< [V, 4d] Σ ds over the steps that read each row of the table
+  WindowProducts<P>& weights_;
+  const OutputGradients& grad_;
+  at::Tensor table_ds_;         ///< [V, 4d] Σ ds over the steps that read each row of the table
+  std::vector<T> table_d_pre_;  ///< [V] Σ ds_z likewise
   at::Tensor scratch_, ds_, out_;
   std::vector<int64_t> lengths_;
 };

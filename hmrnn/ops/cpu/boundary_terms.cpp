@@ -11,21 +11,18 @@ void Backward<T, P>::boundary_terms() {
   extra_products();
 }
 
-/// w_z·x and v_z·h^ for every step: two matrix-vector products over the outputs.
+/// w_z·x and v_z·h^ for every step.
 template <class T, class P>
 void Backward<T, P>::boundary_dots() {
   for (int64_t l = 0; l + 1 < L_; ++l) {
     const auto& y = layers_[l];
     auto& s = layer_[l];
-    if (l > 0) {
-      s.w_z = at::empty({T_ * B_}, options_);
-      gemm<T>(false, true, T_ * B_, 1, y.below, h_at(0, l - 1, 0), y.below, y.w_z(), y.below, T(0),
-              s.w_z.template data_ptr<T>(), 1);
-    }
-    s.v_z = at::empty({T_ * B_}, options_);
-    T* v = s.v_z.template data_ptr<T>();
-    gemm<T>(false, true, B_, 1, y.above, h_at(-1, l + 1, 0), y.above, y.v_z(), y.above, T(0), v, 1);
-    gemm<T>(false, true, (T_ - 1) * B_, 1, y.above, h_at(0, l + 1, 0), y.above, y.v_z(), y.above, T(0), v + B_, 1);
+    if (l > 0) s.w_z = at::empty({T_, B_}, options_);
+    s.v_z = at::empty({T_, B_}, options_);
+    for_rows(T_, T_ * B_ * y.d, [&](int64_t t, int64_t) {
+      if (l > 0) k_.matrix_vector(B_, y.below, h_at(t, l - 1, 0), y.w_z(), row_of<T>(s.w_z, t, B_));
+      k_.matrix_vector(B_, y.above, h_at(t - 1, l + 1, 0), y.v_z(), row_of<T>(s.v_z, t, B_));
+    });
   }
 }
 
@@ -62,7 +59,7 @@ void Backward<T, P>::extra_products() {
         s.extra_w.row[i] = static_cast<int32_t>(x.size());
         x.push_back(narrow_h_at(t, l - 1, b));
       }
-      multiply_extra(s.extra_w, w_[l], x, y.cell.eps, y.w_gain != nullptr);
+      multiply_extra(s.extra_w, weights_.bottom_up[l], x, y.cell.eps, y.w_gain != nullptr);
     }
     if (!y.top()) {  // TD at UPDATE, once per state above, for states that no FLUSH has read
       // row: per state above (slot + B, or b for the initial ones): row of raw_v, or -2 - row of the extra ones
@@ -82,7 +79,7 @@ void Backward<T, P>::extra_products() {
         row[above(t, b)] = -2 - static_cast<int32_t>(x.size());
         x.push_back(narrow_h_at(t - 1, l + 1, b));
       }
-      multiply_extra(s.extra_v, v_[l], x, y.cell.eps, y.v_gain != nullptr);
+      multiply_extra(s.extra_v, weights_.top_down[l], x, y.cell.eps, y.v_gain != nullptr);
     }
     // R(h) of states that see a COPY and do not end in the window
     x.clear();
@@ -93,7 +90,7 @@ void Backward<T, P>::extra_products() {
       s.extra_u.row[b] = static_cast<int32_t>(x.size());
       x.push_back(narrow_h_at(last, l, b));
     }
-    multiply_extra(s.extra_u, u_[l], x, y.cell.eps, y.u_gain != nullptr);
+    multiply_extra(s.extra_u, weights_.recurrent[l], x, y.cell.eps, y.u_gain != nullptr);
   }
 }
 

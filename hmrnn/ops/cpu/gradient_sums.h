@@ -7,8 +7,8 @@
 
 namespace hmrnn::cpu {
 
-/// What one thread adds up over the active row-steps of one layer of d units: gradients of biases and of the layer
-/// norms. Without layer norm only `bias` is used.
+/// What one thread adds up over the steps of one layer of d units: gradients of biases, of the layer norms, and of the
+/// boundary's rows of the weights. Without layer norm `bias` and the boundary's are used.
 template <class T>
 struct GradientSums {
   std::vector<T> bias;                    ///< [4d] Σ ds: of the bias and of the recurrent norm's bias
@@ -16,8 +16,10 @@ struct GradientSums {
   std::vector<T> u_gain, w_gain, v_gain;  ///< [4d]
   std::vector<T> w_bias, v_bias;          ///< [4d] Σ ds over the steps that use the product
   std::vector<T> cell_gain, cell_bias;    ///< [d]
+  std::vector<T> u_z, w_z, v_z;  ///< Σ ds_z times h [d], x [below], h^ [above], where they are part of the sum
 
-  GradientSums(int64_t d, bool layer_norm) : bias(4 * d, T(0)), norm_(layer_norm) {
+  GradientSums(int64_t d, int64_t below, int64_t above, bool layer_norm)
+      : bias(4 * d, T(0)), u_z(d, T(0)), w_z(below, T(0)), v_z(above, T(0)), norm_(layer_norm) {
     if (!layer_norm) return;
     for (auto* x : {&u_gain, &w_gain, &v_gain, &w_bias, &v_bias}) x->assign(4 * d, T(0));
     for (auto* x : {&cell_gain, &cell_bias}) x->assign(d, T(0));
@@ -35,6 +37,7 @@ struct GradientSums {
     plus(u_gain, other.u_gain), plus(w_gain, other.w_gain), plus(v_gain, other.v_gain);
     plus(w_bias, other.w_bias), plus(v_bias, other.v_bias);
     plus(cell_gain, other.cell_gain), plus(cell_bias, other.cell_bias);
+    plus(u_z, other.u_z), plus(w_z, other.w_z), plus(v_z, other.v_z);
   }
 
   /// The gradient of b, of `rows` values: 4d, or 4d+1 with the boundary's.

@@ -10,52 +10,50 @@
 //
 // D = dL/dc' through both outputs, x = h_t^{l-1}, h^ = h_{t-1}^{l+1}; at COPY f, i, o, g are those of s = R(h) + b.
 
+#include <memory>
+
 #include "hmrnn/ops/cpu/backward_pass.h"
 
 namespace hmrnn::cpu {
 
 template <class T, class P>
-Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, const std::vector<at::Tensor>& saved,
-                         const std::vector<at::Tensor>& grad_h, const std::vector<at::Tensor>& grad_c_n,
-                         const at::Tensor& grad_z)
+Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, std::vector<LayerTape<T, P>> tapes,
+                         const OutputGradients& grad, RowRange rows, WindowProducts<P>& products)
     : a_(a),
       result_(result),
       k_(cell_kernels<T, P>()),
       T_(a.steps()),
-      B_(a.batch()),
+      B_(rows.count),
+      first_(rows.first),
+      batch_(a.batch()),
       L_(a.layers()),
-      threads_(std::max(1, at::get_num_threads())),
+      threads_(at::in_parallel_region() ? 1 : std::max(1, at::get_num_threads())),
       slope_(static_cast<T>(a.slope.item<double>())),
       detect_(a.detect() && a.layers() > 1),
       layers_(layer_views<T>(a)),
       options_(a.h0[0].options().requires_grad(false)),
-      products_(options_.dtype(c10::CppTypeToScalarType<P>::value)) {
-  grad_h_.resize(L_);
-  for (int64_t l = 0; l < L_; ++l) {
-    if (grad_h[l].defined()) grad_h_[l] = grad_h[l].contiguous();
-  }
-  if (grad_z.defined()) grad_z_ = grad_z.contiguous();
+      products_(options_.dtype(c10::CppTypeToScalarType<P>::value)),
+      tape_(std::move(tapes)),
+      weights_(products),
+      grad_(grad) {
   int64_t widest = 1;
   for (int64_t l = 0; l < L_; ++l) {
-    tape_.push_back(LayerTape<T, P>::from(saved, l));
     const auto& y = layers_[l];
     const int64_t d = y.d;
     widest = std::max({widest, d, y.below});
-    u_.emplace_back(y.recurrent, 4 * d, d);
-    w_.emplace_back(y.bottom_up, 4 * d, y.below);
-    v_.emplace_back(y.top_down, y.top() ? 0 : 4 * d, y.above);
     auto& s = layer_.emplace_back();
     s.n = count(l, 0);
     s.end = s.n;
     s.end_w = count(l, 1);
     s.end_v = count(l, 2);
     s.dh = at::zeros({B_, d}, options_);
-    s.dc = grad_c_n[l].defined() ? grad_c_n[l].clone(at::MemoryFormat::Contiguous) : at::zeros({B_, d}, options_);
+    s.dc = grad_.c_n[l].defined() ? grad_.c_n[l].narrow(0, first_, B_).clone(at::MemoryFormat::Contiguous)
+                                  : at::zeros({B_, d}, options_);
     s.dz.assign(B_, T(0));
     s.du = at::empty({s.n, 4 * d}, products_);
     s.dw = at::empty({l == 0 ? (a.index ? B_ : T_ * B_) : s.end_w, 4 * d}, products_);
     s.dv = at::empty({s.end_v, 4 * d}, products_);
-    s.sums.assign(threads_, GradientSums<T>(d, a.layer_norm()));
+    s.sums.assign(threads_, GradientSums<T>(d, y.below, y.above, a.layer_norm()));
     s.ending.assign(B_, -1);
     s.run_ready.assign(B_, 0);
     s.run_dots.resize(B_);
@@ -69,17 +67,17 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, c
   out_ = at::empty({B_, widest}, products_);
   if (a.lengths) {
     const auto lengths = a.lengths->to(at::kCPU, at::kLong).contiguous();
-    lengths_.assign(lengths.const_data_ptr<int64_t>(), lengths.const_data_ptr<int64_t>() + B_);
+    lengths_.assign(lengths.const_data_ptr<int64_t>() + first_, lengths.const_data_ptr<int64_t>() + first_ + B_);
   }
   if (detect_) boundary_terms();
 }
 
 template <class T, class P>
-HMLSTMGradients Backward<T, P>::run() {
+void Backward<T, P>::walk() {
   for (int64_t t = T_ - 1; t >= 0; --t) {
     for (int64_t l = L_ - 1; l >= 0; --l) step(t, l);
   }
-  return finish();
+  close();
 }
 
 /// The value V h^ of the state above that layer l saw at step t, wherever it was computed.
@@ -118,17 +116,17 @@ void Backward<T, P>::step(int64_t t, int64_t l) {
   if constexpr (std::is_same_v<T, P>) {
     if (m == B_) out = dh;  // every row, in order
   }
-  u_[l].backward(m, row_of<P>(s.du, base, 4 * d), out);
+  weights_.recurrent[l].backward(m, row_of<P>(s.du, base, 4 * d), out);
   if (static_cast<void*>(out) != dh) {
     for (int64_t i = 0; i < m; ++i) k_.widen(d, out + i * d, dh + (position[base + i] % B_) * d);
   }
   if (l > 0 && mw > 0) {
-    w_[l].backward(mw, row_of<P>(s.dw, base_w, 4 * d), out_.template data_ptr<P>());
+    weights_.bottom_up[l].backward(mw, row_of<P>(s.dw, base_w, 4 * d), out_.template data_ptr<P>());
     scatter(
         base, m, position, [&](int64_t i) { return slot_w[i] >= 0; }, layer_[l - 1].dh, y.below);
   }
   if (mv > 0) {
-    v_[l].backward(mv, row_of<P>(s.dv, base_v, 4 * d), out_.template data_ptr<P>());
+    weights_.top_down[l].backward(mv, row_of<P>(s.dv, base_v, 4 * d), out_.template data_ptr<P>());
     scatter(
         base, m, position, [&](int64_t i) { return slot_v[i] >= 0; }, layer_[l + 1].dh, y.above);
   }
@@ -151,28 +149,37 @@ void Backward<T, P>::scatter(int64_t base, int64_t m, const int32_t* position, W
   }
 }
 
-/// What reaches the states through the boundary's pre-activation: vectors, no product.
+/// What goes through the boundary's pre-activation, to the states and to its rows of the weights: vectors, no product.
+/// (The first layer's w_z: input_gradient.)
 template <class T, class P>
 void Backward<T, P>::boundary_row(int64_t t, int64_t l) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   const T* d_pre = s.d_pre.template data_ptr<T>() + t * B_;
-  for_rows(B_, B_ * y.d, [&](int64_t b, int64_t) {
+  for_rows(B_, 2 * B_ * y.d, [&](int64_t b, int64_t thread) {
     if (d_pre[b] == T(0)) return;
+    auto& sums = s.sums[thread];
     k_.axpy(y.d, d_pre[b], y.u_z(), row_of<T>(s.dh, b, y.d));
-    if (l > 0 && z_below(t, b, l)) k_.axpy(y.below, d_pre[b], y.w_z(), row_of<T>(layer_[l - 1].dh, b, y.below));
-    if (z_before(t, b, l)) k_.axpy(y.above, d_pre[b], y.v_z(), row_of<T>(layer_[l + 1].dh, b, y.above));
+    k_.axpy(y.d, d_pre[b], h_at(t - 1, l, b), sums.u_z.data());
+    if (l > 0 && z_below(t, b, l)) {
+      k_.axpy(y.below, d_pre[b], y.w_z(), row_of<T>(layer_[l - 1].dh, b, y.below));
+      k_.axpy(y.below, d_pre[b], h_at(t, l - 1, b), sums.w_z.data());
+    }
+    if (z_before(t, b, l)) {
+      k_.axpy(y.above, d_pre[b], y.v_z(), row_of<T>(layer_[l + 1].dh, b, y.above));
+      k_.axpy(y.above, d_pre[b], h_at(t - 1, l + 1, b), sums.v_z.data());
+    }
   });
 }
 
 template <class T, class P>
 bool Backward<T, P>::z_below(int64_t t, int64_t b, int64_t l) {
-  return l == 0 || result_.z.template const_data_ptr<T>()[(t * B_ + b) * (L_ - 1) + l - 1] != T(0);
+  return l == 0 || result_.z.template const_data_ptr<T>()[shared(t, b) * (L_ - 1) + l - 1] != T(0);
 }
 template <class T, class P>
 bool Backward<T, P>::z_before(int64_t t, int64_t b, int64_t l) {
-  return (t > 0 ? result_.z.template const_data_ptr<T>()[((t - 1) * B_ + b) * (L_ - 1) + l]
-                : a_.z0.template const_data_ptr<T>()[b * (L_ - 1) + l]) != T(0);
+  return (t > 0 ? result_.z.template const_data_ptr<T>()[shared(t - 1, b) * (L_ - 1) + l]
+                : a_.z0.template const_data_ptr<T>()[shared(0, b) * (L_ - 1) + l]) != T(0);
 }
 
 template <class T, class P>
@@ -183,9 +190,9 @@ void Backward<T, P>::row(int64_t t, int64_t l, int64_t b, int64_t base, int64_t 
   const int64_t d = y.d;
   T* dh = row_of<T>(s.dh, b, d);
   T* dc = row_of<T>(s.dc, b, d);
-  if (grad_h_[l].defined()) k_.axpy(d, T(1), row_of<T>(grad_h_[l], t * B_ + b, d), dh);
+  if (grad_.h[l].defined()) k_.axpy(d, T(1), row_of<T>(grad_.h[l], shared(t, b), d), dh);
   const bool has_z = detect_ && !y.top();
-  if (has_z && grad_z_.defined()) s.dz[b] += grad_z_.template const_data_ptr<T>()[(t * B_ + b) * (L_ - 1) + l];
+  if (has_z && grad_.z.defined()) s.dz[b] += grad_.z.template const_data_ptr<T>()[shared(t, b) * (L_ - 1) + l];
   if (!live(t, b)) return;  // h, c and z are those of the step before: so are their gradients
 
   auto& sums = s.sums[thread];
@@ -271,15 +278,76 @@ void Backward<T, P>::table_sums(int64_t base, int64_t m) {
   for_rows(chunks, m * width, [&](int64_t c, int64_t) {
     const int64_t from = c * chunk, n = std::min(chunk, width - from);
     for (int64_t i = 0; i < m; ++i) {
-      k_.axpy(n, T(1), row_of<T>(ds_, i, width) + from, row_of<T>(table_ds_, index[position[base + i]], width) + from);
+      k_.axpy(n, T(1), row_of<T>(ds_, i, width) + from,
+              row_of<T>(table_ds_, index[shared(position[base + i] / B_, position[base + i] % B_)], width) + from);
     }
   });
 }
 
+namespace {
+
+at::Tensor joined(const std::vector<at::Tensor>& parts, int64_t dim) {
+  return parts.size() == 1 ? parts[0] : at::cat(parts, dim);
+}
+
+template <class T, class P>
+HMLSTMGradients backward(const HMLSTMArguments& a, const WindowResult& result, const std::vector<at::Tensor>& saved,
+                         const typename Backward<T, P>::OutputGradients& grad) {
+  const int64_t L = a.layers();
+  // Forward's ranges, whatever the number of threads is by now.
+  const auto tapes = static_cast<int64_t>(saved.size()) / LayerTape<T, P>::kTensors;
+  std::vector<RowRange> ranges;
+  for (int64_t i = 0, first = 0; i < tapes; i += L) {
+    ranges.push_back({first, LayerTape<T, P>::from(saved, i).slot.size(1)});
+    first += ranges.back().count;
+  }
+  WindowProducts<P> products(layer_views<T>(a), ranges[0].count, /*both=*/true);
+  std::vector<std::unique_ptr<Backward<T, P>>> parts(ranges.size());
+  for_ranges(static_cast<int64_t>(ranges.size()), [&](int64_t i) {
+    std::vector<LayerTape<T, P>> own;
+    for (int64_t l = 0; l < L; ++l) own.push_back(LayerTape<T, P>::from(saved, i * L + l));
+    parts[i] = std::make_unique<Backward<T, P>>(a, result, std::move(own), grad, ranges[i], products);
+    parts[i]->walk();
+  });
+
+  HMLSTMGradients g;
+  const auto zeros = [](const std::vector<at::Tensor>& list) {
+    std::vector<at::Tensor> out;
+    for (const auto& x : list) out.push_back(at::zeros_like(x, x.options().requires_grad(false)));
+    return out;
+  };
+  g.recurrent = zeros(a.recurrent), g.bottom_up = zeros(a.bottom_up), g.top_down = zeros(a.top_down);
+  for (const auto& part : parts) part->add_weight_gradients(g);
+  for (size_t i = 1; i < parts.size(); ++i) parts[0]->add_sums(*parts[i]);
+  std::vector<at::Tensor> input, z0;
+  for (const auto& part : parts) {
+    input.push_back(part->input_gradient(g));
+    if (a.index) break;  // one table, whose sums parts[0] has
+  }
+  g.input = joined(input, a.index ? 0 : 1);
+  parts[0]->finish_sums(g);
+  for (int64_t l = 0; l < L; ++l) {
+    std::vector<at::Tensor> h0, c0;
+    for (const auto& part : parts) h0.push_back(part->h0_gradient(l)), c0.push_back(part->c0_gradient(l));
+    g.h0.push_back(joined(h0, 0));
+    g.c0.push_back(joined(c0, 0));
+  }
+  for (const auto& part : parts) z0.push_back(part->z0_gradient());
+  if (z0[0].defined()) g.z0 = joined(z0, 0);
+  return g;
+}
+
+}  // namespace
+
 HMLSTMGradients hm_lstm_backward(const HMLSTMArguments& a, const WindowResult& result,
                                  const std::vector<at::Tensor>& saved, const std::vector<at::Tensor>& grad_h,
                                  const std::vector<at::Tensor>& grad_c_n, const at::Tensor& grad_z) {
-  const auto run = [&]<class T, class P>() { return Backward<T, P>(a, result, saved, grad_h, grad_c_n, grad_z).run(); };
+  const auto contiguous = [](const at::Tensor& x) { return x.defined() ? x.contiguous() : x; };
+  const auto run = [&]<class T, class P>() {
+    typename Backward<T, P>::OutputGradients grad{{}, grad_c_n, contiguous(grad_z)};
+    for (const auto& x : grad_h) grad.h.push_back(contiguous(x));
+    return backward<T, P>(a, result, saved, grad);
+  };
   if (a.h0[0].scalar_type() == at::kDouble) return run.template operator()<double, double>();
   if (bfloat16_products(a)) return run.template operator()<float, c10::BFloat16>();
   return run.template operator()<float, float>();

@@ -2,6 +2,8 @@
 // A step of a layer gathers the rows that UPDATE or FLUSH, multiplies them (no gather where every row is active), runs
 // the row function of cell_math.h on each, and copies the others.
 
+#include <memory>
+
 #include "hmrnn/ops/cpu/window.h"
 
 namespace hmrnn::cpu {
@@ -12,27 +14,31 @@ namespace {
 template <class T, class P>
 class Forward {
  public:
-  Forward(const HMLSTMArguments& a, bool training)
+  Forward(const HMLSTMArguments& a, bool training, RowRange rows, WindowProducts<P>& products, WindowResult& result)
       : a_(a),
+        result_(result),
         training_(training),
         k_(cell_kernels<T, P>()),
         T_(a.steps()),
-        B_(a.batch()),
+        B_(rows.count),
+        first_(rows.first),
+        batch_(a.batch()),
         L_(a.layers()),
         slope_(static_cast<T>(a.slope.item<double>())),
-        layers_(layer_views<T>(a)) {
+        layers_(layer_views<T>(a)),
+        products_(products) {
     const auto options = a.h0[0].options().requires_grad(false);
-    const auto ints = options.dtype(at::kInt), products = options.dtype(c10::CppTypeToScalarType<P>::value);
+    const auto ints = options.dtype(at::kInt), narrow = options.dtype(c10::CppTypeToScalarType<P>::value);
     const int64_t capacity = training ? T_ * B_ : B_;
     for (int64_t l = 0; l < L_; ++l) {
       const auto d = layers_[l].d;
-      h_.push_back(at::empty({T_, B_, d}, options));
       auto& tape = tape_.emplace_back();
-      tape.raw_u = at::empty({capacity, 4 * d}, products);
-      tape.raw_v = at::empty({layers_[l].top() ? 0 : capacity, 4 * d}, products);
+      tape.raw_u = at::empty({capacity, 4 * d}, narrow);
+      tape.raw_v = at::empty({layers_[l].top() ? 0 : capacity, 4 * d}, narrow);
       tape.gates = at::empty({capacity, 4 * d}, options);
       // Without training c is one row per row of the batch, overwritten in place.
-      tape.c = training ? at::empty({capacity, d}, options) : a.c0[l].clone(at::MemoryFormat::Contiguous);
+      tape.c = training ? at::empty({capacity, d}, options)
+                        : a.c0[l].narrow(0, first_, B_).clone(at::MemoryFormat::Contiguous);
       tape.stats_u = at::empty({capacity, 2}, options);
       tape.stats_v = at::empty({capacity, 2}, options);
       tape.stats_c = at::empty({capacity, 2}, options);
@@ -43,57 +49,53 @@ class Forward {
       tape.pre = layers_[l].top() ? at::empty({0}, options) : at::empty({T_, B_}, options);
       tape.counts = at::zeros({3}, options.dtype(at::kLong));
       if (l > 0) {
-        tape.raw_w = at::empty({capacity, 4 * d}, products);
+        tape.raw_w = at::empty({capacity, 4 * d}, narrow);
         tape.stats_w = at::empty({capacity, 2}, options);
       }
-      tape.states = at::empty({kNarrow ? T_ + 1 : 0, B_, d}, products);
-      if (kNarrow) tape.states[0].copy_(a.h0[l]);
-      u_.emplace_back(layers_[l].recurrent, 4 * d, d);
-      w_.emplace_back(layers_[l].bottom_up, 4 * d, layers_[l].below);
-      v_.emplace_back(layers_[l].top_down, layers_[l].top() ? 0 : 4 * d, layers_[l].above);
+      tape.states = at::empty({kNarrow ? T_ + 1 : 0, B_, d}, narrow);
+      if (kNarrow) tape.states[0].copy_(a.h0[l].narrow(0, first_, B_));
       widest_ = std::max({widest_, d, layers_[l].below});
     }
-    z_ = at::empty({T_, B_, L_ - 1}, options);
-    index_ = at::empty({L_, T_, B_}, ints);
-    gather_ = at::empty({B_, widest_}, products);
+    gather_ = at::empty({B_, widest_}, narrow);
     rows_.resize(B_);
     first_layer_input();
     for (int64_t l = 0; l + 1 < L_; ++l) {
       auto& own = own_z_.emplace_back(B_);
       for (int64_t b = 0; b < B_; ++b) {
-        own[b] = k_.dot(layers_[l].d, layers_[l].u_z(), a_.h0[l].template const_data_ptr<T>() + b * layers_[l].d);
+        own[b] = k_.dot(layers_[l].d, layers_[l].u_z(), h_at(-1, l) + b * layers_[l].d);
       }
     }
     if (a.lengths) {
       const auto lengths = a.lengths->to(at::kCPU, at::kLong).contiguous();
-      lengths_.assign(lengths.const_data_ptr<int64_t>(), lengths.const_data_ptr<int64_t>() + B_);
+      lengths_.assign(lengths.const_data_ptr<int64_t>() + first_, lengths.const_data_ptr<int64_t>() + first_ + B_);
     }
   }
 
-  HMLSTMForward run() {
+  void run() {
     for (int64_t t = 0; t < T_; ++t) {
       for (int64_t l = 0; l < L_; ++l) step(t, l);
     }
-    HMLSTMForward out;
+  }
+
+  /// After run: c after the last step, [B, d].
+  at::Tensor c_n(int64_t l) { return training_ ? last_c(l) : tape_[l].c; }
+
+  /// After run: what backward needs.
+  std::vector<at::Tensor> saved() {
+    std::vector<at::Tensor> out;
     for (int64_t l = 0; l < L_; ++l) {
-      out.result.c_n.push_back(training_ ? last_c(l) : tape_[l].c);
-      if (training_) {
-        // Beyond the counts nothing was written: hand on what is in use.
-        const auto n = count(l, 0), nw = count(l, 1), nv = count(l, 2);
-        auto& tape = tape_[l];
-        for (auto* x : {&tape.raw_u, &tape.stats_u, &tape.stats_c, &tape.gates, &tape.c, &tape.slot_w, &tape.slot_v,
-                        &tape.position}) {
-          *x = x->narrow(0, 0, n);
-        }
-        if (l > 0) tape.raw_w = tape.raw_w.narrow(0, 0, nw), tape.stats_w = tape.stats_w.narrow(0, 0, nw);
-        if (!layers_[l].top()) tape.raw_v = tape.raw_v.narrow(0, 0, nv);
-        tape.stats_v = tape.stats_v.narrow(0, 0, nv);
-        for (auto& x : tape.list()) out.saved.push_back(x);
+      // Beyond the counts nothing was written: hand on what is in use.
+      const auto n = count(l, 0), nw = count(l, 1), nv = count(l, 2);
+      auto& tape = tape_[l];
+      for (auto* x : {&tape.raw_u, &tape.stats_u, &tape.stats_c, &tape.gates, &tape.c, &tape.slot_w, &tape.slot_v,
+                      &tape.position}) {
+        *x = x->narrow(0, 0, n);
       }
+      if (l > 0) tape.raw_w = tape.raw_w.narrow(0, 0, nw), tape.stats_w = tape.stats_w.narrow(0, 0, nw);
+      if (!layers_[l].top()) tape.raw_v = tape.raw_v.narrow(0, 0, nv);
+      tape.stats_v = tape.stats_v.narrow(0, 0, nv);
+      for (auto& x : tape.list()) out.push_back(x);
     }
-    out.result.h = std::move(h_);
-    out.result.z = z_;
-    out.result.state_index = index_;
     return out;
   }
 
@@ -107,15 +109,20 @@ class Forward {
   static constexpr bool kNarrow = !std::is_same_v<T, P>;
 
   int64_t& count(int64_t l, int which) { return tape_[l].counts.template data_ptr<int64_t>()[which]; }
-  T* z_at(int64_t t, int64_t b, int64_t l) { return z_.template data_ptr<T>() + (t * B_ + b) * (L_ - 1) + l; }
+  /// Place of row b at step t in what is shared by all ranges, [T, batch].
+  int64_t shared(int64_t t, int64_t b) const { return t * batch_ + first_ + b; }
+  T* z_at(int64_t t, int64_t b, int64_t l) { return result_.z.template data_ptr<T>() + shared(t, b) * (L_ - 1) + l; }
   T last_z(int64_t t, int64_t b, int64_t l) {
-    return t > 0 ? *z_at(t - 1, b, l) : a_.z0.template const_data_ptr<T>()[b * (L_ - 1) + l];
+    return t > 0 ? *z_at(t - 1, b, l) : a_.z0.template const_data_ptr<T>()[shared(0, b) * (L_ - 1) + l];
   }
   /// h of layer l after step t (t = -1: h0), [B, d].
   const T* h_at(int64_t t, int64_t l) {
-    return t < 0 ? a_.h0[l].template const_data_ptr<T>() : h_[l].template data_ptr<T>() + t * B_ * layers_[l].d;
+    return t < 0 ? a_.h0[l].template const_data_ptr<T>() + first_ * layers_[l].d : h_now(t, l, 0);
   }
 
+  T* h_now(int64_t t, int64_t l, int64_t b) {
+    return result_.h[l].template data_ptr<T>() + shared(t, b) * layers_[l].d;
+  }
   /// The same as the products read it.
   const P* narrow_h_at(int64_t t, int64_t l) {
     if constexpr (kNarrow)
@@ -129,13 +136,14 @@ class Forward {
   /// W x of the first layer: one product over the table, or over the whole sequence.
   void first_layer_input() {
     const auto& y = layers_[0];
-    const auto rows = a_.input.numel() / y.below;
+    const auto own = a_.index ? a_.input : a_.input.narrow(1, first_, B_).contiguous();
+    const auto rows = own.numel() / y.below;
     auto& tape = tape_[0];
-    const auto input = a_.input.to(c10::CppTypeToScalarType<P>::value);
+    const auto input = own.to(c10::CppTypeToScalarType<P>::value);
     tape.raw_w = at::empty({rows, 4 * y.d}, input.options());
-    tape.stats_w = at::empty({rows, 2}, h_[0].options());
-    const T* x = a_.input.template const_data_ptr<T>();
-    w_[0].forward(rows, input.template const_data_ptr<P>(), tape.raw_w.template data_ptr<P>());
+    tape.stats_w = at::empty({rows, 2}, own.options());
+    const T* x = own.template const_data_ptr<T>();
+    products_.bottom_up[0].forward(rows, input.template const_data_ptr<P>(), tape.raw_w.template data_ptr<P>());
     for_rows(rows, rows * y.d, [&](int64_t r, int64_t) {
       *row_of<Moments<T>>(tape.stats_w, r, 1) = y.w_gain != nullptr
                                                     ? k_.moments(4 * y.d, row_of<P>(tape.raw_w, r, 4 * y.d), y.cell.eps)
@@ -152,7 +160,7 @@ class Forward {
     auto& tape = tape_[l];
     const int64_t d = y.d, base = training_ ? count(l, 0) : 0;
     const int64_t base_w = training_ ? count(l, 1) : 0, base_v = training_ ? count(l, 2) : 0;
-    const int64_t* index = a_.index ? a_.index->const_data_ptr<int64_t>() + t * B_ : nullptr;
+    const int64_t* index = a_.index ? a_.index->const_data_ptr<int64_t>() + shared(t, 0) : nullptr;
 
     int64_t m = 0, mw = 0, mv = 0;
     for (int64_t b = 0; b < B_; ++b) {
@@ -168,14 +176,14 @@ class Forward {
       r.v = r.flush ? static_cast<int32_t>(base_v + mv++) : -1;
     }
 
-    product(u_[l], m, narrow_h_at(t - 1, l), d, row_of<P>(tape.raw_u, base, 4 * d),
+    product(products_.recurrent[l], m, narrow_h_at(t - 1, l), d, row_of<P>(tape.raw_u, base, 4 * d),
             [](const RowStep& r) { return r.active; });
     if (l > 0) {
-      product(w_[l], mw, narrow_h_at(t, l - 1), y.below, row_of<P>(tape.raw_w, base_w, 4 * d),
+      product(products_.bottom_up[l], mw, narrow_h_at(t, l - 1), y.below, row_of<P>(tape.raw_w, base_w, 4 * d),
               [](const RowStep& r) { return r.active && r.update_below; });
     }
     if (!y.top()) {  // layer l+1 has not stepped yet: its state is that of t-1
-      product(v_[l], mv, narrow_h_at(t - 1, l + 1), y.above, row_of<P>(tape.raw_v, base_v, 4 * d),
+      product(products_.top_down[l], mv, narrow_h_at(t - 1, l + 1), y.above, row_of<P>(tape.raw_v, base_v, 4 * d),
               [](const RowStep& r) { return r.active && r.flush; });
     }
     for_rows(B_, (4 * m + B_) * d, [&](int64_t b, int64_t) { row(t, l, b, base); });
@@ -204,27 +212,27 @@ class Forward {
     const int64_t d = y.d, at = t * B_ + b;
     const auto& r = rows_[b];
     const T* h_before = h_at(t - 1, l) + b * d;
-    T* h_now = h_[l].template data_ptr<T>() + at * d;
+    T* h = h_now(t, l, b);
     auto* slots = tape.slot.template data_ptr<int32_t>();
     const int32_t before = t > 0 ? slots[at - B_] : -1;
-    auto* index = index_.template data_ptr<int32_t>() + l * T_ * B_;
-    const int32_t index_before = t > 0 ? index[at - B_] : 0;
+    auto* index = result_.state_index.template data_ptr<int32_t>() + l * T_ * batch_ + shared(t, b);
+    const int32_t index_before = t > 0 ? index[-batch_] : 0;
     T pre = T(0);
     if (!y.top() && a_.detect() && r.live) {
       pre = own_z_[l][b] + y.bias_z();
       if (r.flush) pre += k_.dot(y.above, y.v_z(), h_at(t - 1, l + 1) + b * y.above);
       if (r.update_below) {
-        pre += l == 0 ? input_z_[a_.index ? a_.index->const_data_ptr<int64_t>()[at] : at]
+        pre += l == 0 ? input_z_[a_.index ? a_.index->const_data_ptr<int64_t>()[shared(t, b)] : at]
                       : k_.dot(y.below, y.w_z(), h_at(t, l - 1) + b * y.below);
       }
       tape.pre.template data_ptr<T>()[at] = pre;
     }
 
     if (!r.active) {  // COPY, or past the end
-      copy_row(h_now, h_before, d);
+      copy_row(h, h_before, d);
       if constexpr (kNarrow) copy_row(narrow_now(t, l, b), narrow_h_at(t - 1, l) + b * d, d);
       slots[at] = before;
-      index[at] = index_before;
+      *index = index_before;
     } else {
       const int64_t s = base + r.i;
       const auto norm = [&](const at::Tensor& raw, at::Tensor& stats, int64_t i, const T* gain, const T* bias,
@@ -240,23 +248,23 @@ class Forward {
       const auto v = r.v < 0 ? Term<T, P>{} : norm(tape.raw_v, tape.stats_v, r.v, y.v_gain, y.v_bias, false);
       const T* c_before = !training_    ? row_of<T>(tape.c, b, d)
                           : before >= 0 ? row_of<T>(tape.c, before, d)
-                                        : a_.c0[l].template const_data_ptr<T>() + b * d;
+                                        : a_.c0[l].template const_data_ptr<T>() + shared(0, b) * d;
       T* c_now = row_of<T>(tape.c, training_ ? s : b, d);
-      *row_of<Moments<T>>(tape.stats_c, s, 1) = k_.active_forward(
-          d, u, w, v, y.bias, r.flush ? nullptr : c_before, y.cell, row_of<T>(tape.gates, s, 4 * d), c_now, h_now);
-      if constexpr (kNarrow) k_.narrow(d, h_now, narrow_now(t, l, b));
+      *row_of<Moments<T>>(tape.stats_c, s, 1) = k_.active_forward(d, u, w, v, y.bias, r.flush ? nullptr : c_before,
+                                                                  y.cell, row_of<T>(tape.gates, s, 4 * d), c_now, h);
+      if constexpr (kNarrow) k_.narrow(d, h, narrow_now(t, l, b));
       tape.slot_w.template data_ptr<int32_t>()[s] = r.w;
       tape.slot_v.template data_ptr<int32_t>()[s] = r.v;
       tape.position.template data_ptr<int32_t>()[s] = static_cast<int32_t>(at);
       slots[at] = static_cast<int32_t>(s);
-      index[at] = index_before + 1;
-      if (!y.top() && a_.detect()) own_z_[l][b] = k_.dot(d, y.u_z(), h_now);
+      *index = index_before + 1;
+      if (!y.top() && a_.detect()) own_z_[l][b] = k_.dot(d, y.u_z(), h);
     }
     if (!y.top()) *z_at(t, b, l) = r.live ? decide(t, l, b, pre) : last_z(t, b, l);
   }
 
   T decide(int64_t t, int64_t l, int64_t b, T pre) {
-    const int64_t at = (t * B_ + b) * (L_ - 1) + l;
+    const int64_t at = shared(t, b) * (L_ - 1) + l;
     if (a_.boundaries) return a_.boundaries->template const_data_ptr<T>()[at];
     const T p = std::max(T(0), std::min(T(1), (pre * slope_ + T(1)) * T(0.5)));
     if (a_.noise) return a_.noise->template const_data_ptr<T>()[at] < p ? T(1) : T(0);
@@ -265,25 +273,26 @@ class Forward {
 
   at::Tensor last_c(int64_t l) {
     const int64_t d = layers_[l].d;
-    auto out = at::empty({B_, d}, h_[l].options());
+    auto out = at::empty({B_, d}, a_.h0[l].options().requires_grad(false));
     const auto* slots = tape_[l].slot.template data_ptr<int32_t>() + (T_ - 1) * B_;
     for (int64_t b = 0; b < B_; ++b) {
-      const T* c = slots[b] >= 0 ? row_of<T>(tape_[l].c, slots[b], d) : a_.c0[l].template const_data_ptr<T>() + b * d;
+      const T* c =
+          slots[b] >= 0 ? row_of<T>(tape_[l].c, slots[b], d) : a_.c0[l].template const_data_ptr<T>() + shared(0, b) * d;
       copy_row(row_of<T>(out, b, d), c, d);
     }
     return out;
   }
 
   const HMLSTMArguments& a_;
+  WindowResult& result_;  // shared by all ranges; each writes its own rows
   const bool training_;
   const CellKernels<T, P>& k_;
-  const int64_t T_, B_, L_;
+  const int64_t T_, B_, first_, batch_, L_;  // B_: rows of the range, of which first_ is the first of batch_
   const T slope_;
   std::vector<LayerView<T>> layers_;
   std::vector<LayerTape<T, P>> tape_;
-  std::vector<Product<P>> u_, w_, v_;
-  std::vector<at::Tensor> h_;
-  at::Tensor z_, index_, gather_;
+  WindowProducts<P>& products_;
+  at::Tensor gather_;
   std::vector<RowStep> rows_;
   std::vector<T> input_z_;             // w_z · x per row of the first layer's input
   std::vector<std::vector<T>> own_z_;  // u_z · h of each row's present state, constant over a COPY run
@@ -291,12 +300,41 @@ class Forward {
   int64_t widest_ = 1;
 };
 
+template <class T, class P>
+HMLSTMForward forward(const HMLSTMArguments& a, bool training) {
+  const int64_t L = a.layers(), steps = a.steps(), batch = a.batch();
+  const auto options = a.h0[0].options().requires_grad(false);
+  HMLSTMForward out;
+  for (int64_t l = 0; l < L; ++l) out.result.h.push_back(at::empty({steps, batch, a.units(l)}, options));
+  out.result.z = at::empty({steps, batch, L - 1}, options);
+  out.result.state_index = at::empty({L, steps, batch}, options.dtype(at::kInt));
+
+  const auto ranges = row_ranges(batch);
+  WindowProducts<P> products(layer_views<T>(a), ranges[0].count, /*both=*/false);
+  std::vector<std::unique_ptr<Forward<T, P>>> parts(ranges.size());
+  for_ranges(static_cast<int64_t>(ranges.size()), [&](int64_t i) {
+    parts[i] = std::make_unique<Forward<T, P>>(a, training, ranges[i], products, out.result);
+    parts[i]->run();
+  });
+  for (int64_t l = 0; l < L; ++l) {
+    std::vector<at::Tensor> c_n;
+    for (const auto& part : parts) c_n.push_back(part->c_n(l));
+    out.result.c_n.push_back(c_n.size() == 1 ? c_n[0] : at::cat(c_n));
+  }
+  if (training) {
+    for (const auto& part : parts) {
+      for (auto& x : part->saved()) out.saved.push_back(std::move(x));
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 HMLSTMForward hm_lstm_forward(const HMLSTMArguments& a, bool training) {
-  if (a.h0[0].scalar_type() == at::kDouble) return Forward<double, double>(a, training).run();
-  if (bfloat16_products(a)) return Forward<float, c10::BFloat16>(a, training).run();
-  return Forward<float, float>(a, training).run();
+  if (a.h0[0].scalar_type() == at::kDouble) return forward<double, double>(a, training);
+  if (bfloat16_products(a)) return forward<float, c10::BFloat16>(a, training);
+  return forward<float, float>(a, training);
 }
 
 }  // namespace hmrnn::cpu

@@ -134,19 +134,24 @@ at::Tensor apply_linear(const at::Tensor& x, const at::Tensor& weight) {
   return PackedLinear::get().apply->call(x, weight, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), "");
 }
 
-/// y [m, n] = x · weightᵀ; `packed` is filled at first use. In float32 the weights go in blocks of as many rows as the
+/// Fills `packed` if it is empty. In float32 the weights go in blocks of as many rows as the
 /// second-level cache holds beside x (one Zen 5 core, [m, 512] × [512, 2048]: 155 GFLOP/s in blocks of 512 against 129
 /// whole at m = 13, 194 against 147 at m = 64); in bfloat16 whole is faster.
 template <class P>
+void pack(int64_t m, const at::Tensor& weight, std::vector<at::Tensor>& packed) {
+  if (!packed.empty()) return;
+  const int64_t n = weight.size(0);
+  const int64_t block = std::is_same_v<P, float> ? std::max<int64_t>(64, (1 << 18) / weight.size(1) / 64 * 64) : n;
+  for (int64_t from = 0; from < n; from += block) {
+    packed.push_back(PackedLinear::get().pack->call(weight.narrow(0, from, std::min(block, n - from)).contiguous(), m));
+  }
+}
+
+/// y [m, n] = x · weightᵀ.
+template <class P>
 void packed_linear(const at::Tensor& x, const at::Tensor& weight, std::vector<at::Tensor>& packed, P* y) {
   const int64_t m = x.size(0), n = weight.size(0);
-  const int64_t block = std::is_same_v<P, float> ? std::max<int64_t>(64, (1 << 18) / weight.size(1) / 64 * 64) : n;
-  if (packed.empty()) {
-    for (int64_t from = 0; from < n; from += block) {
-      packed.push_back(
-          PackedLinear::get().pack->call(weight.narrow(0, from, std::min(block, n - from)).contiguous(), m));
-    }
-  }
+  pack<P>(m, weight, packed);
   for (const auto& part : packed) {
     const auto result = apply_linear(x, part);  // oneDNN allocates it: there is no variant that takes its memory
     const auto* from = static_cast<const P*>(result.const_data_ptr());
@@ -159,6 +164,13 @@ void packed_linear(const at::Tensor& x, const at::Tensor& weight, std::vector<at
 }
 
 }  // namespace
+
+template <class P>
+void Product<P>::prepare(int64_t m, bool both) {
+  if (out_ == 0 || !packed(1)) return;  // packed for few rows at least, or for none
+  pack<P>(m, plain_, forward_packed_);
+  if (both) pack<P>(m, plain_.t(), backward_packed_);
+}
 
 template <class P>
 void Product<P>::forward(int64_t m, const P* x, P* y) {

@@ -46,6 +46,8 @@ class Product {
   int64_t out() const { return out_; }
   int64_t in() const { return in_; }
 
+  /// Packs what forward (and backward, if `both`) will need for up to m rows; afterwards several threads may call them.
+  void prepare(int64_t m, bool both);
   /// y [m, out] = x [m, in] · Mᵀ
   void forward(int64_t m, const P* x, P* y);
   /// x_grad [m, in] = y_grad [m, out] · M

@@ -4,36 +4,59 @@
 
 namespace hmrnn::cpu {
 
+/// The sums of all threads in one place; dL/ds_z of the first layer per row of its table.
 template <class T, class P>
-HMLSTMGradients Backward<T, P>::finish() {
-  HMLSTMGradients g;
+void Backward<T, P>::close() {
+  for (auto& s : layer_) {
+    for (size_t i = 1; i < s.sums.size(); ++i) s.sums[0].add(s.sums[i]);
+  }
+  if (!a_.index || !detect_) return;
+  table_d_pre_.assign(a_.input.size(0), T(0));
+  const T* d_pre = layer_[0].d_pre.template const_data_ptr<T>();
+  const auto* index = a_.index->template const_data_ptr<int64_t>();
+  for (int64_t t = 0; t < T_; ++t) {
+    for (int64_t b = 0; b < B_; ++b) table_d_pre_[index[shared(t, b)]] += d_pre[t * B_ + b];
+  }
+}
+
+template <class T, class P>
+void Backward<T, P>::add_sums(const Backward& other) {
+  for (int64_t l = 0; l < L_; ++l) layer_[l].sums[0].add(other.layer_[l].sums[0]);
+  if (table_ds_.defined()) table_ds_.add_(other.table_ds_);
+  for (size_t r = 0; r < table_d_pre_.size(); ++r) table_d_pre_[r] += other.table_d_pre_[r];
+}
+
+template <class T, class P>
+void Backward<T, P>::add_weight_gradients(HMLSTMGradients& g) {
+  for (int64_t l = 0; l < L_; ++l) {
+    recurrent_gradient(l, g.recurrent[l].template data_ptr<T>());
+    if (l > 0) bottom_up_gradient(l, g.bottom_up[l].template data_ptr<T>());
+    if (!layers_[l].top()) top_down_gradient(l, g.top_down[l].template data_ptr<T>());
+  }
+}
+
+template <class T, class P>
+void Backward<T, P>::finish_sums(HMLSTMGradients& g) {
   for (int64_t l = 0; l < L_; ++l) {
     const auto& y = layers_[l];
-    auto& s = layer_[l];
-    for (size_t i = 1; i < s.sums.size(); ++i) s.sums[0].add(s.sums[i]);
-    auto& sums = s.sums[0];
-    g.recurrent.push_back(at::zeros_like(a_.recurrent[l], options_));
-    g.bottom_up.push_back(at::zeros_like(a_.bottom_up[l], options_));
-    if (!y.top()) g.top_down.push_back(at::zeros_like(a_.top_down[l], options_));
-    recurrent_gradient(l, g.recurrent[l].template data_ptr<T>());
-    if (l == 0) {
-      g.input = input_gradient(g.bottom_up[0].template data_ptr<T>());
-    } else {
-      bottom_up_gradient(l, g.bottom_up[l].template data_ptr<T>());
-    }
-    if (!y.top()) top_down_gradient(l, g.top_down[l].template data_ptr<T>());
+    const auto& sums = layer_[l].sums[0];
     g.bias.push_back(sums.bias_tensor(y.top() ? 4 * y.d : 4 * y.d + 1, options_));
     if (a_.layer_norm()) sums.append_norms(y.top(), options_, g.norm_weight, g.norm_bias);
-    g.h0.push_back(s.dh);
-    g.c0.push_back(s.dc);
+    if (!detect_ || y.top()) continue;
+    k_.axpy(y.d, T(1), sums.u_z.data(), g.recurrent[l].template data_ptr<T>() + 4 * y.d * y.d);
+    if (l > 0) k_.axpy(y.below, T(1), sums.w_z.data(), g.bottom_up[l].template data_ptr<T>() + 4 * y.d * y.below);
+    k_.axpy(y.above, T(1), sums.v_z.data(), g.top_down[l].template data_ptr<T>() + 4 * y.d * y.above);
   }
-  if (detect_) {
-    g.z0 = at::empty({B_, L_ - 1}, options_);
-    for (int64_t l = 0; l + 1 < L_; ++l) {
-      for (int64_t b = 0; b < B_; ++b) g.z0.template data_ptr<T>()[b * (L_ - 1) + l] = layer_[l].dz[b];
-    }
+}
+
+template <class T, class P>
+at::Tensor Backward<T, P>::z0_gradient() const {
+  if (!detect_) return {};
+  auto out = at::empty({B_, L_ - 1}, options_);
+  for (int64_t l = 0; l + 1 < L_; ++l) {
+    for (int64_t b = 0; b < B_; ++b) out.template data_ptr<T>()[b * (L_ - 1) + l] = layer_[l].dz[b];
   }
-  return g;
+  return out;
 }
 
 /// Rows x(slot), of P, of the slots that `chosen` says, in slot order.
@@ -59,65 +82,44 @@ void Backward<T, P>::recurrent_gradient(int64_t l, T* grad) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   const P* du = s.du.template data_ptr<P>();
-  if (s.n == T_ * B_) {  // every row at every step: the states stand in order already
-    u_[l].weight_gradient(B_, du, narrow_h_at(-1, l, 0), grad);
-    u_[l].weight_gradient((T_ - 1) * B_, du + B_ * 4 * y.d, narrow_h_at(0, l, 0), grad);
+  const auto& u = weights_.recurrent[l];
+  if (s.n == T_ * B_ && in_order()) {  // every row at every step
+    u.weight_gradient(B_, du, narrow_h_at(-1, l, 0), grad);
+    u.weight_gradient((T_ - 1) * B_, du + B_ * 4 * y.d, narrow_h_at(0, l, 0), grad);
   } else {
     const auto h = gather(l, s.n, y.d, nullptr, [&](int64_t t, int64_t b) { return narrow_h_at(t - 1, l, b); });
-    u_[l].weight_gradient(s.n, du, h.template data_ptr<P>(), grad);
+    u.weight_gradient(s.n, du, h.template data_ptr<P>(), grad);
   }
-  if (!detect_ || y.top()) return;
-  const T* d_pre = s.d_pre.template data_ptr<T>();  // row z: Σ ds_z h_{t-1}
-  T* row_z = grad + 4 * y.d * y.d;
-  gemm<T>(false, false, 1, y.d, B_, d_pre, B_, h_at(-1, l, 0), y.d, T(1), row_z, y.d);
-  gemm<T>(false, false, 1, y.d, (T_ - 1) * B_, d_pre + B_, (T_ - 1) * B_, h_at(0, l, 0), y.d, T(1), row_z, y.d);
 }
 
 template <class T, class P>
 void Backward<T, P>::bottom_up_gradient(int64_t l, T* grad) {
-  const auto& y = layers_[l];
-  auto& s = layer_[l];
   const auto n = count(l, 1);
   const auto* slot_w = tape_[l].slot_w.template data_ptr<int32_t>();
-  const P* dw = s.dw.template data_ptr<P>();
-  if (n == T_ * B_) {
-    w_[l].weight_gradient(n, dw, narrow_h_at(0, l - 1, 0), grad);
-  } else {
-    const auto x = gather(l, n, y.below, slot_w, [&](int64_t t, int64_t b) { return narrow_h_at(t, l - 1, b); });
-    w_[l].weight_gradient(n, dw, x.template data_ptr<P>(), grad);
-  }
-  if (!detect_ || y.top()) return;
-  const auto gated = (s.d_pre * result_.z.select(2, l - 1)).contiguous();
-  gemm<T>(false, false, 1, y.below, T_ * B_, gated.template data_ptr<T>(), T_ * B_, h_at(0, l - 1, 0), y.below, T(1),
-          grad + 4 * y.d * y.below, y.below);
+  const P* dw = layer_[l].dw.template data_ptr<P>();
+  const auto& w = weights_.bottom_up[l];
+  if (n == T_ * B_ && in_order()) return w.weight_gradient(n, dw, narrow_h_at(0, l - 1, 0), grad);
+  const auto x = gather(l, n, layers_[l].below, slot_w, [&](int64_t t, int64_t b) { return narrow_h_at(t, l - 1, b); });
+  w.weight_gradient(n, dw, x.template data_ptr<P>(), grad);
 }
 
 template <class T, class P>
 void Backward<T, P>::top_down_gradient(int64_t l, T* grad) {
-  const auto& y = layers_[l];
-  auto& s = layer_[l];
   const auto n = count(l, 2);
   const auto* slot_v = tape_[l].slot_v.template data_ptr<int32_t>();
-  const auto h = gather(l, n, y.above, slot_v, [&](int64_t t, int64_t b) { return narrow_h_at(t - 1, l + 1, b); });
-  v_[l].weight_gradient(n, s.dv.template data_ptr<P>(), h.template data_ptr<P>(), grad);
-  if (!detect_) return;
-  const auto before = at::cat({a_.z0.unsqueeze(0), result_.z.narrow(0, 0, T_ - 1)}).select(2, l);
-  const auto gated = (s.d_pre * before).contiguous();
-  const T* d_pre = gated.template data_ptr<T>();
-  T* row_z = grad + 4 * y.d * y.above;
-  gemm<T>(false, false, 1, y.above, B_, d_pre, B_, h_at(-1, l + 1, 0), y.above, T(1), row_z, y.above);
-  gemm<T>(false, false, 1, y.above, (T_ - 1) * B_, d_pre + B_, (T_ - 1) * B_, h_at(0, l + 1, 0), y.above, T(1), row_z,
-          y.above);
+  const auto h =
+      gather(l, n, layers_[l].above, slot_v, [&](int64_t t, int64_t b) { return narrow_h_at(t - 1, l + 1, b); });
+  weights_.top_down[l].weight_gradient(n, layer_[l].dv.template data_ptr<P>(), h.template data_ptr<P>(), grad);
 }
 
-/// Gradient of the first layer's input (table or sequence); adds that of its matrix to `grad`.
 template <class T, class P>
-at::Tensor Backward<T, P>::input_gradient(T* grad) {
+at::Tensor Backward<T, P>::input_gradient(HMLSTMGradients& g) {
   const auto& y = layers_[0];
   auto& s = layer_[0];
   auto& sums = s.sums[0];
-  const auto rows = a_.input.numel() / y.below;
-  const T* x = a_.input.template const_data_ptr<T>();
+  T* grad = g.bottom_up[0].template data_ptr<T>();
+  const auto input = a_.index ? a_.input : a_.input.narrow(1, first_, B_).contiguous();
+  const auto rows = input.numel() / y.below;
   const auto d_raw = a_.index ? at::empty({rows, 4 * y.d}, products_) : s.dw;
   if (a_.index && y.w_gain == nullptr) {
     d_raw.copy_(table_ds_);
@@ -130,24 +132,32 @@ at::Tensor Backward<T, P>::input_gradient(T* grad) {
     }
   }
   auto product = at::empty({rows, y.below}, products_);
-  w_[0].backward(rows, d_raw.template data_ptr<P>(), product.template data_ptr<P>());
+  weights_.bottom_up[0].backward(rows, d_raw.template data_ptr<P>(), product.template data_ptr<P>());
   auto out = product.to(options_.dtype());
-  const auto narrow_input = a_.input.to(products_.dtype());
-  w_[0].weight_gradient(rows, d_raw.template data_ptr<P>(), narrow_input.template const_data_ptr<P>(), grad);
+  const auto narrow_input = input.to(products_.dtype());
+  weights_.bottom_up[0].weight_gradient(rows, d_raw.template data_ptr<P>(), narrow_input.template const_data_ptr<P>(),
+                                        grad);
   if (detect_ && !y.top()) {
-    auto d_pre = s.d_pre.reshape({T_ * B_});
-    if (a_.index) d_pre = at::zeros({rows}, options_).index_add_(0, a_.index->reshape({-1}), d_pre);
-    const T* p = d_pre.template const_data_ptr<T>();
+    const T* p = a_.index ? table_d_pre_.data() : s.d_pre.template const_data_ptr<T>();
+    const T* x = input.template const_data_ptr<T>();
     for (int64_t r = 0; r < rows; ++r) {
+      if (p[r] == T(0)) continue;
       k_.axpy(y.below, p[r], y.w_z(), row_of<T>(out, r, y.below));
+      k_.axpy(y.below, p[r], x + r * y.below, grad + 4 * y.d * y.below);
     }
-    gemm<T>(false, false, 1, y.below, rows, p, rows, x, y.below, T(1), grad + 4 * y.d * y.below, y.below);
   }
-  return out.view(a_.input.sizes());
+  return a_.index ? out : out.view({T_, B_, y.below});
 }
 
-template HMLSTMGradients Backward<float, float>::finish();
-template HMLSTMGradients Backward<float, c10::BFloat16>::finish();
-template HMLSTMGradients Backward<double, double>::finish();
+#define HMRNN_INSTANTIATE(T, P)                                         \
+  template void Backward<T, P>::close();                                \
+  template void Backward<T, P>::add_sums(const Backward&);              \
+  template void Backward<T, P>::add_weight_gradients(HMLSTMGradients&); \
+  template void Backward<T, P>::finish_sums(HMLSTMGradients&);          \
+  template at::Tensor Backward<T, P>::input_gradient(HMLSTMGradients&); \
+  template at::Tensor Backward<T, P>::z0_gradient() const;
+HMRNN_INSTANTIATE(float, float)
+HMRNN_INSTANTIATE(float, c10::BFloat16)
+HMRNN_INSTANTIATE(double, double)
 
 }  // namespace hmrnn::cpu

@@ -61,10 +61,10 @@ std::vector<LayerView<T>> layer_views(const HMLSTMArguments& a) {
   return out;
 }
 
-/// What forward records of one layer. Each active row-step (UPDATE or FLUSH) has a slot, numbered in the order of time;
-/// the state born there has the slot's number, a row's initial state none (-1). Tables are allocated for the worst case
-/// and written densely from the front, so that memory is committed only for what changed.
-/// P: what products are stored in.
+/// What forward records of one layer over one range of B rows. Each active row-step (UPDATE or FLUSH) has a slot,
+/// numbered in the order of time; the state born there has the slot's number, a row's initial state none (-1). Tables
+/// are allocated for the worst case and written densely from the front, so that memory is committed only for what
+/// changed. P: what products are stored in.
 template <class T, class P>
 struct LayerTape {
   at::Tensor raw_u;     ///< [N, 4d] of P: U h of the state that the step ends
@@ -78,7 +78,7 @@ struct LayerTape {
   at::Tensor c;         ///< [N, d] c'
   at::Tensor slot_w;    ///< int32 [N]: row of raw_w, -1 where the boundary below did not fire (first layer: row always)
   at::Tensor slot_v;    ///< int32 [N]: row of raw_v, -1 at UPDATE
-  at::Tensor position;  ///< int32 [N]: t·B + b
+  at::Tensor position;  ///< int32 [N]: t·B + b, b counted within the range
   at::Tensor slot;      ///< int32 [T, B]: slot of the state shown after step t, -1: the initial one
   at::Tensor pre;       ///< [T, B] s_z, the boundary's pre-activation (not at the top)
   at::Tensor counts;    ///< int64 [3]: N, Nw, Nv in use
@@ -89,8 +89,9 @@ struct LayerTape {
     return {raw_u, raw_w,  raw_v,  stats_u,  stats_w, stats_v, stats_c, gates,
             c,     slot_w, slot_v, position, slot,    pre,     counts,  states};
   }
-  static LayerTape from(const std::vector<at::Tensor>& saved, int64_t l) {
-    const auto* s = saved.data() + l * kTensors;
+  /// The i-th of the tapes in `saved`: layer by layer, range by range.
+  static LayerTape from(const std::vector<at::Tensor>& saved, int64_t i) {
+    const auto* s = saved.data() + i * kTensors;
     return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11], s[12], s[13], s[14], s[15]};
   }
 };
@@ -101,12 +102,61 @@ T* row_of(const at::Tensor& table, int64_t i, int64_t width) {
   return static_cast<T*>(table.data_ptr()) + i * width;
 }
 
+/// Rows [first, first + count) of the batch. Nothing crosses rows but the sums over them (the gradients of the
+/// parameters), so a thread can take its share of the rows through the whole window without waiting for another.
+struct RowRange {
+  int64_t first;
+  int64_t count;
+};
+
+/// How the rows are shared among the threads: one range each where that leaves every thread enough rows for a product
+/// to be worth its weights' way through memory; else one range, whose products and rows the threads share step by step.
+inline std::vector<RowRange> row_ranges(int64_t batch) {
+  constexpr int64_t fewest = 8;
+  const int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
+  if (threads < 2 || batch / threads < fewest) return {{0, batch}};
+  std::vector<RowRange> out;
+  for (int64_t i = 0; i < threads; ++i) {
+    const int64_t first = i * batch / threads;
+    out.push_back({first, (i + 1) * batch / threads - first});
+  }
+  return out;
+}
+
+/// f(i) for every range, each on a thread of its own.
+template <class F>
+void for_ranges(int64_t ranges, F f) {
+  if (ranges == 1) return f(0);
+  at::parallel_for(0, ranges, 1, [&](int64_t begin, int64_t end) {
+    const at::AutoDispatchBelowADInplaceOrView below;  // the pool's threads do not inherit it
+    for (int64_t i = begin; i < end; ++i) f(i);
+  });
+}
+
+/// The weights as the products read them, shared by all ranges of rows.
+template <class P>
+struct WindowProducts {
+  std::vector<Product<P>> recurrent, bottom_up, top_down;
+
+  /// For ranges of up to m rows; `both`: the transposed products as well.
+  WindowProducts(const std::vector<LayerView<Wide<P>>>& layers, int64_t m, bool both) {
+    for (const auto& y : layers) {
+      recurrent.emplace_back(y.recurrent, 4 * y.d, y.d);
+      bottom_up.emplace_back(y.bottom_up, 4 * y.d, y.below);
+      top_down.emplace_back(y.top_down, y.top() ? 0 : 4 * y.d, y.above);
+    }
+    for (auto* list : {&recurrent, &bottom_up, &top_down}) {
+      for (auto& product : *list) product.prepare(m, both);
+    }
+  }
+};
+
 /// f(b) for b in [0, n) over the threads, each with a fixed share (so results repeat for a thread count); `work` is the
 /// number of values touched in all: little work stays on the calling thread.
 template <class F>
 void for_rows(int64_t n, int64_t work, F f) {
   constexpr int64_t worth_a_thread = 8192;
-  if (n < 2 || work < worth_a_thread || at::get_num_threads() == 1) {
+  if (n < 2 || work < worth_a_thread || at::get_num_threads() == 1 || at::in_parallel_region()) {
     for (int64_t b = 0; b < n; ++b) f(b, 0);
     return;
   }
