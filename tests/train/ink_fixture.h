@@ -25,7 +25,7 @@ inline HandwritingOptions tiny() {
   return HandwritingOptions().hidden_sizes({8, 7, 5}).output_embedding_size(9).mixtures(3);
 }
 
-struct InkRun {
+struct InkRun : TrainerHooks {
   HandwritingOptions model = tiny();
   int64_t window = 0;
   TrainerOptions trainer = {.learning_rate = 0.01,
@@ -37,29 +37,13 @@ struct InkRun {
                             .checkpoint_every = 5,
                             .log_every = 4};
   torch::Device device = torch::kCPU;
-  std::function<bool(const Trainer&)> stop;
-  std::function<void(Trainer&)> prepare;       ///< before the first step
-  std::function<void(const Trainer&)> finish;  ///< after the last
 
   StopReason operator()(const std::filesystem::path& folder, bool resume) const {
     const auto corpus = short_ink(60, 20);
     torch::manual_seed(resume ? 99 : 5);  // a resume must not depend on it
     InkTask task(HandwritingModel(model), corpus, {.synthetic_lines = 60},
                  {.batch = 5, .window = window, .device = device});
-    Progress progress(nullptr);
-    const Trainer* self = nullptr;
-    Trainer trainer_(task, trainer, RunFolder(folder), progress, {{"note", "ink"}},
-                     [&] { return stop && self && stop(*self); });
-    self = &trainer_;
-    if (prepare) prepare(trainer_);
-    if (resume) {
-      trainer_.resume();
-    } else {
-      trainer_.start();
-    }
-    const auto reason = trainer_.run();
-    if (finish) finish(trainer_);
-    return reason;
+    return train_in(folder, resume, task, trainer, *this);
   }
 };
 

@@ -1,4 +1,4 @@
-// A small character model on the synthetic text, trained by the Trainer in a folder of its own.
+// Small runs of the Trainer in a folder of their own, and what to compare of them.
 #pragma once
 
 #include <limits>
@@ -36,19 +36,44 @@ class DisturbedTextTask : public TextTask {
   torch::Tensor disturbance_;
 };
 
-struct SmallRun {
+/// What a test does beside a run.
+struct TrainerHooks {
+  std::function<bool(const Trainer&)> stop;    ///< asked after every step: whether to stop
+  std::function<void(Trainer&)> prepare;       ///< before the first step
+  std::function<void(const Trainer&)> finish;  ///< after the last
+};
+
+/// Trains `task` in `folder`, from its state with `resume`; returns why it stopped.
+inline StopReason train_in(const std::filesystem::path& folder, bool resume, TrainingTask& task,
+                           const TrainerOptions& options, const TrainerHooks& hooks) {
+  Progress progress(nullptr);
+  const Trainer* self = nullptr;
+  Trainer trainer(task, options, RunFolder(folder), progress, {{"note", "small"}},
+                  [&] { return hooks.stop && self && hooks.stop(*self); });
+  self = &trainer;
+  if (hooks.prepare) hooks.prepare(trainer);
+  if (resume) {
+    trainer.resume();
+  } else {
+    trainer.start();
+  }
+  const auto reason = trainer.run();
+  if (hooks.finish) hooks.finish(trainer);
+  return reason;
+}
+
+/// A small character model on the synthetic text.
+struct SmallRun : TrainerHooks {
   BoundaryMode boundary = BoundaryMode::Step;
   Core core = Core::HMLSTM;
   double dropout = 0;
   int64_t text = 4000;
-  TrainerOptions trainer = {.slope_rate = 0.5, .slope_max = 2.2, .eval_every = 7, .checkpoint_every = 5, .log_every = 4};
-  std::set<int64_t> bad_windows = {};        ///< of every epoch: their loss is not finite
+  TrainerOptions trainer = {
+      .slope_rate = 0.5, .slope_max = 2.2, .eval_every = 7, .checkpoint_every = 5, .log_every = 4};
+  std::set<int64_t> bad_windows = {};  ///< of every epoch: their loss is not finite
   torch::Device device = torch::kCPU;
-  std::function<bool(const Trainer&)> stop;  ///< asked after every step
-  std::function<void(Trainer&)> prepare;     ///< before the first step
-  std::function<void(const Trainer&)> finish;  ///< after the last
 
-  /// Trains in `folder`, from its state with `resume`; returns why it stopped.
+  /// See train_in.
   StopReason operator()(const std::filesystem::path& folder, bool resume) const {
     TextCorpusOptions options;
     options.synthetic_length = text;
@@ -63,20 +88,7 @@ struct SmallRun {
                      .dropout(dropout));
     DisturbedTextTask task(model, corpus, {.synthetic_length = text, .synthetic_seed = 1},
                            {.batch = 6, .window = 20, .eval_streams = 5, .device = device}, bad_windows);
-    Progress progress(nullptr);
-    const Trainer* self = nullptr;
-    Trainer trainer_(task, trainer, RunFolder(folder), progress, {{"note", "small"}},
-                     [&] { return stop && self && stop(*self); });
-    self = &trainer_;
-    if (prepare) prepare(trainer_);
-    if (resume) {
-      trainer_.resume();
-    } else {
-      trainer_.start();
-    }
-    const auto reason = trainer_.run();
-    if (finish) finish(trainer_);
-    return reason;
+    return train_in(folder, resume, task, trainer, *this);
   }
 };
 
