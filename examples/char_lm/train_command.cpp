@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "examples/program/training.h"
+#include "hmrnn/train/out_of_memory.h"
 #include "hmrnn/train/text_task.h"
 #include "train_settings.h"
 
@@ -27,18 +28,22 @@ int train_command(int argc, char** argv) {
 
   torch::manual_seed(settings.seed);
   hmrnn::CharLM model(settings.model(corpus.vocabulary.size()));
-  hmrnn::TextTask task(model, corpus, settings.corpus,
-                       {.batch = settings.batch,
-                        .window = settings.window,
-                        .eval_streams = settings.eval_streams,
-                        .seed = settings.seed,
-                        .device = device,
-                        .product_dtype = dtype});
-  Json run_settings = {{"options", settings.options()}};
-  run_settings.update(data_of(corpus));
-  return run_training(task, settings.trainer, folder, run_settings, resume, [&] {
-    fmt::print("{}: {} training, {} validation, {} test characters of {} kinds\n{}", corpus.source,
-               corpus.train.numel(), corpus.valid.numel(), corpus.test.numel(), corpus.vocabulary.size(),
-               describe_setting(settings, *model, device, dtype));
+  int exit_code = 0;
+  hmrnn::with_memory_errors_of(describe_sizes(settings, *model), [&] {
+    hmrnn::TextTask task(model, corpus, settings.corpus,
+                         {.batch = settings.batch,
+                          .window = settings.window,
+                          .eval_streams = settings.eval_streams,
+                          .seed = settings.seed,
+                          .device = device,
+                          .product_dtype = dtype});
+    Json run_settings = {{"options", settings.options()}};
+    run_settings.update(data_of(corpus));
+    exit_code = run_training(task, settings.trainer, folder, run_settings, resume, [&] {
+      fmt::print("{}: {} training, {} validation, {} test characters of {} kinds\n{}", corpus.source,
+                 corpus.train.numel(), corpus.valid.numel(), corpus.test.numel(), corpus.vocabulary.size(),
+                 describe_setting(settings, *model, device, dtype));
+    });
   });
+  return exit_code;
 }

@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "examples/program/training.h"
 #include "hmrnn/train/ink_task.h"
+#include "hmrnn/train/out_of_memory.h"
 #include "train_settings.h"
 
 namespace {
@@ -27,24 +28,28 @@ int train_command(int argc, char** argv) {
 
   torch::manual_seed(settings.seed);
   hmrnn::HandwritingModel model(settings.model());
-  hmrnn::InkTask task(model, corpus, settings.corpus,
-                      {.batch = settings.batch,
-                       .window = settings.window,
-                       .coordinates = settings.coordinates,
-                       .seed = settings.seed,
-                       .device = device,
-                       .product_dtype = dtype});
-  const auto data = data_of(corpus, task.normalisation());
-  if (resume) require_same_data(stored, data, corpus.source, folder.path().string());
-  Json run_settings = {{"options", settings.options()}};
-  run_settings.update(data);
-  return run_training(task, settings.trainer, folder, run_settings, resume, [&] {
-    for (const auto& bad : corpus.bad) fmt::print("left out: {}\n", bad);
-    const auto& n = task.normalisation();
-    fmt::print(
-        "{}{} standardised by mean {:.3f}, {:.3f} and deviation {:.3f}, {:.3f}; {} windows an epoch, {:.1f}% "
-        "padding\n{}",
-        corpus.report(), hmrnn::to_string(n.coordinates), n.mean[0], n.mean[1], n.deviation[0], n.deviation[1],
-        task.windows(), 100 * task.batches().padding(), describe_setting(settings, *model, device, dtype));
+  int exit_code = 0;
+  hmrnn::with_memory_errors_of(describe_sizes(settings, *model), [&] {
+    hmrnn::InkTask task(model, corpus, settings.corpus,
+                        {.batch = settings.batch,
+                         .window = settings.window,
+                         .coordinates = settings.coordinates,
+                         .seed = settings.seed,
+                         .device = device,
+                         .product_dtype = dtype});
+    const auto data = data_of(corpus, task.normalisation());
+    if (resume) require_same_data(stored, data, corpus.source, folder.path().string());
+    Json run_settings = {{"options", settings.options()}};
+    run_settings.update(data);
+    exit_code = run_training(task, settings.trainer, folder, run_settings, resume, [&] {
+      for (const auto& bad : corpus.bad) fmt::print("left out: {}\n", bad);
+      const auto& n = task.normalisation();
+      fmt::print(
+          "{}{} standardised by mean {:.3f}, {:.3f} and deviation {:.3f}, {:.3f}; {} windows an epoch, {:.1f}% "
+          "padding\n{}",
+          corpus.report(), hmrnn::to_string(n.coordinates), n.mean[0], n.mean[1], n.deviation[0], n.deviation[1],
+          task.windows(), 100 * task.batches().padding(), describe_setting(settings, *model, device, dtype));
+    });
   });
+  return exit_code;
 }

@@ -1,5 +1,6 @@
 #include "examples/program/program.h"
 
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -80,6 +81,10 @@ int run_program(const std::string& name, const std::string& about, const std::ve
   } catch (const hmrnn::Error& error) {
     std::fflush(stdout);
     fmt::print(stderr, "{}: {}\n", name, first_line(error.what(), true));
+    return 2;
+  } catch (const c10::OutOfMemoryError& error) {  // a device's
+    std::fflush(stdout);
+    fmt::print(stderr, "{}: {}\n", name, first_line(error.what_without_backtrace(), false));
     return 2;
   } catch (const std::bad_alloc&) {
     std::fflush(stdout);

@@ -44,6 +44,8 @@ std::vector<TrainOption> common_options() {
       {"log-every", "N", "10", true, kLength, "steps between records in RUN/metrics.jsonl"},
       {"threads", "N", "0", true, kMachine, "CPU threads; 0: all cores"},
       {"device", "NAME", "auto", true, kMachine, "cpu, cuda, cuda:N or auto"},
+      {"cuda-graph", "on|off", "on", true, kMachine,
+       "on CUDA, launch the windows of training as one graph each; the results are the same"},
       {"dtype", "NAME", "float32", false, kMachine,
        "of the matrix products in training: float32, bfloat16, or auto (bfloat16 where the machine is built for it)"},
   };
@@ -111,6 +113,7 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
   t.eval_every = integer("eval-every", 0);
   t.checkpoint_every = integer("checkpoint-every", 1);
   t.log_every = integer("log-every", 1);
+  t.cuda_graph = parse_switch("cuda-graph", option_of(map, "cuda-graph"));
   return out;
 }
 
@@ -142,6 +145,7 @@ OptionMap CommonSettings::options() const {
           {"log-every", text(trainer.log_every)},
           {"threads", text(threads)},
           {"device", device},
+          {"cuda-graph", trainer.cuda_graph ? "on" : "off"},
           {"dtype", dtype}};
 }
 
@@ -188,6 +192,10 @@ OptionMap TrainOptions::create(const OptionMap& given) const {
 
 OptionMap TrainOptions::resume(const OptionMap& stored, const OptionMap& given) const {
   OptionMap map = stored;
+  // A run from before there was an option has its default.
+  for (const auto& o : all_) {
+    if (o.standard != kNoStandard) map.try_emplace(o.name, o.standard);
+  }
   for (const auto& [name, value] : given) map[name] = value;
   // --units alone keeps the run's layers; a list brings its own.
   if (given.contains("units") && !given.contains("layers") && given.at("units").find(',') != std::string::npos) {

@@ -66,7 +66,7 @@ class TrainOptions {
   std::vector<OptionSpec> specs() const;
   /// Defaults, the preset over them, `given` over both. Throws hmrnn::Error for an unknown preset.
   OptionMap create(const OptionMap& given) const;
-  /// The stored options of a run with those of `given` over them.
+  /// The stored options of a run with those of `given` over them; defaults for what was not an option yet.
   OptionMap resume(const OptionMap& stored, const OptionMap& given) const;
   /// Throws hmrnn::Error if one of `given` that a resume may not change is another one in `now` than in `stored`.
   void require_unchanged(const OptionMap& stored, const OptionMap& given, const OptionMap& now,

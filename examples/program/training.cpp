@@ -31,13 +31,26 @@ void require_same_data(const Json& stored, const Json& now, const std::string& s
   }
 }
 
-std::string describe_setting(const CommonSettings& settings, const torch::nn::Module& model, torch::Device device,
-                             std::optional<torch::ScalarType> dtype) {
+namespace {
+
+std::string describe_model(const CommonSettings& settings, const torch::nn::Module& model) {
   int64_t parameters = 0;
   for (const auto& parameter : model.parameters()) parameters += parameter.numel();
-  return fmt::format("{} {}, {} parameters; {}, {} threads, {}\n", hmrnn::to_string(settings.core),
-                     settings.options().at("units"), parameters, hmrnn::describe_device(device), at::get_num_threads(),
-                     dtype ? "bfloat16 products" : "float32");
+  return fmt::format("{} {}, {} parameters", hmrnn::to_string(settings.core), settings.options().at("units"),
+                     parameters);
+}
+
+}  // namespace
+
+std::string describe_setting(const CommonSettings& settings, const torch::nn::Module& model, torch::Device device,
+                             std::optional<torch::ScalarType> dtype) {
+  return fmt::format("{}; {}, {} threads, {}\n", describe_model(settings, model), hmrnn::describe_device(device),
+                     at::get_num_threads(), dtype ? "bfloat16 products" : "float32");
+}
+
+std::string describe_sizes(const CommonSettings& settings, const torch::nn::Module& model) {
+  return fmt::format("{}, batch {}, window {}", describe_model(settings, model), settings.batch,
+                     settings.window > 0 ? std::to_string(settings.window) : "of whole lines");
 }
 
 int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options, const hmrnn::RunFolder& folder,

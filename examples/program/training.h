@@ -66,6 +66,9 @@ void require_same_data(const Json& stored, const Json& now, const std::string& s
 std::string describe_setting(const CommonSettings& settings, const torch::nn::Module& model, torch::Device device,
                              std::optional<torch::ScalarType> dtype);
 
+/// The same for an error message: "hm_lstm 400,400,400, 4021234 parameters, batch 64, window 100"
+std::string describe_sizes(const CommonSettings& settings, const torch::nn::Module& model);
+
 /// Trains `task` in `folder`, until a limit or a signal; `announce` prints what there is to say before the first step.
 /// Returns the exit code: 128 + the signal, else 0.
 int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options, const hmrnn::RunFolder& folder,

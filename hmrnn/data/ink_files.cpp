@@ -1,7 +1,5 @@
 #include "hmrnn/data/ink_files.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 
@@ -14,6 +12,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "hmrnn/data/tar_reader.h"
 #include "hmrnn/error.h"
 #include "hmrnn/io/file_descriptor.h"
 
@@ -56,53 +55,6 @@ std::vector<fs::path> list_files(const fs::path& folder) try {
   throw Error("cannot read " + error.path1().string() + ": " + error.code().message());
 }
 
-class TarReader {
- public:
-  explicit TarReader(fs::path path) : path_(std::move(path)), reader_(archive_read_new(), archive_read_free) {
-    if (!reader_) throw std::bad_alloc();
-    check(archive_read_support_filter_all(reader_.get()));
-    check(archive_read_support_format_tar(reader_.get()));
-    check(archive_read_open_filename(reader_.get(), path_.c_str(), kBlock));
-  }
-
-  /// The next regular file; false at the end.
-  bool next(std::string& name) {
-    for (;;) {
-      archive_entry* entry = nullptr;
-      const int result = archive_read_next_header(reader_.get(), &entry);
-      if (result == ARCHIVE_EOF) return false;
-      check(result);
-      if (archive_entry_filetype(entry) != AE_IFREG) continue;
-      const char* path = archive_entry_pathname(entry);
-      name = path ? path : "";
-      return true;
-    }
-  }
-
-  void read(const std::string& name, std::string& bytes) {
-    bytes.clear();
-    for (;;) {
-      const size_t before = bytes.size();
-      bytes.resize(before + (before == 0 ? size_t{1} << 16 : before));
-      const auto count = archive_read_data(reader_.get(), bytes.data() + before, bytes.size() - before);
-      if (count < 0) check(static_cast<int>(count));
-      bytes.resize(before + static_cast<size_t>(std::max<la_ssize_t>(count, 0)));
-      if (count <= 0) return;
-      if (static_cast<int64_t>(bytes.size()) > kLimit) too_large(path_.string() + ": " + name);
-    }
-  }
-
- private:
-  void check(int result) const {
-    if (result == ARCHIVE_OK || result == ARCHIVE_WARN) return;  // a warning is of names' encodings
-    const char* reason = archive_error_string(reader_.get());
-    throw Error("cannot read " + path_.string() + ": " + (reason ? reason : "unknown error"));
-  }
-
-  fs::path path_;
-  std::unique_ptr<archive, int (*)(archive*)> reader_;
-};
-
 }  // namespace
 
 InkSource find_ink_source(const fs::path& data_dir) {
@@ -139,7 +91,7 @@ void visit_ink_files(const InkSource& source,
   TarReader reader(source.path);
   for (std::string name; reader.next(name);) {
     if (!is_ink_name(name)) continue;
-    reader.read(name, bytes);
+    if (!reader.read(kLimit, bytes)) too_large(source.path.string() + ": " + name);
     visit(name, bytes);
   }
 }

@@ -4,47 +4,82 @@
 
 namespace hmrnn {
 
+namespace {
+
+std::vector<torch::Tensor> tensors_of(const HMLSTMState& state) {
+  auto out = state.h;
+  out.insert(out.end(), state.c.begin(), state.c.end());
+  out.push_back(state.z);
+  return out;
+}
+
+HMLSTMState first_rows(const HMLSTMState& state, int64_t rows) {
+  HMLSTMState out;
+  for (const auto& x : state.h) out.h.push_back(x.narrow(0, 0, rows));
+  for (const auto& x : state.c) out.c.push_back(x.narrow(0, 0, rows));
+  out.z = state.z.narrow(0, 0, rows);
+  return out;
+}
+
+}  // namespace
+
+void CarriedState::reserve(HMLSTMState zeros) {
+  room_ = zeros.detach();
+  start(room_.batch());
+}
+
+void CarriedState::start(int64_t rows) {
+  TORCH_CHECK(room_.defined() && rows >= 0 && rows <= room_.batch(), "CarriedState: there is no room for ", rows,
+              " sequences");
+  const torch::NoGradGuard no_grad;
+  current_ = first_rows(room_, rows);
+  for (auto& x : tensors_of(current_)) x.zero_();
+}
+
 void CarriedState::settle(const torch::Tensor& skipped) {
-  current_ = std::move(pending_);
-  pending_ = {};
-  const bool on_cpu = skipped.device().is_cpu();
-  if (on_cpu && skipped.item<float>() == 0) return;  // on a GPU, asking would wait for it
+  const torch::NoGradGuard no_grad;
   const auto mask = skipped.ne(0);
-  for (auto* tensors : {&current_.h, &current_.c}) {
-    for (auto& tensor : *tensors) tensor = tensor.masked_fill(mask, 0);
-  }
-  current_.z = current_.z.masked_fill(mask, 0);
+  const auto from = tensors_of(pending_), to = tensors_of(current_);
+  for (size_t i = 0; i < to.size(); ++i) to[i].copy_(from[i].masked_fill(mask, 0));
+  pending_ = {};
 }
 
 void CarriedState::save(SafeTensors& file) const {
+  // Copies: the memory is written to by the next window.
+  const auto copy = [](const torch::Tensor& x) { return x.to(torch::kCPU, x.scalar_type(), false, /*copy=*/true); };
   for (size_t l = 0; l < current_.h.size(); ++l) {
-    file.tensors.emplace_back("state.h." + std::to_string(l), current_.h[l].cpu().contiguous());
-    file.tensors.emplace_back("state.c." + std::to_string(l), current_.c[l].cpu().contiguous());
+    file.tensors.emplace_back("state.h." + std::to_string(l), copy(current_.h[l]));
+    file.tensors.emplace_back("state.c." + std::to_string(l), copy(current_.c[l]));
   }
-  file.tensors.emplace_back("state.z", current_.z.cpu().contiguous());
+  file.tensors.emplace_back("state.z", copy(current_.z));
 }
 
-void CarriedState::load(const SafeTensors& file, const std::string& where, const HMLSTMState& like, bool any_batch) {
-  auto state = like;
-  int64_t rows = any_batch ? -1 : like.batch();
-  const auto read = [&](const std::string& name, torch::Tensor& to) {
+void CarriedState::load(const SafeTensors& file, const std::string& where, bool any_batch) {
+  std::vector<std::pair<torch::Tensor, torch::Tensor>>
+      read;  // what was found, where it goes; nothing is changed before all fits
+  int64_t rows = any_batch ? -1 : room_.batch();
+  const auto find = [&](const std::string& name, const torch::Tensor& room) {
     const auto tensor = file.find(name);
     if (!tensor.defined()) throw Error(where + ": tensor " + name + " is missing");
-    if (rows < 0 && tensor.dim() == 2 && tensor.size(0) >= 1) rows = tensor.size(0);  // the first one tells
-    auto expected = to.sizes().vec();
+    if (rows < 0 && tensor.dim() == 2 && tensor.size(0) >= 1 && tensor.size(0) <= room.size(0)) {
+      rows = tensor.size(0);  // the first one tells
+    }
+    auto expected = room.sizes().vec();
     if (rows >= 0) expected[0] = rows;
-    if (tensor.sizes() != expected || tensor.scalar_type() != to.scalar_type()) {
+    if (tensor.sizes() != expected || tensor.scalar_type() != room.scalar_type()) {
       throw Error(where + ": tensor " + name + " has shape " + c10::str(tensor.sizes()) + ", expected float32 " +
                   c10::str(torch::IntArrayRef(expected)));
     }
-    to = tensor.to(to.device(), to.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
+    read.emplace_back(tensor, room);
   };
-  for (size_t l = 0; l < state.h.size(); ++l) {
-    read("state.h." + std::to_string(l), state.h[l]);
-    read("state.c." + std::to_string(l), state.c[l]);
+  for (size_t l = 0; l < room_.h.size(); ++l) {
+    find("state.h." + std::to_string(l), room_.h[l]);
+    find("state.c." + std::to_string(l), room_.c[l]);
   }
-  read("state.z", state.z);
-  current_ = std::move(state);
+  find("state.z", room_.z);
+  const torch::NoGradGuard no_grad;
+  start(rows);
+  for (const auto& [from, room] : read) room.narrow(0, 0, rows).copy_(from);
 }
 
 }  // namespace hmrnn

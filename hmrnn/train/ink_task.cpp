@@ -17,25 +17,32 @@ InkTask::InkTask(HandwritingModel model, const InkCorpus& corpus, InkReference r
       train_(ink_sequences(corpus, corpus.split("train"), normalisation_), options.batch, options.window, options.seed),
       valid_(ink_sequences(corpus, corpus.split("valid"), normalisation_), kInkEvaluationBatch, kInkEvaluationWindow,
              std::nullopt),
-      slope_(model_->slope()) {
+      slope_(model_->slope()),
+      feed_(
+          [this](int64_t epoch, int64_t i) {
+            auto window = train_.window(epoch, i);
+            return HostWindow{{window.input, window.target, window.lengths, window.weight}, window.count, window.first};
+          },
+          options.device) {
   model_->to(options_.device);
   model_->set_product_dtype(options_.product_dtype);
   model_->train();
-  state_.reset(model_->initial_state(options_.batch));
+  state_.reserve(model_->initial_state(options_.batch));
 }
 
-WindowLoss InkTask::run(int64_t epoch, int64_t i) {
-  const auto window = train_.window(epoch, i);
-  const auto to_device = [&](const torch::Tensor& x) { return x.to(options_.device, /*non_blocking=*/true); };
-  if (window.first) state_.reset(model_->initial_state(window.input.size(1)));
+LoadedWindow InkTask::load(int64_t epoch, int64_t i) {
+  const auto window = feed_.load(epoch, i);
+  if (window.first) state_.start(feed_[0].size(1));
+  return {window.count, window.count, feed_.layout()};
+}
+
+WindowLoss InkTask::forward() {
+  const auto &input = feed_[0], &target = feed_[1], &lengths = feed_[2], &weight = feed_[3];
   HMLSTMCall call;
-  call.lengths = to_device(window.lengths);
-  const auto weight = to_device(window.weight);
-  const auto out = model_->forward(to_device(window.input), state_.current(), call);
+  call.lengths = lengths;
+  const auto out = model_->forward(input, state_.current(), call);
   WindowLoss result;
-  result.loss = handwriting_loss(out.raw, to_device(window.target), weight);
-  result.count = window.count;
-  result.positions = window.count;
+  result.loss = handwriting_loss(out.raw, target, weight);
   result.updates = update_counts(out.core.z, state_.current().z, layers(), weight);
   state_.leave(out.core.state);
   return result;

@@ -12,6 +12,7 @@
 #include "hmrnn/train/carried_state.h"
 #include "hmrnn/train/handwriting_checkpoint.h"
 #include "hmrnn/train/training_task.h"
+#include "hmrnn/train/window_feed.h"
 
 namespace hmrnn {
 
@@ -36,14 +37,16 @@ class HMRNN_API InkTask : public TrainingTask {
   torch::Device device() const override { return options_.device; }
   int64_t layers() const override { return static_cast<int64_t>(model_->options.hidden_sizes().size()); }
   int64_t windows() const override { return train_.windows(); }
-  WindowLoss run(int64_t epoch, int64_t window) override;
+  LoadedWindow load(int64_t epoch, int64_t window) override;
+  void prefetch(int64_t epoch, int64_t window) override { feed_.prefetch(epoch, window); }
+  WindowLoss forward() override;
   void settle(const torch::Tensor& skipped) override { state_.settle(skipped); }
   std::optional<Evaluation> evaluate(const std::function<bool()>& stop) override;
   void set_slope(double slope) override;
   double slope() const override { return slope_; }
   void save_state(SafeTensors& file) const override { state_.save(file); }
   void load_state(const SafeTensors& file, const std::string& where) override {
-    state_.load(file, where, model_->initial_state(options_.batch), /*any_batch=*/true);
+    state_.load(file, where, /*any_batch=*/true);
   }
   nlohmann::ordered_json describe() const override;
   std::string unit() const override { return "points"; }
@@ -61,6 +64,7 @@ class HMRNN_API InkTask : public TrainingTask {
   InkBatches train_, valid_;
   double slope_ = 1;
   CarriedState state_;
+  WindowFeed feed_;  ///< of train_
 };
 
 }  // namespace hmrnn

@@ -19,9 +19,12 @@ ClippedAdam::ClippedAdam(std::vector<std::pair<std::string, torch::Tensor>> para
     parameters_.push_back(parameter);
   }
   step_ = torch::zeros({}, exp_avg_[0].options());
+  learning_rate_ = torch::zeros({}, step_.options().dtype(step_.is_cuda() ? torch::kFloat32 : torch::kFloat64));
 }
 
-ClippedAdam::Report ClippedAdam::step(double learning_rate, const torch::Tensor& loss) {
+void ClippedAdam::set_learning_rate(double rate) { learning_rate_.fill_(rate); }
+
+ClippedAdam::Report ClippedAdam::step(const torch::Tensor& loss) {
   torch::NoGradGuard no_grad;
   std::vector<torch::Tensor> gradients;
   gradients.reserve(parameters_.size());
@@ -38,7 +41,7 @@ ClippedAdam::Report ClippedAdam::step(double learning_rate, const torch::Tensor&
 
   step_ += 1 - report.skipped;
   const std::vector<torch::Tensor> steps(parameters_.size(), step_);
-  at::_fused_adam_(parameters_, gradients, exp_avg_, exp_avg_sq_, {}, steps, learning_rate, options_.beta1,
+  at::_fused_adam_(parameters_, gradients, exp_avg_, exp_avg_sq_, {}, steps, learning_rate_, options_.beta1,
                    options_.beta2, /*weight_decay=*/0, options_.eps, /*amsgrad=*/false, /*maximize=*/false, scale,
                    report.skipped);
   for (auto& parameter : parameters_) parameter.mutable_grad().reset();

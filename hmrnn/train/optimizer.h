@@ -12,9 +12,10 @@
 
 namespace hmrnn {
 
-/// Adam (Kingma and Ba, 2015; torch::optim::Adam's arithmetic) over named float32 parameters in one fused pass on CPU or
-/// CUDA, with clipping by the global norm, and with a guard: an update whose gradient or loss is not finite is skipped
-/// as a whole. Nothing in `step` waits for a device.
+/// Adam (Kingma and Ba, 2015; torch::optim::Adam's arithmetic) over named float32 parameters in one fused pass on CPU
+/// or CUDA, with clipping by the global norm, and with a guard: an update whose gradient or loss is not finite is
+/// skipped as a whole. Nothing in `step` waits for a device, and it can be part of a graph (WindowGraph): the number of
+/// updates and the learning rate are tensors.
 class HMRNN_API ClippedAdam {
  public:
   struct Options {
@@ -31,9 +32,13 @@ class HMRNN_API ClippedAdam {
 
   ClippedAdam(std::vector<std::pair<std::string, torch::Tensor>> parameters, const Options& options);
 
-  /// One update from the parameters' gradients, which are left undefined afterwards. A parameter without a gradient counts as
-  /// having a zero one. `loss`: 0-d, checked for being finite as well.
-  Report step(double learning_rate, const torch::Tensor& loss);
+  /// Of the steps to come (0 until it is set). Not part of a graph: a replay makes its update with the rate that is
+  /// set.
+  void set_learning_rate(double rate);
+
+  /// One update from the parameters' gradients, which are left undefined afterwards. A parameter without a gradient
+  /// counts as having a zero one. `loss`: 0-d, checked for being finite as well.
+  Report step(const torch::Tensor& loss);
 
   /// The number of updates made (waits for the device).
   int64_t updates() const;
@@ -46,7 +51,8 @@ class HMRNN_API ClippedAdam {
  private:
   std::vector<std::string> names_;
   std::vector<torch::Tensor> parameters_, exp_avg_, exp_avg_sq_;
-  torch::Tensor step_;  ///< float32, 0-d, shared by all parameters
+  torch::Tensor step_;           ///< float32, 0-d, shared by all parameters
+  torch::Tensor learning_rate_;  ///< 0-d, float64; float32 on CUDA, where the kernel takes no other
   Options options_;
 };
 

@@ -22,23 +22,32 @@ TextTask::TextTask(CharLM model, const TextCorpus& corpus, CorpusReference refer
       train_(corpus.train, options.batch, options.window, /*exact=*/false, "the training text of " + corpus.source),
       valid_(corpus.valid, options.eval_streams, kEvaluationWindow, /*exact=*/true,
              "the validation text of " + corpus.source),
-      slope_(model_->slope()) {
+      slope_(model_->slope()),
+      feed_(
+          [this](int64_t, int64_t i) {
+            auto window = train_.window(i);
+            return HostWindow{{window.input, window.target}, window.count, window.first};
+          },
+          options.device) {
   TORCH_CHECK(model_->options.vocabulary_size() == vocabulary_.size(), "TextTask: the model has ",
               model_->options.vocabulary_size(), " symbols, the corpus ", vocabulary_.size());
   model_->to(options_.device);
   model_->set_product_dtype(options_.product_dtype);
   model_->train();
-  state_.reset(model_->initial_state(options_.batch));
+  state_.reserve(model_->initial_state(options_.batch));
 }
 
-WindowLoss TextTask::run(int64_t /*epoch*/, int64_t i) {
-  const auto window = train_.window(i);
-  if (window.first) state_.reset(model_->initial_state(options_.batch));
-  const auto out = model_->forward(window.input.to(options_.device, /*non_blocking=*/true), state_.current());
+LoadedWindow TextTask::load(int64_t epoch, int64_t i) {
+  const auto window = feed_.load(epoch, i);
+  if (window.first) state_.start(options_.batch);
+  return {window.count, window.count, feed_.layout()};
+}
+
+WindowLoss TextTask::forward() {
+  const auto &input = feed_[0], &target = feed_[1];
+  const auto out = model_->forward(input, state_.current());
   WindowLoss result;
-  result.loss = cross_entropy(out.logits, window.target.to(options_.device, /*non_blocking=*/true));
-  result.count = window.count;
-  result.positions = window.count;
+  result.loss = cross_entropy(out.logits, target);
   result.updates = update_counts(out.core.z, state_.current().z, layers());
   state_.leave(out.core.state);
   return result;

@@ -16,9 +16,6 @@ namespace hmrnn {
 
 namespace {
 
-// Places in sums_; the layers' updates follow.
-enum Sum : int64_t { kLoss, kNorm, kCount, kSteps, kPositions, kSkipped, kUpdates };
-
 std::vector<std::pair<std::string, torch::Tensor>> named_parameters(torch::nn::Module& module) {
   std::vector<std::pair<std::string, torch::Tensor>> out;
   for (const auto& item : module.named_parameters()) out.emplace_back(item.key(), item.value());
@@ -49,13 +46,12 @@ Trainer::Trainer(TrainingTask& task, const TrainerOptions& options, RunFolder fo
       stop_(std::move(stop)),
       optimizer_(named_parameters(task.module()), {.clip = options.clip}),
       schedule_(options.learning_rate, options.patience),
+      sums_(task.layers(), task.device()),
+      runner_([this] { compute_window(); }),
       start_(Clock::now()) {
   TORCH_CHECK(options_.log_every >= 1 && options_.checkpoint_every >= 1 && options_.eval_every >= 0,
               "Trainer: log_every and checkpoint_every must be at least 1, eval_every at least 0");
-  const auto numbers = torch::TensorOptions(task_.device()).dtype(torch::kFloat64);
-  sums_ = torch::zeros({kUpdates + task_.layers()}, numbers);
-  skipped_total_ = torch::zeros({}, numbers);
-  skipped_in_row_ = torch::zeros({}, numbers);
+  if (options_.cuda_graph && task_.device().is_cuda()) runner_.set_graph(make_window_graph(task_.device()));
   slope_ = annealed_slope(options_.slope_rate, options_.slope_max, 0);
   task_.set_slope(slope_);
 }
@@ -79,11 +75,8 @@ void Trainer::resume() {
   load_parameters(task_.module(), file, where);
   optimizer_.load(file, where);
   task_.load_state(file, where);
-  const auto sums = file.find("sums");
-  if (!sums.defined() || sums.sizes() != sums_.sizes() || sums.scalar_type() != torch::kFloat64) {
-    throw Error(where + ": tensor sums is missing or of another shape");
-  }
-  sums_.copy_(sums);
+  // A run that gave up gets as many tries again.
+  sums_.load(file, where, state.skipped_total, state.skipped_in_row < options_.max_skipped ? state.skipped_in_row : 0);
   step_ = state.step;
   evaluated_step_ = state.evaluated_step;
   schedule_.set_state(state.schedule);
@@ -91,9 +84,6 @@ void Trainer::resume() {
   best_step_ = state.best_step;
   elapsed_before_ = state.elapsed_seconds;
   train_seconds_ = state.record_seconds;
-  skipped_total_.fill_(state.skipped_total);
-  // A run that gave up gets as many tries again.
-  skipped_in_row_.fill_(state.skipped_in_row < options_.max_skipped ? state.skipped_in_row : 0);
   slope_ = state.slope;
   task_.set_slope(slope_);
   folder_.create();
@@ -107,6 +97,7 @@ void Trainer::resume() {
 StopReason Trainer::run() {
   TORCH_CHECK(metrics_, "Trainer: call start() or resume() before run()");
   start_ = Clock::now();
+  const GraphStream stream(runner_.graph());
   const auto interrupted = [this] {
     save();
     return StopReason::Signal;
@@ -129,78 +120,68 @@ void Trainer::train_step() {
   step_start_ = Clock::now();
   const double slope = annealed_slope(options_.slope_rate, options_.slope_max, epoch());
   if (slope != slope_) task_.set_slope(slope_ = slope);
+  if (schedule_.learning_rate() != learning_rate_) {
+    optimizer_.set_learning_rate(learning_rate_ = schedule_.learning_rate());
+  }
 
-  const auto window = task_.run(epoch(), step_ % task_.windows());
-  window.loss.backward();
-  const auto report = optimizer_.step(schedule_.learning_rate(), window.loss);
-  task_.settle(report.skipped);
+  const auto window = task_.load(epoch(), step_ % task_.windows());
+  sums_.expect(window.count, window.positions);
+  runner_.run(window.layout);
   ++step_;
   ++steps_here_;
-  {
-    torch::NoGradGuard no_grad;
-    if (!counts_.defined() || counts_of_ != std::pair(window.count, window.positions)) {
-      counts_of_ = {window.count, window.positions};
-      counts_ = torch::tensor({static_cast<double>(window.count), 1.0, static_cast<double>(window.positions), 0.0},
-                              torch::kFloat64)
-                    .to(task_.device());
-    }
-    const auto skipped = report.skipped.to(torch::kFloat64);
-    const auto measured = torch::stack({window.loss.detach().to(torch::kFloat64) * static_cast<double>(window.count),
-                                        report.norm.to(torch::kFloat64)});
-    sums_ += torch::cat({measured, counts_, window.updates}).masked_fill(skipped.ne(0), 0);
-    sums_[kSkipped] += skipped;
-    skipped_total_ += skipped;
-    skipped_in_row_ = (skipped_in_row_ + 1) * skipped;
-  }
+  task_.prefetch(epoch(), step_ % task_.windows());
 
   const bool due = step_ % options_.log_every == 0;
   if (due) record();
   const bool refresh = !due && progress_.wants_refresh();
-  if (refresh) progress_.show(progress_line(means()), /*recorded=*/false);
+  if (refresh) {
+    const auto means = sums_.means();
+    progress_.show(progress_line(means, per_second(means.targets)), /*recorded=*/false);
+  }
   train_seconds_ += std::chrono::duration<double>(Clock::now() - step_start_).count();
   if (due) train_seconds_ = 0;
 
   // Reading this waits for the device, so a GPU is asked only when it has been read anyway.
-  if ((due || task_.device().is_cpu()) && skipped_in_row_.item<double>() >= static_cast<double>(options_.max_skipped)) {
+  if ((due || task_.device().is_cpu()) && sums_.skipped_in_row() >= static_cast<double>(options_.max_skipped)) {
     save();
-    throw Error(fmt::format("{} updates in a row up to step {} were skipped: loss or gradient is not finite (the weights "
-                            "from before are in {})",
-                            options_.max_skipped, step_, folder_.last_model().string()));
+    throw Error(
+        fmt::format("{} updates in a row up to step {} were skipped: loss or gradient is not finite (the weights "
+                    "from before are in {})",
+                    options_.max_skipped, step_, folder_.last_model().string()));
   }
 }
 
-Trainer::Means Trainer::means() const {
-  const auto host = sums_.cpu();  // waits for the device, so the time is taken after it
-  const auto* sum = host.data_ptr<double>();
-  const double nan = std::numeric_limits<double>::quiet_NaN();
-  const auto ratio = [nan](double a, double b) { return b > 0 ? a / b : nan; };
-  Means out;
-  out.loss = ratio(sum[kLoss], sum[kCount]);
-  out.gradient_norm = ratio(sum[kNorm], sum[kSteps]);
-  for (int64_t l = 0; l < task_.layers(); ++l) out.updates.push_back(ratio(sum[kUpdates + l], sum[kPositions]));
-  out.skipped = static_cast<int64_t>(sum[kSkipped]);
-  out.per_second =
-      ratio(sum[kCount], train_seconds_ + std::chrono::duration<double>(Clock::now() - step_start_).count());
-  return out;
+void Trainer::compute_window() {
+  const auto window = task_.forward();
+  window.loss.backward();
+  const auto report = optimizer_.step(window.loss);
+  task_.settle(report.skipped);
+  sums_.add(window.loss, window.updates, report);
+}
+
+double Trainer::per_second(double targets) const {
+  if (targets <= 0) return std::numeric_limits<double>::quiet_NaN();
+  return targets / (train_seconds_ + std::chrono::duration<double>(Clock::now() - step_start_).count());
 }
 
 void Trainer::record() {
-  const auto m = means();
-  sums_.zero_();
+  const auto m = sums_.means();  // waits for the device, so the time is taken after it
+  const double speed = per_second(m.targets);
+  sums_.clear();
   nlohmann::ordered_json record = {{"event", "train"}, {"step", step_}, {"epoch", epoch()}, {"loss", m.loss}};
   task_.add_measures(record, m.loss, /*validation=*/false);
   record["grad_norm"] = m.gradient_norm;
   record["lr"] = schedule_.learning_rate();
   record["slope"] = slope_;
   record["updates"] = m.updates;
-  record[task_.unit() + "_per_second"] = m.per_second;
+  record[task_.unit() + "_per_second"] = speed;
   if (m.skipped > 0) record["skipped_updates"] = m.skipped;
   metrics_->write(record);
   if (m.skipped > 0) {
     progress_.message(fmt::format("step {}: {} of the last {} updates skipped, loss or gradient was not finite", step_,
                                   m.skipped, options_.log_every));
   }
-  progress_.show(progress_line(m), /*recorded=*/true);
+  progress_.show(progress_line(m, speed), /*recorded=*/true);
 }
 
 bool Trainer::evaluate(bool scheduled) {
@@ -221,7 +202,8 @@ bool Trainer::evaluate(bool scheduled) {
   }
   evaluation_recorded_ = false;
   const bool best = std::isfinite(result->loss) && (!best_loss_ || result->loss < *best_loss_);
-  progress_.message(fmt::format("step {}  validation {}{}", step_, task_.loss_text(result->loss), best ? "  (best)" : ""));
+  progress_.message(
+      fmt::format("step {}  validation {}{}", step_, task_.loss_text(result->loss), best ? "  (best)" : ""));
   if (best) {
     best_loss_ = result->loss;
     best_step_ = step_;
@@ -241,7 +223,7 @@ void Trainer::save() {
   auto file = pack_parameters(task_.module());
   optimizer_.save(file);
   task_.save_state(file);
-  file.tensors.emplace_back("sums", sums_.cpu());
+  sums_.save(file);
   save_random_state(file, task_.device());
   TrainerState state;
   state.step = step_;
@@ -251,8 +233,8 @@ void Trainer::save() {
   state.best_step = best_step_;
   state.elapsed_seconds = elapsed();
   state.record_seconds = train_seconds_;
-  state.skipped_total = skipped_total_.item<double>();
-  state.skipped_in_row = skipped_in_row_.item<double>();
+  state.skipped_total = sums_.skipped_total();
+  state.skipped_in_row = sums_.skipped_in_row();
   state.slope = slope_;
   state.store(file, *run_settings_);
   write_safetensors(folder_.last_state(), file);
@@ -299,7 +281,7 @@ double Trainer::seconds_left() const {
   return std::isfinite(left) ? std::max(left, 0.0) : -1;
 }
 
-ProgressLine Trainer::progress_line(const Means& m) const {
+ProgressLine Trainer::progress_line(const RunningSums::Means& m, double per_second) const {
   ProgressLine line;
   line.step = step_;
   line.epoch = static_cast<double>(step_) / static_cast<double>(task_.windows());
@@ -308,13 +290,13 @@ ProgressLine Trainer::progress_line(const Means& m) const {
   line.learning_rate = schedule_.learning_rate();
   line.slope = slope_;
   line.updates = m.updates;
-  line.per_second = m.per_second;
+  line.per_second = per_second;
   line.unit = task_.unit();
   line.seconds_left = seconds_left();
   return line;
 }
 
-int64_t Trainer::skipped() const { return static_cast<int64_t>(skipped_total_.item<double>()); }
+int64_t Trainer::skipped() const { return static_cast<int64_t>(sums_.skipped_total()); }
 
 nlohmann::ordered_json Trainer::read_run_settings(const RunFolder& folder) {
   folder.require_state();

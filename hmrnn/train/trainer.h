@@ -8,7 +8,6 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "hmrnn/export.h"
@@ -17,37 +16,40 @@
 #include "hmrnn/train/progress.h"
 #include "hmrnn/train/run_folder.h"
 #include "hmrnn/train/run_lock.h"
+#include "hmrnn/train/running_sums.h"
 #include "hmrnn/train/schedule.h"
 #include "hmrnn/train/training_task.h"
+#include "hmrnn/train/window_runner.h"
 
 namespace hmrnn {
 
 /// Options of Trainer. A step is one window of all streams.
 struct TrainerOptions {
   double learning_rate = 0.002;
-  double clip = 1.0;           ///< greatest global gradient norm; 0: no clipping
-  int64_t patience = 1;        ///< evaluations without improvement before the learning rate is divided by 50
-  double slope_rate = 0;       ///< slope annealing, see annealed_slope
+  double clip = 1.0;      ///< greatest global gradient norm; 0: no clipping
+  int64_t patience = 1;   ///< evaluations without improvement before the learning rate is divided by 50
+  double slope_rate = 0;  ///< slope annealing, see annealed_slope
   double slope_max = 5;
-  int64_t steps = 0;           ///< stop after so many steps; 0: no such limit. Without any limit training ends when
-                               ///< validation stops improving once more after the learning rate's drop.
-  int64_t epochs = 0;          ///< stop after so many epochs; 0: no such limit
-  double minutes = 0;          ///< stop after so many minutes, resumes counted together; 0: no such limit
-  int64_t eval_every = 0;      ///< steps between validations; 0: after each epoch
+  int64_t steps = 0;       ///< stop after so many steps; 0: no such limit. Without any limit training ends when
+                           ///< validation stops improving once more after the learning rate's drop.
+  int64_t epochs = 0;      ///< stop after so many epochs; 0: no such limit
+  double minutes = 0;      ///< stop after so many minutes, resumes counted together; 0: no such limit
+  int64_t eval_every = 0;  ///< steps between validations; 0: after each epoch
   int64_t checkpoint_every = 500;
-  int64_t log_every = 10;      ///< steps between records
-  int64_t max_skipped = 20;    ///< give up after so many skipped updates in a row
+  int64_t log_every = 10;    ///< steps between records
+  int64_t max_skipped = 20;  ///< give up after so many skipped updates in a row
+  bool cuda_graph = true;    ///< on CUDA: replay windows from a graph (WindowRunner); the same bits either way
 };
 
 /// Why Trainer::run returned.
 enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 
-/// The training loop of every model: schedules, clipping, Adam, validation, checkpoints, metrics. Stopped after any step
-/// and resumed it makes the same updates as if it had not been stopped.
+/// The training loop of every model: schedules, clipping, Adam, validation, checkpoints, metrics. Stopped after any
+/// step and resumed it makes the same updates as if it had not been stopped.
 ///
 /// `last/state.safetensors` holds parameters, moments, schedules, random generators and the task's carried state, all
-/// that a resume needs, in one file: `last/model.safetensors` beside it is for use, so a crash between the two writes does
-/// no harm.
+/// that a resume needs, in one file: `last/model.safetensors` beside it is for use, so a crash between the two writes
+/// does no harm.
 class HMRNN_API Trainer {
  public:
   /// `run_settings`: an object that is stored with the state and given back by read_run_settings, so that a program can
@@ -63,6 +65,10 @@ class HMRNN_API Trainer {
   /// Trains until a limit of the options or `stop`. Throws hmrnn::Error after `max_skipped` skipped updates in a row.
   StopReason run();
 
+  /// Replays windows from `graph` instead of the device's own kind of graph; before run(). For tests.
+  void use_graph(std::unique_ptr<WindowGraph> graph) { runner_.set_graph(std::move(graph)); }
+  const WindowRunner& runner() const { return runner_; }
+
   int64_t step() const { return step_; }
   std::optional<double> best_loss() const { return best_loss_; }
   int64_t best_step() const { return best_step_; }
@@ -75,15 +81,12 @@ class HMRNN_API Trainer {
  private:
   using Clock = std::chrono::steady_clock;
 
-  /// Means since the last record; NaN where there is nothing to average.
-  struct Means {
-    double loss = 0, gradient_norm = 0, per_second = 0;
-    std::vector<double> updates;
-    int64_t skipped = 0;
-  };
-
+  /// One window of training.
   void train_step();
-  Means means() const;
+  /// What of it is the same for every window of a layout, and may be replayed: it reads and writes tensors alone.
+  void compute_window();
+  /// Targets a second since the last record, of so many.
+  double per_second(double targets) const;
   void record();
   /// False if it was interrupted.
   bool evaluate(bool scheduled);
@@ -95,7 +98,7 @@ class HMRNN_API Trainer {
   int64_t epoch() const { return step_ / task_.windows(); }
   double elapsed() const;
   double seconds_left() const;
-  ProgressLine progress_line(const Means& means) const;
+  ProgressLine progress_line(const RunningSums::Means& means, double per_second) const;
 
   TrainingTask& task_;
   TrainerOptions options_;
@@ -116,12 +119,9 @@ class HMRNN_API Trainer {
   std::optional<double> best_loss_;
   int64_t best_step_ = 0;
   double slope_ = 1;
-  /// float64 on the device, since the last record: Σ loss·count, Σ norm, Σ count, steps, positions, skipped steps and the
-  /// layers' updates; a skipped step counts in none of the others
-  torch::Tensor sums_;
-  torch::Tensor skipped_total_, skipped_in_row_;  ///< float64, 0-d
-  torch::Tensor counts_;                          ///< a window's constant part of sums_
-  std::pair<int64_t, int64_t> counts_of_;         ///< the count and positions that counts_ was made of
+  double learning_rate_ = -1;  ///< that the optimizer has
+  RunningSums sums_;           ///< since the last record
+  WindowRunner runner_;
   double train_seconds_ = 0;   ///< since the last record, without evaluations and saving
   double elapsed_before_ = 0;  ///< seconds, earlier processes of this run
   int64_t steps_here_ = 0;     ///< in this process

@@ -14,12 +14,18 @@
 
 namespace hmrnn {
 
+/// A window that was made ready.
+struct LoadedWindow {
+  int64_t count = 0;            ///< targets
+  int64_t positions = 0;        ///< steps that WindowLoss::updates counts among (all sequences together)
+  std::vector<int64_t> layout;  ///< windows of equal layout have tensors of the same sizes in the same memory; empty:
+                                ///< no other window has them
+};
+
 /// What one window of training gave.
 struct WindowLoss {
-  torch::Tensor loss;       ///< 0-d, differentiable: mean negative log-likelihood in nats over the window's targets
-  int64_t count = 0;        ///< targets
-  torch::Tensor updates;    ///< float64 [L]: steps at which each layer did not COPY
-  int64_t positions = 0;    ///< steps that `updates` counts among (all sequences together)
+  torch::Tensor loss;     ///< 0-d, differentiable: mean negative log-likelihood in nats over the window's targets
+  torch::Tensor updates;  ///< float64 [L]: steps at which each layer did not COPY
 };
 
 /// What a validation gave.
@@ -42,16 +48,23 @@ class HMRNN_API TrainingTask {
   /// Windows in an epoch, of every epoch; the Trainer takes them in order, 0, 1, …
   virtual int64_t windows() const = 0;
 
-  /// Forward pass of a window of an epoch (both counted from 0) in training mode from the carried state; window 0 starts
-  /// from zeros.
-  virtual WindowLoss run(int64_t epoch, int64_t window) = 0;
+  /// Makes a window of an epoch (both counted from 0) ready: its data, and zeros as the carried state where its
+  /// sequences start. Must not wait for the device.
+  virtual LoadedWindow load(int64_t epoch, int64_t window) = 0;
+  /// Says which window will be loaded next, so that its data can be on the way while the present one is computed.
+  virtual void prefetch(int64_t /*epoch*/, int64_t /*window*/) {}
+  /// Forward pass of the window that was loaded, in training mode, from the carried state. This and `settle` may be
+  /// recorded in a graph and replayed for every window of the same layout (WindowGraph): all that changes from window
+  /// to window they have to read from tensors that stay where they are, and to write there.
+  virtual WindowLoss forward() = 0;
   /// Ends a window: the state it left is carried on, or, where `skipped` (0-d float, 1) says that its update was not
-  /// finite, replaced by zeros. Must not wait for the device unless that is the CPU.
+  /// finite, replaced by zeros. Must not wait for the device.
   virtual void settle(const torch::Tensor& skipped) = 0;
 
   /// Validation, leaving training state and default random generators alone. Empty if `stop` returned true on the way.
   virtual std::optional<Evaluation> evaluate(const std::function<bool()>& stop) = 0;
 
+  /// In force for the windows to come, those replayed from a graph among them.
   virtual void set_slope(double slope) = 0;
   virtual double slope() const = 0;
 

@@ -22,8 +22,23 @@ void raise_ceiling(const std::vector<Contestant>& contestants, Ceiling& ceiling)
   for (const auto& contestant : contestants) {
     if (std::find(seen.begin(), seen.end(), contestant.dtype) != seen.end()) continue;
     seen.push_back(contestant.dtype);
-    ceiling[contestant.dtype] = std::max(ceiling[contestant.dtype], gemm_ceiling(contestant.dtype));
+    ceiling[contestant.dtype] = std::max(ceiling[contestant.dtype], gemm_ceiling(contestant.dtype, contestant.device));
   }
+}
+
+/// Seconds of one run, of several in a row.
+double time_of(const Contestant& contestant, int repeats) {
+  const hmrnn::GraphStream stream(contestant.runner ? contestant.runner->graph() : nullptr);
+  const auto work = [&] {
+    for (int i = 0; i < repeats; ++i) contestant.run();
+  };
+  return seconds(work, contestant.device) / repeats;
+}
+
+/// Launches and, with a graph, captures; returns how many runs fill a fifth of a second.
+int warm_up(const Contestant& contestant) {
+  time_of(contestant, static_cast<int>(hmrnn::WindowRunner::kWarmUp) + 2);
+  return std::clamp(static_cast<int>(0.2 / time_of(contestant, 2)), 1, 1000);
 }
 
 const Row& baseline(const std::vector<Row>& rows, torch::ScalarType dtype) {
@@ -41,19 +56,29 @@ std::string Contestant::label() const {
   if (rates) text += fmt::format(" ({},{})", (*rates)[0], (*rates)[1]);
   text += dtype == torch::kBFloat16 ? " bfloat16" : " float32";
   if (layer_norm) text += *layer_norm ? " norm" : " plain";
+  if (!launch.empty()) text += " " + launch;
   return text;
+}
+
+void Contestant::use_graph() {
+  launch = "graph";
+  runner = std::make_shared<hmrnn::WindowRunner>(run, hmrnn::make_window_graph(device));
+  run = [steps = runner] { steps->run({1}); };
 }
 
 std::vector<Row> contest(const std::vector<Contestant>& contestants, int rounds, int threads, Ceiling& ceiling) {
   at::set_num_threads(threads);
   raise_ceiling(contestants, ceiling);
   std::vector<Row> rows;
+  std::vector<int> repeats;
   for (const auto& contestant : contestants) {
-    rows.push_back({.contestant = contestant, .threads = threads, .peak_bytes = peak_memory(contestant.run)});
+    const auto peak = peak_memory(contestant.run, contestant.device);
+    rows.push_back({.contestant = contestant, .threads = threads, .peak_bytes = peak});
+    repeats.push_back(contestant.device.is_cuda() ? warm_up(contestant) : 1);
   }
   std::vector<std::vector<double>> times(contestants.size());
   for (int round = 0; round < rounds; ++round) {
-    for (size_t i = 0; i < contestants.size(); ++i) times[i].push_back(seconds(contestants[i].run));
+    for (size_t i = 0; i < contestants.size(); ++i) times[i].push_back(time_of(contestants[i], repeats[i]));
   }
   raise_ceiling(contestants, ceiling);
 

@@ -6,9 +6,12 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "hmrnn/train/window_runner.h"
 
 // Contestants that do the same work take turns in one process, so that whatever else the machine does hits them alike.
 
@@ -37,6 +40,13 @@ struct Contestant {
   double characters = 0;           ///< of one run
   double flops = 0;                ///< of one run: of the products that are needed (flops.h)
   std::function<void()> run;
+  torch::Device device = torch::kCPU;
+  std::string launch;                           ///< "graph" or "launches"; empty where there is no choice
+  std::string backend;                          ///< what computes a GPU's torch::nn::LSTM: "cuDNN" or "ATen"
+  std::shared_ptr<hmrnn::WindowRunner> runner;  ///< of a graph; `run` uses it
+
+  /// `run` becomes a graph's replay from its fifth time on.
+  void use_graph();
 
   /// One line that names it; `--only` looks into it.
   std::string label() const;
@@ -45,7 +55,7 @@ struct Contestant {
 /// What was measured of a contestant.
 struct Row {
   Contestant contestant;
-  int threads = 0;
+  int threads = 0;                   ///< of the CPU
   double characters_per_second = 0;  ///< of the median round
   double ratio_fp32 = 0;             ///< characters_per_second over that of the float32 baseline
   double ratio_same_dtype = 0;       ///< over that of the baseline of the same dtype
@@ -57,8 +67,9 @@ struct Row {
 /// GFLOP/s of a large product, by dtype; the best seen.
 using Ceiling = std::map<torch::ScalarType, double>;
 
-/// `rounds` rounds with `threads` threads, each contestant once a round, after a first one that warms up and measures
-/// memory. The ceiling is measured before and after. There is a float32 baseline and one of every dtype that occurs.
+/// `rounds` rounds with `threads` threads, each contestant once a round (on a GPU: for a fifth of a second a round, the
+/// device being waited for at its ends), after a first one that warms up and measures memory. The ceiling is measured
+/// before and after. There is a float32 baseline and one of every dtype that occurs.
 std::vector<Row> contest(const std::vector<Contestant>& contestants, int rounds, int threads, Ceiling& ceiling);
 
 }  // namespace bench

@@ -1,4 +1,5 @@
 // The program hmrnn_bench: how fast the HM-LSTM is, next to torch::nn's LSTM of the same size in the same process.
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <torch/utils.h>
@@ -16,6 +17,7 @@
 #include "bench/machine.h"
 #include "bench/report.h"
 #include "hmrnn/error.h"
+#include "hmrnn/ops/cuda_library.h"
 #include "hmrnn/train/allocator.h"
 #include "hmrnn/train/product_dtype.h"
 #include "hmrnn/version.h"
@@ -31,7 +33,7 @@ struct Settings {
   int threads = 0;  ///< 0: all cores, streaming with 1 and 2
   std::string only;
   std::string json;
-  bool bfloat16 = false;
+  bench::Ground ground;
 };
 
 /// A whole number in [min, max].
@@ -54,12 +56,13 @@ int parse_count(const std::string& name, const std::string& text, int min, int m
 std::optional<Settings> parse(int argc, char** argv) {
   cxxopts::Options options("hmrnn_bench", "Times the HM-LSTM against torch::nn's LSTM of the same size.\n");
   const auto text = [] { return cxxopts::value<std::string>(); };
-  options.add_options()("all", "every size, the whole models and one thread as well (about an hour)")(
+  options.add_options()("device", "cpu (default), cuda or cuda:N", text(), "NAME")(
+      "all", "every size, the whole models and one thread as well (about an hour)")(
       "quick", "a small size and 2 rounds: shows that it runs")("rounds", "timed rounds (default 5)", text(), "N")(
       "threads", "CPU threads (default: all cores; streaming: 1 and 2)", text(), "N")(
       "only", "only cases whose line has TEXT, as \"core/hm_lstm 3x512 B64 T100 (0.5,0.17) float32 norm\"", text(),
-      "TEXT")("bf16", "bfloat16 rows: on, off, or auto (default): where the CPU has AVX512-BF16 or AMX", text(),
-              "NAME")("json", "write the rows into FILE", text(), "FILE")("h,help", "show this help");
+      "TEXT")("bf16", "bfloat16 rows: on, off, or auto (default): on a GPU, and where the CPU has AVX512-BF16 or AMX",
+              text(), "NAME")("json", "write the rows into FILE", text(), "FILE")("h,help", "show this help");
   try {
     const auto result = options.parse(argc, argv);
     if (result.count("help")) {
@@ -84,8 +87,10 @@ std::optional<Settings> parse(int argc, char** argv) {
     if (bf16 != "on" && bf16 != "off" && bf16 != "auto") {
       throw hmrnn::Error(fmt::format("--bf16 {}: is not one of on, off, auto", bf16));
     }
-    settings.bfloat16 = bf16 == "on" || (bf16 == "auto" && hmrnn::cpu_has_bfloat16());
-    if (bf16 == "auto" && !settings.bfloat16) {
+    settings.ground.device = hmrnn::resolve_device(get("device", "cpu"));
+    const bool in_hardware = hmrnn::resolve_product_dtype("auto", settings.ground.device).has_value();
+    settings.ground.bfloat16 = bf16 == "on" || (bf16 == "auto" && in_hardware);
+    if (bf16 == "auto" && !in_hardware) {
       std::puts("no bfloat16 rows: this CPU has neither AVX512-BF16 nor AMX (--bf16 on times the emulation)");
     }
     return settings;
@@ -105,29 +110,10 @@ class Benchmark {
   explicit Benchmark(Settings settings) : settings_(std::move(settings)) {}
 
   void run() {
-    const int most = at::get_num_threads();
-    const std::vector<int> stream_threads =
-        settings_.threads ? std::vector<int>{settings_.threads}
-                          : (most < 2 || settings_.quick ? std::vector<int>{1} : std::vector<int>{1, 2});
-    std::vector<int> threads = {settings_.threads ? settings_.threads : most};
-    if (settings_.all && !settings_.threads && most > 1) threads.push_back(1);
-    const Size small = {128, 16, 50}, middle = {512, 64, 100}, large = {1024, 128, 100};
-    const auto sizes = settings_.quick ? std::vector<Size>{small}
-                       : settings_.all ? std::vector<Size>{small, middle, large}
-                                       : std::vector<Size>{middle};
-    const bool models = settings_.all || settings_.quick;
-
-    for (const auto& size : sizes) {
-      for (const int n : threads) measure("core, forward and backward", n, bench::core_group(size, settings_.bfloat16));
-    }
-    for (const auto& size : sizes) {
-      const int64_t steps = settings_.quick ? 20 : 200;
-      for (const int n : stream_threads) {
-        measure("streaming, batch 1, forward", n, bench::streaming_group(size.units, steps, settings_.bfloat16));
-      }
-    }
-    for (const auto& size : models ? sizes : std::vector<Size>{}) {
-      measure("model with loss, forward and backward", threads[0], bench::model_group(size, settings_.bfloat16));
+    if (settings_.ground.device.is_cuda()) {
+      run_on_gpu();
+    } else {
+      run_on_cpu();
     }
     if (rows_.empty()) throw hmrnn::Error(fmt::format("--only {}: no case has it", settings_.only));
   }
@@ -135,6 +121,7 @@ class Benchmark {
   void write(std::ostream& out) const {
     nlohmann::ordered_json json;
     json["version"] = hmrnn::version();
+    json["device"] = hmrnn::describe_device(settings_.ground.device);
     json["rounds"] = settings_.rounds;
     json["gemm_ceiling"] = nlohmann::ordered_json::array();
     for (const auto& [threads, ceiling] : ceilings_) {
@@ -149,6 +136,50 @@ class Benchmark {
   }
 
  private:
+  void run_on_cpu() {
+    const int most = at::get_num_threads();
+    const std::vector<int> stream_threads =
+        settings_.threads ? std::vector<int>{settings_.threads}
+                          : (most < 2 || settings_.quick ? std::vector<int>{1} : std::vector<int>{1, 2});
+    std::vector<int> threads = {settings_.threads ? settings_.threads : most};
+    if (settings_.all && !settings_.threads && most > 1) threads.push_back(1);
+    const Size small = {128, 16, 50}, middle = {512, 64, 100}, large = {1024, 128, 100};
+    const auto sizes = settings_.quick ? std::vector<Size>{small}
+                       : settings_.all ? std::vector<Size>{small, middle, large}
+                                       : std::vector<Size>{middle};
+    const bool models = settings_.all || settings_.quick;
+
+    for (const auto& size : sizes) {
+      for (const int n : threads) measure("core, forward and backward", n, bench::core_group(size, settings_.ground));
+    }
+    for (const auto& size : sizes) {
+      const int64_t steps = settings_.quick ? 20 : 200;
+      for (const int n : stream_threads) {
+        measure("streaming, batch 1, forward", n, bench::streaming_group(size.units, steps, settings_.ground.bfloat16));
+      }
+    }
+    for (const auto& size : models ? sizes : std::vector<Size>{}) {
+      measure("model with loss, forward and backward", threads[0], bench::model_group(size, settings_.ground));
+    }
+  }
+
+  /// Sizes of the paper: PTB, text8 and enwik8.
+  void run_on_gpu() {
+    // What trains on a GPU in float32 at all does it with TF32.
+    at::globalContext().setAllowTF32CuBLAS(true);
+    at::globalContext().setAllowTF32CuDNN(true);
+    const int threads = settings_.threads ? settings_.threads : at::get_num_threads();
+    const auto sizes =
+        settings_.quick ? std::vector<Size>{{128, 16, 50}} : std::vector<Size>{{512, 64, 100}, {1024, 128, 100}};
+    for (const auto& size : sizes) {
+      measure("core, forward and backward", threads, bench::core_group(size, settings_.ground));
+      if (settings_.all) {
+        measure("model with loss, forward and backward", threads, bench::model_group(size, settings_.ground));
+      }
+      measure("training with clipping and Adam", threads, bench::training_group(size, settings_.ground));
+    }
+  }
+
   void measure(const std::string& what, int threads, std::vector<bench::Contestant> group) {
     const auto wanted = [&](const bench::Contestant& c) { return c.label().find(settings_.only) != std::string::npos; };
     if (std::none_of(group.begin(), group.end(), wanted)) return;
@@ -160,7 +191,7 @@ class Benchmark {
                     size.batch, size.window, what, threads, threads == 1 ? "" : "s", settings_.rounds),
         rows, ceilings_[threads]);
     rows_.insert(rows_.end(), rows.begin(), rows.end());
-    for (auto& row : rows_) row.contestant.run = nullptr;  // lets go of the models
+    for (auto& row : rows_) row.contestant.run = nullptr, row.contestant.runner = nullptr;  // lets go of the models
   }
 
   Settings settings_;

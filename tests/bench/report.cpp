@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 
 namespace bench {
@@ -15,12 +16,15 @@ const char* dtype_name(torch::ScalarType dtype) { return dtype == torch::kBFloat
 void print_table(const std::string& title, const std::vector<Row>& rows, const Ceiling& ceiling) {
   std::string text = "\n" + title + "; GEMM ceiling:";
   for (const auto& [dtype, gflops] : ceiling) text += fmt::format(" {} {:.0f} GFLOP/s", dtype_name(dtype), gflops);
-  text += fmt::format("\n{:<22} {:<11} {:<8} {:<4} {:>9} {:>7} {:>7} {:>8} {:>8} {:>9}\n", "case", "rates", "dtype",
-                      "norm", "chars/s", "/ fp32", "/ same", "GFLOP/s", "ceiling", "peak MB");
+  const auto name_of = [](const Contestant& c) { return c.launch.empty() ? c.name : c.name + " " + c.launch; };
+  size_t width = 22;
+  for (const auto& row : rows) width = std::max(width, name_of(row.contestant).size());
+  text += fmt::format("\n{:<{}} {:<11} {:<8} {:<4} {:>9} {:>7} {:>7} {:>8} {:>8} {:>9}\n", "case", width, "rates",
+                      "dtype", "norm", "chars/s", "/ fp32", "/ same", "GFLOP/s", "ceiling", "peak MB");
   for (const auto& row : rows) {
     const auto& c = row.contestant;
-    text += fmt::format("{:<22} {:<11} {:<8} {:<4} {:>9.0f} {:>7.2f} {:>7.2f} {:>8.1f} {:>7.1f}% {:>9}\n", c.name,
-                        c.rates ? fmt::format("{}, {}", (*c.rates)[0], (*c.rates)[1]) : "-", dtype_name(c.dtype),
+    text += fmt::format("{:<{}} {:<11} {:<8} {:<4} {:>9.0f} {:>7.2f} {:>7.2f} {:>8.1f} {:>7.1f}% {:>9}\n", name_of(c),
+                        width, c.rates ? fmt::format("{}, {}", (*c.rates)[0], (*c.rates)[1]) : "-", dtype_name(c.dtype),
                         c.layer_norm ? (*c.layer_norm ? "on" : "off") : "-", row.characters_per_second, row.ratio_fp32,
                         row.ratio_same_dtype, row.gflops, 100 * row.ceiling_share,
                         row.peak_bytes ? fmt::format("{:.1f}", 1e-6 * static_cast<double>(*row.peak_bytes)) : "-");
@@ -33,12 +37,15 @@ nlohmann::ordered_json to_json(const Row& row) {
   const auto& c = row.contestant;
   nlohmann::ordered_json json;
   json["case"] = c.name;
+  json["device"] = c.device.str();
   json["units"] = c.size.units;
   json["batch"] = c.size.batch;
   json["window"] = c.size.window;
   json["rates"] = c.rates ? nlohmann::ordered_json(*c.rates) : nlohmann::ordered_json();
   json["dtype"] = dtype_name(c.dtype);
   json["layer_norm"] = c.layer_norm.value_or(false);
+  if (!c.launch.empty()) json["launch"] = c.launch;
+  if (!c.backend.empty()) json["backend"] = c.backend;
   json["threads"] = row.threads;
   json["characters_per_second"] = row.characters_per_second;
   json["ratio_fp32"] = row.ratio_fp32;

@@ -14,6 +14,7 @@ done
 python3 - "$work/rows.json" <<'PY' || fail "the JSON is not what it should be"
 import collections, json, math, sys
 document = json.load(open(sys.argv[1]))
+assert document["device"] == "cpu", document["device"]
 rows = document["rows"]
 count = collections.Counter(row["case"] for row in rows)
 expected = {"core/lstm": 1, "core/hm_lstm": 6, "streaming/lstm_cell": 1, "streaming/hm_lstm": 6,
@@ -23,6 +24,7 @@ ceiling = {(c["threads"], c["dtype"]): c["gflops"] for c in document["gemm_ceili
 assert all(gflops > 0 for gflops in ceiling.values()) and ceiling, ceiling
 baseline = {row["case"].split("/")[0]: row for row in rows if row["case"] in ("core/lstm", "model/lstm", "streaming/lstm_cell")}
 for row in rows:
+    assert row["device"] == "cpu" and "launch" not in row and "backend" not in row, row
     for name in ("units", "batch", "window", "threads", "characters_per_second", "ratio_fp32", "ratio_same_dtype", "gflops",
                  "ceiling_share"):
         assert isinstance(row[name], (int, float)) and math.isfinite(row[name]) and row[name] > 0, (name, row)
@@ -69,5 +71,27 @@ refuse "must be from 1" --threads 0
 refuse "on, off, auto" --bf16 maybe
 refuse "cannot be written" --json "$work/absent/rows.json"
 refuse "no case has it" --quick --bf16 off --only nothing-like-this
+refuse "is not one of cpu, cuda" --device tpu
 refuse "exclude each other" --all --quick
+
+# On a GPU every case of ours is there twice, replayed and launched; where there is none that is said in one line.
+code=0
+"$bin" --quick --device cuda --json "$work/gpu.json" >"$work/out" 2>"$work/err" || code=$?
+if [ $code = 0 ]; then
+  python3 - "$work/gpu.json" <<'PY' || fail "the JSON of a GPU is not what it should be"
+import collections, json, sys
+document = json.load(open(sys.argv[1]))
+assert document["device"].startswith("cuda:0 ("), document["device"]
+rows = document["rows"]
+count = collections.Counter((row["case"], row.get("launch")) for row in rows)
+assert count == {("core/lstm", None): 2, ("core/hm_lstm", "graph"): 4, ("core/hm_lstm", "launches"): 4,
+                 ("core/hm_lstm_cell", None): 1, ("training/lstm", None): 2, ("training/char_lm_hm_lstm", "graph"): 2,
+                 ("training/char_lm_hm_lstm", "launches"): 2}, count
+assert all(row["device"] == "cuda:0" and row["characters_per_second"] > 0 for row in rows), rows
+assert all(row["backend"] in ("cuDNN", "ATen") for row in rows if row["case"].endswith("/lstm")), rows
+PY
+else
+  [ $code = 2 ] && [ "$(wc -l <"$work/err")" = 1 ] || fail "--device cuda: exit code $code, $(cat "$work/err")"
+  echo "skipped: a GPU's rows, $(cat "$work/err")"
+fi
 "$bin" --help | grep -q -- --json || fail "--help does not name --json"

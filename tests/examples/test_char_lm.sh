@@ -85,6 +85,16 @@ steps=$((stopped_at + 17))
 cmp whole/last/model.safetensors stopped/last/model.safetensors || fail "resumed weights differ"
 strip() { sed 's/,"characters_per_second":[^}]*//' "$1"; }
 [ "$(strip whole/metrics.jsonl)" = "$(strip stopped/metrics.jsonl)" ] || fail "resumed records differ"
+# A run from before there was --cuda-graph: its state does not name it.
+python3 - whole/last/state.safetensors <<'PY' || fail "the options do not hold cuda-graph"
+import sys
+data, option = open(sys.argv[1], "rb").read(), b'\\"cuda-graph\\":\\"on\\",'
+assert option in data
+open(sys.argv[1], "wb").write(data.replace(option, b" " * len(option)))
+PY
+"$bin" train --out whole --resume --steps $((steps + 1)) > /dev/null || fail "a run without cuda-graph among its options"
+"$bin" train --out stopped --resume --steps $((steps + 1)) --cuda-graph off > /dev/null || fail "--cuda-graph off"
+cmp whole/last/model.safetensors stopped/last/model.safetensors || fail "--cuda-graph off changes something on the CPU"
 
 # ---------------------------------------------------------------- eval
 "$bin" eval run --json > eval.json
@@ -152,7 +162,7 @@ for command in train eval sample segment; do
 done
 for option in corpus data-dir out preset units layers embedding output-embedding batch window lr clip boundary slope-rate \
   slope-max forget-bias boundary-bias dropout layer-norm core steps epochs minutes eval-every checkpoint-every log-every \
-  patience eval-streams seed threads device dtype resume; do
+  patience eval-streams seed threads device cuda-graph dtype resume; do
   "$bin" train --help | grep -q -- "--$option" || fail "train --help does not name --$option"
 done
 
@@ -168,7 +178,7 @@ for bad in "--units 0" "--units 12,0" "--units many" "--units 1e3" "--units 8, -
   "--lr -0.1" "--clip -1" "--boundary hard" "--slope-rate -1" "--slope-max 0.5" "--forget-bias x" "--boundary-bias inf" \
   "--dropout 1.5" "--dropout 1" "--dropout -0.1" "--layer-norm maybe" "--core gru" "--steps -1" "--epochs 1.5" \
   "--minutes -3" "--eval-every -1" "--checkpoint-every 0" "--log-every 0" "--patience 0" "--eval-streams 0" "--seed -1" \
-  "--seed 1.5" "--threads -1" "--device tpu" "--dtype float16" "--preset wsj"; do
+  "--seed 1.5" "--threads -1" "--device tpu" "--dtype float16" "--cuda-graph maybe" "--preset wsj"; do
   set -- $bad
   # The last of an option that is given twice counts.
   refuse "${1#--}" train $small --out new $bad

@@ -5,56 +5,16 @@
 #include "hmrnn/error.h"
 #include "hmrnn/train/evaluate_ink.h"
 #include "hmrnn/train/handwriting_checkpoint.h"
-#include "hmrnn/train/ink_task.h"
 #include "support/temporary_folder.h"
-#include "train/trainer_fixture.h"
+#include "train/ink_fixture.h"
 
 using namespace hmrnn;
+using hmrnn::test::InkRun;
 using hmrnn::test::records;
 using hmrnn::test::same_tensors;
+using hmrnn::test::short_ink;
 using hmrnn::test::TemporaryFolder;
-
-namespace {
-
-/// Short lines: the first words of synthetic ones.
-InkCorpus short_ink(int64_t lines, size_t points) {
-  InkCorpusOptions options;
-  options.synthetic_lines = lines;
-  options.cache.clear();
-  auto corpus = load_ink_corpus(options);
-  for (size_t i = 0; i < corpus.lines.size(); ++i) {
-    auto& line = corpus.lines[i];
-    line.points.resize(points + i * 7 % 11);
-    line.word_end.resize(line.points.size());
-    line.points.back().pen_up = true;
-  }
-  return corpus;
-}
-
-HandwritingOptions tiny() { return HandwritingOptions().hidden_sizes({8, 7, 5}).output_embedding_size(9).mixtures(3); }
-
-struct InkRun {
-  HandwritingOptions model = tiny();
-  int64_t window = 0;
-  TrainerOptions trainer = {.learning_rate = 0.01,
-                            .patience = 100,
-                            .slope_rate = 0.5,
-                            .slope_max = 2.2,
-                            .steps = 34,
-                            .eval_every = 7,
-                            .checkpoint_every = 5,
-                            .log_every = 4};
-  hmrnn::test::StopAsked stop;
-
-  StopReason operator()(const std::filesystem::path& folder, bool resume) const {
-    const auto corpus = short_ink(60, 20);
-    torch::manual_seed(resume ? 99 : 5);  // a resume must not depend on it
-    InkTask task(HandwritingModel(model), corpus, {.synthetic_lines = 60}, {.batch = 5, .window = window});
-    return hmrnn::test::train_in(folder, resume, task, trainer, stop);
-  }
-};
-
-}  // namespace
+using hmrnn::test::tiny;
 
 TEST_CASE("handwriting: a run stopped after any step ends as if it had not been stopped") {
   InkRun run;

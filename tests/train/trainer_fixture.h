@@ -1,7 +1,9 @@
 // Small runs of the Trainer in a folder of their own, and what to compare of them.
 #pragma once
 
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "hmrnn/data/text_corpus.h"
 #include "hmrnn/io/safetensors.h"
@@ -10,34 +12,66 @@
 
 namespace hmrnn::test {
 
-/// Asked after every step: whether to stop.
-using StopAsked = std::function<bool(const Trainer&)>;
+/// Next-character prediction with a loss that is not finite in the windows named.
+class DisturbedTextTask : public TextTask {
+ public:
+  DisturbedTextTask(CharLM model, const TextCorpus& corpus, CorpusReference reference, const TextTaskOptions& options,
+                    std::set<int64_t> bad)
+      : TextTask(std::move(model), corpus, std::move(reference), options),
+        bad_(std::move(bad)),
+        disturbance_(torch::zeros({}, options.device)) {}
+
+  LoadedWindow load(int64_t epoch, int64_t window) override {
+    disturbance_.fill_(bad_.contains(window) ? std::numeric_limits<double>::quiet_NaN() : 0);
+    return TextTask::load(epoch, window);
+  }
+  WindowLoss forward() override {
+    auto out = TextTask::forward();
+    out.loss = out.loss + disturbance_;
+    return out;
+  }
+
+ private:
+  std::set<int64_t> bad_;
+  torch::Tensor disturbance_;
+};
+
+/// What a test does beside a run.
+struct TrainerHooks {
+  std::function<bool(const Trainer&)> stop;    ///< asked after every step: whether to stop
+  std::function<void(Trainer&)> prepare;       ///< before the first step
+  std::function<void(const Trainer&)> finish;  ///< after the last
+};
 
 /// Trains `task` in `folder`, from its state with `resume`; returns why it stopped.
 inline StopReason train_in(const std::filesystem::path& folder, bool resume, TrainingTask& task,
-                           const TrainerOptions& options, const StopAsked& stop) {
+                           const TrainerOptions& options, const TrainerHooks& hooks) {
   Progress progress(nullptr);
   const Trainer* self = nullptr;
   Trainer trainer(task, options, RunFolder(folder), progress, {{"note", "small"}},
-                  [&] { return stop && self && stop(*self); });
+                  [&] { return hooks.stop && self && hooks.stop(*self); });
   self = &trainer;
+  if (hooks.prepare) hooks.prepare(trainer);
   if (resume) {
     trainer.resume();
   } else {
     trainer.start();
   }
-  return trainer.run();
+  const auto reason = trainer.run();
+  if (hooks.finish) hooks.finish(trainer);
+  return reason;
 }
 
 /// A small character model on the synthetic text.
-struct SmallRun {
+struct SmallRun : TrainerHooks {
   BoundaryMode boundary = BoundaryMode::Step;
   Core core = Core::HMLSTM;
   double dropout = 0;
   int64_t text = 4000;
   TrainerOptions trainer = {
       .slope_rate = 0.5, .slope_max = 2.2, .eval_every = 7, .checkpoint_every = 5, .log_every = 4};
-  StopAsked stop;
+  std::set<int64_t> bad_windows = {};  ///< of every epoch: their loss is not finite
+  torch::Device device = torch::kCPU;
 
   /// See train_in.
   StopReason operator()(const std::filesystem::path& folder, bool resume) const {
@@ -52,9 +86,9 @@ struct SmallRun {
                      .core(core)
                      .boundary(boundary)
                      .dropout(dropout));
-    TextTask task(model, corpus, {.synthetic_length = text, .synthetic_seed = 1},
-                  {.batch = 6, .window = 20, .eval_streams = 5});
-    return train_in(folder, resume, task, trainer, stop);
+    DisturbedTextTask task(model, corpus, {.synthetic_length = text, .synthetic_seed = 1},
+                           {.batch = 6, .window = 20, .eval_streams = 5, .device = device}, bad_windows);
+    return train_in(folder, resume, task, trainer, *this);
   }
 };
 

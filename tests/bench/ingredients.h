@@ -1,0 +1,38 @@
+#pragma once
+
+#include <torch/nn/modules/rnn.h>
+#include <torch/types.h>
+
+#include <optional>
+#include <vector>
+
+#include "bench/contestants.h"
+
+// What several groups of contestants are made of.
+
+namespace bench {
+
+constexpr int64_t kInput = 128;
+constexpr int64_t kVocabulary = 50;
+/// The paper's rates; what a young model of PTB does; nothing to skip.
+constexpr Rates kRates[] = {{0.21, 0.035}, {0.5, 0.17}, {1, 1}};
+
+/// Those of kRates that tell something on `device`.
+std::vector<Rates> rates_on(torch::Device device);
+
+/// float32, and bfloat16 if asked for.
+std::vector<torch::ScalarType> dtypes(bool bfloat16);
+std::optional<torch::ScalarType> product_dtype(torch::ScalarType dtype);
+
+/// z [T, B, 2] on the CPU, each entry drawn by itself; the same for the same rates and shape.
+torch::Tensor draw_boundaries(int64_t steps, int64_t batch, const Rates& rates);
+
+/// torch::nn's LSTM of kLayers layers.
+torch::nn::LSTM plain_lstm(int64_t units, torch::ScalarType dtype, torch::Device device);
+/// What computes that; empty on the CPU.
+std::string backend_of_lstm(torch::ScalarType dtype, torch::Device device);
+
+/// Adds a contestant of ours: on a GPU twice, launched plainly and replayed from a graph.
+void add_with_launches(std::vector<Contestant>& group, const Contestant& contestant);
+
+}  // namespace bench

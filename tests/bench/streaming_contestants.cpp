@@ -1,0 +1,68 @@
+// Contestants that read one step after the other.
+#include <c10/core/InferenceMode.h>
+
+#include <tuple>
+
+#include "bench/contestants.h"
+#include "bench/flops.h"
+#include "bench/ingredients.h"
+#include "hmrnn/nn/hm_lstm.h"
+
+namespace bench {
+
+std::vector<Contestant> streaming_group(int64_t units, int64_t steps, bool bfloat16) {
+  const auto input = torch::randn({steps, 1, kInput});
+  Contestant common;
+  common.size = {units, 1, 1};
+  common.characters = static_cast<double>(steps);
+
+  std::vector<Contestant> group;
+  for (const auto dtype : dtypes(bfloat16)) {
+    auto& cells = group.emplace_back(common);
+    cells.name = "streaming/lstm_cell";
+    cells.dtype = dtype;
+    cells.baseline = true;
+    cells.flops = lstm_pass(steps, units, kInput, steps);
+    std::vector<torch::nn::LSTMCell> layers;
+    for (int64_t l = 0; l < kLayers; ++l) {
+      layers.emplace_back(l == 0 ? kInput : units, units);
+      layers.back()->to(dtype);
+    }
+    cells.run = [layers, x = input.to(dtype), units, dtype]() mutable {
+      const c10::InferenceMode no_autograd;
+      const auto zeros = torch::zeros({1, units}, dtype);
+      std::vector<std::tuple<torch::Tensor, torch::Tensor>> state(kLayers, {zeros, zeros});
+      for (int64_t t = 0; t < x.size(0); ++t) {
+        auto h = x[t];
+        for (int64_t l = 0; l < kLayers; ++l) {
+          state[l] = layers[l]->forward(h, state[l]);
+          h = std::get<0>(state[l]);
+        }
+      }
+    };
+  }
+  for (const bool layer_norm : {true, false}) {
+    hmrnn::HMLSTM model(hmrnn::HMLSTMOptions(kInput, std::vector<int64_t>(kLayers, units)).layer_norm(layer_norm));
+    for (const auto& rates : kRates) {
+      const auto z = draw_boundaries(steps, 1, rates);
+      // Float32 alone: a stream computes in the parameters' dtype.
+      auto& stream = group.emplace_back(common);
+      stream.name = "streaming/hm_lstm";
+      stream.rates = rates;
+      stream.dtype = torch::kFloat32;
+      stream.layer_norm = layer_norm;
+      stream.flops = hm_lstm_pass(z, units, kInput, steps);
+      stream.run = [model, z, input]() mutable {
+        auto sequence = model->stream();
+        hmrnn::HMLSTMStepCall call;
+        for (int64_t t = 0; t < input.size(0); ++t) {
+          call.boundaries = z[t][0];
+          model->step(input[t][0], sequence, call);
+        }
+      };
+    }
+  }
+  return group;
+}
+
+}  // namespace bench

@@ -1,0 +1,157 @@
+// Training on a GPU: graphs against plain launches bit for bit, checkpoints between GPU and CPU, memory that runs out.
+#include "catch.h"
+#include "hmrnn/error.h"
+#include "hmrnn/io/checkpoint.h"
+#include "hmrnn/train/char_lm_checkpoint.h"
+#include "hmrnn/train/evaluate.h"
+#include "hmrnn/train/out_of_memory.h"
+#include "support/cuda.h"
+#include "support/temporary_folder.h"
+#include "train/ink_fixture.h"
+
+using namespace hmrnn;
+using hmrnn::test::find_cuda;
+using hmrnn::test::InkRun;
+using hmrnn::test::records;
+using hmrnn::test::same_tensors;
+using hmrnn::test::SmallRun;
+using hmrnn::test::TemporaryFolder;
+
+namespace {
+
+void check_same_run(const std::filesystem::path& a, const std::filesystem::path& b) {
+  for (const char* file : {"last/model.safetensors", "last/state.safetensors", "best/model.safetensors"}) {
+    INFO(file);
+    CHECK(same_tensors(a / file, b / file));
+  }
+  CHECK(records(a) == records(b));
+}
+
+/// Runs to the end with launches, with graphs, and with graphs in parts; returns how many steps of the second run were
+/// replayed.
+template <typename Run>
+int64_t compare_graphs_with_launches(Run run, const std::vector<int64_t>& stops) {
+  const TemporaryFolder folder;
+  const auto plain = folder.path / "plain", whole = folder.path / "whole", parts = folder.path / "parts";
+  run.trainer.cuda_graph = false;
+  REQUIRE(run(plain, false) == StopReason::Steps);
+  run.trainer.cuda_graph = true;
+  int64_t replayed = 0;
+  run.finish = [&](const Trainer& trainer) { replayed = trainer.runner().replayed(); };
+  REQUIRE(run(whole, false) == StopReason::Steps);
+  run.finish = {};
+  check_same_run(plain, whole);
+  bool resume = false;
+  for (const auto step : stops) {
+    run.stop = [step](const Trainer& trainer) { return trainer.step() >= step; };
+    REQUIRE(run(parts, resume) == StopReason::Signal);
+    resume = true;
+  }
+  run.stop = {};
+  REQUIRE(run(parts, resume) == StopReason::Steps);
+  check_same_run(plain, parts);
+  return replayed;
+}
+
+}  // namespace
+
+TEST_CASE("text on a GPU: a graph's replays are plain launches, bit for bit", "[cuda]") {
+  const auto device = find_cuda();
+  if (!device) return;
+  SmallRun run;
+  run.device = *device;
+  run.trainer.steps = 64;
+  run.trainer.learning_rate = 0.4;  // validation gets worse, and the rate drops
+  SECTION("step boundaries") {}
+  SECTION("Bernoulli boundaries and dropout") {
+    run.boundary = BoundaryMode::Bernoulli;
+    run.dropout = 0.3;
+  }
+  SECTION("the control") { run.core = Core::LSTM; }
+  SECTION("updates that are not finite") { run.bad_windows = {0, 9, 10, 20}; }
+  CHECK(compare_graphs_with_launches(run, {2, 15, 30, 44}) == 64 - WindowRunner::kWarmUp - 1);
+}
+
+TEST_CASE("handwriting on a GPU: a graph's replays are plain launches, bit for bit", "[cuda]") {
+  const auto device = find_cuda();
+  if (!device) return;
+  InkRun run;
+  run.device = *device;
+  run.window = 3;
+  run.trainer.steps = 150;
+  SECTION("step boundaries") {}
+  SECTION("Bernoulli boundaries and dropout") { run.model.boundary(BoundaryMode::Bernoulli).dropout(0.3); }
+  const auto replayed = compare_graphs_with_launches(run, {40, 99});
+  CHECK(replayed > 75);
+  CHECK(replayed < 150);
+}
+
+TEST_CASE("a run goes from a GPU to the CPU and back", "[cuda]") {
+  const auto device = find_cuda();
+  if (!device) return;
+  const TemporaryFolder folder;
+  const auto path = folder.path / "run";
+  SmallRun run;
+  run.trainer.learning_rate = 0.01;
+  run.trainer.steps = 21;
+  run.device = *device;
+  REQUIRE(run(path, false) == StopReason::Steps);
+
+  // what the GPU wrote is the model that it validated
+  const auto checkpoint = load_char_lm(path / "last/model.safetensors");
+  CHECK(checkpoint.model->parameters()[0].device().is_cpu());
+  TextCorpusOptions options;
+  options.synthetic_length = run.text;
+  const auto corpus = load_text_corpus(options);
+  const auto on_cpu = evaluate_text(checkpoint.model, TextStreams(corpus.valid, 5, 50, true), torch::kCPU, 1).value();
+  const auto recorded = nlohmann::json::parse(records(path).back());
+  REQUIRE(recorded["event"] == "eval");
+  CHECK(on_cpu.loss == Approx(recorded["loss"].get<double>()).epsilon(1e-3));
+
+  std::filesystem::copy(path, folder.path / "gpu", std::filesystem::copy_options::recursive);
+  run.trainer.steps = 28;
+  REQUIRE(run(folder.path / "gpu", true) == StopReason::Steps);
+  run.device = torch::kCPU;
+  REQUIRE(run(path, true) == StopReason::Steps);
+  // seven updates from the same state
+  const auto gpu = read_safetensors(folder.path / "gpu/last/model.safetensors");
+  const auto cpu = read_safetensors(path / "last/model.safetensors");
+  const auto before = pack_module(*checkpoint.model, false);
+  for (const auto& [name, tensor] : cpu.tensors) {
+    INFO(name);
+    CHECK(torch::allclose(tensor, gpu.find(name), 0, 0.02));
+    CHECK_FALSE(torch::equal(tensor, before.find(name)));
+  }
+  run.device = *device;
+  run.trainer.steps = 35;
+  REQUIRE(run(path, true) == StopReason::Steps);
+  CHECK(records(path).size() == 8 + 5);  // each 4th step, each 7th
+}
+
+TEST_CASE("a batch that does not fit into a GPU is named in one line", "[cuda]") {
+  const auto device = find_cuda();
+  if (!device) return;
+  const TemporaryFolder folder;
+  TextCorpusOptions options;
+  options.synthetic_length = 9'000'000;
+  const auto corpus = load_text_corpus(options);
+  CharLM model(CharLMOptions(corpus.vocabulary.size()).embedding_size(64).hidden_sizes({2048, 2048, 2048}));
+  const auto train = [&] {
+    TextTask task(model, corpus, {}, {.batch = 65536, .window = 100, .device = *device});  // 53 GB per layer's h alone
+    Progress progress(nullptr);
+    Trainer trainer(task, {.steps = 1}, RunFolder(folder / "run"), progress, nlohmann::ordered_json::object());
+    trainer.start();
+    trainer.run();
+  };
+  try {
+    with_memory_errors_of("hm_lstm 2048,2048,2048, batch 65536, window 100", train);
+    FAIL("it fits");
+  } catch (const Error& error) {
+    const std::string text = error.what();
+    CHECK_THAT(text, ContainsSubstring("out of memory on the device: hm_lstm 2048,2048,2048, batch 65536"));
+    CHECK_THAT(text, ContainsSubstring("asked for ") && ContainsSubstring("GiB free"));
+    CHECK(text.find('\n') == std::string::npos);
+  }
+  // and the device goes on to work
+  CHECK(torch::ones({1000}, *device).sum().item<float>() == 1000);
+}

@@ -1,0 +1,213 @@
+// Training whose windows are replayed from a graph is training, bit for bit. The graph is the CPU stand-in, which
+// replays operators on the tensors that they were recorded with: a number of the host, or a tensor that is not where it
+// was, makes weights and records differ.
+#include <torch/library.h>
+
+#include "catch.h"
+#include "hmrnn/ops/gated_output.h"
+#include "support/temporary_folder.h"
+#include "support/traced_graph.h"
+#include "train/ink_fixture.h"
+
+using namespace hmrnn;
+using hmrnn::test::InkRun;
+using hmrnn::test::records;
+using hmrnn::test::same_tensors;
+using hmrnn::test::SmallRun;
+using hmrnn::test::TemporaryFolder;
+using hmrnn::test::TracedGraph;
+
+namespace {
+
+torch::Tensor output_of_operators(at::TensorList h, const std::optional<at::Tensor>&, const at::Tensor& gates,
+                                  at::TensorList embedding, std::optional<at::ScalarType>) {
+  return reference_gated_output(h.vec(), gates, embedding.vec());
+}
+
+/// While it lives, the output module is made of ATen's operators, as on devices without kernels of their own: those of
+/// the CPU are no operators to the dispatcher, so nothing could record them.
+class OutputOfOperators {
+ public:
+  OutputOfOperators() : library_(torch::Library::IMPL, "hmrnn", c10::DispatchKey::AutogradCPU, __FILE__, __LINE__) {
+    library_.impl("gated_output", torch::CppFunction(&output_of_operators));
+  }
+
+ private:
+  torch::Library library_;
+};
+
+/// What training with a traced graph made of it.
+struct Traced {
+  int64_t replayed = 0;
+  std::map<std::string, int> host_reads;
+};
+
+/// The same run with every window that repeats replayed.
+template <typename Run>
+Traced trace(Run run, const std::filesystem::path& folder, const std::vector<int64_t>& stops = {}) {
+  Traced out;
+  bool resume = false;
+  for (size_t part = 0; part <= stops.size(); ++part) {
+    TracedGraph* graph = nullptr;
+    run.prepare = [&](Trainer& trainer) {
+      auto owned = std::make_unique<TracedGraph>();
+      graph = owned.get();
+      trainer.use_graph(std::move(owned));
+    };
+    run.stop = [&, part](const Trainer& trainer) {
+      if (trainer.runner().captured() > 0) out.host_reads = graph->host_reads();
+      if (part == stops.size() || trainer.step() < stops[part]) return false;
+      return true;
+    };
+    run.finish = [&](const Trainer& trainer) { out.replayed += trainer.runner().replayed(); };
+    const auto reason = run(folder, resume);
+    REQUIRE(reason == (part < stops.size() ? StopReason::Signal : StopReason::Steps));
+    resume = true;
+  }
+  return out;
+}
+
+void check_same_run(const std::filesystem::path& plain, const std::filesystem::path& replayed) {
+  for (const char* file : {"last/model.safetensors", "last/state.safetensors", "best/model.safetensors"}) {
+    INFO(file);
+    CHECK(same_tensors(plain / file, replayed / file));
+  }
+  CHECK(records(plain) == records(replayed));
+}
+
+/// What the operator on the CPU asks before it begins: the least and the greatest index. Nothing else is read.
+const std::map<std::string, int> kIndexCheck = {{"aten::_local_scalar_dense", 2}};
+
+}  // namespace
+
+TEST_CASE("text: training by replays is training by launches, through epochs, annealing, the rate's drop and resumes") {
+  SmallRun run;
+  run.trainer.steps = 64;  // epochs of 29 windows: two resets of the state and two rises of the slope
+  run.trainer.patience = 1;
+  run.trainer.learning_rate = 0.4;  // so high that validation gets worse, and the rate drops
+  std::map<std::string, int> reads = kIndexCheck;
+  SECTION("step boundaries") {}
+  SECTION("Bernoulli boundaries and dropout") {
+    run.boundary = BoundaryMode::Bernoulli;
+    run.dropout = 0.3;
+  }
+  SECTION("soft boundaries") {
+    run.boundary = BoundaryMode::Soft;
+    reads.clear();
+  }
+  SECTION("the control") { run.core = Core::LSTM; }
+  SECTION("updates that are not finite") { run.bad_windows = {0, 9, 10, 20}; }
+  const OutputOfOperators composite;
+  const TemporaryFolder folder;
+  const auto plain = folder.path / "plain", whole = folder.path / "whole", parts = folder.path / "parts";
+  REQUIRE(run(plain, false) == StopReason::Steps);
+  std::set<double> rates, slopes;
+  for (const auto& record : records(plain)) {
+    const auto json = nlohmann::json::parse(record);
+    rates.insert(json["lr"].get<double>());
+    slopes.insert(json["slope"].get<double>());
+  }
+  CHECK(rates.size() == 2);
+  CHECK(slopes.size() == 3);
+
+  const auto traced = trace(run, whole);
+  check_same_run(plain, whole);
+  CHECK(traced.replayed == 64 - WindowRunner::kWarmUp - 1);
+  CHECK(traced.host_reads == reads);
+  const auto resumed = trace(run, parts, {2, 15, 30, 44});
+  check_same_run(plain, parts);
+  CHECK(resumed.replayed == 64 - 2 - 4 * (WindowRunner::kWarmUp + 1));
+}
+
+TEST_CASE("training gives up at the same step when the updates that are not finite are replayed") {
+  SmallRun run;
+  run.trainer.steps = 40;
+  run.trainer.max_skipped = 3;
+  run.bad_windows = {6, 8, 9, 14, 15, 16};
+  const OutputOfOperators composite;
+  const TemporaryFolder folder;
+  for (const bool traced : {false, true}) {
+    int64_t skipped = 0;
+    run.prepare = [&](Trainer& trainer) {
+      if (traced) trainer.use_graph(std::make_unique<TracedGraph>());
+    };
+    run.stop = [&](const Trainer& trainer) {
+      skipped = trainer.skipped();
+      return false;
+    };
+    CHECK_THROWS_WITH(run(folder.path / (traced ? "traced" : "plain"), false),
+                      ContainsSubstring("3 updates in a row up to step 17 "));
+    CHECK(skipped == 5);  // of the 16 windows before
+  }
+}
+
+TEST_CASE("handwriting: windows of the captured layout are replayed, those of other lengths and batches launched") {
+  InkRun run;
+  run.window = 3;  // lines of 20 to 30 points: most windows are full, the last of a line is not, one batch is smaller
+  SECTION("step boundaries") {}
+  SECTION("Bernoulli boundaries and dropout") { run.model.boundary(BoundaryMode::Bernoulli).dropout(0.3); }
+  const OutputOfOperators composite;
+  const TemporaryFolder folder;
+  const auto plain = folder.path / "plain", whole = folder.path / "whole", parts = folder.path / "parts";
+  run.trainer.steps = 150;
+  REQUIRE(run(plain, false) == StopReason::Steps);
+  const auto traced = trace(run, whole);
+  check_same_run(plain, whole);
+  INFO("replayed " << traced.replayed);
+  CHECK(traced.replayed > 75);
+  CHECK(traced.replayed < 150 - WindowRunner::kWarmUp - 1);
+  CHECK(traced.host_reads.empty());
+  trace(run, parts, {40, 99});
+  check_same_run(plain, parts);
+}
+
+TEST_CASE("handwriting: whole lines, of which no two batches are alike, are launched") {
+  InkRun run;
+  const TemporaryFolder folder;
+  REQUIRE(run(folder.path / "plain", false) == StopReason::Steps);
+  CHECK(trace(run, folder.path / "whole").replayed == 0);
+  check_same_run(folder.path / "plain", folder.path / "whole");
+}
+
+namespace {
+
+/// Bakes a number of the host into what may be replayed.
+class BakingTask : public TextTask {
+ public:
+  using TextTask::TextTask;
+  LoadedWindow load(int64_t epoch, int64_t window) override {
+    factor_ = window % 2 == 0 ? 1 : 0.5;
+    return TextTask::load(epoch, window);
+  }
+  WindowLoss forward() override {
+    auto out = TextTask::forward();
+    out.loss = out.loss * factor_;
+    return out;
+  }
+  double factor_ = 1;
+};
+
+}  // namespace
+
+TEST_CASE("a task that bakes a number in is found out by the traced graph") {
+  const OutputOfOperators composite;
+  const TemporaryFolder folder;
+  TextCorpusOptions text;
+  text.synthetic_length = 4000;
+  const auto corpus = load_text_corpus(text);
+  std::vector<double> losses;
+  for (const bool traced : {false, true}) {
+    torch::manual_seed(1);
+    CharLM model(
+        CharLMOptions(corpus.vocabulary.size()).embedding_size(6).hidden_sizes({8, 7}).output_embedding_size(9));
+    BakingTask task(model, corpus, {}, {.batch = 6, .window = 20, .eval_streams = 5});
+    Progress progress(nullptr);
+    Trainer trainer(task, {.steps = 9}, RunFolder(folder / (traced ? "traced" : "plain")), progress,
+                    nlohmann::ordered_json::object());
+    if (traced) trainer.use_graph(std::make_unique<TracedGraph>());
+    trainer.start();
+    trainer.run();
+    losses.push_back(trainer.best_loss().value());
+  }
+  CHECK(losses[0] != losses[1]);
+}
