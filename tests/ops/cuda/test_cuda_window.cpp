@@ -71,10 +71,11 @@ TEST_CASE("the CUDA window at sizes that no block divides, and at large ones") {
     int64_t input_size, steps, batch;
     int threads;
   };
-  // d = 1, 31, 33, 400, 513, 1024 in every place of a stack, batches 1, 3 and 64
+  // d = 1, 31, 33, 400, 513, 1024 in every place of a stack, batches 1, 3 and 64; waves of three layers
   const Size all[] = {{{1, 31}, 1, 4, 64, 2},       {{31, 1, 33}, 33, 4, 3, 32}, {{33, 33}, 3, 3, 64, 4},
                       {{400, 1, 400}, 31, 3, 3, 7}, {{513, 31}, 4, 3, 3, 32},    {{1, 1, 1}, 1, 6, 3, 3},
-                      {{1024, 400}, 8, 3, 1, 32},   {{33, 1024}, 33, 3, 3, 16},  {{1024}, 513, 2, 1, 32}};
+                      {{1024, 400}, 8, 3, 1, 32},   {{33, 1024}, 33, 3, 3, 16},  {{1024}, 513, 2, 1, 32},
+                      {{3, 5, 2, 4, 3}, 3, 6, 3, 3}};
   double worst = 0;
   uint64_t seed = 500;
   for (const auto& size : all) {
