@@ -16,7 +16,7 @@ if(HMRNN_KERNELS)
     # ATen's vectorised sigmoid and exp promise nothing about errno or traps; ours need not either.
     target_compile_options(hmrnn_kernels_${_isa} PRIVATE
       -DCPU_CAPABILITY=${_isa} ${_flags_${_isa}} -O3 -fno-math-errno -fno-trapping-math
-      $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>) # g++ 12 warns about its own AVX-512 intrinsics
+      $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>) # g++ 12 warns about its own AVX-512 intrinsics
     target_sources(hmrnn PRIVATE $<TARGET_OBJECTS:hmrnn_kernels_${_isa}>)
     list(APPEND _definitions HMRNN_KERNELS_${_isa}=1)
   endforeach()

@@ -53,8 +53,8 @@ class Backward {
   struct LayerState {
     int64_t n = 0;                          ///< slots
     int64_t end = 0, end_w = 0, end_v = 0;  ///< slots and rows of raw_w, raw_v not yet walked over
-    at::Tensor dh, dc;                      ///< [B, d] of the state after the step at hand
-    std::vector<T> dz;                      ///< [B] of z after the step at hand
+    at::Tensor dh, dc;                      ///< [B, d] of the state after the step at which each row stands
+    std::vector<T> dz;                      ///< [B] of z likewise
     at::Tensor du, dw, dv;                  ///< of P: gradients of the raw products, laid out as these
     at::Tensor d_pre;                       ///< [T, B] dL/ds_z, zeros past a sequence's end
     std::vector<GradientSums<T>> sums;      ///< per thread
@@ -68,34 +68,39 @@ class Backward {
     at::Tensor w_z, v_z;  ///< [T, B] w_z·x and v_z·h^
   };
 
+  /// Of one layer, from this range's first row on: what single steps read. (Tensor's accessors check their type at each
+  /// call.)
+  struct Pointers {
+    const T *h0, *h;
+    const P* states;
+    const T* pre;
+    const int32_t* slot;
+  };
+
   /// Place of row b at step t in what is shared by all ranges, [T, batch].
   int64_t shared(int64_t t, int64_t b) const { return t * batch_ + first_ + b; }
   int64_t count(int64_t l, int which) { return tape_[l].counts.template data_ptr<int64_t>()[which]; }
-  int32_t slot(int64_t l, int64_t t, int64_t b) {
-    return t < 0 ? -1 : tape_[l].slot.template data_ptr<int32_t>()[t * B_ + b];
-  }
+  int32_t slot(int64_t l, int64_t t, int64_t b) { return t < 0 ? -1 : at_[l].slot[t * B_ + b]; }
   const T* h_at(int64_t t, int64_t l, int64_t b) {
-    const auto& h = t < 0 ? a_.h0[l] : result_.h[l];
-    return h.template const_data_ptr<T>() + shared(std::max<int64_t>(t, 0), b) * layers_[l].d;
+    return t < 0 ? at_[l].h0 + b * layers_[l].d : at_[l].h + (t * batch_ + b) * layers_[l].d;
   }
-  /// The states lie in memory as T·B rows in order.
-  bool in_order() const { return !std::is_same_v<T, P> || B_ == batch_; }
   /// The same as the products read it.
   const P* narrow_h_at(int64_t t, int64_t l, int64_t b) {
     if constexpr (std::is_same_v<T, P>)
       return h_at(t, l, b);
     else
-      return tape_[l].states.template const_data_ptr<P>() + ((t + 1) * B_ + b) * layers_[l].d;
+      return at_[l].states + ((t + 1) * B_ + b) * layers_[l].d;
   }
   const T* c_of(int64_t l, int32_t s, int64_t b) {
     return s >= 0 ? row_of<T>(tape_[l].c, s, layers_[l].d)
                   : a_.c0[l].template const_data_ptr<T>() + shared(0, b) * layers_[l].d;
   }
+  bool has_detector(int64_t l) const { return detect_ && !layers_[l].top(); }
   bool live(int64_t t, int64_t b) const { return lengths_.empty() || t < lengths_[b]; }
   /// The detector of layer l at step t is not saturated: dL/dz_t matters. z_0's always does.
   bool useful(int64_t t, int64_t b, int64_t l) {
     if (t < 0) return true;
-    const T x = slope_ * tape_[l].pre.template data_ptr<T>()[t * B_ + b];
+    const T x = slope_ * at_[l].pre[t * B_ + b];
     return x >= T(-1) && x <= T(1);
   }
   Term<T, P> term(const at::Tensor& raw, const at::Tensor& stats, int64_t i, int64_t width, const T* gain,
@@ -113,19 +118,30 @@ class Backward {
 
   // hm_lstm_backward.cpp
   Term<T, P> top_down_term(int64_t l, int64_t t, int64_t b);
-  void step(int64_t t, int64_t l);
+  struct Place {
+    int64_t t, l;  ///< a row's step: the next one to go back over; t = -1: none is left
+  };
+  /// What a step gives to dL/dz_t of the layer below and to dL/dz_{t-1} of its own.
+  struct BoundaryGradients {
+    T below = T(0), before = T(0);
+  };
+  void step(int64_t l, int64_t m);
   template <class Wanted>
   void scatter(int64_t base, int64_t m, const int32_t* position, Wanted wanted, at::Tensor& to, int64_t width);
-  void boundary_row(int64_t t, int64_t l);
+  void copy_back(int64_t b, int64_t thread);
+  BoundaryGradients arrive(int64_t t, int64_t l, int64_t b, int64_t thread);
+  void leave(int64_t l, int64_t b, const BoundaryGradients& z);
+  void add_output_gradients(int64_t t, int64_t l, int64_t b);
+  void boundary_row(int64_t t, int64_t l, int64_t b, int64_t thread);
   bool z_below(int64_t t, int64_t b, int64_t l);
   bool z_before(int64_t t, int64_t b, int64_t l);
-  void row(int64_t t, int64_t l, int64_t b, int64_t base, int64_t thread);
-  void copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread, const T* dh, const T* dc,
-                         T& dz_below, T& dz_before);
+  void update(int64_t l, int64_t now, int64_t base, int64_t thread);
+  void copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread, BoundaryGradients& z);
   void table_sums(int64_t base, int64_t m);
 
   // weight_gradients.cpp
   void close();
+  bool by_time(int64_t l);
   template <class X>
   at::Tensor gather(int64_t l, int64_t n, int64_t width, const int32_t* chosen, X x);
   void recurrent_gradient(int64_t l, T* grad);
@@ -141,7 +157,9 @@ class Backward {
   std::vector<LayerView<T>> layers_;
   at::TensorOptions options_, products_;  ///< of T and of P
   std::vector<LayerTape<T, P>> tape_;
+  std::vector<Pointers> at_;
   std::vector<LayerState> layer_;
+  std::vector<Place> place_;  ///< of each row
   WindowProducts<P>& weights_;
   const OutputGradients& grad_;
   at::Tensor table_ds_;         ///< [V, 4d] Σ ds over the steps that read each row of the table

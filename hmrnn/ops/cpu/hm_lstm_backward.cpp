@@ -1,6 +1,8 @@
 // The window backwards (hm_lstm.h): dh and dc pass through a COPY; the transposed products are applied once per active
 // row-step, at the step that ends a state, since the COPY steps before it need the complete dh; weight gradients are
-// one product a matrix over all active row-steps, after the loop. The table of gradients of z that this computes:
+// one product a matrix over all active row-steps, after the loop. Forward's batches of row-steps are taken in the
+// opposite order; between two of them a row goes back over its COPY steps by itself. The table of gradients of z that
+// this computes:
 //
 // clang-format off
 //              dL/dz_t^{l-1}                                           dL/dz_{t-1}^l
@@ -12,6 +14,7 @@
 //
 // D = dL/dc' through both outputs, x = h_t^{l-1}, h^ = h_{t-1}^{l+1}; at COPY f, i, o, g are those of s = R(h) + b.
 
+#include <algorithm>
 #include <memory>
 
 #include "hmrnn/ops/cpu/backward_pass.h"
@@ -43,6 +46,10 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
     const auto& y = layers_[l];
     const int64_t d = y.d;
     widest = std::max({widest, d, y.below});
+    const auto& tape = tape_[l];
+    at_.push_back({a.h0[l].const_data_ptr<T>() + first_ * d, result.h[l].template const_data_ptr<T>() + first_ * d,
+                   tape.states.template const_data_ptr<P>(), tape.pre.template const_data_ptr<T>(),
+                   tape.slot.template const_data_ptr<int32_t>()});
     auto& s = layer_.emplace_back();
     s.n = count(l, 0);
     s.end = s.n;
@@ -76,9 +83,10 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
 
 template <class T, class P>
 void Backward<T, P>::walk() {
-  for (int64_t t = T_ - 1; t >= 0; --t) {
-    for (int64_t l = L_ - 1; l >= 0; --l) step(t, l);
-  }
+  place_.assign(B_, {T_ - 1, L_ - 1});
+  for_rows(B_, B_ * layers_[0].d, [&](int64_t b, int64_t thread) { copy_back(b, thread); });
+  const auto* schedule = tape_[0].schedule.template const_data_ptr<int32_t>();
+  for (int64_t i = tape_[0].schedule.size(0) - 1; i >= 0; --i) step(schedule[2 * i], schedule[2 * i + 1]);
   close();
 }
 
@@ -93,24 +101,23 @@ Term<T, P> Backward<T, P>::top_down_term(int64_t l, int64_t t, int64_t b) {
                   : term(s.extra_v.raw, s.extra_v.stats, -2 - row, 4 * y.d, y.v_gain, y.v_bias);
 }
 
+/// Back over one batch of row-steps of layer l.
 template <class T, class P>
-void Backward<T, P>::step(int64_t t, int64_t l) {
+void Backward<T, P>::step(int64_t l, int64_t m) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   auto& tape = tape_[l];
-  const int64_t d = y.d;
+  const int64_t d = y.d, base = s.end - m;
   const auto* position = tape.position.template data_ptr<int32_t>();
   const auto* slot_w = tape.slot_w.template data_ptr<int32_t>();
   const auto* slot_v = tape.slot_v.template data_ptr<int32_t>();
-  int64_t base = s.end, base_w = s.end_w, base_v = s.end_v;
-  while (base > 0 && position[base - 1] >= t * B_) {
-    --base;
-    if (l > 0 && slot_w[base] >= 0) --base_w;
-    if (slot_v[base] >= 0) --base_v;
-  }
-  const int64_t m = s.end - base, mw = s.end_w - base_w, mv = s.end_v - base_v;
+  const auto in_use = [&](const int32_t* slots) {
+    return std::count_if(slots + base, slots + s.end, [](int32_t i) { return i >= 0; });
+  };
+  const int64_t mw = l > 0 ? in_use(slot_w) : 0, mv = in_use(slot_v);
+  const int64_t base_w = s.end_w - mw, base_v = s.end_v - mv;
 
-  for_rows(B_, (8 * m + B_) * d, [&](int64_t b, int64_t thread) { row(t, l, b, base, thread); });
+  for_rows(m, 8 * m * d, [&](int64_t i, int64_t thread) { update(l, base + i, base, thread); });
   if (l == 0 && a_.index) table_sums(base, m);
 
   T* dh = s.dh.template data_ptr<T>();
@@ -122,7 +129,7 @@ void Backward<T, P>::step(int64_t t, int64_t l) {
   if (static_cast<void*>(out) != dh) {
     for (int64_t i = 0; i < m; ++i) k_.widen(d, out + i * d, dh + (position[base + i] % B_) * d);
   }
-  if (l > 0 && mw > 0) {
+  if (mw > 0) {
     weights_.bottom_up[l].backward(mw, row_of<P>(s.dw, base_w, 4 * d), out_.template data_ptr<P>());
     scatter(
         base, m, position, [&](int64_t i) { return slot_w[i] >= 0; }, layer_[l - 1].dh, y.below);
@@ -132,7 +139,12 @@ void Backward<T, P>::step(int64_t t, int64_t l) {
     scatter(
         base, m, position, [&](int64_t i) { return slot_v[i] >= 0; }, layer_[l + 1].dh, y.above);
   }
-  if (detect_ && !y.top()) boundary_row(t, l);
+  for_rows(m, 3 * m * d, [&](int64_t i, int64_t thread) {
+    const int64_t b = position[base + i] % B_;
+    if (has_detector(l)) boundary_row(position[base + i] / B_, l, b, thread);
+    --place_[b].l;
+    copy_back(b, thread);
+  });
   s.end = base;
   s.end_w = base_w;
   s.end_v = base_v;
@@ -154,24 +166,22 @@ void Backward<T, P>::scatter(int64_t base, int64_t m, const int32_t* position, W
 /// What goes through the boundary's pre-activation, to the states and to its rows of the weights: vectors, no product.
 /// (The first layer's w_z: input_gradient.)
 template <class T, class P>
-void Backward<T, P>::boundary_row(int64_t t, int64_t l) {
+void Backward<T, P>::boundary_row(int64_t t, int64_t l, int64_t b, int64_t thread) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
-  const T* d_pre = s.d_pre.template data_ptr<T>() + t * B_;
-  for_rows(B_, 2 * B_ * y.d, [&](int64_t b, int64_t thread) {
-    if (d_pre[b] == T(0)) return;
-    auto& sums = s.sums[thread];
-    k_.axpy(y.d, d_pre[b], y.u_z(), row_of<T>(s.dh, b, y.d));
-    k_.axpy(y.d, d_pre[b], h_at(t - 1, l, b), sums.u_z.data());
-    if (l > 0 && z_below(t, b, l)) {
-      k_.axpy(y.below, d_pre[b], y.w_z(), row_of<T>(layer_[l - 1].dh, b, y.below));
-      k_.axpy(y.below, d_pre[b], h_at(t, l - 1, b), sums.w_z.data());
-    }
-    if (z_before(t, b, l)) {
-      k_.axpy(y.above, d_pre[b], y.v_z(), row_of<T>(layer_[l + 1].dh, b, y.above));
-      k_.axpy(y.above, d_pre[b], h_at(t - 1, l + 1, b), sums.v_z.data());
-    }
-  });
+  const T d_pre = s.d_pre.template data_ptr<T>()[t * B_ + b];
+  if (d_pre == T(0)) return;
+  auto& sums = s.sums[thread];
+  k_.axpy(y.d, d_pre, y.u_z(), row_of<T>(s.dh, b, y.d));
+  k_.axpy(y.d, d_pre, h_at(t - 1, l, b), sums.u_z.data());
+  if (l > 0 && z_below(t, b, l)) {
+    k_.axpy(y.below, d_pre, y.w_z(), row_of<T>(layer_[l - 1].dh, b, y.below));
+    k_.axpy(y.below, d_pre, h_at(t, l - 1, b), sums.w_z.data());
+  }
+  if (z_before(t, b, l)) {
+    k_.axpy(y.above, d_pre, y.v_z(), row_of<T>(layer_[l + 1].dh, b, y.above));
+    k_.axpy(y.above, d_pre, h_at(t - 1, l + 1, b), sums.v_z.data());
+  }
 }
 
 template <class T, class P>
@@ -184,74 +194,105 @@ bool Backward<T, P>::z_before(int64_t t, int64_t b, int64_t l) {
                 : a_.z0.template const_data_ptr<T>()[shared(0, b) * (L_ - 1) + l]) != T(0);
 }
 
+/// Row b's steps back from where it stands, as far as they are COPYs or lie past the sequence's end.
 template <class T, class P>
-void Backward<T, P>::row(int64_t t, int64_t l, int64_t b, int64_t base, int64_t thread) {
-  const auto& y = layers_[l];
-  auto& s = layer_[l];
-  auto& tape = tape_[l];
-  const int64_t d = y.d;
-  T* dh = row_of<T>(s.dh, b, d);
-  T* dc = row_of<T>(s.dc, b, d);
-  if (grad_.h[l].defined()) k_.axpy(d, T(1), row_of<T>(grad_.h[l], shared(t, b), d), dh);
-  const bool has_z = detect_ && !y.top();
-  if (has_z && grad_.z.defined()) s.dz[b] += grad_.z.template const_data_ptr<T>()[shared(t, b) * (L_ - 1) + l];
-  if (!live(t, b)) return;  // h, c and z are those of the step before: so are their gradients
-
-  auto& sums = s.sums[thread];
-  T d_pre = T(0);
-  if (has_z) {
-    d_pre = useful(t, b, l) ? s.dz[b] * slope_ * T(0.5) : T(0);
-    s.d_pre.template data_ptr<T>()[t * B_ + b] = d_pre;
-    sums.bias_z += d_pre;
-  }
-  const int32_t now = slot(l, t, b), before = slot(l, t - 1, b);
-  T dz_below = T(0), dz_before = T(0);
-  if (detect_ && l > 0 && has_z) dz_below = d_pre * s.w_z.template data_ptr<T>()[t * B_ + b];
-  if (has_z) dz_before = d_pre * s.v_z.template data_ptr<T>()[t * B_ + b];
-
-  if (now == before) {
-    if (detect_) copy_row_gradient(t, l, b, before, thread, dh, dc, dz_below, dz_before);
-  } else {
-    const int32_t w = tape.slot_w.template data_ptr<int32_t>()[now], v = tape.slot_v.template data_ptr<int32_t>()[now];
-    const bool flush = v >= 0;
-    T* ds = row_of<T>(ds_, now - base, 4 * d);
-    T* scratch = row_of<T>(scratch_, thread, scratch_.size(1));
-    const auto& moments = *row_of<Moments<T>>(tape.stats_c, now, 1);
-    const auto dots = k_.active_backward(d, flush, dh, dc, row_of<T>(tape.gates, now, 4 * d), c_of(l, before, b),
-                                         row_of<T>(tape.c, now, d), h_at(t - 1, l, b), h_at(t, l, b), moments, y.cell,
-                                         scratch, ds, dc, sums.cell_gain.data(), sums.cell_bias.data());
-    k_.term_backward(4 * d, ds, term(tape.raw_u, tape.stats_u, now, 4 * d, y.u_gain, y.u_bias),
-                     row_of<P>(s.du, now, 4 * d), sums.u_gain.data(), sums.bias.data());
-    const bool want_below = detect_ && l > 0 && useful(t, b, l - 1);
-    if (l > 0 && w >= 0) {
-      dz_below += k_.term_backward(4 * d, ds, term(tape.raw_w, tape.stats_w, w, 4 * d, y.w_gain, y.w_bias),
-                                   row_of<P>(s.dw, w, 4 * d), sums.w_gain.data(), sums.w_bias_or_null());
-    } else if (l == 0 && !a_.index) {
-      k_.term_backward(4 * d, ds, term(tape.raw_w, tape.stats_w, w, 4 * d, y.w_gain, y.w_bias),
-                       row_of<P>(s.dw, w, 4 * d), sums.w_gain.data(), sums.w_bias_or_null());
-    } else if (want_below) {
-      dz_below +=
-          k_.term_dot(4 * d, ds, term(s.extra_w.raw, s.extra_w.stats, s.extra_w.row[now], 4 * d, y.w_gain, y.w_bias));
+void Backward<T, P>::copy_back(int64_t b, int64_t thread) {
+  auto& place = place_[b];
+  for (; place.t >= 0; --place.t, place.l = L_ - 1) {
+    for (; place.l >= 0; --place.l) {
+      const int64_t t = place.t, l = place.l;
+      const int32_t before = slot(l, t - 1, b);
+      if (slot(l, t, b) != before) return;
+      if (!live(t, b)) {  // h, c and z are those of the step before: so are their gradients
+        add_output_gradients(t, l, b);
+        continue;
+      }
+      auto z = arrive(t, l, b, thread);
+      if (detect_) copy_row_gradient(t, l, b, before, thread, z);
+      leave(l, b, z);
+      if (has_detector(l)) boundary_row(t, l, b, thread);
     }
-    if (flush) {
-      dz_before += k_.term_backward(4 * d, ds, term(tape.raw_v, tape.stats_v, v, 4 * d, y.v_gain, y.v_bias),
-                                    row_of<P>(s.dv, v, 4 * d), sums.v_gain.data(), sums.v_bias_or_null());
-    } else if (has_z && useful(t - 1, b, l)) {
-      dz_before += k_.term_dot(4 * d, ds, top_down_term(l, t, b));
-    }
-    const bool w_on = l == 0 || w >= 0;
-    if (!flush) dz_below += dots.forget + dots.input - dots.cell + dots.jump;
-    dz_before += w_on ? -dots.forget : dots.input - dots.cell + dots.jump;
-    s.ending[b] = now;
-    s.run_ready[b] = 0;
   }
-  if (detect_ && l > 0) layer_[l - 1].dz[b] += dz_below;
-  if (has_z) s.dz[b] = dz_before;
 }
 
 template <class T, class P>
-void Backward<T, P>::copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread, const T* dh,
-                                       const T* dc, T& dz_below, T& dz_before) {
+void Backward<T, P>::add_output_gradients(int64_t t, int64_t l, int64_t b) {
+  auto& s = layer_[l];
+  const int64_t d = layers_[l].d;
+  if (grad_.h[l].defined()) k_.axpy(d, T(1), row_of<T>(grad_.h[l], shared(t, b), d), row_of<T>(s.dh, b, d));
+  if (has_detector(l) && grad_.z.defined()) {
+    s.dz[b] += grad_.z.template const_data_ptr<T>()[shared(t, b) * (L_ - 1) + l];
+  }
+}
+
+/// What every step begins with: dL/dh and dL/dz of the step are complete, and with them dL/ds_z.
+template <class T, class P>
+typename Backward<T, P>::BoundaryGradients Backward<T, P>::arrive(int64_t t, int64_t l, int64_t b, int64_t thread) {
+  add_output_gradients(t, l, b);
+  BoundaryGradients z;
+  if (!has_detector(l)) return z;
+  auto& s = layer_[l];
+  const T d_pre = useful(t, b, l) ? s.dz[b] * slope_ * T(0.5) : T(0);
+  s.d_pre.template data_ptr<T>()[t * B_ + b] = d_pre;
+  s.sums[thread].bias_z += d_pre;
+  if (l > 0) z.below = d_pre * s.w_z.template data_ptr<T>()[t * B_ + b];
+  z.before = d_pre * s.v_z.template data_ptr<T>()[t * B_ + b];
+  return z;
+}
+
+/// What every step ends with.
+template <class T, class P>
+void Backward<T, P>::leave(int64_t l, int64_t b, const BoundaryGradients& z) {
+  if (detect_ && l > 0) layer_[l - 1].dz[b] += z.below;
+  if (has_detector(l)) layer_[l].dz[b] = z.before;
+}
+
+/// The UPDATE or FLUSH of slot `now`, before the products.
+template <class T, class P>
+void Backward<T, P>::update(int64_t l, int64_t now, int64_t base, int64_t thread) {
+  const auto& y = layers_[l];
+  auto& s = layer_[l];
+  auto& tape = tape_[l];
+  const int64_t d = y.d, at = tape.position.template data_ptr<int32_t>()[now], t = at / B_, b = at % B_;
+  auto z = arrive(t, l, b, thread);
+  auto& sums = s.sums[thread];
+  const int32_t w = tape.slot_w.template data_ptr<int32_t>()[now], v = tape.slot_v.template data_ptr<int32_t>()[now];
+  const bool flush = v >= 0;
+  T* ds = row_of<T>(ds_, now - base, 4 * d);
+  T* dc = row_of<T>(s.dc, b, d);
+  const auto dots = k_.active_backward(
+      d, flush, row_of<T>(s.dh, b, d), dc, row_of<T>(tape.gates, now, 4 * d), c_of(l, slot(l, t - 1, b), b),
+      row_of<T>(tape.c, now, d), h_at(t - 1, l, b), h_at(t, l, b), *row_of<Moments<T>>(tape.stats_c, now, 1), y.cell,
+      row_of<T>(scratch_, thread, scratch_.size(1)), ds, dc, sums.cell_gain.data(), sums.cell_bias.data());
+  k_.term_backward(4 * d, ds, term(tape.raw_u, tape.stats_u, now, 4 * d, y.u_gain, y.u_bias),
+                   row_of<P>(s.du, now, 4 * d), sums.u_gain.data(), sums.bias.data());
+  if (l > 0 && w >= 0) {
+    z.below += k_.term_backward(4 * d, ds, term(tape.raw_w, tape.stats_w, w, 4 * d, y.w_gain, y.w_bias),
+                                row_of<P>(s.dw, w, 4 * d), sums.w_gain.data(), sums.w_bias_or_null());
+  } else if (l == 0 && !a_.index) {
+    k_.term_backward(4 * d, ds, term(tape.raw_w, tape.stats_w, w, 4 * d, y.w_gain, y.w_bias), row_of<P>(s.dw, w, 4 * d),
+                     sums.w_gain.data(), sums.w_bias_or_null());
+  } else if (detect_ && l > 0 && useful(t, b, l - 1)) {
+    z.below +=
+        k_.term_dot(4 * d, ds, term(s.extra_w.raw, s.extra_w.stats, s.extra_w.row[now], 4 * d, y.w_gain, y.w_bias));
+  }
+  if (flush) {
+    z.before += k_.term_backward(4 * d, ds, term(tape.raw_v, tape.stats_v, v, 4 * d, y.v_gain, y.v_bias),
+                                 row_of<P>(s.dv, v, 4 * d), sums.v_gain.data(), sums.v_bias_or_null());
+  } else if (has_detector(l) && useful(t - 1, b, l)) {
+    z.before += k_.term_dot(4 * d, ds, top_down_term(l, t, b));
+  }
+  const bool w_on = l == 0 || w >= 0;
+  if (!flush) z.below += dots.forget + dots.input - dots.cell + dots.jump;
+  z.before += w_on ? -dots.forget : dots.input - dots.cell + dots.jump;
+  s.ending[b] = static_cast<int32_t>(now);
+  s.run_ready[b] = 0;
+  leave(l, b, z);
+}
+
+template <class T, class P>
+void Backward<T, P>::copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread,
+                                       BoundaryGradients& z) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   auto& tape = tape_[l];
@@ -260,13 +301,13 @@ void Backward<T, P>::copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t 
     const auto u = s.ending[b] >= 0
                        ? term(tape.raw_u, tape.stats_u, s.ending[b], 4 * y.d, y.u_gain, y.u_bias)
                        : term(s.extra_u.raw, s.extra_u.stats, s.extra_u.row[b], 4 * y.d, y.u_gain, y.u_bias);
-    T* scratch = row_of<T>(scratch_, thread, scratch_.size(1));
-    s.run_dots[b] = k_.copy_run(y.d, u, y.bias, c_of(l, k, b), h_at(t, l, b), y.cell, dc, scratch, delta);
+    s.run_dots[b] = k_.copy_run(y.d, u, y.bias, c_of(l, k, b), h_at(t, l, b), y.cell, row_of<T>(s.dc, b, y.d),
+                                row_of<T>(scratch_, thread, scratch_.size(1)), delta);
     s.run_ready[b] = 1;
   }
-  const T jump = k_.dot(y.d, dh, delta);
-  dz_below += s.run_dots[b].forget + s.run_dots[b].input + jump;
-  dz_before += s.run_dots[b].input + jump;
+  const T jump = k_.dot(y.d, row_of<T>(s.dh, b, y.d), delta);
+  z.below += s.run_dots[b].forget + s.run_dots[b].input + jump;
+  z.before += s.run_dots[b].input + jump;
 }
 
 /// ds of the step's active rows, summed per row of the first layer's table. Threads share the columns, not the rows.

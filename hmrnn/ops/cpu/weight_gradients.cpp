@@ -1,5 +1,7 @@
 // The gradients of parameters, input and initial state after the walk: one product a matrix over all active row-steps.
 
+#include <algorithm>
+
 #include "hmrnn/ops/cpu/backward_pass.h"
 
 namespace hmrnn::cpu {
@@ -59,6 +61,14 @@ at::Tensor Backward<T, P>::z0_gradient() const {
   return out;
 }
 
+/// Every row was active at every step and the slots are in the order of time, as the states lie in memory.
+template <class T, class P>
+bool Backward<T, P>::by_time(int64_t l) {
+  if (layer_[l].n != T_ * B_ || (std::is_same_v<T, P> && B_ != batch_)) return false;
+  const auto* position = tape_[l].position.template data_ptr<int32_t>();
+  return std::is_sorted(position, position + layer_[l].n);
+}
+
 /// Rows x(slot), of P, of the slots that `chosen` says, in slot order.
 template <class T, class P>
 template <class X>
@@ -83,7 +93,7 @@ void Backward<T, P>::recurrent_gradient(int64_t l, T* grad) {
   auto& s = layer_[l];
   const P* du = s.du.template data_ptr<P>();
   const auto& u = weights_.recurrent[l];
-  if (s.n == T_ * B_ && in_order()) {  // every row at every step
+  if (by_time(l)) {
     u.weight_gradient(B_, du, narrow_h_at(-1, l, 0), grad);
     u.weight_gradient((T_ - 1) * B_, du + B_ * 4 * y.d, narrow_h_at(0, l, 0), grad);
   } else {
@@ -98,7 +108,7 @@ void Backward<T, P>::bottom_up_gradient(int64_t l, T* grad) {
   const auto* slot_w = tape_[l].slot_w.template data_ptr<int32_t>();
   const P* dw = layer_[l].dw.template data_ptr<P>();
   const auto& w = weights_.bottom_up[l];
-  if (n == T_ * B_ && in_order()) return w.weight_gradient(n, dw, narrow_h_at(0, l - 1, 0), grad);
+  if (n == T_ * B_ && by_time(l)) return w.weight_gradient(n, dw, narrow_h_at(0, l - 1, 0), grad);
   const auto x = gather(l, n, layers_[l].below, slot_w, [&](int64_t t, int64_t b) { return narrow_h_at(t, l - 1, b); });
   w.weight_gradient(n, dw, x.template data_ptr<P>(), grad);
 }

@@ -62,7 +62,8 @@ std::vector<LayerView<T>> layer_views(const HMLSTMArguments& a) {
 }
 
 /// What forward records of one layer over one range of B rows. Each active row-step (UPDATE or FLUSH) has a slot,
-/// numbered in the order of time; the state born there has the slot's number, a row's initial state none (-1). Tables
+/// numbered in the order in which they were made (for one row, that of time; rows do not go through time together); the
+/// state born there has the slot's number, a row's initial state none (-1). Tables
 /// are allocated for the worst case and written densely from the front, so that memory is committed only for what
 /// changed. P: what products are stored in.
 template <class T, class P>
@@ -83,16 +84,18 @@ struct LayerTape {
   at::Tensor pre;       ///< [T, B] s_z, the boundary's pre-activation (not at the top)
   at::Tensor counts;    ///< int64 [3]: N, Nw, Nv in use
   at::Tensor states;    ///< [T+1, B, d] of P: h0 and h as the products read them; empty where P is T
+  at::Tensor schedule;  ///< int32 [n, 2], first layer only: the batches of row-steps in order, as layer and size
 
-  static constexpr int kTensors = 16;
+  static constexpr int kTensors = 17;
   std::vector<at::Tensor> list() const {
-    return {raw_u, raw_w,  raw_v,  stats_u,  stats_w, stats_v, stats_c, gates,
-            c,     slot_w, slot_v, position, slot,    pre,     counts,  states};
+    return {raw_u,  raw_w,  raw_v,    stats_u, stats_w, stats_v, stats_c, gates,   c,
+            slot_w, slot_v, position, slot,    pre,     counts,  states,  schedule};
   }
   /// The i-th of the tapes in `saved`: layer by layer, range by range.
   static LayerTape from(const std::vector<at::Tensor>& saved, int64_t i) {
     const auto* s = saved.data() + i * kTensors;
-    return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11], s[12], s[13], s[14], s[15]};
+    return {s[0], s[1],  s[2],  s[3],  s[4],  s[5],  s[6],  s[7], s[8],
+            s[9], s[10], s[11], s[12], s[13], s[14], s[15], s[16]};
   }
 };
 
