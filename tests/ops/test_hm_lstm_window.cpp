@@ -9,6 +9,7 @@
 #include "hmrnn/ops/hm_lstm.h"
 #include "support/dense_window.h"
 #include "support/random_problem.h"
+#include "support/random_window.h"
 
 using namespace hmrnn;
 using namespace hmrnn::test;
@@ -79,7 +80,7 @@ TEST_CASE("every derivative of a soft window, numerically") {
   check_gradients([&] { return weighted_sum(p.op()); }, p.leaves(), 5e-7);
 }
 
-TEST_CASE("two windows equal one long window bit for bit") {
+TEST_CASE("two windows equal one long window: the reference bit for bit, the operator to rounding") {
   const auto backend = any_backend();
   const auto mode = GENERATE(BoundaryMode::Step, BoundaryMode::Soft, BoundaryMode::Bernoulli);
   const auto dtype = GENERATE(torch::kFloat32, torch::kFloat64);
@@ -99,9 +100,12 @@ TEST_CASE("two windows equal one long window bit for bit") {
   for (int64_t l = 0; l < 3; ++l) second.window.h0[l] = a.h[l][3].clone();
   second.window.z0 = a.z[3].clone();
   const auto b = (second.*backend.run)();
+  // The operator's rows meet at a window's end, so that its products have other rows together; the last bit may depend
+  // on their number.
+  const double bound = backend.name == "reference" ? 0 : dtype == torch::kFloat64 ? 1e-13 : 1e-5;
   for (int64_t l = 0; l < 3; ++l) {
-    CHECK(same(torch::cat({a.h[l], b.h[l]}), whole.h[l]));
-    CHECK(same(b.c_n[l], whole.c_n[l]));
+    CHECK(distance(torch::cat({a.h[l], b.h[l]}), whole.h[l]) <= bound);
+    CHECK(distance(b.c_n[l], whole.c_n[l]) <= bound);
   }
   CHECK(same(torch::cat({a.z, b.z}), whole.z));
   if (mode != BoundaryMode::Step || dtype != torch::kFloat64) return;
@@ -265,4 +269,29 @@ TEST_CASE("an input that is rows of a table gives what the gathered sequence giv
   for (size_t k = 0; k < 2; ++k) CHECK(distance(ga[k], gb[k]) < 1e-11);
   CHECK(ga[0][3].abs().max().item<double>() == 0);
   CHECK(ga[0][0].abs().max().item<double>() > 0);
+}
+
+TEST_CASE("hm_lstm: a row does not depend on the rows beside it, which reach each step at other times") {
+  RandomWindowOptions o;
+  o.steps = 23, o.batch = 7, o.lengths = true, o.slope = 0.7;
+  const auto p = random_window(o);
+  const auto h_and_gradient = [&](const RandomWindow& q) {
+    auto h = hm_lstm(q.layers, q.window, q.rule).h;
+    const auto loss = h[0].square().sum() + h[1].sum() + h[2].square().sum();
+    h.push_back(torch::autograd::grad({loss}, {q.window.input})[0]);
+    return h;
+  };
+  const auto together = h_and_gradient(p);
+  for (int64_t b = 0; b < o.batch; ++b) {
+    auto alone = p;
+    auto& w = alone.window;
+    w.input = p.window.input.detach().narrow(1, b, 1).contiguous().requires_grad_();
+    for (auto* list : {&w.h0, &w.c0}) {
+      for (auto& x : *list) x = x.narrow(0, b, 1);
+    }
+    w.z0 = w.z0.narrow(0, b, 1);
+    w.lengths = w.lengths.narrow(0, b, 1);
+    const auto single = h_and_gradient(alone);
+    for (size_t i = 0; i < single.size(); ++i) CHECK(distance(single[i], together[i].narrow(1, b, 1)) < 1e-12);
+  }
 }

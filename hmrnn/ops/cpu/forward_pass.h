@@ -1,0 +1,374 @@
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+#include <vector>
+
+#include "hmrnn/ops/cpu/window.h"
+
+// The window forwards: each product once per change of state (hm_lstm.h; DESIGN, "compute each product once").
+//
+// Nothing joins two rows of the batch, so each goes through time by itself: it COPYs on, which takes no product, up to
+// the next step at which a layer is to UPDATE or FLUSH, and waits there. The layer for which most rows wait takes them
+// all, whatever time each has reached: one product a matrix, then the row function of cell_math.h. In step with one
+// another the rows would ask for the upper layers a few at a time, and with few rows a product costs what it costs to
+// read the weights (3×512, 32 rows, z at 0.21 and 0.035: 380 products instead of 700 in 100 steps). Where every row is
+// active at every step they stay in step, and nothing is gathered.
+
+namespace hmrnn::cpu {
+
+/// T: of states, parameters and everything computed; P: of the products (T, or bfloat16 beside float).
+template <class T, class P>
+class Forward {
+ public:
+  Forward(const HMLSTMArguments& a, bool training, RowRange rows, WindowProducts<P>& products, WindowResult& result)
+      : a_(a),
+        result_(result),
+        training_(training),
+        k_(cell_kernels<T, P>()),
+        T_(a.steps()),
+        B_(rows.count),
+        first_(rows.first),
+        batch_(a.batch()),
+        L_(a.layers()),
+        slope_(static_cast<T>(a.slope.item<double>())),
+        layers_(layer_views<T>(a)),
+        products_(products) {
+    const auto options = a.h0[0].options().requires_grad(false);
+    const auto ints = options.dtype(at::kInt), narrow = options.dtype(c10::CppTypeToScalarType<P>::value);
+    const int64_t capacity = training ? T_ * B_ : B_;
+    for (int64_t l = 0; l < L_; ++l) {
+      const auto d = layers_[l].d;
+      auto& tape = tape_.emplace_back();
+      tape.raw_u = at::empty({capacity, 4 * d}, narrow);
+      tape.raw_v = at::empty({layers_[l].top() ? 0 : capacity, 4 * d}, narrow);
+      tape.gates = at::empty({capacity, 4 * d}, options);
+      // Without training c is one row per row of the batch, overwritten in place.
+      tape.c = training ? at::empty({capacity, d}, options)
+                        : a.c0[l].narrow(0, first_, B_).clone(at::MemoryFormat::Contiguous);
+      tape.stats_u = at::empty({capacity, 2}, options);
+      tape.stats_v = at::empty({capacity, 2}, options);
+      tape.stats_c = at::empty({capacity, 2}, options);
+      tape.slot_w = at::empty({capacity}, ints);
+      tape.slot_v = at::empty({capacity}, ints);
+      tape.position = at::empty({capacity}, ints);
+      tape.slot = at::empty({T_, B_}, ints);
+      tape.pre = layers_[l].top() ? at::empty({0}, options) : at::empty({T_, B_}, options);
+      tape.counts = at::zeros({3}, options.dtype(at::kLong));
+      if (l > 0) {
+        tape.raw_w = at::empty({capacity, 4 * d}, narrow);
+        tape.stats_w = at::empty({capacity, 2}, options);
+      }
+      tape.states = at::empty({kNarrow ? T_ + 1 : 0, B_, d}, narrow);
+      if (kNarrow) tape.states[0].copy_(a.h0[l].narrow(0, first_, B_));
+      widest_ = std::max({widest_, d, layers_[l].below});
+      at_.push_back({a.h0[l].const_data_ptr<T>() + first_ * d, result.h[l].template data_ptr<T>() + first_ * d,
+                     tape.states.template data_ptr<P>(), tape.pre.template data_ptr<T>(),
+                     tape.slot.template data_ptr<int32_t>(),
+                     result.state_index.template data_ptr<int32_t>() + l * T_ * batch_ + first_});
+    }
+    z_ = result.z.template data_ptr<T>();
+    z0_ = a.z0.const_data_ptr<T>();
+    if (a.index) index_ = a.index->const_data_ptr<int64_t>();
+    gather_ = at::empty({B_, widest_}, narrow);
+    rows_.resize(B_);
+    batch_rows_.reserve(B_);
+    first_layer_input();
+    for (int64_t l = 0; l + 1 < L_; ++l) {
+      auto& own = own_z_.emplace_back(B_);
+      for (int64_t b = 0; b < B_; ++b) {
+        own[b] = k_.dot(layers_[l].d, layers_[l].u_z(), h_at(-1, l) + b * layers_[l].d);
+      }
+    }
+    if (a.lengths) {
+      const auto lengths = a.lengths->to(at::kCPU, at::kLong).contiguous();
+      lengths_.assign(lengths.const_data_ptr<int64_t>() + first_, lengths.const_data_ptr<int64_t>() + first_ + B_);
+    }
+  }
+
+  void run() {
+    for_rows(B_, B_ * widest_, [&](int64_t b, int64_t) { copy_on(b); });
+    std::vector<int64_t> waiting(L_ + 1);
+    for (;;) {
+      std::fill(waiting.begin(), waiting.end(), 0);
+      for (const auto& r : rows_) ++waiting[r.l];
+      if (waiting[L_] == B_) break;  // all are at the window's end
+      step(std::max_element(waiting.begin(), waiting.begin() + L_) - waiting.begin());
+    }
+  }
+
+  /// After run: c after the last step, [B, d].
+  at::Tensor c_n(int64_t l) { return training_ ? last_c(l) : tape_[l].c; }
+
+  /// After run: what backward needs.
+  std::vector<at::Tensor> saved() {
+    std::vector<at::Tensor> out;
+    for (int64_t l = 0; l < L_; ++l) {
+      // Beyond the counts nothing was written: hand on what is in use.
+      const auto n = count(l, 0), nw = count(l, 1), nv = count(l, 2);
+      auto& tape = tape_[l];
+      for (auto* x : {&tape.raw_u, &tape.stats_u, &tape.stats_c, &tape.gates, &tape.c, &tape.slot_w, &tape.slot_v,
+                      &tape.position}) {
+        *x = x->narrow(0, 0, n);
+      }
+      if (l > 0) tape.raw_w = tape.raw_w.narrow(0, 0, nw), tape.stats_w = tape.stats_w.narrow(0, 0, nw);
+      if (!layers_[l].top()) tape.raw_v = tape.raw_v.narrow(0, 0, nv);
+      tape.stats_v = tape.stats_v.narrow(0, 0, nv);
+      if (l == 0) {
+        tape.schedule = at::empty({static_cast<int64_t>(schedule_.size()) / 2, 2}, tape.slot.options());
+        std::copy(schedule_.begin(), schedule_.end(), tape.schedule.template data_ptr<int32_t>());
+      }
+      for (auto& x : tape.list()) out.push_back(x);
+    }
+    return out;
+  }
+
+ private:
+  struct Row {
+    int64_t t = 0, l = 0;      // the step not yet made; l = L: the window is over
+    bool update_below, flush;  // z_below = 1;  own last z = 1; one of them, or the step is a COPY
+    bool live;                 // t < length
+    int32_t i, w, v;           // place among the batch's rows, rows of raw_w and raw_v (or -1)
+  };
+
+  /// Of one layer, from this range's first row on: what single steps read and write. (Tensor's accessors check their
+  /// type at each call.)
+  struct Pointers {
+    const T* h0;
+    T* h;
+    P* states;
+    T* pre;
+    int32_t *slot, *state_index;
+  };
+
+  static constexpr bool kNarrow = !std::is_same_v<T, P>;
+
+  int64_t& count(int64_t l, int which) { return tape_[l].counts.template data_ptr<int64_t>()[which]; }
+  /// Place of row b at step t in what is shared by all ranges, [T, batch].
+  int64_t shared(int64_t t, int64_t b) const { return t * batch_ + first_ + b; }
+  T* z_at(int64_t t, int64_t b, int64_t l) { return z_ + shared(t, b) * (L_ - 1) + l; }
+  T last_z(int64_t t, int64_t b, int64_t l) { return t > 0 ? *z_at(t - 1, b, l) : z0_[shared(0, b) * (L_ - 1) + l]; }
+  /// h of layer l after step t (t = -1: h0), [B, d].
+  const T* h_at(int64_t t, int64_t l) { return t < 0 ? at_[l].h0 : h_now(t, l, 0); }
+  T* h_now(int64_t t, int64_t l, int64_t b) { return at_[l].h + (t * batch_ + b) * layers_[l].d; }
+  /// The same as the products read it.
+  const P* narrow_h_at(int64_t t, int64_t l) {
+    if constexpr (kNarrow)
+      return at_[l].states + (t + 1) * B_ * layers_[l].d;
+    else
+      return h_at(t, l);
+  }
+  P* narrow_now(int64_t t, int64_t l, int64_t b) { return const_cast<P*>(narrow_h_at(t, l)) + b * layers_[l].d; }
+
+  /// W x of the first layer: one product over the table, or over the whole sequence.
+  void first_layer_input() {
+    const auto& y = layers_[0];
+    const auto own = a_.index ? a_.input : a_.input.narrow(1, first_, B_).contiguous();
+    const auto rows = own.numel() / y.below;
+    auto& tape = tape_[0];
+    const auto input = own.to(c10::CppTypeToScalarType<P>::value);
+    tape.raw_w = at::empty({rows, 4 * y.d}, input.options());
+    tape.stats_w = at::empty({rows, 2}, own.options());
+    const T* x = own.template const_data_ptr<T>();
+    products_.bottom_up[0].forward(rows, input.template const_data_ptr<P>(), tape.raw_w.template data_ptr<P>());
+    for_rows(rows, rows * y.d, [&](int64_t r, int64_t) {
+      *row_of<Moments<T>>(tape.stats_w, r, 1) = y.w_gain != nullptr
+                                                    ? k_.moments(4 * y.d, row_of<P>(tape.raw_w, r, 4 * y.d), y.cell.eps)
+                                                    : Moments<T>{T(0), T(1)};
+    });
+    if (!y.top() && a_.detect()) {
+      input_z_.resize(rows);
+      for (int64_t r = 0; r < rows; ++r) input_z_[r] = k_.dot(y.below, y.w_z(), x + r * y.below);
+    }
+  }
+
+  /// Makes row b's steps from where it stands to where it has to wait: at an UPDATE or FLUSH, or the window's end.
+  void copy_on(int64_t b) {
+    auto& r = rows_[b];
+    for (; r.t < T_; ++r.t, r.l = 0) {
+      for (; r.l < L_; ++r.l) {
+        r.live = lengths_.empty() || r.t < lengths_[b];
+        r.update_below = r.l == 0 || *z_at(r.t, b, r.l - 1) != T(0);
+        r.flush = !layers_[r.l].top() && last_z(r.t, b, r.l) != T(0);
+        if (r.live && (r.update_below || r.flush)) return;
+        copy(r.t, r.l, b);
+      }
+    }
+    r.l = L_;
+  }
+
+  /// One UPDATE or FLUSH of layer l for every row that waits for it.
+  void step(int64_t l) {
+    const auto& y = layers_[l];
+    auto& tape = tape_[l];
+    const int64_t d = y.d, base = training_ ? count(l, 0) : 0;
+    const int64_t base_w = training_ ? count(l, 1) : 0, base_v = training_ ? count(l, 2) : 0;
+    int64_t mw = 0, mv = 0;
+    batch_rows_.clear();
+    for (int64_t b = 0; b < B_; ++b) {
+      auto& r = rows_[b];
+      if (r.l != l) continue;
+      r.i = static_cast<int32_t>(batch_rows_.size());
+      r.w = -1;
+      if (r.update_below) {
+        r.w = static_cast<int32_t>(l > 0 ? base_w + mw++ : index_ != nullptr ? index_[shared(r.t, b)] : r.t * B_ + b);
+      }
+      r.v = r.flush ? static_cast<int32_t>(base_v + mv++) : -1;
+      batch_rows_.push_back(b);
+    }
+    const auto m = static_cast<int64_t>(batch_rows_.size());
+
+    product(products_.recurrent[l], m, row_of<P>(tape.raw_u, base, 4 * d),
+            [&](const Row& r, int64_t b) { return narrow_h_at(r.t - 1, l) + b * d; });
+    if (l > 0) {
+      product(products_.bottom_up[l], mw, row_of<P>(tape.raw_w, base_w, 4 * d), [&](const Row& r, int64_t b) {
+        return r.update_below ? narrow_h_at(r.t, l - 1) + b * y.below : nullptr;
+      });
+    }
+    if (!y.top()) {  // layer l+1 has not stepped yet: its state is that of t-1
+      product(products_.top_down[l], mv, row_of<P>(tape.raw_v, base_v, 4 * d),
+              [&](const Row& r, int64_t b) { return r.flush ? narrow_h_at(r.t - 1, l + 1) + b * y.above : nullptr; });
+    }
+    for_rows(m, 5 * m * d, [&](int64_t i, int64_t) {
+      auto& r = rows_[batch_rows_[i]];
+      update(r, batch_rows_[i], base);
+      ++r.l;
+      copy_on(batch_rows_[i]);
+    });
+    if (!training_) return;
+    schedule_.insert(schedule_.end(), {static_cast<int32_t>(l), static_cast<int32_t>(m)});
+    count(l, 0) = base + m;
+    count(l, 1) = base_w + mw;
+    count(l, 2) = base_v + mv;
+  }
+
+  /// The batch's rows x(row, b), m of which are not null, times a matrix. No gather where they lie in order.
+  template <class X>
+  void product(Product<P>& matrix, int64_t m, P* out, X x) {
+    if (m == 0) return;
+    const int64_t width = matrix.in();
+    const P* from = m == B_ ? x(rows_[0], 0) : nullptr;
+    for (int64_t b = 1; b < B_ && from != nullptr; ++b) {
+      if (x(rows_[b], b) != from + b * width) from = nullptr;
+    }
+    if (from == nullptr) {
+      P* to = gather_.template data_ptr<P>();
+      from = to;
+      for (const auto b : batch_rows_) {
+        const P* row = x(rows_[b], b);
+        if (row != nullptr) copy_row(to, row, width), to += width;
+      }
+    }
+    matrix.forward(m, from, out);
+  }
+
+  /// The boundary's pre-activation s_z, 0 where there is none.
+  T pre_activation(const Row& r, int64_t l, int64_t b) {
+    const auto& y = layers_[l];
+    if (y.top() || !a_.detect() || !r.live) return T(0);
+    const int64_t t = r.t, at = t * B_ + b;
+    T pre = own_z_[l][b] + y.bias_z();
+    if (r.flush) pre += k_.dot(y.above, y.v_z(), h_at(t - 1, l + 1) + b * y.above);
+    if (r.update_below) {
+      pre += l == 0 ? input_z_[index_ != nullptr ? index_[shared(t, b)] : at]
+                    : k_.dot(y.below, y.w_z(), h_at(t, l - 1) + b * y.below);
+    }
+    at_[l].pre[at] = pre;
+    return pre;
+  }
+
+  int32_t* slot_at(int64_t t, int64_t l, int64_t b) { return at_[l].slot + t * B_ + b; }
+  int32_t* index_at(int64_t t, int64_t l, int64_t b) { return at_[l].state_index + t * batch_ + b; }
+
+  /// COPY, or a step past the sequence's end.
+  void copy(int64_t t, int64_t l, int64_t b) {
+    const auto& y = layers_[l];
+    const T pre = pre_activation(rows_[b], l, b);
+    copy_row(h_now(t, l, b), h_at(t - 1, l) + b * y.d, y.d);
+    if constexpr (kNarrow) copy_row(narrow_now(t, l, b), narrow_h_at(t - 1, l) + b * y.d, y.d);
+    *slot_at(t, l, b) = t > 0 ? *slot_at(t - 1, l, b) : -1;
+    *index_at(t, l, b) = t > 0 ? *index_at(t - 1, l, b) : 0;
+    if (!y.top()) *z_at(t, b, l) = rows_[b].live ? decide(t, l, b, pre) : last_z(t, b, l);
+  }
+
+  /// UPDATE or FLUSH, after the products.
+  void update(const Row& r, int64_t b, int64_t base) {
+    const int64_t t = r.t, l = r.l, s = base + r.i;
+    const auto& y = layers_[l];
+    auto& tape = tape_[l];
+    const int64_t d = y.d;
+    const T pre = pre_activation(r, l, b);
+    const auto norm = [&](const at::Tensor& raw, at::Tensor& stats, int64_t i, const T* gain, const T* bias,
+                          bool known) {
+      Term<T, P> term{row_of<P>(raw, i, 4 * d), {T(0), T(1)}, gain, bias};
+      auto* saved = row_of<Moments<T>>(stats, i, 1);
+      if (gain != nullptr && !known) *saved = k_.moments(4 * d, term.raw, y.cell.eps);
+      if (gain != nullptr) term.moments = *saved;
+      return term;
+    };
+    const auto u = norm(tape.raw_u, tape.stats_u, s, y.u_gain, y.u_bias, false);
+    const auto w = r.w < 0 ? Term<T, P>{} : norm(tape.raw_w, tape.stats_w, r.w, y.w_gain, y.w_bias, l == 0);
+    const auto v = r.v < 0 ? Term<T, P>{} : norm(tape.raw_v, tape.stats_v, r.v, y.v_gain, y.v_bias, false);
+    const int32_t before = t > 0 ? *slot_at(t - 1, l, b) : -1;
+    const T* c_before = !training_    ? row_of<T>(tape.c, b, d)
+                        : before >= 0 ? row_of<T>(tape.c, before, d)
+                                      : a_.c0[l].template const_data_ptr<T>() + shared(0, b) * d;
+    T* c_now = row_of<T>(tape.c, training_ ? s : b, d);
+    T* h = h_now(t, l, b);
+    *row_of<Moments<T>>(tape.stats_c, s, 1) = k_.active_forward(d, u, w, v, y.bias, r.flush ? nullptr : c_before,
+                                                                y.cell, row_of<T>(tape.gates, s, 4 * d), c_now, h);
+    if constexpr (kNarrow) k_.narrow(d, h, narrow_now(t, l, b));
+    tape.slot_w.template data_ptr<int32_t>()[s] = r.w;
+    tape.slot_v.template data_ptr<int32_t>()[s] = r.v;
+    tape.position.template data_ptr<int32_t>()[s] = static_cast<int32_t>(t * B_ + b);
+    *slot_at(t, l, b) = static_cast<int32_t>(s);
+    *index_at(t, l, b) = (t > 0 ? *index_at(t - 1, l, b) : 0) + 1;
+    if (y.top()) return;
+    if (a_.detect()) own_z_[l][b] = k_.dot(d, y.u_z(), h);
+    *z_at(t, b, l) = decide(t, l, b, pre);
+  }
+
+  T decide(int64_t t, int64_t l, int64_t b, T pre) {
+    const int64_t at = shared(t, b) * (L_ - 1) + l;
+    if (a_.boundaries) return a_.boundaries->template const_data_ptr<T>()[at];
+    const T p = std::max(T(0), std::min(T(1), (pre * slope_ + T(1)) * T(0.5)));
+    if (a_.noise) return a_.noise->template const_data_ptr<T>()[at] < p ? T(1) : T(0);
+    return p > T(0.5) ? T(1) : T(0);
+  }
+
+  at::Tensor last_c(int64_t l) {
+    const int64_t d = layers_[l].d;
+    auto out = at::empty({B_, d}, a_.h0[l].options().requires_grad(false));
+    const auto* slots = tape_[l].slot.template data_ptr<int32_t>() + (T_ - 1) * B_;
+    for (int64_t b = 0; b < B_; ++b) {
+      const T* c =
+          slots[b] >= 0 ? row_of<T>(tape_[l].c, slots[b], d) : a_.c0[l].template const_data_ptr<T>() + shared(0, b) * d;
+      copy_row(row_of<T>(out, b, d), c, d);
+    }
+    return out;
+  }
+
+  const HMLSTMArguments& a_;
+  WindowResult& result_;  // shared by all ranges; each writes its own rows
+  const bool training_;
+  const CellKernels<T, P>& k_;
+  const int64_t T_, B_, first_, batch_, L_;  // B_: rows of the range, of which first_ is the first of batch_
+  const T slope_;
+  std::vector<LayerView<T>> layers_;
+  std::vector<LayerTape<T, P>> tape_;
+  std::vector<Pointers> at_;
+  T* z_ = nullptr;                  // [T, batch, L-1]
+  const T* z0_ = nullptr;           // [batch, L-1]
+  const int64_t* index_ = nullptr;  // [T, batch], or null
+  WindowProducts<P>& products_;
+  at::Tensor gather_;
+  std::vector<Row> rows_;
+  std::vector<int64_t> batch_rows_;    // the rows of the step at hand, in order
+  std::vector<int32_t> schedule_;      // LayerTape::schedule
+  std::vector<T> input_z_;             // w_z · x per row of the first layer's input
+  std::vector<std::vector<T>> own_z_;  // u_z · h of each row's present state, constant over a COPY run
+  std::vector<int64_t> lengths_;
+  int64_t widest_ = 1;
+};
+
+}  // namespace hmrnn::cpu
