@@ -3,9 +3,14 @@
 # project includes from others, and libpugixml. A few MB, made on a machine where cmake/bootstrap.sh has run:
 #
 #   tests/gpu_carry.sh DIR            then, over there:  HMRNN_DEPS=DIR tests/gpu.sh
+#
+# Of Catch2 it takes version 2, which is one header (Debian 12 has it); version 3 is a library to be built.
 set -euo pipefail
 die() { echo "gpu_carry.sh: $*" >&2; exit 2; }
 [ $# = 1 ] && [ "${1#-}" = "$1" ] || die "usage: tests/gpu_carry.sh DIR"
+if printf '#include <catch2/catch_all.hpp>\n' | "${CXX:-g++}" -E -x c++ - >/dev/null 2>&1; then
+  die "Catch2 3 is installed here; only version 2 can be carried (Debian 12)"
+fi
 dir=$1
 [ ! -e "$dir" ] || [ -z "$(ls -A "$dir" 2>/dev/null)" ] || die "$dir is not empty"
 mkdir -p "$dir/include" "$dir/lib" || die "cannot create $dir"

@@ -150,6 +150,7 @@ if [[ -f $data/SHA256SUMS && -f $data/ptb/ptb.char.train.txt ]]; then
 
   mkdir -p "$work/copy/ptb"
   cp "$data"/ptb/* "$work/copy/ptb/"
+  chmod u+w "$work"/copy/ptb/* # the data may be there for reading only
   # Without SHA256SUMS the sums of data/checksums.txt hold.
   HMRNN_DATA_URL=file://$work/copy accepted "$fetch" ptb "$work/published"
   only "$work/published" ptb.char.{train,valid,test}.txt

@@ -147,6 +147,11 @@ if [ "$("${CXX:-g++}" -print-file-name=libpugixml.so)" = libpugixml.so ]; then
   echo "skipped: no libpugixml to carry"
   exit 0
 fi
+if printf '#include <catch2/catch_all.hpp>\n' | "${CXX:-g++}" -E -x c++ - >/dev/null 2>&1; then
+  refuse "Catch2 3 is installed" tests/gpu_carry.sh "$work/deps"
+  [ ! -e "$work/deps" ] || fail "a folder was made although nothing can be carried"
+  exit 0
+fi
 tests/gpu_carry.sh "$work/deps" >/dev/null
 [ "$(du -sm "$work/deps" | cut -f1)" -lt 16 ] || fail "too much to carry: $(du -sh "$work/deps")"
 # With CMake not allowed to see Debian's packages.

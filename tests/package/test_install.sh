@@ -2,6 +2,7 @@
 # The installed package as a stranger uses it: what lies in it, built against where it was installed and after it was
 # moved, through CMake and pkg-config; and what it says when LibTorch or the version is not what it needs.
 set -euo pipefail
+export CMAKE_GENERATOR=Ninja # what bootstrap.sh installs; a bare system has no make
 bin=$(realpath "${HMRNN_BIN_DIR:?}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
