@@ -156,7 +156,7 @@ tests/gpu_carry.sh "$work/deps" >/dev/null
 [ "$(du -sm "$work/deps" | cut -f1)" -lt 16 ] || fail "too much to carry: $(du -sh "$work/deps")"
 # With CMake not allowed to see Debian's packages.
 configure() {
-  cmake -S "$root" -B "$work/build" -DHMRNN_CUDA=OFF -DHMRNN_INSTALL=OFF -DCMAKE_IGNORE_PATH="/usr/lib/x86_64-linux-gnu/cmake;/usr/share/cmake/nlohmann_json" \
+  cmake -G Ninja -S "$root" -B "$work/build" -DHMRNN_CUDA=OFF -DHMRNN_INSTALL=OFF -DCMAKE_IGNORE_PATH="/usr/lib/x86_64-linux-gnu/cmake;/usr/share/cmake/nlohmann_json" \
     -DCMAKE_DISABLE_FIND_PACKAGE_LibArchive=ON "$@" >"$work/out" 2>&1
 }
 configure -DHMRNN_DEPS="$work/deps" || fail "the project does not configure with HMRNN_DEPS: $(tail -n 20 "$work/out")"
