@@ -102,10 +102,12 @@ code=0
 "$work/embed/build/stream" "$work/none" </dev/null >"$work/out" 2>&1 || code=$?
 [ "$code" = 2 ] && [ "$(wc -l <"$work/out")" = 1 ] || fail "stream without a model: exit code $code and more than a line"
 
+root=$(sed -n 's/^set(HMRNN_LIBTORCH_BUILT_WITH "\(.*\)")/\1/p' "$moved/lib/cmake/hmrnn/hmrnnConfig.cmake")
+
 # ---------------------------------------------------------------- pkg-config
 if command -v pkg-config >/dev/null; then
   export PKG_CONFIG_PATH=$moved/lib/pkgconfig
-  root=$(pkg-config --variable=libtorch hmrnn)
+  [ "$(pkg-config --variable=libtorch hmrnn)" = "$root" ] || fail "hmrnn.pc names another LibTorch than the build's"
   eval "flags=($(pkg-config --cflags hmrnn)) libs=($(pkg-config --libs hmrnn))"
   echo '#include <hmrnn/version.h>
         #include <c10/macros/Macros.h>
