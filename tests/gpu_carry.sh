@@ -8,11 +8,11 @@
 set -euo pipefail
 die() { echo "gpu_carry.sh: $*" >&2; exit 2; }
 [ $# = 1 ] && [ "${1#-}" = "$1" ] || die "usage: tests/gpu_carry.sh DIR"
+dir=$1
+[ ! -e "$dir" ] || [ -z "$(ls -A "$dir" 2>/dev/null)" ] || die "$dir is not empty"
 if printf '#include <catch2/catch_all.hpp>\n' | "${CXX:-g++}" -E -x c++ - >/dev/null 2>&1; then
   die "Catch2 3 is installed here; only version 2 can be carried (Debian 12)"
 fi
-dir=$1
-[ ! -e "$dir" ] || [ -z "$(ls -A "$dir" 2>/dev/null)" ] || die "$dir is not empty"
 mkdir -p "$dir/include" "$dir/lib" || die "cannot create $dir"
 
 # find_header NAME: where the compiler takes it from.
