@@ -23,10 +23,16 @@ TEST_CASE("products of a few rows: BLAS and packed weights equal at::mm") {
     auto y = torch::full({m, out}, 7.0), x_grad = torch::full({m, in}, 7.0), weight_grad = torch::ones({out, in});
     product.forward(m, x.data_ptr<float>(), y.data_ptr<float>());
     product.backward(m, y_grad.data_ptr<float>(), x_grad.data_ptr<float>());
-    product.weight_gradient(m, y_grad.data_ptr<float>(), x.data_ptr<float>(), weight_grad.data_ptr<float>());
+    product.weight_gradient(m, y_grad.data_ptr<float>(), x.data_ptr<float>(), weight_grad.data_ptr<float>(), true);
     CHECK(distance(y, x.mm(M.t())) < 1e-4);
     CHECK(distance(x_grad, y_grad.mm(M)) < 1e-4);
     CHECK(distance(weight_grad, y_grad.t().mm(x) + 1) < 1e-4);
+    product.weight_gradient(m, y_grad.data_ptr<float>(), x.data_ptr<float>(), weight_grad.data_ptr<float>(), false);
+    CHECK(distance(weight_grad, y_grad.t().mm(x)) < 1e-4);
+    product.weight_gradient(0, nullptr, nullptr, weight_grad.data_ptr<float>(), true);
+    CHECK(distance(weight_grad, y_grad.t().mm(x)) < 1e-4);
+    product.weight_gradient(0, nullptr, nullptr, weight_grad.data_ptr<float>(), false);
+    CHECK(weight_grad.abs().max().item<float>() == 0);
   }
 }
 
@@ -51,7 +57,7 @@ TEST_CASE("bfloat16 products: operands and results rounded, sums are not") {
   const auto data = [](const torch::Tensor& t) { return t.data_ptr<c10::BFloat16>(); };
   product.forward(m, data(x), data(y));
   product.backward(m, data(y_grad), data(x_grad));
-  product.weight_gradient(m, data(y_grad), data(x), weight_grad.data_ptr<float>());
+  product.weight_gradient(m, data(y_grad), data(x), weight_grad.data_ptr<float>(), true);
   const auto wide = [](const torch::Tensor& t) { return t.to(torch::kFloat64); };
   const auto M = wide(weight.to(torch::kBFloat16));
   // A rounded result has 8 bits of mantissa; the sums before it are float32.
@@ -61,5 +67,7 @@ TEST_CASE("bfloat16 products: operands and results rounded, sums are not") {
   CHECK(close(y, wide(x).mm(M.t())));
   CHECK(close(x_grad, wide(y_grad).mm(M)));
   CHECK(close(weight_grad - 1, wide(y_grad).t().mm(wide(x))));
+  product.weight_gradient(m, data(y_grad), data(x), weight_grad.data_ptr<float>(), false);
+  CHECK(close(weight_grad, wide(y_grad).t().mm(wide(x))));
   CHECK(distance(wide(y), wide(x).mm(weight.to(torch::kFloat64).t())) > 0);  // the weights are rounded
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <type_traits>
 #include <vector>
 
@@ -17,10 +18,16 @@ struct ExtraProducts {
       row;  ///< per slot (bottom-up), per state above (top-down) or per row (recurrent): row of raw, or -1
 };
 
+/// Gradients of one layer's raw products, [N, 4d], [Nw, 4d], [Nv, 4d] of the products' type, laid out as these (first
+/// layer: no dw). Those of all ranges lie one after the other, so that a weight gradient is one product over all rows.
+struct RawGradients {
+  at::Tensor du, dw, dv;
+};
+
 /// The backward pass over one window and one range of its rows, in three parts, each a file of its own: what the
-/// boundaries' gradients need beside the tape (boundary_terms.cpp), the walk back through time (hm_lstm_backward.cpp),
+/// boundaries' gradients need beside the tape (boundary_terms.cpp), the walk back through time (backward_walk.cpp),
 /// and the gradients of the parameters (weight_gradients.cpp). Ranges walk side by side; their weight gradients are
-/// made one after the other, each by all threads.
+/// made together afterwards, by all threads.
 /// T: of states, parameters and gradients; P: of the products (T, or bfloat16 beside float).
 template <class T, class P>
 class Backward {
@@ -30,16 +37,19 @@ class Backward {
     std::vector<at::Tensor> h, c_n;
     at::Tensor z;
   };
-  /// `tapes`: one for each layer, of this range.
+  using Ranges = std::vector<std::unique_ptr<Backward>>;
+  /// `tapes`, `raw`: one for each layer, of this range.
   Backward(const HMLSTMArguments& a, const WindowResult& result, std::vector<LayerTape<T, P>> tapes,
-           const OutputGradients& grad, RowRange rows, WindowProducts<P>& products);
+           const std::vector<RawGradients>& raw, const OutputGradients& grad, RowRange rows,
+           WindowProducts<P>& products);
 
   /// The walk back, to the gradients of the initial state and of the raw products.
   void walk();
   /// After the walk: adds another range's sums over rows to this one's.
   void add_sums(const Backward& other);
-  /// After the walk: adds this range's weight gradients (not the boundary's rows) to `g`.
-  void add_weight_gradients(HMLSTMGradients& g);
+  /// After every range's walk: fills the weight gradients of `g` (not the boundary's rows, nor the first layer's
+  /// bottom-up ones). `raw`: of all ranges, one for each layer.
+  static void weight_gradients(const Ranges& ranges, const std::vector<RawGradients>& raw, HMLSTMGradients& g);
   /// After the walk, on the range that has every range's sums: the gradients of what all rows share beside.
   void finish_sums(HMLSTMGradients& g);
   /// After finish_sums: gradients of the first layer's input (rows of this range; with a table, all of it), and of h0,
@@ -116,7 +126,7 @@ class Backward {
   void extra_products();
   void multiply_extra(ExtraProducts& extra, Product<P>& matrix, const std::vector<const P*>& x, T eps, bool norm);
 
-  // hm_lstm_backward.cpp
+  // backward_walk.cpp
   Term<T, P> top_down_term(int64_t l, int64_t t, int64_t b);
   struct Place {
     int64_t t, l;  ///< a row's step: the next one to go back over; t = -1: none is left
@@ -143,10 +153,7 @@ class Backward {
   void close();
   bool by_time(int64_t l);
   template <class X>
-  at::Tensor gather(int64_t l, int64_t n, int64_t width, const int32_t* chosen, X x);
-  void recurrent_gradient(int64_t l, T* grad);
-  void bottom_up_gradient(int64_t l, T* grad);
-  void top_down_gradient(int64_t l, T* grad);
+  void gather(int64_t l, int64_t width, const int32_t* chosen, P*& to, X x);
 
   const HMLSTMArguments& a_;
   const WindowResult& result_;

@@ -1,5 +1,5 @@
 // What dL/dz needs beside the tape, made in batches before the walk back: the products that a step at hand did not use
-// but would have used with the other z (the table in hm_lstm_backward.cpp).
+// but would have used with the other z (the table in backward_walk.cpp).
 
 #include "hmrnn/ops/cpu/backward_pass.h"
 

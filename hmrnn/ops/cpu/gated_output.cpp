@@ -110,9 +110,9 @@ GatedOutputGradients backward(const std::vector<at::Tensor>& h, const at::Tensor
     g.gates.narrow(1, offset, d).copy_(at::mm(d_pre.t(), h[l].view({n, d})));
     Product<P> matrix(embedding[l].const_data_ptr<T>(), out, d);
     const auto x = gather_births<T>(h[l], tape.birth[l]).to(products), dy = d_projected[l].to(products);
-    g.embedding.push_back(at::zeros_like(embedding[l]));
+    g.embedding.push_back(at::empty_like(embedding[l]));
     matrix.weight_gradient(x.size(0), dy.template const_data_ptr<P>(), x.template const_data_ptr<P>(),
-                           g.embedding[l].template data_ptr<T>());
+                           g.embedding[l].template data_ptr<T>(), /*add=*/false);
     // dh = g_l · (e W) + (dL/d pre) w: the gate is a factor of the row, so the product needs e once for all layers.
     auto product = at::empty({n, d}, e.options());
     matrix.backward(n, e.template const_data_ptr<P>(), product.template data_ptr<P>());

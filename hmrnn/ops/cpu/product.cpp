@@ -202,18 +202,21 @@ void Product<P>::backward(int64_t m, const P* y_grad, P* x_grad) {
 }
 
 template <class P>
-void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad) const {
-  if (m == 0) return;
+void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad, bool add) const {
   constexpr auto type = c10::CppTypeToScalarType<P>::value;
-  const auto dy = matrix(y_grad, m, out_, out_, type), rows = matrix(x, m, in_, in_, type);
   auto to = matrix(weight_grad, out_, in_, in_, c10::CppTypeToScalarType<Wide<P>>::value);
+  if (m == 0) {
+    if (!add) to.zero_();
+    return;
+  }
+  const auto dy = matrix(y_grad, m, out_, out_, type), rows = matrix(x, m, in_, in_, type);
+  const auto put = [&](const at::Tensor& product) { add ? to.add_(product.contiguous()) : to.copy_(product); };
   if (std::is_same_v<P, float> && packed(m)) {
-    // The transposed gradient: oneDNN then reads both operands as they lie.
-    to.add_(apply_linear(rows.t(), dy.t()).t().contiguous());
+    put(apply_linear(rows.t(), dy.t()).t());  // the transposed gradient: oneDNN then reads both operands as they lie
   } else if constexpr (std::is_same_v<P, c10::BFloat16>) {
-    to.add_(at::mm(dy.t(), rows));
+    put(at::mm(dy.t(), rows));
   } else {
-    gemm<P>(true, false, out_, in_, m, y_grad, out_, x, in_, P(1), weight_grad, in_);
+    gemm<P>(true, false, out_, in_, m, y_grad, out_, x, in_, add ? P(1) : P(0), weight_grad, in_);
   }
 }
 

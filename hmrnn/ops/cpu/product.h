@@ -52,8 +52,8 @@ class Product {
   void forward(int64_t m, const P* x, P* y);
   /// x_grad [m, in] = y_grad [m, out] · M
   void backward(int64_t m, const P* y_grad, P* x_grad);
-  /// weight_grad [out, in] += y_gradᵀ · x over m rows
-  void weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad) const;
+  /// weight_grad [out, in] = y_gradᵀ · x over m rows, added to what is there if `add`
+  void weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad, bool add) const;
 
  private:
   bool packed(int64_t m) const;

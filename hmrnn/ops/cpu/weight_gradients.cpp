@@ -29,15 +29,6 @@ void Backward<T, P>::add_sums(const Backward& other) {
 }
 
 template <class T, class P>
-void Backward<T, P>::add_weight_gradients(HMLSTMGradients& g) {
-  for (int64_t l = 0; l < L_; ++l) {
-    recurrent_gradient(l, g.recurrent[l].template data_ptr<T>());
-    if (l > 0) bottom_up_gradient(l, g.bottom_up[l].template data_ptr<T>());
-    if (!layers_[l].top()) top_down_gradient(l, g.top_down[l].template data_ptr<T>());
-  }
-}
-
-template <class T, class P>
 void Backward<T, P>::finish_sums(HMLSTMGradients& g) {
   for (int64_t l = 0; l < L_; ++l) {
     const auto& y = layers_[l];
@@ -69,57 +60,66 @@ bool Backward<T, P>::by_time(int64_t l) {
   return std::is_sorted(position, position + layer_[l].n);
 }
 
-/// Rows x(slot), of P, of the slots that `chosen` says, in slot order.
+/// Writes rows x(t, b), of P, of the slots that `chosen` says, in slot order, from `to` on, which it moves behind them.
 template <class T, class P>
 template <class X>
-at::Tensor Backward<T, P>::gather(int64_t l, int64_t n, int64_t width, const int32_t* chosen, X x) {
-  auto out = at::empty({n, width}, products_);
+void Backward<T, P>::gather(int64_t l, int64_t width, const int32_t* chosen, P*& to, X x) {
   const auto* position = tape_[l].position.template data_ptr<int32_t>();
   std::vector<int32_t> slots;
-  slots.reserve(n);
+  slots.reserve(layer_[l].n);
   for (int32_t i = 0; i < layer_[l].n; ++i) {
     if (chosen == nullptr || chosen[i] >= 0) slots.push_back(i);
   }
+  const auto n = static_cast<int64_t>(slots.size());
   for_rows(n, n * width, [&](int64_t i, int64_t) {
     const int64_t at = position[slots[i]];
-    copy_row(row_of<P>(out, i, width), x(at / B_, at % B_), width);
+    copy_row(to + i * width, x(at / B_, at % B_), width);
   });
-  return out;
+  to += n * width;
 }
 
+/// One product a matrix, over the rows of all ranges.
 template <class T, class P>
-void Backward<T, P>::recurrent_gradient(int64_t l, T* grad) {
-  const auto& y = layers_[l];
-  auto& s = layer_[l];
-  const P* du = s.du.template data_ptr<P>();
-  const auto& u = weights_.recurrent[l];
-  if (by_time(l)) {
-    u.weight_gradient(B_, du, narrow_h_at(-1, l, 0), grad);
-    u.weight_gradient((T_ - 1) * B_, du + B_ * 4 * y.d, narrow_h_at(0, l, 0), grad);
-  } else {
-    const auto h = gather(l, s.n, y.d, nullptr, [&](int64_t t, int64_t b) { return narrow_h_at(t - 1, l, b); });
-    u.weight_gradient(s.n, du, h.template data_ptr<P>(), grad);
+void Backward<T, P>::weight_gradients(const Ranges& ranges, const std::vector<RawGradients>& raw, HMLSTMGradients& g) {
+  auto& first = *ranges[0];
+  const auto make = [&](const Product<P>& matrix, const at::Tensor& d_raw, at::Tensor& grad, auto gather_rows) {
+    const auto x = at::empty({d_raw.size(0), matrix.in()}, first.products_);
+    P* to = x.template data_ptr<P>();
+    for (const auto& range : ranges) gather_rows(*range, to);
+    matrix.weight_gradient(x.size(0), d_raw.template data_ptr<P>(), x.template data_ptr<P>(),
+                           grad.template data_ptr<T>(), /*add=*/false);
+  };
+  for (int64_t l = 0; l < first.L_; ++l) {
+    const auto& y = first.layers_[l];
+    const auto& w = first.weights_;
+    const bool in_place = ranges.size() == 1 && first.by_time(l);  // the states lie as the slots do: nothing to gather
+    if (in_place) {
+      const P* du = raw[l].du.template data_ptr<P>();
+      T* grad = g.recurrent[l].template data_ptr<T>();
+      w.recurrent[l].weight_gradient(first.B_, du, first.narrow_h_at(-1, l, 0), grad, /*add=*/false);
+      w.recurrent[l].weight_gradient((first.T_ - 1) * first.B_, du + first.B_ * 4 * y.d, first.narrow_h_at(0, l, 0),
+                                     grad, /*add=*/true);
+    } else {
+      make(w.recurrent[l], raw[l].du, g.recurrent[l], [&](Backward& r, P*& to) {
+        r.gather(l, y.d, nullptr, to, [&](int64_t t, int64_t b) { return r.narrow_h_at(t - 1, l, b); });
+      });
+    }
+    if (l > 0 && in_place && raw[l].dw.size(0) == raw[l].du.size(0)) {
+      w.bottom_up[l].weight_gradient(raw[l].dw.size(0), raw[l].dw.template data_ptr<P>(),
+                                     first.narrow_h_at(0, l - 1, 0), g.bottom_up[l].template data_ptr<T>(),
+                                     /*add=*/false);
+    } else if (l > 0) {
+      make(w.bottom_up[l], raw[l].dw, g.bottom_up[l], [&](Backward& r, P*& to) {
+        r.gather(l, y.below, r.tape_[l].slot_w.template data_ptr<int32_t>(), to,
+                 [&](int64_t t, int64_t b) { return r.narrow_h_at(t, l - 1, b); });
+      });
+    }
+    if (y.top()) continue;
+    make(w.top_down[l], raw[l].dv, g.top_down[l], [&](Backward& r, P*& to) {
+      r.gather(l, y.above, r.tape_[l].slot_v.template data_ptr<int32_t>(), to,
+               [&](int64_t t, int64_t b) { return r.narrow_h_at(t - 1, l + 1, b); });
+    });
   }
-}
-
-template <class T, class P>
-void Backward<T, P>::bottom_up_gradient(int64_t l, T* grad) {
-  const auto n = count(l, 1);
-  const auto* slot_w = tape_[l].slot_w.template data_ptr<int32_t>();
-  const P* dw = layer_[l].dw.template data_ptr<P>();
-  const auto& w = weights_.bottom_up[l];
-  if (n == T_ * B_ && by_time(l)) return w.weight_gradient(n, dw, narrow_h_at(0, l - 1, 0), grad);
-  const auto x = gather(l, n, layers_[l].below, slot_w, [&](int64_t t, int64_t b) { return narrow_h_at(t, l - 1, b); });
-  w.weight_gradient(n, dw, x.template data_ptr<P>(), grad);
-}
-
-template <class T, class P>
-void Backward<T, P>::top_down_gradient(int64_t l, T* grad) {
-  const auto n = count(l, 2);
-  const auto* slot_v = tape_[l].slot_v.template data_ptr<int32_t>();
-  const auto h =
-      gather(l, n, layers_[l].above, slot_v, [&](int64_t t, int64_t b) { return narrow_h_at(t - 1, l + 1, b); });
-  weights_.top_down[l].weight_gradient(n, layer_[l].dv.template data_ptr<P>(), h.template data_ptr<P>(), grad);
 }
 
 template <class T, class P>
@@ -146,7 +146,7 @@ at::Tensor Backward<T, P>::input_gradient(HMLSTMGradients& g) {
   auto out = product.to(options_.dtype());
   const auto narrow_input = input.to(products_.dtype());
   weights_.bottom_up[0].weight_gradient(rows, d_raw.template data_ptr<P>(), narrow_input.template const_data_ptr<P>(),
-                                        grad);
+                                        grad, /*add=*/true);
   if (detect_ && !y.top()) {
     const T* p = a_.index ? table_d_pre_.data() : s.d_pre.template const_data_ptr<T>();
     const T* x = input.template const_data_ptr<T>();
@@ -159,12 +159,12 @@ at::Tensor Backward<T, P>::input_gradient(HMLSTMGradients& g) {
   return a_.index ? out : out.view({T_, B_, y.below});
 }
 
-#define HMRNN_INSTANTIATE(T, P)                                         \
-  template void Backward<T, P>::close();                                \
-  template void Backward<T, P>::add_sums(const Backward&);              \
-  template void Backward<T, P>::add_weight_gradients(HMLSTMGradients&); \
-  template void Backward<T, P>::finish_sums(HMLSTMGradients&);          \
-  template at::Tensor Backward<T, P>::input_gradient(HMLSTMGradients&); \
+#define HMRNN_INSTANTIATE(T, P)                                                                                      \
+  template void Backward<T, P>::close();                                                                             \
+  template void Backward<T, P>::add_sums(const Backward&);                                                           \
+  template void Backward<T, P>::weight_gradients(const Ranges&, const std::vector<RawGradients>&, HMLSTMGradients&); \
+  template void Backward<T, P>::finish_sums(HMLSTMGradients&);                                                       \
+  template at::Tensor Backward<T, P>::input_gradient(HMLSTMGradients&);                                              \
   template at::Tensor Backward<T, P>::z0_gradient() const;
 HMRNN_INSTANTIATE(float, float)
 HMRNN_INSTANTIATE(float, c10::BFloat16)

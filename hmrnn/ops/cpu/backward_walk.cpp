@@ -1,0 +1,339 @@
+// The walk back over a window: dh and dc pass through a COPY; the transposed products are applied once per active
+// row-step, at the step that ends a state, since the COPY steps before it need the complete dh; weight gradients are
+// one product a matrix over all active row-steps, after the loop. Forward's batches of row-steps are taken in the
+// opposite order; between two of them a row goes back over its COPY steps by itself. The table of gradients of z that
+// this computes:
+//
+// clang-format off
+//              dL/dz_t^{l-1}                                           dL/dz_{t-1}^l
+//   UPDATE     D·(fc+ig-c) + dh'·(h'-h) + ds·BU + ds_z w_z·x           -D·fc + ds·TD + ds_z v_z·h^
+//   COPY       dc'·(fc+ig-c) + dh'·(o tanh(LN c) - h) + ds_z w_z·x     dc'·(ig-c) + dh'·(o tanh(LN c) - h) + ds_z v_z·h^
+//   FLUSH y=1  ds·BU + ds_z w_z·x                                      -D·fc + ds·TD + ds_z v_z·h^
+//   FLUSH y=0  ds·BU + ds_z w_z·x                                      D·(ig-c) + dh'·(h'-h) + ds·TD + ds_z v_z·h^
+// clang-format on
+//
+// D = dL/dc' through both outputs, x = h_t^{l-1}, h^ = h_{t-1}^{l+1}; at COPY f, i, o, g are those of s = R(h) + b.
+
+#include <algorithm>
+
+#include "hmrnn/ops/cpu/backward_pass.h"
+
+namespace hmrnn::cpu {
+
+template <class T, class P>
+Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, std::vector<LayerTape<T, P>> tapes,
+                         const std::vector<RawGradients>& raw, const OutputGradients& grad, RowRange rows,
+                         WindowProducts<P>& products)
+    : a_(a),
+      result_(result),
+      k_(cell_kernels<T, P>()),
+      T_(a.steps()),
+      B_(rows.count),
+      first_(rows.first),
+      batch_(a.batch()),
+      L_(a.layers()),
+      threads_(at::in_parallel_region() ? 1 : std::max(1, at::get_num_threads())),
+      slope_(static_cast<T>(a.slope.item<double>())),
+      detect_(a.detect() && a.layers() > 1),
+      layers_(layer_views<T>(a)),
+      options_(a.h0[0].options().requires_grad(false)),
+      products_(options_.dtype(c10::CppTypeToScalarType<P>::value)),
+      tape_(std::move(tapes)),
+      weights_(products),
+      grad_(grad) {
+  int64_t widest = 1;
+  for (int64_t l = 0; l < L_; ++l) {
+    const auto& y = layers_[l];
+    const int64_t d = y.d;
+    widest = std::max({widest, d, y.below});
+    const auto& tape = tape_[l];
+    at_.push_back({a.h0[l].const_data_ptr<T>() + first_ * d, result.h[l].template const_data_ptr<T>() + first_ * d,
+                   tape.states.template const_data_ptr<P>(), tape.pre.template const_data_ptr<T>(),
+                   tape.slot.template const_data_ptr<int32_t>()});
+    auto& s = layer_.emplace_back();
+    s.n = count(l, 0);
+    s.end = s.n;
+    s.end_w = count(l, 1);
+    s.end_v = count(l, 2);
+    s.dh = at::zeros({B_, d}, options_);
+    s.dc = grad_.c_n[l].defined() ? grad_.c_n[l].narrow(0, first_, B_).clone(at::MemoryFormat::Contiguous)
+                                  : at::zeros({B_, d}, options_);
+    s.dz.assign(B_, T(0));
+    s.du = raw[l].du;
+    s.dw = l > 0 ? raw[l].dw : at::empty({a.index ? B_ : T_ * B_, 4 * d}, products_);
+    s.dv = raw[l].dv;
+    s.sums.assign(threads_, GradientSums<T>(d, y.below, y.above, a.layer_norm()));
+    s.ending.assign(B_, -1);
+    s.run_ready.assign(B_, 0);
+    s.run_dots.resize(B_);
+    if (detect_) s.delta = at::empty({B_, d}, options_);
+    if (detect_ && !y.top()) s.d_pre = at::zeros({T_, B_}, options_);
+  }
+  if (a.index) table_ds_ = at::zeros({a.input.size(0), 4 * layers_[0].d}, options_);
+  if (!a.index && layer_[0].n < T_ * B_) layer_[0].dw.zero_();  // steps past a sequence's end
+  scratch_ = at::empty({threads_, 8 * widest}, options_);
+  ds_ = at::empty({B_, 4 * widest}, options_);
+  out_ = at::empty({B_, widest}, products_);
+  if (a.lengths) {
+    const auto lengths = a.lengths->to(at::kCPU, at::kLong).contiguous();
+    lengths_.assign(lengths.const_data_ptr<int64_t>() + first_, lengths.const_data_ptr<int64_t>() + first_ + B_);
+  }
+  if (detect_) boundary_terms();
+}
+
+template <class T, class P>
+void Backward<T, P>::walk() {
+  place_.assign(B_, {T_ - 1, L_ - 1});
+  for_rows(B_, B_ * layers_[0].d, [&](int64_t b, int64_t thread) { copy_back(b, thread); });
+  const auto* schedule = tape_[0].schedule.template const_data_ptr<int32_t>();
+  for (int64_t i = tape_[0].schedule.size(0) - 1; i >= 0; --i) step(schedule[2 * i], schedule[2 * i + 1]);
+  close();
+}
+
+/// The value V h^ of the state above that layer l saw at step t, wherever it was computed.
+template <class T, class P>
+Term<T, P> Backward<T, P>::top_down_term(int64_t l, int64_t t, int64_t b) {
+  const auto& y = layers_[l];
+  auto& s = layer_[l];
+  const int32_t k = slot(l + 1, t - 1, b);
+  const int32_t row = s.extra_v.row[k < 0 ? b : k + B_];
+  return row >= 0 ? term(tape_[l].raw_v, tape_[l].stats_v, row, 4 * y.d, y.v_gain, y.v_bias)
+                  : term(s.extra_v.raw, s.extra_v.stats, -2 - row, 4 * y.d, y.v_gain, y.v_bias);
+}
+
+/// Back over one batch of row-steps of layer l.
+template <class T, class P>
+void Backward<T, P>::step(int64_t l, int64_t m) {
+  const auto& y = layers_[l];
+  auto& s = layer_[l];
+  auto& tape = tape_[l];
+  const int64_t d = y.d, base = s.end - m;
+  const auto* position = tape.position.template data_ptr<int32_t>();
+  const auto* slot_w = tape.slot_w.template data_ptr<int32_t>();
+  const auto* slot_v = tape.slot_v.template data_ptr<int32_t>();
+  const auto in_use = [&](const int32_t* slots) {
+    return std::count_if(slots + base, slots + s.end, [](int32_t i) { return i >= 0; });
+  };
+  const int64_t mw = l > 0 ? in_use(slot_w) : 0, mv = in_use(slot_v);
+  const int64_t base_w = s.end_w - mw, base_v = s.end_v - mv;
+
+  for_rows(m, 8 * m * d, [&](int64_t i, int64_t thread) { update(l, base + i, base, thread); });
+  if (l == 0 && a_.index) table_sums(base, m);
+
+  T* dh = s.dh.template data_ptr<T>();
+  P* out = out_.template data_ptr<P>();
+  if constexpr (std::is_same_v<T, P>) {
+    if (m == B_) out = dh;  // every row, in order
+  }
+  weights_.recurrent[l].backward(m, row_of<P>(s.du, base, 4 * d), out);
+  if (static_cast<void*>(out) != dh) {
+    for (int64_t i = 0; i < m; ++i) k_.widen(d, out + i * d, dh + (position[base + i] % B_) * d);
+  }
+  if (mw > 0) {
+    weights_.bottom_up[l].backward(mw, row_of<P>(s.dw, base_w, 4 * d), out_.template data_ptr<P>());
+    scatter(
+        base, m, position, [&](int64_t i) { return slot_w[i] >= 0; }, layer_[l - 1].dh, y.below);
+  }
+  if (mv > 0) {
+    weights_.top_down[l].backward(mv, row_of<P>(s.dv, base_v, 4 * d), out_.template data_ptr<P>());
+    scatter(
+        base, m, position, [&](int64_t i) { return slot_v[i] >= 0; }, layer_[l + 1].dh, y.above);
+  }
+  for_rows(m, 3 * m * d, [&](int64_t i, int64_t thread) {
+    const int64_t b = position[base + i] % B_;
+    if (has_detector(l)) boundary_row(position[base + i] / B_, l, b, thread);
+    --place_[b].l;
+    copy_back(b, thread);
+  });
+  s.end = base;
+  s.end_w = base_w;
+  s.end_v = base_v;
+}
+
+/// out_'s rows, one for each slot that `wanted` says, added to the rows of `to`.
+template <class T, class P>
+template <class Wanted>
+void Backward<T, P>::scatter(int64_t base, int64_t m, const int32_t* position, Wanted wanted, at::Tensor& to,
+                             int64_t width) {
+  const P* from = out_.template data_ptr<P>();
+  for (int64_t i = base; i < base + m; ++i) {
+    if (!wanted(i)) continue;
+    k_.add(width, from, row_of<T>(to, position[i] % B_, width));
+    from += width;
+  }
+}
+
+/// What goes through the boundary's pre-activation, to the states and to its rows of the weights: vectors, no product.
+/// (The first layer's w_z: input_gradient.)
+template <class T, class P>
+void Backward<T, P>::boundary_row(int64_t t, int64_t l, int64_t b, int64_t thread) {
+  const auto& y = layers_[l];
+  auto& s = layer_[l];
+  const T d_pre = s.d_pre.template data_ptr<T>()[t * B_ + b];
+  if (d_pre == T(0)) return;
+  auto& sums = s.sums[thread];
+  k_.axpy(y.d, d_pre, y.u_z(), row_of<T>(s.dh, b, y.d));
+  k_.axpy(y.d, d_pre, h_at(t - 1, l, b), sums.u_z.data());
+  if (l > 0 && z_below(t, b, l)) {
+    k_.axpy(y.below, d_pre, y.w_z(), row_of<T>(layer_[l - 1].dh, b, y.below));
+    k_.axpy(y.below, d_pre, h_at(t, l - 1, b), sums.w_z.data());
+  }
+  if (z_before(t, b, l)) {
+    k_.axpy(y.above, d_pre, y.v_z(), row_of<T>(layer_[l + 1].dh, b, y.above));
+    k_.axpy(y.above, d_pre, h_at(t - 1, l + 1, b), sums.v_z.data());
+  }
+}
+
+template <class T, class P>
+bool Backward<T, P>::z_below(int64_t t, int64_t b, int64_t l) {
+  return l == 0 || result_.z.template const_data_ptr<T>()[shared(t, b) * (L_ - 1) + l - 1] != T(0);
+}
+template <class T, class P>
+bool Backward<T, P>::z_before(int64_t t, int64_t b, int64_t l) {
+  return (t > 0 ? result_.z.template const_data_ptr<T>()[shared(t - 1, b) * (L_ - 1) + l]
+                : a_.z0.template const_data_ptr<T>()[shared(0, b) * (L_ - 1) + l]) != T(0);
+}
+
+/// Row b's steps back from where it stands, as far as they are COPYs or lie past the sequence's end.
+template <class T, class P>
+void Backward<T, P>::copy_back(int64_t b, int64_t thread) {
+  auto& place = place_[b];
+  for (; place.t >= 0; --place.t, place.l = L_ - 1) {
+    for (; place.l >= 0; --place.l) {
+      const int64_t t = place.t, l = place.l;
+      const int32_t before = slot(l, t - 1, b);
+      if (slot(l, t, b) != before) return;
+      if (!live(t, b)) {  // h, c and z are those of the step before: so are their gradients
+        add_output_gradients(t, l, b);
+        continue;
+      }
+      auto z = arrive(t, l, b, thread);
+      if (detect_) copy_row_gradient(t, l, b, before, thread, z);
+      leave(l, b, z);
+      if (has_detector(l)) boundary_row(t, l, b, thread);
+    }
+  }
+}
+
+template <class T, class P>
+void Backward<T, P>::add_output_gradients(int64_t t, int64_t l, int64_t b) {
+  auto& s = layer_[l];
+  const int64_t d = layers_[l].d;
+  if (grad_.h[l].defined()) k_.axpy(d, T(1), row_of<T>(grad_.h[l], shared(t, b), d), row_of<T>(s.dh, b, d));
+  if (has_detector(l) && grad_.z.defined()) {
+    s.dz[b] += grad_.z.template const_data_ptr<T>()[shared(t, b) * (L_ - 1) + l];
+  }
+}
+
+/// What every step begins with: dL/dh and dL/dz of the step are complete, and with them dL/ds_z.
+template <class T, class P>
+typename Backward<T, P>::BoundaryGradients Backward<T, P>::arrive(int64_t t, int64_t l, int64_t b, int64_t thread) {
+  add_output_gradients(t, l, b);
+  BoundaryGradients z;
+  if (!has_detector(l)) return z;
+  auto& s = layer_[l];
+  const T d_pre = useful(t, b, l) ? s.dz[b] * slope_ * T(0.5) : T(0);
+  s.d_pre.template data_ptr<T>()[t * B_ + b] = d_pre;
+  s.sums[thread].bias_z += d_pre;
+  if (l > 0) z.below = d_pre * s.w_z.template data_ptr<T>()[t * B_ + b];
+  z.before = d_pre * s.v_z.template data_ptr<T>()[t * B_ + b];
+  return z;
+}
+
+/// What every step ends with.
+template <class T, class P>
+void Backward<T, P>::leave(int64_t l, int64_t b, const BoundaryGradients& z) {
+  if (detect_ && l > 0) layer_[l - 1].dz[b] += z.below;
+  if (has_detector(l)) layer_[l].dz[b] = z.before;
+}
+
+/// The UPDATE or FLUSH of slot `now`, before the products.
+template <class T, class P>
+void Backward<T, P>::update(int64_t l, int64_t now, int64_t base, int64_t thread) {
+  const auto& y = layers_[l];
+  auto& s = layer_[l];
+  auto& tape = tape_[l];
+  const int64_t d = y.d, at = tape.position.template data_ptr<int32_t>()[now], t = at / B_, b = at % B_;
+  auto z = arrive(t, l, b, thread);
+  auto& sums = s.sums[thread];
+  const int32_t w = tape.slot_w.template data_ptr<int32_t>()[now], v = tape.slot_v.template data_ptr<int32_t>()[now];
+  const bool flush = v >= 0;
+  T* ds = row_of<T>(ds_, now - base, 4 * d);
+  T* dc = row_of<T>(s.dc, b, d);
+  const auto dots = k_.active_backward(
+      d, flush, row_of<T>(s.dh, b, d), dc, row_of<T>(tape.gates, now, 4 * d), c_of(l, slot(l, t - 1, b), b),
+      row_of<T>(tape.c, now, d), h_at(t - 1, l, b), h_at(t, l, b), *row_of<Moments<T>>(tape.stats_c, now, 1), y.cell,
+      row_of<T>(scratch_, thread, scratch_.size(1)), ds, dc, sums.cell_gain.data(), sums.cell_bias.data());
+  k_.term_backward(4 * d, ds, term(tape.raw_u, tape.stats_u, now, 4 * d, y.u_gain, y.u_bias),
+                   row_of<P>(s.du, now, 4 * d), sums.u_gain.data(), sums.bias.data());
+  if (l > 0 && w >= 0) {
+    z.below += k_.term_backward(4 * d, ds, term(tape.raw_w, tape.stats_w, w, 4 * d, y.w_gain, y.w_bias),
+                                row_of<P>(s.dw, w, 4 * d), sums.w_gain.data(), sums.w_bias_or_null());
+  } else if (l == 0 && !a_.index) {
+    k_.term_backward(4 * d, ds, term(tape.raw_w, tape.stats_w, w, 4 * d, y.w_gain, y.w_bias), row_of<P>(s.dw, w, 4 * d),
+                     sums.w_gain.data(), sums.w_bias_or_null());
+  } else if (detect_ && l > 0 && useful(t, b, l - 1)) {
+    z.below +=
+        k_.term_dot(4 * d, ds, term(s.extra_w.raw, s.extra_w.stats, s.extra_w.row[now], 4 * d, y.w_gain, y.w_bias));
+  }
+  if (flush) {
+    z.before += k_.term_backward(4 * d, ds, term(tape.raw_v, tape.stats_v, v, 4 * d, y.v_gain, y.v_bias),
+                                 row_of<P>(s.dv, v, 4 * d), sums.v_gain.data(), sums.v_bias_or_null());
+  } else if (has_detector(l) && useful(t - 1, b, l)) {
+    z.before += k_.term_dot(4 * d, ds, top_down_term(l, t, b));
+  }
+  const bool w_on = l == 0 || w >= 0;
+  if (!flush) z.below += dots.forget + dots.input - dots.cell + dots.jump;
+  z.before += w_on ? -dots.forget : dots.input - dots.cell + dots.jump;
+  s.ending[b] = static_cast<int32_t>(now);
+  s.run_ready[b] = 0;
+  leave(l, b, z);
+}
+
+template <class T, class P>
+void Backward<T, P>::copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread,
+                                       BoundaryGradients& z) {
+  const auto& y = layers_[l];
+  auto& s = layer_[l];
+  auto& tape = tape_[l];
+  T* delta = row_of<T>(s.delta, b, y.d);
+  if (!s.run_ready[b]) {
+    const auto u = s.ending[b] >= 0
+                       ? term(tape.raw_u, tape.stats_u, s.ending[b], 4 * y.d, y.u_gain, y.u_bias)
+                       : term(s.extra_u.raw, s.extra_u.stats, s.extra_u.row[b], 4 * y.d, y.u_gain, y.u_bias);
+    s.run_dots[b] = k_.copy_run(y.d, u, y.bias, c_of(l, k, b), h_at(t, l, b), y.cell, row_of<T>(s.dc, b, y.d),
+                                row_of<T>(scratch_, thread, scratch_.size(1)), delta);
+    s.run_ready[b] = 1;
+  }
+  const T jump = k_.dot(y.d, row_of<T>(s.dh, b, y.d), delta);
+  z.below += s.run_dots[b].forget + s.run_dots[b].input + jump;
+  z.before += s.run_dots[b].input + jump;
+}
+
+/// ds of the step's active rows, summed per row of the first layer's table. Threads share the columns, not the rows.
+template <class T, class P>
+void Backward<T, P>::table_sums(int64_t base, int64_t m) {
+  const int64_t width = 4 * layers_[0].d;
+  const auto* position = tape_[0].position.template data_ptr<int32_t>();
+  const auto* index = a_.index->const_data_ptr<int64_t>();
+  constexpr int64_t chunk = 512;
+  const int64_t chunks = (width + chunk - 1) / chunk;
+  for_rows(chunks, m * width, [&](int64_t c, int64_t) {
+    const int64_t from = c * chunk, n = std::min(chunk, width - from);
+    for (int64_t i = 0; i < m; ++i) {
+      k_.axpy(n, T(1), row_of<T>(ds_, i, width) + from,
+              row_of<T>(table_ds_, index[shared(position[base + i] / B_, position[base + i] % B_)], width) + from);
+    }
+  });
+}
+
+#define HMRNN_INSTANTIATE(T, P)                                                                                \
+  template Backward<T, P>::Backward(const HMLSTMArguments&, const WindowResult&, std::vector<LayerTape<T, P>>, \
+                                    const std::vector<RawGradients>&, const OutputGradients&, RowRange,        \
+                                    WindowProducts<P>&);                                                       \
+  template void Backward<T, P>::walk();
+HMRNN_INSTANTIATE(float, float)
+HMRNN_INSTANTIATE(float, c10::BFloat16)
+HMRNN_INSTANTIATE(double, double)
+
+}  // namespace hmrnn::cpu
