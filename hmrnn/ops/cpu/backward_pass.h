@@ -48,13 +48,15 @@ class Backward {
   /// After the walk: adds another range's sums over rows to this one's.
   void add_sums(const Backward& other);
   /// After every range's walk: fills the weight gradients of `g` (not the boundary's rows, nor the first layer's
-  /// bottom-up ones). `raw`: of all ranges, one for each layer.
+  /// bottom-up ones, which input_gradient fills). `raw`: of all ranges, one for each layer.
   static void weight_gradients(const Ranges& ranges, const std::vector<RawGradients>& raw, HMLSTMGradients& g);
   /// After the walk, on the range that has every range's sums: the gradients of what all rows share beside.
   void finish_sums(HMLSTMGradients& g);
-  /// After finish_sums: gradients of the first layer's input (rows of this range; with a table, all of it), and of h0,
-  /// c0, z0 of this range.
+  /// After add_sums and before finish_sums, in the order of the ranges: the gradient of the first layer's input (rows
+  /// of this range; with a table, all of it), and in `g` the first layer's bottom-up one, which the first range writes
+  /// and the others add to.
   at::Tensor input_gradient(HMLSTMGradients& g);
+  /// After the walk: the gradients of h0, c0 [B, d] and z0 [B, L-1] of this range.
   const at::Tensor& h0_gradient(int64_t l) const { return layer_[l].dh; }
   const at::Tensor& c0_gradient(int64_t l) const { return layer_[l].dc; }
   at::Tensor z0_gradient() const;
@@ -172,7 +174,7 @@ class Backward {
   at::Tensor table_ds_;         ///< [V, 4d] Σ ds over the steps that read each row of the table
   std::vector<T> table_d_pre_;  ///< [V] Σ ds_z likewise
   at::Tensor scratch_, ds_, out_;
-  std::vector<int64_t> lengths_;
+  const std::vector<int64_t> lengths_;  ///< [B], or empty
 };
 
 }  // namespace hmrnn::cpu

@@ -40,7 +40,8 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
       products_(options_.dtype(c10::CppTypeToScalarType<P>::value)),
       tape_(std::move(tapes)),
       weights_(products),
-      grad_(grad) {
+      grad_(grad),
+      lengths_(range_lengths(a, rows)) {
   int64_t widest = 1;
   for (int64_t l = 0; l < L_; ++l) {
     const auto& y = layers_[l];
@@ -74,10 +75,6 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
   scratch_ = at::empty({threads_, 8 * widest}, options_);
   ds_ = at::empty({B_, 4 * widest}, options_);
   out_ = at::empty({B_, widest}, products_);
-  if (a.lengths) {
-    const auto lengths = a.lengths->to(at::kCPU, at::kLong).contiguous();
-    lengths_.assign(lengths.const_data_ptr<int64_t>() + first_, lengths.const_data_ptr<int64_t>() + first_ + B_);
-  }
   if (detect_) boundary_terms();
 }
 

@@ -33,7 +33,8 @@ class Forward {
         L_(a.layers()),
         slope_(static_cast<T>(a.slope.item<double>())),
         layers_(layer_views<T>(a)),
-        products_(products) {
+        products_(products),
+        lengths_(range_lengths(a, rows)) {
     const auto options = a.h0[0].options().requires_grad(false);
     const auto ints = options.dtype(at::kInt), narrow = options.dtype(c10::CppTypeToScalarType<P>::value);
     const int64_t capacity = training ? T_ * B_ : B_;
@@ -79,10 +80,6 @@ class Forward {
       for (int64_t b = 0; b < B_; ++b) {
         own[b] = k_.dot(layers_[l].d, layers_[l].u_z(), h_at(-1, l) + b * layers_[l].d);
       }
-    }
-    if (a.lengths) {
-      const auto lengths = a.lengths->to(at::kCPU, at::kLong).contiguous();
-      lengths_.assign(lengths.const_data_ptr<int64_t>() + first_, lengths.const_data_ptr<int64_t>() + first_ + B_);
     }
   }
 
@@ -363,11 +360,11 @@ class Forward {
   WindowProducts<P>& products_;
   at::Tensor gather_;
   std::vector<Row> rows_;
-  std::vector<int64_t> batch_rows_;    // the rows of the step at hand, in order
-  std::vector<int32_t> schedule_;      // LayerTape::schedule
-  std::vector<T> input_z_;             // w_z · x per row of the first layer's input
-  std::vector<std::vector<T>> own_z_;  // u_z · h of each row's present state, constant over a COPY run
-  std::vector<int64_t> lengths_;
+  std::vector<int64_t> batch_rows_;     // the rows of the step at hand, in order
+  std::vector<int32_t> schedule_;       // LayerTape::schedule
+  std::vector<T> input_z_;              // w_z · x per row of the first layer's input
+  std::vector<std::vector<T>> own_z_;   // u_z · h of each row's present state, constant over a COPY run
+  const std::vector<int64_t> lengths_;  // [B], or empty
   int64_t widest_ = 1;
 };
 

@@ -24,11 +24,13 @@ RawGradients raw_gradients(const HMLSTMArguments& a, const std::vector<at::Tenso
   };
   for (auto& own : ranges) own.emplace_back();
   const auto table = [&](at::Tensor RawGradients::*which, int index) {
-    int64_t rows = 0;
+    int64_t rows = 0, from = 0;
     for (size_t i = 0; i < ranges.size(); ++i) rows += count(i, index);
     auto all = at::empty({rows, 4 * a.units(l)}, options);
-    for (size_t i = 0, from = 0; i < ranges.size(); from += count(i++, index)) {
-      ranges[i].back().*which = all.narrow(0, static_cast<int64_t>(from), count(i, index));
+    for (size_t i = 0; i < ranges.size(); ++i) {
+      const int64_t n = count(i, index);
+      ranges[i].back().*which = all.narrow(0, from, n);
+      from += n;
     }
     return all;
   };
@@ -69,7 +71,6 @@ HMLSTMGradients backward(const HMLSTMArguments& a, const WindowResult& result, c
     return out;
   };
   g.recurrent = unset(a.recurrent), g.bottom_up = unset(a.bottom_up), g.top_down = unset(a.top_down);
-  g.bottom_up[0].zero_();
   Backward<T, P>::weight_gradients(parts, raw, g);
   for (size_t i = 1; i < parts.size(); ++i) parts[0]->add_sums(*parts[i]);
   std::vector<at::Tensor> input, z0;

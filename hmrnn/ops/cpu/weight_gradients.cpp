@@ -146,7 +146,7 @@ at::Tensor Backward<T, P>::input_gradient(HMLSTMGradients& g) {
   auto out = product.to(options_.dtype());
   const auto narrow_input = input.to(products_.dtype());
   weights_.bottom_up[0].weight_gradient(rows, d_raw.template data_ptr<P>(), narrow_input.template const_data_ptr<P>(),
-                                        grad, /*add=*/true);
+                                        grad, /*add=*/first_ > 0);
   if (detect_ && !y.top()) {
     const T* p = a_.index ? table_d_pre_.data() : s.d_pre.template const_data_ptr<T>();
     const T* x = input.template const_data_ptr<T>();

@@ -126,6 +126,14 @@ inline std::vector<RowRange> row_ranges(int64_t batch) {
   return out;
 }
 
+/// The lengths of the range's sequences, int64 [rows.count]; empty where none are given.
+inline std::vector<int64_t> range_lengths(const HMLSTMArguments& a, RowRange rows) {
+  if (!a.lengths) return {};
+  const auto lengths = a.lengths->to(at::kCPU, at::kLong).contiguous();
+  const auto* first = lengths.const_data_ptr<int64_t>() + rows.first;
+  return {first, first + rows.count};
+}
+
 /// f(i) for every range, each on a thread of its own.
 template <class F>
 void for_ranges(int64_t ranges, F f) {
