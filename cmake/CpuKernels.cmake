@@ -18,10 +18,11 @@ if(HMRNN_KERNELS)
       -DCPU_CAPABILITY=${_isa} ${_flags_${_isa}} -O3 -fno-math-errno -fno-trapping-math
       $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>) # g++ 12 warns about its own AVX-512 intrinsics
     target_sources(hmrnn PRIVATE $<TARGET_OBJECTS:hmrnn_kernels_${_isa}>)
-    list(APPEND _definitions HMRNN_KERNELS_${_isa}=1)
+    list(APPEND HMRNN_KERNEL_OBJECTS $<TARGET_OBJECTS:hmrnn_kernels_${_isa}>)
+    list(APPEND HMRNN_KERNEL_DEFINITIONS HMRNN_KERNELS_${_isa}=1)
   endforeach()
   # For the files that choose alone: g++ refuses a precompiled header made with definitions that the file using it lacks,
-  # and the programs and tests use the library's.
+  # and the programs use the library's.
   file(GLOB_RECURSE _dispatch CONFIGURE_DEPENDS hmrnn/*_dispatch.cpp)
-  set_source_files_properties(${_dispatch} PROPERTIES COMPILE_DEFINITIONS "${_definitions}")
+  set_source_files_properties(${_dispatch} PROPERTIES COMPILE_DEFINITIONS "${HMRNN_KERNEL_DEFINITIONS}")
 endif()

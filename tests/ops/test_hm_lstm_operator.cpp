@@ -170,7 +170,7 @@ TEST_CASE("hm_lstm equals the unrolled reference in float64: outputs, state and 
   std::printf("hm_lstm: %d cases in float64, worst error %.1e\n", cases, worst);
 }
 
-TEST_CASE("hm_lstm equals the reference where each thread takes rows of its own through the window") {
+TEST_CASE("hm_lstm equals the reference where threads share rows and products") {
   const int before = at::get_num_threads();
   for (const int threads : {2, 3}) {  // 25 rows: 12 and 13, or 8, 8 and 9
     at::set_num_threads(threads);

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <type_traits>
 #include <vector>
 
@@ -18,17 +17,10 @@ struct ExtraProducts {
       row;  ///< per slot (bottom-up), per state above (top-down) or per row (recurrent): row of raw, or -1
 };
 
-/// Gradients of one layer's raw products, [N, 4d], [Nw, 4d], [Nv, 4d] of the products' type, laid out as these (first
-/// layer: no dw). Those of all ranges lie one after the other, so that a weight gradient is one product over all rows.
-struct RawGradients {
-  at::Tensor du, dw, dv;
-};
-
-/// The backward pass over one window and one range of its rows, in three parts, each a file of its own: what the
-/// boundaries' gradients need beside the tape (boundary_terms.cpp), the walk back through time (backward_walk.cpp),
-/// and the gradients of the parameters (weight_gradients.cpp). Ranges walk side by side; their weight gradients are
-/// made together afterwards, by all threads.
-/// T: of states, parameters and gradients; P: of the products (T, or bfloat16 beside float).
+/// The backward pass over one window, in three parts, each a file of its own: what the boundaries' gradients need
+/// beside the tape (boundary_terms.cpp), the walk back through time (backward_walk.cpp), and the gradients of the
+/// parameters (weight_gradients.cpp). T: of states, parameters and gradients; P: of the products (T, or bfloat16 beside
+/// float).
 template <class T, class P>
 class Backward {
  public:
@@ -37,29 +29,14 @@ class Backward {
     std::vector<at::Tensor> h, c_n;
     at::Tensor z;
   };
-  using Ranges = std::vector<std::unique_ptr<Backward>>;
-  /// `tapes`, `raw`: one for each layer, of this range.
+  /// `tapes`: one for each layer.
   Backward(const HMLSTMArguments& a, const WindowResult& result, std::vector<LayerTape<T, P>> tapes,
-           const std::vector<RawGradients>& raw, const OutputGradients& grad, RowRange rows,
-           WindowProducts<P>& products);
+           const OutputGradients& grad, WindowProducts<P>& products);
 
   /// The walk back, to the gradients of the initial state and of the raw products.
   void walk();
-  /// After the walk: adds another range's sums over rows to this one's.
-  void add_sums(const Backward& other);
-  /// After every range's walk: fills the weight gradients of `g` (not the boundary's rows, nor the first layer's
-  /// bottom-up ones, which input_gradient fills). `raw`: of all ranges, one for each layer.
-  static void weight_gradients(const Ranges& ranges, const std::vector<RawGradients>& raw, HMLSTMGradients& g);
-  /// After the walk, on the range that has every range's sums: the gradients of what all rows share beside.
-  void finish_sums(HMLSTMGradients& g);
-  /// After add_sums and before finish_sums, in the order of the ranges: the gradient of the first layer's input (rows
-  /// of this range; with a table, all of it), and in `g` the first layer's bottom-up one, which the first range writes
-  /// and the others add to.
-  at::Tensor input_gradient(HMLSTMGradients& g);
-  /// After the walk: the gradients of h0, c0 [B, d] and z0 [B, L-1] of this range.
-  const at::Tensor& h0_gradient(int64_t l) const { return layer_[l].dh; }
-  const at::Tensor& c0_gradient(int64_t l) const { return layer_[l].dc; }
-  at::Tensor z0_gradient() const;
+  /// After the walk: every gradient.
+  HMLSTMGradients gradients();
 
  private:
   struct LayerState {
@@ -80,8 +57,7 @@ class Backward {
     at::Tensor w_z, v_z;  ///< [T, B] w_z·x and v_z·h^
   };
 
-  /// Of one layer, from this range's first row on: what single steps read. (Tensor's accessors check their type at each
-  /// call.)
+  /// Of one layer: what single steps read. (Tensor's accessors check their type at each call.)
   struct Pointers {
     const T *h0, *h;
     const P* states;
@@ -89,12 +65,10 @@ class Backward {
     const int32_t* slot;
   };
 
-  /// Place of row b at step t in what is shared by all ranges, [T, batch].
-  int64_t shared(int64_t t, int64_t b) const { return t * batch_ + first_ + b; }
   int64_t count(int64_t l, int which) { return tape_[l].counts.template data_ptr<int64_t>()[which]; }
   int32_t slot(int64_t l, int64_t t, int64_t b) { return t < 0 ? -1 : at_[l].slot[t * B_ + b]; }
   const T* h_at(int64_t t, int64_t l, int64_t b) {
-    return t < 0 ? at_[l].h0 + b * layers_[l].d : at_[l].h + (t * batch_ + b) * layers_[l].d;
+    return t < 0 ? at_[l].h0 + b * layers_[l].d : at_[l].h + (t * B_ + b) * layers_[l].d;
   }
   /// The same as the products read it.
   const P* narrow_h_at(int64_t t, int64_t l, int64_t b) {
@@ -104,8 +78,7 @@ class Backward {
       return at_[l].states + ((t + 1) * B_ + b) * layers_[l].d;
   }
   const T* c_of(int64_t l, int32_t s, int64_t b) {
-    return s >= 0 ? row_of<T>(tape_[l].c, s, layers_[l].d)
-                  : a_.c0[l].template const_data_ptr<T>() + shared(0, b) * layers_[l].d;
+    return s >= 0 ? row_of<T>(tape_[l].c, s, layers_[l].d) : a_.c0[l].template const_data_ptr<T>() + b * layers_[l].d;
   }
   bool has_detector(int64_t l) const { return detect_ && !layers_[l].top(); }
   bool live(int64_t t, int64_t b) const { return lengths_.empty() || t < lengths_[b]; }
@@ -138,8 +111,6 @@ class Backward {
     T below = T(0), before = T(0);
   };
   void step(int64_t l, int64_t m);
-  template <class Wanted>
-  void scatter(int64_t base, int64_t m, const int32_t* position, Wanted wanted, at::Tensor& to, int64_t width);
   void copy_back(int64_t b, int64_t thread);
   BoundaryGradients arrive(int64_t t, int64_t l, int64_t b, int64_t thread);
   void leave(int64_t l, int64_t b, const BoundaryGradients& z);
@@ -153,14 +124,18 @@ class Backward {
 
   // weight_gradients.cpp
   void close();
+  void weight_gradients(HMLSTMGradients& g);
+  void finish_sums(HMLSTMGradients& g);
+  at::Tensor input_gradient(HMLSTMGradients& g);
+  at::Tensor z0_gradient() const;
   bool by_time(int64_t l);
   template <class X>
-  void gather(int64_t l, int64_t width, const int32_t* chosen, P*& to, X x);
+  at::Tensor gather(int64_t l, int64_t n, int64_t width, const int32_t* chosen, X x);
 
   const HMLSTMArguments& a_;
   const WindowResult& result_;
   const CellKernels<T, P>& k_;
-  const int64_t T_, B_, first_, batch_, L_, threads_;  // B_: rows of the range, of which first_ is the first of batch_
+  const int64_t T_, B_, L_, threads_;
   const T slope_;
   const bool detect_;
   std::vector<LayerView<T>> layers_;
@@ -173,7 +148,8 @@ class Backward {
   const OutputGradients& grad_;
   at::Tensor table_ds_;         ///< [V, 4d] Σ ds over the steps that read each row of the table
   std::vector<T> table_d_pre_;  ///< [V] Σ ds_z likewise
-  at::Tensor scratch_, ds_, out_;
+  at::Tensor scratch_, ds_;
+  std::vector<T*> to_;                  ///< the rows that a product's results belong to
   const std::vector<int64_t> lengths_;  ///< [B], or empty
 };
 

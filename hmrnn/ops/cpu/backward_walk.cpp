@@ -22,15 +22,12 @@ namespace hmrnn::cpu {
 
 template <class T, class P>
 Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, std::vector<LayerTape<T, P>> tapes,
-                         const std::vector<RawGradients>& raw, const OutputGradients& grad, RowRange rows,
-                         WindowProducts<P>& products)
+                         const OutputGradients& grad, WindowProducts<P>& products)
     : a_(a),
       result_(result),
       k_(cell_kernels<T, P>()),
       T_(a.steps()),
-      B_(rows.count),
-      first_(rows.first),
-      batch_(a.batch()),
+      B_(a.batch()),
       L_(a.layers()),
       threads_(at::in_parallel_region() ? 1 : std::max(1, at::get_num_threads())),
       slope_(static_cast<T>(a.slope.item<double>())),
@@ -41,14 +38,14 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
       tape_(std::move(tapes)),
       weights_(products),
       grad_(grad),
-      lengths_(range_lengths(a, rows)) {
+      lengths_(lengths(a)) {
   int64_t widest = 1;
   for (int64_t l = 0; l < L_; ++l) {
     const auto& y = layers_[l];
     const int64_t d = y.d;
     widest = std::max({widest, d, y.below});
     const auto& tape = tape_[l];
-    at_.push_back({a.h0[l].const_data_ptr<T>() + first_ * d, result.h[l].template const_data_ptr<T>() + first_ * d,
+    at_.push_back({a.h0[l].const_data_ptr<T>(), result.h[l].template const_data_ptr<T>(),
                    tape.states.template const_data_ptr<P>(), tape.pre.template const_data_ptr<T>(),
                    tape.slot.template const_data_ptr<int32_t>()});
     auto& s = layer_.emplace_back();
@@ -57,12 +54,11 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
     s.end_w = count(l, 1);
     s.end_v = count(l, 2);
     s.dh = at::zeros({B_, d}, options_);
-    s.dc = grad_.c_n[l].defined() ? grad_.c_n[l].narrow(0, first_, B_).clone(at::MemoryFormat::Contiguous)
-                                  : at::zeros({B_, d}, options_);
+    s.dc = grad_.c_n[l].defined() ? grad_.c_n[l].clone(at::MemoryFormat::Contiguous) : at::zeros({B_, d}, options_);
     s.dz.assign(B_, T(0));
-    s.du = raw[l].du;
-    s.dw = l > 0 ? raw[l].dw : at::empty({a.index ? B_ : T_ * B_, 4 * d}, products_);
-    s.dv = raw[l].dv;
+    s.du = at::empty({s.n, 4 * d}, products_);
+    s.dw = at::empty({l > 0 ? s.end_w : a.index ? B_ : T_ * B_, 4 * d}, products_);
+    s.dv = at::empty({s.end_v, 4 * d}, products_);
     s.sums.assign(threads_, GradientSums<T>(d, y.below, y.above, a.layer_norm()));
     s.ending.assign(B_, -1);
     s.run_ready.assign(B_, 0);
@@ -74,7 +70,7 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
   if (!a.index && layer_[0].n < T_ * B_) layer_[0].dw.zero_();  // steps past a sequence's end
   scratch_ = at::empty({threads_, 8 * widest}, options_);
   ds_ = at::empty({B_, 4 * widest}, options_);
-  out_ = at::empty({B_, widest}, products_);
+  to_.reserve(B_);
   if (detect_) boundary_terms();
 }
 
@@ -117,24 +113,21 @@ void Backward<T, P>::step(int64_t l, int64_t m) {
   for_rows(m, 8 * m * d, [&](int64_t i, int64_t thread) { update(l, base + i, base, thread); });
   if (l == 0 && a_.index) table_sums(base, m);
 
-  T* dh = s.dh.template data_ptr<T>();
-  P* out = out_.template data_ptr<P>();
-  if constexpr (std::is_same_v<T, P>) {
-    if (m == B_) out = dh;  // every row, in order
-  }
-  weights_.recurrent[l].backward(m, row_of<P>(s.du, base, 4 * d), out);
-  if (static_cast<void*>(out) != dh) {
-    for (int64_t i = 0; i < m; ++i) k_.widen(d, out + i * d, dh + (position[base + i] % B_) * d);
-  }
+  const auto rows = [&](at::Tensor& of, int64_t width, const int32_t* chosen) {
+    to_.clear();
+    for (int64_t i = base; i < s.end; ++i) {
+      if (chosen == nullptr || chosen[i] >= 0) to_.push_back(row_of<T>(of, position[i] % B_, width));
+    }
+    return to_.data();
+  };
+  weights_.recurrent[l].backward(m, row_of<P>(s.du, base, 4 * d), rows(s.dh, d, nullptr), /*add=*/false);
   if (mw > 0) {
-    weights_.bottom_up[l].backward(mw, row_of<P>(s.dw, base_w, 4 * d), out_.template data_ptr<P>());
-    scatter(
-        base, m, position, [&](int64_t i) { return slot_w[i] >= 0; }, layer_[l - 1].dh, y.below);
+    weights_.bottom_up[l].backward(mw, row_of<P>(s.dw, base_w, 4 * d), rows(layer_[l - 1].dh, y.below, slot_w),
+                                   /*add=*/true);
   }
   if (mv > 0) {
-    weights_.top_down[l].backward(mv, row_of<P>(s.dv, base_v, 4 * d), out_.template data_ptr<P>());
-    scatter(
-        base, m, position, [&](int64_t i) { return slot_v[i] >= 0; }, layer_[l + 1].dh, y.above);
+    weights_.top_down[l].backward(mv, row_of<P>(s.dv, base_v, 4 * d), rows(layer_[l + 1].dh, y.above, slot_v),
+                                  /*add=*/true);
   }
   for_rows(m, 3 * m * d, [&](int64_t i, int64_t thread) {
     const int64_t b = position[base + i] % B_;
@@ -145,19 +138,6 @@ void Backward<T, P>::step(int64_t l, int64_t m) {
   s.end = base;
   s.end_w = base_w;
   s.end_v = base_v;
-}
-
-/// out_'s rows, one for each slot that `wanted` says, added to the rows of `to`.
-template <class T, class P>
-template <class Wanted>
-void Backward<T, P>::scatter(int64_t base, int64_t m, const int32_t* position, Wanted wanted, at::Tensor& to,
-                             int64_t width) {
-  const P* from = out_.template data_ptr<P>();
-  for (int64_t i = base; i < base + m; ++i) {
-    if (!wanted(i)) continue;
-    k_.add(width, from, row_of<T>(to, position[i] % B_, width));
-    from += width;
-  }
 }
 
 /// What goes through the boundary's pre-activation, to the states and to its rows of the weights: vectors, no product.
@@ -183,12 +163,12 @@ void Backward<T, P>::boundary_row(int64_t t, int64_t l, int64_t b, int64_t threa
 
 template <class T, class P>
 bool Backward<T, P>::z_below(int64_t t, int64_t b, int64_t l) {
-  return l == 0 || result_.z.template const_data_ptr<T>()[shared(t, b) * (L_ - 1) + l - 1] != T(0);
+  return l == 0 || result_.z.template const_data_ptr<T>()[(t * B_ + b) * (L_ - 1) + l - 1] != T(0);
 }
 template <class T, class P>
 bool Backward<T, P>::z_before(int64_t t, int64_t b, int64_t l) {
-  return (t > 0 ? result_.z.template const_data_ptr<T>()[shared(t - 1, b) * (L_ - 1) + l]
-                : a_.z0.template const_data_ptr<T>()[shared(0, b) * (L_ - 1) + l]) != T(0);
+  return (t > 0 ? result_.z.template const_data_ptr<T>()[((t - 1) * B_ + b) * (L_ - 1) + l]
+                : a_.z0.template const_data_ptr<T>()[b * (L_ - 1) + l]) != T(0);
 }
 
 /// Row b's steps back from where it stands, as far as they are COPYs or lie past the sequence's end.
@@ -216,9 +196,9 @@ template <class T, class P>
 void Backward<T, P>::add_output_gradients(int64_t t, int64_t l, int64_t b) {
   auto& s = layer_[l];
   const int64_t d = layers_[l].d;
-  if (grad_.h[l].defined()) k_.axpy(d, T(1), row_of<T>(grad_.h[l], shared(t, b), d), row_of<T>(s.dh, b, d));
+  if (grad_.h[l].defined()) k_.axpy(d, T(1), row_of<T>(grad_.h[l], t * B_ + b, d), row_of<T>(s.dh, b, d));
   if (has_detector(l) && grad_.z.defined()) {
-    s.dz[b] += grad_.z.template const_data_ptr<T>()[shared(t, b) * (L_ - 1) + l];
+    s.dz[b] += grad_.z.template const_data_ptr<T>()[(t * B_ + b) * (L_ - 1) + l];
   }
 }
 
@@ -318,16 +298,14 @@ void Backward<T, P>::table_sums(int64_t base, int64_t m) {
   for_rows(chunks, m * width, [&](int64_t c, int64_t) {
     const int64_t from = c * chunk, n = std::min(chunk, width - from);
     for (int64_t i = 0; i < m; ++i) {
-      k_.axpy(n, T(1), row_of<T>(ds_, i, width) + from,
-              row_of<T>(table_ds_, index[shared(position[base + i] / B_, position[base + i] % B_)], width) + from);
+      k_.axpy(n, T(1), row_of<T>(ds_, i, width) + from, row_of<T>(table_ds_, index[position[base + i]], width) + from);
     }
   });
 }
 
 #define HMRNN_INSTANTIATE(T, P)                                                                                \
   template Backward<T, P>::Backward(const HMLSTMArguments&, const WindowResult&, std::vector<LayerTape<T, P>>, \
-                                    const std::vector<RawGradients>&, const OutputGradients&, RowRange,        \
-                                    WindowProducts<P>&);                                                       \
+                                    const OutputGradients&, WindowProducts<P>&);                               \
   template void Backward<T, P>::walk();
 HMRNN_INSTANTIATE(float, float)
 HMRNN_INSTANTIATE(float, c10::BFloat16)

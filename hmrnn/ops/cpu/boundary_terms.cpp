@@ -30,11 +30,9 @@ template <class T, class P>
 void Backward<T, P>::multiply_extra(ExtraProducts& extra, Product<P>& matrix, const std::vector<const P*>& x, T eps,
                                     bool norm) {
   const auto n = static_cast<int64_t>(x.size());
-  auto gathered = at::empty({n, matrix.in()}, products_);
   extra.raw = at::empty({n, matrix.out()}, products_);
   extra.stats = at::empty({n, 2}, options_);
-  for (int64_t i = 0; i < n; ++i) copy_row(row_of<P>(gathered, i, matrix.in()), x[i], matrix.in());
-  matrix.forward(n, gathered.template data_ptr<P>(), extra.raw.template data_ptr<P>());
+  matrix.forward(n, x.data(), extra.raw.template data_ptr<P>());
   if (!norm) return;
   for_rows(n, n * matrix.out(), [&](int64_t i, int64_t) {
     *row_of<Moments<T>>(extra.stats, i, 1) = k_.moments(matrix.out(), row_of<P>(extra.raw, i, matrix.out()), eps);

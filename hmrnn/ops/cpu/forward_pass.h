@@ -12,8 +12,8 @@
 // the next step at which a layer is to UPDATE or FLUSH, and waits there. The layer for which most rows wait takes them
 // all, whatever time each has reached: one product a matrix, then the row function of cell_math.h. In step with one
 // another the rows would ask for the upper layers a few at a time, and with few rows a product costs what it costs to
-// read the weights (3×512, 32 rows, z at 0.21 and 0.035: 410 products instead of 607 in 100 steps). Where every row is
-// active at every step they stay in step, and nothing is gathered.
+// read the weights (3×512, 32 rows, z at 0.21 and 0.035: 410 products instead of 607 in 100 steps). Threads share each
+// product by columns, so that each reads its part of the weights only, and then the step's rows.
 
 namespace hmrnn::cpu {
 
@@ -21,20 +21,18 @@ namespace hmrnn::cpu {
 template <class T, class P>
 class Forward {
  public:
-  Forward(const HMLSTMArguments& a, bool training, RowRange rows, WindowProducts<P>& products, WindowResult& result)
+  Forward(const HMLSTMArguments& a, bool training, WindowProducts<P>& products, WindowResult& result)
       : a_(a),
         result_(result),
         training_(training),
         k_(cell_kernels<T, P>()),
         T_(a.steps()),
-        B_(rows.count),
-        first_(rows.first),
-        batch_(a.batch()),
+        B_(a.batch()),
         L_(a.layers()),
         slope_(static_cast<T>(a.slope.item<double>())),
         layers_(layer_views<T>(a)),
         products_(products),
-        lengths_(range_lengths(a, rows)) {
+        lengths_(lengths(a)) {
     const auto options = a.h0[0].options().requires_grad(false);
     const auto ints = options.dtype(at::kInt), narrow = options.dtype(c10::CppTypeToScalarType<P>::value);
     const int64_t capacity = training ? T_ * B_ : B_;
@@ -45,8 +43,7 @@ class Forward {
       tape.raw_v = at::empty({layers_[l].top() ? 0 : capacity, 4 * d}, narrow);
       tape.gates = at::empty({capacity, 4 * d}, options);
       // Without training c is one row per row of the batch, overwritten in place.
-      tape.c = training ? at::empty({capacity, d}, options)
-                        : a.c0[l].narrow(0, first_, B_).clone(at::MemoryFormat::Contiguous);
+      tape.c = training ? at::empty({capacity, d}, options) : a.c0[l].clone(at::MemoryFormat::Contiguous);
       tape.stats_u = at::empty({capacity, 2}, options);
       tape.stats_v = at::empty({capacity, 2}, options);
       tape.stats_c = at::empty({capacity, 2}, options);
@@ -61,18 +58,17 @@ class Forward {
         tape.stats_w = at::empty({capacity, 2}, options);
       }
       tape.states = at::empty({kNarrow ? T_ + 1 : 0, B_, d}, narrow);
-      if (kNarrow) tape.states[0].copy_(a.h0[l].narrow(0, first_, B_));
-      widest_ = std::max({widest_, d, layers_[l].below});
-      at_.push_back({a.h0[l].const_data_ptr<T>() + first_ * d, result.h[l].template data_ptr<T>() + first_ * d,
+      if (kNarrow) tape.states[0].copy_(a.h0[l]);
+      at_.push_back({a.h0[l].const_data_ptr<T>(), result.h[l].template data_ptr<T>(),
                      tape.states.template data_ptr<P>(), tape.pre.template data_ptr<T>(),
                      tape.slot.template data_ptr<int32_t>(),
-                     result.state_index.template data_ptr<int32_t>() + l * T_ * batch_ + first_});
+                     result.state_index.template data_ptr<int32_t>() + l * T_ * B_});
     }
     z_ = result.z.template data_ptr<T>();
     z0_ = a.z0.const_data_ptr<T>();
     if (a.index) index_ = a.index->const_data_ptr<int64_t>();
-    gather_ = at::empty({B_, widest_}, narrow);
     rows_.resize(B_);
+    x_.reserve(B_);
     batch_rows_.reserve(B_);
     first_layer_input();
     for (int64_t l = 0; l + 1 < L_; ++l) {
@@ -84,7 +80,7 @@ class Forward {
   }
 
   void run() {
-    for_rows(B_, B_ * widest_, [&](int64_t b, int64_t) { copy_on(b); });
+    for_rows(B_, B_ * layers_[0].d, [&](int64_t b, int64_t) { copy_on(b); });
     std::vector<int64_t> waiting(L_ + 1);
     for (;;) {
       std::fill(waiting.begin(), waiting.end(), 0);
@@ -128,8 +124,7 @@ class Forward {
     int32_t i, w, v;           // place among the batch's rows, rows of raw_w and raw_v (or -1)
   };
 
-  /// Of one layer, from this range's first row on: what single steps read and write. (Tensor's accessors check their
-  /// type at each call.)
+  /// Of one layer: what single steps read and write. (Tensor's accessors check their type at each call.)
   struct Pointers {
     const T* h0;
     T* h;
@@ -141,13 +136,11 @@ class Forward {
   static constexpr bool kNarrow = !std::is_same_v<T, P>;
 
   int64_t& count(int64_t l, int which) { return tape_[l].counts.template data_ptr<int64_t>()[which]; }
-  /// Place of row b at step t in what is shared by all ranges, [T, batch].
-  int64_t shared(int64_t t, int64_t b) const { return t * batch_ + first_ + b; }
-  T* z_at(int64_t t, int64_t b, int64_t l) { return z_ + shared(t, b) * (L_ - 1) + l; }
-  T last_z(int64_t t, int64_t b, int64_t l) { return t > 0 ? *z_at(t - 1, b, l) : z0_[shared(0, b) * (L_ - 1) + l]; }
+  T* z_at(int64_t t, int64_t b, int64_t l) { return z_ + (t * B_ + b) * (L_ - 1) + l; }
+  T last_z(int64_t t, int64_t b, int64_t l) { return t > 0 ? *z_at(t - 1, b, l) : z0_[b * (L_ - 1) + l]; }
   /// h of layer l after step t (t = -1: h0), [B, d].
   const T* h_at(int64_t t, int64_t l) { return t < 0 ? at_[l].h0 : h_now(t, l, 0); }
-  T* h_now(int64_t t, int64_t l, int64_t b) { return at_[l].h + (t * batch_ + b) * layers_[l].d; }
+  T* h_now(int64_t t, int64_t l, int64_t b) { return at_[l].h + (t * B_ + b) * layers_[l].d; }
   /// The same as the products read it.
   const P* narrow_h_at(int64_t t, int64_t l) {
     if constexpr (kNarrow)
@@ -160,13 +153,12 @@ class Forward {
   /// W x of the first layer: one product over the table, or over the whole sequence.
   void first_layer_input() {
     const auto& y = layers_[0];
-    const auto own = a_.index ? a_.input : a_.input.narrow(1, first_, B_).contiguous();
-    const auto rows = own.numel() / y.below;
+    const auto rows = a_.input.numel() / y.below;
     auto& tape = tape_[0];
-    const auto input = own.to(c10::CppTypeToScalarType<P>::value);
+    const auto input = a_.input.to(c10::CppTypeToScalarType<P>::value);
     tape.raw_w = at::empty({rows, 4 * y.d}, input.options());
-    tape.stats_w = at::empty({rows, 2}, own.options());
-    const T* x = own.template const_data_ptr<T>();
+    tape.stats_w = at::empty({rows, 2}, a_.input.options());
+    const T* x = a_.input.template const_data_ptr<T>();
     products_.bottom_up[0].forward(rows, input.template const_data_ptr<P>(), tape.raw_w.template data_ptr<P>());
     for_rows(rows, rows * y.d, [&](int64_t r, int64_t) {
       *row_of<Moments<T>>(tape.stats_w, r, 1) = y.w_gain != nullptr
@@ -175,7 +167,7 @@ class Forward {
     });
     if (!y.top() && a_.detect()) {
       input_z_.resize(rows);
-      for (int64_t r = 0; r < rows; ++r) input_z_[r] = k_.dot(y.below, y.w_z(), x + r * y.below);
+      k_.matrix_vector(rows, y.below, x, y.w_z(), input_z_.data());
     }
   }
 
@@ -208,7 +200,7 @@ class Forward {
       r.i = static_cast<int32_t>(batch_rows_.size());
       r.w = -1;
       if (r.update_below) {
-        r.w = static_cast<int32_t>(l > 0 ? base_w + mw++ : index_ != nullptr ? index_[shared(r.t, b)] : r.t * B_ + b);
+        r.w = static_cast<int32_t>(l > 0 ? base_w + mw++ : index_ != nullptr ? index_[r.t * B_ + b] : r.t * B_ + b);
       }
       r.v = r.flush ? static_cast<int32_t>(base_v + mv++) : -1;
       batch_rows_.push_back(b);
@@ -239,24 +231,16 @@ class Forward {
     count(l, 2) = base_v + mv;
   }
 
-  /// The batch's rows x(row, b), m of which are not null, times a matrix. No gather where they lie in order.
+  /// The step's rows x(row, b), m of which are not null, times a matrix.
   template <class X>
   void product(Product<P>& matrix, int64_t m, P* out, X x) {
     if (m == 0) return;
-    const int64_t width = matrix.in();
-    const P* from = m == B_ ? x(rows_[0], 0) : nullptr;
-    for (int64_t b = 1; b < B_ && from != nullptr; ++b) {
-      if (x(rows_[b], b) != from + b * width) from = nullptr;
+    x_.clear();
+    for (const auto b : batch_rows_) {
+      const P* row = x(rows_[b], b);
+      if (row != nullptr) x_.push_back(row);
     }
-    if (from == nullptr) {
-      P* to = gather_.template data_ptr<P>();
-      from = to;
-      for (const auto b : batch_rows_) {
-        const P* row = x(rows_[b], b);
-        if (row != nullptr) copy_row(to, row, width), to += width;
-      }
-    }
-    matrix.forward(m, from, out);
+    matrix.forward(m, x_.data(), out);
   }
 
   /// The boundary's pre-activation s_z, 0 where there is none.
@@ -267,7 +251,7 @@ class Forward {
     T pre = own_z_[l][b] + y.bias_z();
     if (r.flush) pre += k_.dot(y.above, y.v_z(), h_at(t - 1, l + 1) + b * y.above);
     if (r.update_below) {
-      pre += l == 0 ? input_z_[index_ != nullptr ? index_[shared(t, b)] : at]
+      pre += l == 0 ? input_z_[index_ != nullptr ? index_[at] : at]
                     : k_.dot(y.below, y.w_z(), h_at(t, l - 1) + b * y.below);
     }
     at_[l].pre[at] = pre;
@@ -275,7 +259,7 @@ class Forward {
   }
 
   int32_t* slot_at(int64_t t, int64_t l, int64_t b) { return at_[l].slot + t * B_ + b; }
-  int32_t* index_at(int64_t t, int64_t l, int64_t b) { return at_[l].state_index + t * batch_ + b; }
+  int32_t* index_at(int64_t t, int64_t l, int64_t b) { return at_[l].state_index + t * B_ + b; }
 
   /// COPY, or a step past the sequence's end.
   void copy(int64_t t, int64_t l, int64_t b) {
@@ -309,7 +293,7 @@ class Forward {
     const int32_t before = t > 0 ? *slot_at(t - 1, l, b) : -1;
     const T* c_before = !training_    ? row_of<T>(tape.c, b, d)
                         : before >= 0 ? row_of<T>(tape.c, before, d)
-                                      : a_.c0[l].template const_data_ptr<T>() + shared(0, b) * d;
+                                      : a_.c0[l].template const_data_ptr<T>() + b * d;
     T* c_now = row_of<T>(tape.c, training_ ? s : b, d);
     T* h = h_now(t, l, b);
     *row_of<Moments<T>>(tape.stats_c, s, 1) = k_.active_forward(d, u, w, v, y.bias, r.flush ? nullptr : c_before,
@@ -326,7 +310,7 @@ class Forward {
   }
 
   T decide(int64_t t, int64_t l, int64_t b, T pre) {
-    const int64_t at = shared(t, b) * (L_ - 1) + l;
+    const int64_t at = (t * B_ + b) * (L_ - 1) + l;
     if (a_.boundaries) return a_.boundaries->template const_data_ptr<T>()[at];
     const T p = std::max(T(0), std::min(T(1), (pre * slope_ + T(1)) * T(0.5)));
     if (a_.noise) return a_.noise->template const_data_ptr<T>()[at] < p ? T(1) : T(0);
@@ -338,34 +322,32 @@ class Forward {
     auto out = at::empty({B_, d}, a_.h0[l].options().requires_grad(false));
     const auto* slots = tape_[l].slot.template data_ptr<int32_t>() + (T_ - 1) * B_;
     for (int64_t b = 0; b < B_; ++b) {
-      const T* c =
-          slots[b] >= 0 ? row_of<T>(tape_[l].c, slots[b], d) : a_.c0[l].template const_data_ptr<T>() + shared(0, b) * d;
+      const T* c = slots[b] >= 0 ? row_of<T>(tape_[l].c, slots[b], d) : a_.c0[l].template const_data_ptr<T>() + b * d;
       copy_row(row_of<T>(out, b, d), c, d);
     }
     return out;
   }
 
   const HMLSTMArguments& a_;
-  WindowResult& result_;  // shared by all ranges; each writes its own rows
+  WindowResult& result_;
   const bool training_;
   const CellKernels<T, P>& k_;
-  const int64_t T_, B_, first_, batch_, L_;  // B_: rows of the range, of which first_ is the first of batch_
+  const int64_t T_, B_, L_;
   const T slope_;
   std::vector<LayerView<T>> layers_;
   std::vector<LayerTape<T, P>> tape_;
   std::vector<Pointers> at_;
-  T* z_ = nullptr;                  // [T, batch, L-1]
-  const T* z0_ = nullptr;           // [batch, L-1]
-  const int64_t* index_ = nullptr;  // [T, batch], or null
+  T* z_ = nullptr;                  // [T, B, L-1]
+  const T* z0_ = nullptr;           // [B, L-1]
+  const int64_t* index_ = nullptr;  // [T, B], or null
   WindowProducts<P>& products_;
-  at::Tensor gather_;
   std::vector<Row> rows_;
   std::vector<int64_t> batch_rows_;     // the rows of the step at hand, in order
+  std::vector<const P*> x_;             // their states as a product reads them
   std::vector<int32_t> schedule_;       // LayerTape::schedule
   std::vector<T> input_z_;              // w_z · x per row of the first layer's input
   std::vector<std::vector<T>> own_z_;   // u_z · h of each row's present state, constant over a COPY run
   const std::vector<int64_t> lengths_;  // [B], or empty
-  int64_t widest_ = 1;
 };
 
 }  // namespace hmrnn::cpu

@@ -114,9 +114,9 @@ GatedOutputGradients backward(const std::vector<at::Tensor>& h, const at::Tensor
     matrix.weight_gradient(x.size(0), dy.template const_data_ptr<P>(), x.template const_data_ptr<P>(),
                            g.embedding[l].template data_ptr<T>(), /*add=*/false);
     // dh = g_l · (e W) + (dL/d pre) w: the gate is a factor of the row, so the product needs e once for all layers.
-    auto product = at::empty({n, d}, e.options());
-    matrix.backward(n, e.template const_data_ptr<P>(), product.template data_ptr<P>());
-    auto dh = product.to(options.dtype()).mul_(tape.gate.narrow(1, l, 1));
+    auto dh = at::empty({n, d}, options);
+    matrix.backward(n, e.template const_data_ptr<P>(), dh.template data_ptr<T>());
+    dh.mul_(tape.gate.narrow(1, l, 1));
     dh.addmm_(d_pre, gates.narrow(1, offset, d));
     g.h.push_back(dh.view(h[l].sizes()));
     offset += d;

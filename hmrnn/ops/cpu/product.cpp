@@ -5,9 +5,11 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <dlfcn.h>
 
-#include <algorithm>
 #include <cstring>
 #include <type_traits>
+#include <vector>
+
+#include "hmrnn/ops/cpu/cell_kernel.h"
 
 namespace hmrnn::cpu {
 
@@ -97,19 +99,54 @@ bool blas_has_avx512() {
 #endif
 }
 
+/// x · weightᵀ through oneDNN; `weight` as it is, or packed.
+at::Tensor apply_linear(const at::Tensor& x, const at::Tensor& weight) {
+  return PackedLinear::get().apply->call(x, weight, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), "");
+}
+
+template <class P>
+bool available(ProductBackend backend) {
+  if (backend == ProductBackend::Blas) return true;
+  if constexpr (std::is_same_v<P, double>) return false;
+  // oneDNN refuses bfloat16 on CPUs without AVX-512.
+  if (backend == ProductBackend::OneDnn) {
+    return std::is_same_v<P, c10::BFloat16> && has_avx512() && PackedLinear::get().pack;
+  }
+  if constexpr (!std::is_same_v<P, double>) return row_product_kernels<P>().width > 0;
+}
+
+/// The rows one after another: where they lie if they do, else copied to `scratch`.
+template <class P>
+const P* in_order(int64_t m, int64_t width, const P* const* x, at::Tensor& scratch) {
+  bool ordered = true;
+  for (int64_t i = 1; i < m && ordered; ++i) ordered = x[i] == x[0] + i * width;
+  if (ordered) return x[0];
+  scratch = at::empty({m, width}, c10::CppTypeToScalarType<P>::value);
+  P* to = scratch.template data_ptr<P>();
+  for (int64_t i = 0; i < m; ++i) std::memcpy(to + i * width, x[i], static_cast<size_t>(width) * sizeof(P));
+  return to;
+}
+
+template <class T>
+std::vector<T*> pointers(int64_t m, int64_t width, T* rows) {
+  std::vector<T*> out(m);
+  for (int64_t i = 0; i < m; ++i) out[i] = rows + i * width;
+  return out;
+}
+
 }  // namespace
 
-ProductBackend choose_backend(int64_t m) {
-  constexpr int64_t small = 32;
-  return has_avx512() && (m <= small || !blas_has_avx512()) ? ProductBackend::Packed : ProductBackend::Blas;
+template <class P>
+ProductBackend choose_backend() {
+  // With AVX2 alone LibTorch's BLAS is as fast.
+  if (available<P>(ProductBackend::Rows) && has_avx512()) return ProductBackend::Rows;
+  return available<P>(ProductBackend::OneDnn) ? ProductBackend::OneDnn : ProductBackend::Blas;
 }
 
 template <class P>
 Product<P>::Product(const Wide<P>* weight, int64_t out, int64_t in, std::optional<ProductBackend> backend)
-    : out_(out), in_(in), backend_(backend) {
-  if (out_ == 0) return;
-  plain_ =
-      matrix(weight, out_, in_, in_, c10::CppTypeToScalarType<Wide<P>>::value).to(c10::CppTypeToScalarType<P>::value);
+    : weight_(weight), out_(out), in_(in), backend_(backend.value_or(choose_backend<P>())) {
+  if (!available<P>(backend_)) backend_ = ProductBackend::Blas;
 }
 
 template <class P>
@@ -120,85 +157,72 @@ template <class P>
 Product<P>& Product<P>::operator=(Product&&) noexcept = default;
 
 template <class P>
-bool Product<P>::packed(int64_t m) const {
-  if (std::is_same_v<P, double> || !PackedLinear::get().pack) return false;
-  // oneDNN refuses bfloat16 on CPUs without AVX-512, and is the faster one at every m where it does not.
-  if (std::is_same_v<P, c10::BFloat16>) return has_avx512() && backend_ != ProductBackend::Blas;
-  return backend_.value_or(choose_backend(m)) == ProductBackend::Packed;
-}
-
-namespace {
-
-/// x · weightᵀ through oneDNN; `weight` as it is, or packed.
-at::Tensor apply_linear(const at::Tensor& x, const at::Tensor& weight) {
-  return PackedLinear::get().apply->call(x, weight, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), "");
-}
-
-/// Fills `packed` if it is empty. In float32 the weights go in blocks of as many rows as the
-/// second-level cache holds beside x (one Zen 5 core, [m, 512] × [512, 2048]: 155 GFLOP/s in blocks of 512 against 129
-/// whole at m = 13, 194 against 147 at m = 64); in bfloat16 whole is faster.
-template <class P>
-void pack(int64_t m, const at::Tensor& weight, std::vector<at::Tensor>& packed) {
-  if (!packed.empty()) return;
-  const int64_t n = weight.size(0);
-  const int64_t block = std::is_same_v<P, float> ? std::max<int64_t>(64, (1 << 18) / weight.size(1) / 64 * 64) : n;
-  for (int64_t from = 0; from < n; from += block) {
-    packed.push_back(PackedLinear::get().pack->call(weight.narrow(0, from, std::min(block, n - from)).contiguous(), m));
+const at::Tensor& Product<P>::plain() {
+  if (!plain_.defined()) {
+    plain_ = matrix(weight_, out_, in_, in_, c10::CppTypeToScalarType<Wide<P>>::value)
+                 .to(c10::CppTypeToScalarType<P>::value);
   }
+  return plain_;
 }
 
-/// y [m, n] = x · weightᵀ.
+/// y = x · Mᵀ, or with `transposed` x · M, without Rows.
 template <class P>
-void packed_linear(const at::Tensor& x, const at::Tensor& weight, std::vector<at::Tensor>& packed, P* y) {
-  const int64_t m = x.size(0), n = weight.size(0);
-  pack<P>(m, weight, packed);
-  for (const auto& part : packed) {
-    const auto result = apply_linear(x, part);  // oneDNN allocates it: there is no variant that takes its memory
-    const auto* from = static_cast<const P*>(result.const_data_ptr());
-    const int64_t width = result.size(1);
-    for (int64_t i = 0; i < (width == n ? 1 : m); ++i) {
-      std::memcpy(y + i * n, from + i * width, static_cast<size_t>(width == n ? m * n : width) * sizeof(P));
+void Product<P>::multiply(int64_t m, const P* x, P* y, bool transposed) {
+  const int64_t from = transposed ? out_ : in_, to = transposed ? in_ : out_;
+  if constexpr (!std::is_same_v<P, c10::BFloat16>) {
+    return gemm<P>(false, !transposed, m, to, from, x, from, static_cast<const P*>(plain().const_data_ptr()), in_, P(0),
+                   y, to);
+  } else {
+    const auto rows = matrix(x, m, from, from, at::kBFloat16);
+    auto result = matrix(y, m, to, to, at::kBFloat16);
+    const auto weight = transposed ? plain().t() : plain();
+    if (backend_ == ProductBackend::Blas) {
+      at::mm_out(result, rows, weight.t());
+      return;
     }
-    y += width;
+    auto& packed = onednn_[transposed];
+    if (!packed.defined()) packed = PackedLinear::get().pack->call(weight.contiguous(), m);
+    result.copy_(apply_linear(rows, packed));  // oneDNN allocates its result: there is no variant that takes memory
   }
 }
 
-}  // namespace
-
 template <class P>
-void Product<P>::prepare(int64_t m, bool both) {
-  if (out_ == 0 || !packed(1)) return;  // packed for few rows at least, or for none
-  pack<P>(m, plain_, forward_packed_);
-  if (both) pack<P>(m, plain_.t(), backward_packed_);
+void Product<P>::forward(int64_t m, const P* const* x, P* y) {
+  if (m == 0 || out_ == 0) return;
+  if constexpr (!std::is_same_v<P, double>) {
+    if (backend_ == ProductBackend::Rows) {
+      if (!forward_) forward_ = std::make_unique<PackedMatrix<P>>(weight_, in_, /*transposed=*/true, in_, out_);
+      return forward_->forward(m, x, y);
+    }
+  }
+  at::Tensor scratch;
+  multiply(m, in_order(m, in_, x, scratch), y, /*transposed=*/false);
 }
 
 template <class P>
 void Product<P>::forward(int64_t m, const P* x, P* y) {
-  if (m == 0) return;
-  constexpr auto type = c10::CppTypeToScalarType<P>::value;
-  const auto rows = matrix(x, m, in_, in_, type);
-  if (packed(m)) return packed_linear(rows, plain_, forward_packed_, y);
-  if constexpr (std::is_same_v<P, c10::BFloat16>) {
-    auto result = matrix(y, m, out_, out_, type);
-    at::mm_out(result, rows, plain_.t());
-  } else {
-    gemm<P>(false, true, m, out_, in_, x, in_, static_cast<const P*>(plain_.const_data_ptr()), in_, P(0), y, out_);
-  }
+  forward(m, pointers(m, in_, x).data(), y);
 }
 
 template <class P>
-void Product<P>::backward(int64_t m, const P* y_grad, P* x_grad) {
-  if (m == 0) return;
-  constexpr auto type = c10::CppTypeToScalarType<P>::value;
-  const auto rows = matrix(y_grad, m, out_, out_, type);
-  if (packed(m)) return packed_linear(rows, plain_.t(), backward_packed_, x_grad);
-  if constexpr (std::is_same_v<P, c10::BFloat16>) {
-    auto result = matrix(x_grad, m, in_, in_, type);
-    at::mm_out(result, rows, plain_);
-  } else {
-    gemm<P>(false, false, m, in_, out_, y_grad, out_, static_cast<const P*>(plain_.const_data_ptr()), in_, P(0), x_grad,
-            in_);
+void Product<P>::backward(int64_t m, const P* y_grad, Wide<P>* const* x_grad, bool add) {
+  if (m == 0 || in_ == 0) return;
+  if constexpr (!std::is_same_v<P, double>) {
+    if (backend_ == ProductBackend::Rows) {
+      if (!backward_) backward_ = std::make_unique<PackedMatrix<P>>(weight_, in_, /*transposed=*/false, out_, in_);
+      return backward_->backward(m, y_grad, x_grad, add);
+    }
   }
+  const auto& k = cell_kernels<Wide<P>, P>();
+  const auto result = at::empty({m, in_}, c10::CppTypeToScalarType<P>::value);
+  const P* from = result.template const_data_ptr<P>();
+  multiply(m, y_grad, result.template data_ptr<P>(), /*transposed=*/true);
+  for (int64_t i = 0; i < m; ++i) (add ? k.add : k.widen)(in_, from + i * in_, x_grad[i]);
+}
+
+template <class P>
+void Product<P>::backward(int64_t m, const P* y_grad, Wide<P>* x_grad) {
+  backward(m, y_grad, pointers(m, in_, x_grad).data(), /*add=*/false);
 }
 
 template <class P>
@@ -211,15 +235,19 @@ void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>
   }
   const auto dy = matrix(y_grad, m, out_, out_, type), rows = matrix(x, m, in_, in_, type);
   const auto put = [&](const at::Tensor& product) { add ? to.add_(product.contiguous()) : to.copy_(product); };
-  if (std::is_same_v<P, float> && packed(m)) {
-    put(apply_linear(rows.t(), dy.t()).t());  // the transposed gradient: oneDNN then reads both operands as they lie
-  } else if constexpr (std::is_same_v<P, c10::BFloat16>) {
+  if constexpr (std::is_same_v<P, c10::BFloat16>) {
     put(at::mm(dy.t(), rows));
+  } else if (std::is_same_v<P, float> && backend_ == ProductBackend::Rows && !blas_has_avx512() &&
+             PackedLinear::get().apply) {
+    put(apply_linear(rows.t(), dy.t()).t());  // the transposed gradient: oneDNN then reads both operands as they lie
   } else {
     gemm<P>(true, false, out_, in_, m, y_grad, out_, x, in_, add ? P(1) : P(0), weight_grad, in_);
   }
 }
 
+template ProductBackend choose_backend<float>();
+template ProductBackend choose_backend<double>();
+template ProductBackend choose_backend<c10::BFloat16>();
 template class Product<float>;
 template class Product<double>;
 template class Product<c10::BFloat16>;

@@ -1,12 +1,13 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <c10/util/BFloat16.h>
 
+#include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
-#include <type_traits>
-#include <vector>
+
+#include "hmrnn/ops/cpu/row_product.h"
 
 namespace hmrnn::cpu {
 
@@ -16,28 +17,23 @@ template <class T>
 void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
           int64_t ldb, T beta, T* c, int64_t ldc);
 
-/// Who multiplies: the BLAS, or oneDNN with weights that it packed before (once a window).
-enum class ProductBackend { Blas, Packed };
+/// Who multiplies: the BLAS (for bfloat16 at::mm), oneDNN with weights that it packed before (bfloat16), or our own
+/// products of rows that lie anywhere (row_product.h).
+enum class ProductBackend { Blas, OneDnn, Rows };
 
-/// What is faster for m rows of float32 on this CPU; the same answer in every run. oneDNN needs AVX-512 to be worth it
-/// (with AVX2 alone the two were measured to be equal). On Intel's CPUs it wins where m is small (for [m, 512] × [512,
-/// 2048] on two cores: 157 against 66 GFLOP/s at m = 13, 90 against 140 at m = 64). On AMD's it wins at every m, since
-/// MKL uses no AVX-512 there (one Zen 5 core: 113 against 67 at m = 13, 195 against 94 at m = 64, 246 against 102 at m
-/// = 128).
-ProductBackend choose_backend(int64_t m);
-
-/// What is computed with beside products of type P: float for bfloat16, P itself for float and double.
+/// The fastest for P on this CPU: Rows where there is a kernel for it (float32: AVX-512, where LibTorch's BLAS leaves
+/// AMD's unused; bfloat16: AVX512-BF16 without AMX), else OneDnn for bfloat16 where it takes it, else Blas. The same
+/// answer in every run.
 template <class P>
-using Wide = std::conditional_t<std::is_same_v<P, c10::BFloat16>, float, P>;
+ProductBackend choose_backend();
 
-/// One weight matrix M [out, in] of the window, applied to a few rows at a time, both ways. P is the type of the
-/// operands and of the results; sums are made in Wide<P>.
+/// One weight matrix M [out, in] of the window, applied to a few rows at a time, both ways, by all threads. P is the
+/// type of the operands and of forward's results; sums are made in Wide<P>. To be used by one thread at a time.
 template <class P>
 class Product {
  public:
-  /// `weight`: the first `out` rows of a contiguous [R, in] matrix, which has to outlive this; rounded here for
-  /// bfloat16. `backend`: for every m, instead of the choice by m (float32 and bfloat16; where oneDNN is missing it is
-  /// the BLAS).
+  /// `weight`: the first `out` rows of a contiguous [R, in] matrix, which has to outlive this; rounded for bfloat16.
+  /// `backend`: instead of the fastest one; one that this CPU or LibTorch lacks becomes Blas.
   Product(const Wide<P>* weight, int64_t out, int64_t in, std::optional<ProductBackend> backend = std::nullopt);
   ~Product();
   Product(Product&&) noexcept;
@@ -46,24 +42,28 @@ class Product {
   int64_t out() const { return out_; }
   int64_t in() const { return in_; }
 
-  /// Packs what forward (and backward, if `both`) will need for up to m rows; afterwards several threads may call them.
-  void prepare(int64_t m, bool both);
-  /// y [m, out] = x [m, in] · Mᵀ
+  /// y [m, out] = x · Mᵀ for rows x_i [in], wherever they lie
+  void forward(int64_t m, const P* const* x, P* y);
+  /// The same for x [m, in]
   void forward(int64_t m, const P* x, P* y);
+  /// Rows x_grad_i [in] = y_grad [m, out] · M, wherever they lie; added to what is there if `add`
+  void backward(int64_t m, const P* y_grad, Wide<P>* const* x_grad, bool add);
   /// x_grad [m, in] = y_grad [m, out] · M
-  void backward(int64_t m, const P* y_grad, P* x_grad);
+  void backward(int64_t m, const P* y_grad, Wide<P>* x_grad);
   /// weight_grad [out, in] = y_gradᵀ · x over m rows, added to what is there if `add`
   void weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad, bool add) const;
 
  private:
-  bool packed(int64_t m) const;
+  void multiply(int64_t m, const P* x, P* y, bool transposed);
+  const at::Tensor& plain();
 
+  const Wide<P>* weight_;
   int64_t out_;
   int64_t in_;
-  std::optional<ProductBackend> backend_;
-  at::Tensor plain_;                         ///< [out, in] of P: a view of the weights, or their rounded copy
-  std::vector<at::Tensor> forward_packed_;   ///< blocks of M for x·Mᵀ, packed at first use
-  std::vector<at::Tensor> backward_packed_;  ///< blocks of Mᵀ for y·M, packed at first use
+  ProductBackend backend_;
+  at::Tensor plain_;                                     ///< [out, in] of P: the weights, or their rounded copy
+  std::array<at::Tensor, 2> onednn_;                     ///< M for x·Mᵀ and Mᵀ for y·M, packed at first use
+  std::unique_ptr<PackedMatrix<P>> forward_, backward_;  ///< likewise
 };
 
 }  // namespace hmrnn::cpu

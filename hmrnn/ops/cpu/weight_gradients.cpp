@@ -17,15 +17,29 @@ void Backward<T, P>::close() {
   const T* d_pre = layer_[0].d_pre.template const_data_ptr<T>();
   const auto* index = a_.index->template const_data_ptr<int64_t>();
   for (int64_t t = 0; t < T_; ++t) {
-    for (int64_t b = 0; b < B_; ++b) table_d_pre_[index[shared(t, b)]] += d_pre[t * B_ + b];
+    for (int64_t b = 0; b < B_; ++b) table_d_pre_[index[t * B_ + b]] += d_pre[t * B_ + b];
   }
 }
 
 template <class T, class P>
-void Backward<T, P>::add_sums(const Backward& other) {
-  for (int64_t l = 0; l < L_; ++l) layer_[l].sums[0].add(other.layer_[l].sums[0]);
-  if (table_ds_.defined()) table_ds_.add_(other.table_ds_);
-  for (size_t r = 0; r < table_d_pre_.size(); ++r) table_d_pre_[r] += other.table_d_pre_[r];
+HMLSTMGradients Backward<T, P>::gradients() {
+  HMLSTMGradients g;
+  // The last row is the boundary's, to which finish_sums adds; the others are overwritten.
+  const auto unset = [](const std::vector<at::Tensor>& list) {
+    std::vector<at::Tensor> out;
+    for (const auto& x : list) {
+      out.push_back(at::empty_like(x, x.options().requires_grad(false)));
+      out.back().narrow(0, x.size(0) - 1, 1).zero_();
+    }
+    return out;
+  };
+  g.recurrent = unset(a_.recurrent), g.bottom_up = unset(a_.bottom_up), g.top_down = unset(a_.top_down);
+  weight_gradients(g);
+  g.input = input_gradient(g);
+  finish_sums(g);
+  for (const auto& s : layer_) g.h0.push_back(s.dh), g.c0.push_back(s.dc);
+  g.z0 = z0_gradient();
+  return g;
 }
 
 template <class T, class P>
@@ -55,81 +69,74 @@ at::Tensor Backward<T, P>::z0_gradient() const {
 /// Every row was active at every step and the slots are in the order of time, as the states lie in memory.
 template <class T, class P>
 bool Backward<T, P>::by_time(int64_t l) {
-  if (layer_[l].n != T_ * B_ || (std::is_same_v<T, P> && B_ != batch_)) return false;
+  if (layer_[l].n != T_ * B_) return false;
   const auto* position = tape_[l].position.template data_ptr<int32_t>();
   return std::is_sorted(position, position + layer_[l].n);
 }
 
-/// Writes rows x(t, b), of P, of the slots that `chosen` says, in slot order, from `to` on, which it moves behind them.
+/// Rows x(t, b), of P, of the n slots that `chosen` says, in slot order.
 template <class T, class P>
 template <class X>
-void Backward<T, P>::gather(int64_t l, int64_t width, const int32_t* chosen, P*& to, X x) {
+at::Tensor Backward<T, P>::gather(int64_t l, int64_t n, int64_t width, const int32_t* chosen, X x) {
+  auto out = at::empty({n, width}, products_);
   const auto* position = tape_[l].position.template data_ptr<int32_t>();
   std::vector<int32_t> slots;
-  slots.reserve(layer_[l].n);
+  slots.reserve(n);
   for (int32_t i = 0; i < layer_[l].n; ++i) {
     if (chosen == nullptr || chosen[i] >= 0) slots.push_back(i);
   }
-  const auto n = static_cast<int64_t>(slots.size());
   for_rows(n, n * width, [&](int64_t i, int64_t) {
     const int64_t at = position[slots[i]];
-    copy_row(to + i * width, x(at / B_, at % B_), width);
+    copy_row(row_of<P>(out, i, width), x(at / B_, at % B_), width);
   });
-  to += n * width;
+  return out;
 }
 
-/// One product a matrix, over the rows of all ranges.
+/// One product a matrix.
 template <class T, class P>
-void Backward<T, P>::weight_gradients(const Ranges& ranges, const std::vector<RawGradients>& raw, HMLSTMGradients& g) {
-  auto& first = *ranges[0];
-  const auto make = [&](const Product<P>& matrix, const at::Tensor& d_raw, at::Tensor& grad, auto gather_rows) {
-    const auto x = at::empty({d_raw.size(0), matrix.in()}, first.products_);
-    P* to = x.template data_ptr<P>();
-    for (const auto& range : ranges) gather_rows(*range, to);
-    matrix.weight_gradient(x.size(0), d_raw.template data_ptr<P>(), x.template data_ptr<P>(),
-                           grad.template data_ptr<T>(), /*add=*/false);
+void Backward<T, P>::weight_gradients(HMLSTMGradients& g) {
+  const auto gathered = [&](const Product<P>& matrix, const at::Tensor& d_raw, at::Tensor& grad, int64_t l,
+                            const at::Tensor* chosen, auto x) {
+    const int64_t n = d_raw.size(0);
+    const auto rows =
+        gather(l, n, matrix.in(), chosen != nullptr ? chosen->template data_ptr<int32_t>() : nullptr, std::move(x));
+    matrix.weight_gradient(n, d_raw.template data_ptr<P>(), rows.template data_ptr<P>(), grad.template data_ptr<T>(),
+                           /*add=*/false);
   };
-  for (int64_t l = 0; l < first.L_; ++l) {
-    const auto& y = first.layers_[l];
-    const auto& w = first.weights_;
-    const bool in_place = ranges.size() == 1 && first.by_time(l);  // the states lie as the slots do: nothing to gather
+  for (int64_t l = 0; l < L_; ++l) {
+    const auto& y = layers_[l];
+    const auto& s = layer_[l];
+    const bool in_place = by_time(l);  // the states lie as the slots do: nothing to gather
     if (in_place) {
-      const P* du = raw[l].du.template data_ptr<P>();
+      const P* du = s.du.template data_ptr<P>();
       T* grad = g.recurrent[l].template data_ptr<T>();
-      w.recurrent[l].weight_gradient(first.B_, du, first.narrow_h_at(-1, l, 0), grad, /*add=*/false);
-      w.recurrent[l].weight_gradient((first.T_ - 1) * first.B_, du + first.B_ * 4 * y.d, first.narrow_h_at(0, l, 0),
-                                     grad, /*add=*/true);
+      weights_.recurrent[l].weight_gradient(B_, du, narrow_h_at(-1, l, 0), grad, /*add=*/false);
+      weights_.recurrent[l].weight_gradient((T_ - 1) * B_, du + B_ * 4 * y.d, narrow_h_at(0, l, 0), grad, /*add=*/true);
     } else {
-      make(w.recurrent[l], raw[l].du, g.recurrent[l], [&](Backward& r, P*& to) {
-        r.gather(l, y.d, nullptr, to, [&](int64_t t, int64_t b) { return r.narrow_h_at(t - 1, l, b); });
-      });
+      gathered(weights_.recurrent[l], s.du, g.recurrent[l], l, nullptr,
+               [&](int64_t t, int64_t b) { return narrow_h_at(t - 1, l, b); });
     }
-    if (l > 0 && in_place && raw[l].dw.size(0) == raw[l].du.size(0)) {
-      w.bottom_up[l].weight_gradient(raw[l].dw.size(0), raw[l].dw.template data_ptr<P>(),
-                                     first.narrow_h_at(0, l - 1, 0), g.bottom_up[l].template data_ptr<T>(),
-                                     /*add=*/false);
+    if (l > 0 && in_place && s.dw.size(0) == s.n) {
+      weights_.bottom_up[l].weight_gradient(s.n, s.dw.template data_ptr<P>(), narrow_h_at(0, l - 1, 0),
+                                            g.bottom_up[l].template data_ptr<T>(), /*add=*/false);
     } else if (l > 0) {
-      make(w.bottom_up[l], raw[l].dw, g.bottom_up[l], [&](Backward& r, P*& to) {
-        r.gather(l, y.below, r.tape_[l].slot_w.template data_ptr<int32_t>(), to,
-                 [&](int64_t t, int64_t b) { return r.narrow_h_at(t, l - 1, b); });
-      });
+      gathered(weights_.bottom_up[l], s.dw, g.bottom_up[l], l, &tape_[l].slot_w,
+               [&](int64_t t, int64_t b) { return narrow_h_at(t, l - 1, b); });
     }
     if (y.top()) continue;
-    make(w.top_down[l], raw[l].dv, g.top_down[l], [&](Backward& r, P*& to) {
-      r.gather(l, y.above, r.tape_[l].slot_v.template data_ptr<int32_t>(), to,
-               [&](int64_t t, int64_t b) { return r.narrow_h_at(t - 1, l + 1, b); });
-    });
+    gathered(weights_.top_down[l], s.dv, g.top_down[l], l, &tape_[l].slot_v,
+             [&](int64_t t, int64_t b) { return narrow_h_at(t - 1, l + 1, b); });
   }
 }
 
+/// The gradient of the first layer's input, and in `g` its bottom-up weights'.
 template <class T, class P>
 at::Tensor Backward<T, P>::input_gradient(HMLSTMGradients& g) {
   const auto& y = layers_[0];
   auto& s = layer_[0];
   auto& sums = s.sums[0];
   T* grad = g.bottom_up[0].template data_ptr<T>();
-  const auto input = a_.index ? a_.input : a_.input.narrow(1, first_, B_).contiguous();
-  const auto rows = input.numel() / y.below;
+  const auto rows = a_.input.numel() / y.below;
   const auto d_raw = a_.index ? at::empty({rows, 4 * y.d}, products_) : s.dw;
   if (a_.index && y.w_gain == nullptr) {
     d_raw.copy_(table_ds_);
@@ -141,15 +148,14 @@ at::Tensor Backward<T, P>::input_gradient(HMLSTMGradients& g) {
                        row_of<P>(d_raw, r, 4 * y.d), sums.w_gain.data(), sums.w_bias_or_null());
     }
   }
-  auto product = at::empty({rows, y.below}, products_);
-  weights_.bottom_up[0].backward(rows, d_raw.template data_ptr<P>(), product.template data_ptr<P>());
-  auto out = product.to(options_.dtype());
-  const auto narrow_input = input.to(products_.dtype());
+  auto out = at::empty({rows, y.below}, options_);
+  weights_.bottom_up[0].backward(rows, d_raw.template data_ptr<P>(), out.template data_ptr<T>());
+  const auto narrow_input = a_.input.to(products_.dtype());
   weights_.bottom_up[0].weight_gradient(rows, d_raw.template data_ptr<P>(), narrow_input.template const_data_ptr<P>(),
-                                        grad, /*add=*/first_ > 0);
+                                        grad, /*add=*/false);
   if (detect_ && !y.top()) {
     const T* p = a_.index ? table_d_pre_.data() : s.d_pre.template const_data_ptr<T>();
-    const T* x = input.template const_data_ptr<T>();
+    const T* x = a_.input.template const_data_ptr<T>();
     for (int64_t r = 0; r < rows; ++r) {
       if (p[r] == T(0)) continue;
       k_.axpy(y.below, p[r], y.w_z(), row_of<T>(out, r, y.below));
@@ -159,13 +165,9 @@ at::Tensor Backward<T, P>::input_gradient(HMLSTMGradients& g) {
   return a_.index ? out : out.view({T_, B_, y.below});
 }
 
-#define HMRNN_INSTANTIATE(T, P)                                                                                      \
-  template void Backward<T, P>::close();                                                                             \
-  template void Backward<T, P>::add_sums(const Backward&);                                                           \
-  template void Backward<T, P>::weight_gradients(const Ranges&, const std::vector<RawGradients>&, HMLSTMGradients&); \
-  template void Backward<T, P>::finish_sums(HMLSTMGradients&);                                                       \
-  template at::Tensor Backward<T, P>::input_gradient(HMLSTMGradients&);                                              \
-  template at::Tensor Backward<T, P>::z0_gradient() const;
+#define HMRNN_INSTANTIATE(T, P)          \
+  template void Backward<T, P>::close(); \
+  template HMLSTMGradients Backward<T, P>::gradients();
 HMRNN_INSTANTIATE(float, float)
 HMRNN_INSTANTIATE(float, c10::BFloat16)
 HMRNN_INSTANTIATE(double, double)

@@ -61,7 +61,7 @@ std::vector<LayerView<T>> layer_views(const HMLSTMArguments& a) {
   return out;
 }
 
-/// What forward records of one layer over one range of B rows. Each active row-step (UPDATE or FLUSH) has a slot,
+/// What forward records of one layer. Each active row-step (UPDATE or FLUSH) has a slot,
 /// numbered in the order in which they were made (for one row, that of time; rows do not go through time together); the
 /// state born there has the slot's number, a row's initial state none (-1). Tables
 /// are allocated for the worst case and written densely from the front, so that memory is committed only for what
@@ -79,7 +79,7 @@ struct LayerTape {
   at::Tensor c;         ///< [N, d] c'
   at::Tensor slot_w;    ///< int32 [N]: row of raw_w, -1 where the boundary below did not fire (first layer: row always)
   at::Tensor slot_v;    ///< int32 [N]: row of raw_v, -1 at UPDATE
-  at::Tensor position;  ///< int32 [N]: t·B + b, b counted within the range
+  at::Tensor position;  ///< int32 [N]: t·B + b
   at::Tensor slot;      ///< int32 [T, B]: slot of the state shown after step t, -1: the initial one
   at::Tensor pre;       ///< [T, B] s_z, the boundary's pre-activation (not at the top)
   at::Tensor counts;    ///< int64 [3]: N, Nw, Nv in use
@@ -91,9 +91,8 @@ struct LayerTape {
     return {raw_u,  raw_w,  raw_v,    stats_u, stats_w, stats_v, stats_c, gates,   c,
             slot_w, slot_v, position, slot,    pre,     counts,  states,  schedule};
   }
-  /// The i-th of the tapes in `saved`: layer by layer, range by range.
-  static LayerTape from(const std::vector<at::Tensor>& saved, int64_t i) {
-    const auto* s = saved.data() + i * kTensors;
+  static LayerTape from(const std::vector<at::Tensor>& saved, int64_t l) {
+    const auto* s = saved.data() + l * kTensors;
     return {s[0], s[1],  s[2],  s[3],  s[4],  s[5],  s[6],  s[7], s[8],
             s[9], s[10], s[11], s[12], s[13], s[14], s[15], s[16]};
   }
@@ -105,59 +104,23 @@ T* row_of(const at::Tensor& table, int64_t i, int64_t width) {
   return static_cast<T*>(table.data_ptr()) + i * width;
 }
 
-/// Rows [first, first + count) of the batch. Nothing crosses rows but the sums over them (the gradients of the
-/// parameters), so a thread can take its share of the rows through the whole window without waiting for another.
-struct RowRange {
-  int64_t first;
-  int64_t count;
-};
-
-/// How the rows are shared among the threads: one range each where that leaves every thread enough rows for a product
-/// to be worth its weights' way through memory; else one range, whose products and rows the threads share step by step.
-inline std::vector<RowRange> row_ranges(int64_t batch) {
-  constexpr int64_t fewest = 8;
-  const int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
-  if (threads < 2 || batch / threads < fewest) return {{0, batch}};
-  std::vector<RowRange> out;
-  for (int64_t i = 0; i < threads; ++i) {
-    const int64_t first = i * batch / threads;
-    out.push_back({first, (i + 1) * batch / threads - first});
-  }
-  return out;
-}
-
-/// The lengths of the range's sequences, int64 [rows.count]; empty where none are given.
-inline std::vector<int64_t> range_lengths(const HMLSTMArguments& a, RowRange rows) {
+/// The lengths of the sequences, int64 [B]; empty where none are given.
+inline std::vector<int64_t> lengths(const HMLSTMArguments& a) {
   if (!a.lengths) return {};
-  const auto lengths = a.lengths->to(at::kCPU, at::kLong).contiguous();
-  const auto* first = lengths.const_data_ptr<int64_t>() + rows.first;
-  return {first, first + rows.count};
+  const auto all = a.lengths->to(at::kCPU, at::kLong).contiguous();
+  return {all.const_data_ptr<int64_t>(), all.const_data_ptr<int64_t>() + a.batch()};
 }
 
-/// f(i) for every range, each on a thread of its own.
-template <class F>
-void for_ranges(int64_t ranges, F f) {
-  if (ranges == 1) return f(0);
-  at::parallel_for(0, ranges, 1, [&](int64_t begin, int64_t end) {
-    const at::AutoDispatchBelowADInplaceOrView below;  // the pool's threads do not inherit it
-    for (int64_t i = begin; i < end; ++i) f(i);
-  });
-}
-
-/// The weights as the products read them, shared by all ranges of rows.
+/// The weights as the products read them.
 template <class P>
 struct WindowProducts {
   std::vector<Product<P>> recurrent, bottom_up, top_down;
 
-  /// For ranges of up to m rows; `both`: the transposed products as well.
-  WindowProducts(const std::vector<LayerView<Wide<P>>>& layers, int64_t m, bool both) {
+  explicit WindowProducts(const std::vector<LayerView<Wide<P>>>& layers) {
     for (const auto& y : layers) {
       recurrent.emplace_back(y.recurrent, 4 * y.d, y.d);
       bottom_up.emplace_back(y.bottom_up, 4 * y.d, y.below);
       top_down.emplace_back(y.top_down, y.top() ? 0 : 4 * y.d, y.above);
-    }
-    for (auto* list : {&recurrent, &bottom_up, &top_down}) {
-      for (auto& product : *list) product.prepare(m, both);
     }
   }
 };

@@ -1,0 +1,85 @@
+#include <ATen/Version.h>
+#include <ATen/cpu/Utils.h>
+
+#include <string>
+
+#include "hmrnn/ops/cpu/cell_kernel.h"
+#include "hmrnn/ops/cpu/row_product.h"
+
+namespace hmrnn::cpu {
+
+void cell_kernels_DEFAULT(AllCellKernels& all);
+void row_product_kernels_DEFAULT(AllRowProductKernels& all);
+#ifdef HMRNN_KERNELS_AVX2
+void cell_kernels_AVX2(AllCellKernels& all);
+void cell_kernels_AVX512(AllCellKernels& all);
+void row_product_kernels_AVX2(AllRowProductKernels& all);
+void row_product_kernels_AVX512(AllRowProductKernels& all);
+#endif
+
+namespace {
+
+bool has(const char* feature) {
+  const auto all = at::cpu::get_cpu_capabilities();
+  const auto found = all.find(feature);
+  return found != all.end() && found->second.isBool() && found->second.toBool();
+}
+
+struct Chosen {
+  AllCellKernels cells;
+  AllRowProductKernels products;
+  Chosen() {
+    // ATen's own choice, so that ATEN_CPU_CAPABILITY steers both.
+    const std::string capability = at::get_cpu_capability();
+#ifdef HMRNN_KERNELS_AVX2
+    if (capability == "AVX512") {
+      cell_kernels_AVX512(cells);
+      row_product_kernels_AVX512(products);
+      // AMX multiplies bfloat16 several times as fast, and oneDNN knows how.
+      if (!has("avx512_bf16") || has("amx_bf16")) products.bfloat16 = {};
+      return;
+    }
+    if (capability == "AVX2") {
+      cell_kernels_AVX2(cells);
+      row_product_kernels_AVX2(products);
+      return;
+    }
+#endif
+    cell_kernels_DEFAULT(cells);
+    row_product_kernels_DEFAULT(products);
+  }
+};
+
+const Chosen& chosen() {
+  static const Chosen kernels;
+  return kernels;
+}
+
+}  // namespace
+
+template <>
+const CellKernels<float>& cell_kernels<float>() {
+  return chosen().cells.float32;
+}
+
+template <>
+const CellKernels<float, c10::BFloat16>& cell_kernels<float, c10::BFloat16>() {
+  return chosen().cells.bfloat16;
+}
+
+template <>
+const CellKernels<double>& cell_kernels<double>() {
+  return chosen().cells.float64;
+}
+
+template <>
+const RowProductKernels<float>& row_product_kernels<float>() {
+  return chosen().products.float32;
+}
+
+template <>
+const RowProductKernels<c10::BFloat16>& row_product_kernels<c10::BFloat16>() {
+  return chosen().products.bfloat16;
+}
+
+}  // namespace hmrnn::cpu

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/BFloat16.h>
+
+#include <cstdint>
+#include <type_traits>
+
+namespace hmrnn::cpu {
+
+/// What is computed with beside products of type P: float for bfloat16, P itself for float and double.
+template <class P>
+using Wide = std::conditional_t<std::is_same_v<P, c10::BFloat16>, float, P>;
+
+/// Products of a few rows, which lie anywhere, with a matrix B [k, n] of P packed in panels of `width` columns: what a
+/// time loop over rows that go their own way asks for. No row is copied together before a product nor apart after it,
+/// and while a panel is multiplied the next one is on its way from memory, which at few rows is what costs
+/// ([32, 512] × [512, 2048] on two Zen 5 cores, the weights in the third-level cache: 480 GFLOP/s in float32 and 970 in
+/// bfloat16). Compiled for one instruction set. P is float or bfloat16; sums are made in float.
+template <class P>
+struct RowProductKernels {
+  static constexpr int64_t kMostRows = 64;  ///< of one call
+
+  int64_t width = 0;  ///< columns of a panel; 0: this instruction set has no such products
+  /// Fills a panel [k, width] (bfloat16: pairs of k, [⌈k/2⌉, width, 2]) with `columns` columns, zeros beyond:
+  /// B(i, j) = weight[j·stride + i] if `transposed`, else weight[i·stride + j].
+  void (*pack)(const float* weight, int64_t stride, bool transposed, int64_t k, int64_t columns, P* panel) = nullptr;
+  /// y_i[0, columns) = x_i · panel for m rows x_i of k values, m ≤ kMostRows. `next`: what will be multiplied with
+  /// afterwards, of the same size, or null.
+  void (*forward)(int64_t m, int64_t k, const P* const* x, const P* panel, const P* next, int64_t columns,
+                  P* const* y) = nullptr;
+  /// The same with y_i of float, added to what is there if `add`.
+  void (*backward)(int64_t m, int64_t k, const P* const* x, const P* panel, const P* next, int64_t columns,
+                   float* const* y, bool add) = nullptr;
+};
+
+struct AllRowProductKernels {
+  RowProductKernels<float> float32;
+  RowProductKernels<c10::BFloat16> bfloat16;
+};
+
+/// The kernels for this machine's CPU; width 0 where there are none.
+template <class P>
+const RowProductKernels<P>& row_product_kernels();
+
+/// A matrix B [k, n], packed, and its products with rows, by all threads: each takes its share of the columns, so that
+/// every value is summed in the same order whatever the number of threads.
+template <class P>
+class PackedMatrix {
+ public:
+  /// B(i, j) = weight[j·stride + i] if `transposed`, else weight[i·stride + j].
+  PackedMatrix(const float* weight, int64_t stride, bool transposed, int64_t k, int64_t n);
+
+  /// y [m, n] = x · B for rows x_i [k]
+  void forward(int64_t m, const P* const* x, P* y) const;
+  /// Rows y_i [n] = x [m, k] · B, of float; added to what is there if `add`.
+  void backward(int64_t m, const P* x, float* const* y, bool add) const;
+
+ private:
+  template <class X, class F>
+  void by_panels(int64_t m, X x, F f) const;
+
+  const RowProductKernels<P>& kernels_;
+  int64_t k_, n_;
+  int64_t panel_;  ///< values of a panel
+  at::Tensor panels_;
+};
+
+}  // namespace hmrnn::cpu
