@@ -13,8 +13,10 @@ void row_product_kernels_DEFAULT(AllRowProductKernels& all);
 #ifdef HMRNN_KERNELS_AVX2
 void cell_kernels_AVX2(AllCellKernels& all);
 void cell_kernels_AVX512(AllCellKernels& all);
+void cell_kernels_AVX512_BF16(AllCellKernels& all);
 void row_product_kernels_AVX2(AllRowProductKernels& all);
 void row_product_kernels_AVX512(AllRowProductKernels& all);
+void row_product_kernels_AVX512_BF16(AllRowProductKernels& all);
 #endif
 
 namespace {
@@ -32,11 +34,15 @@ struct Chosen {
     // ATen's own choice, so that ATEN_CPU_CAPABILITY steers both.
     const std::string capability = at::get_cpu_capability();
 #ifdef HMRNN_KERNELS_AVX2
+    if (capability == "AVX512" && has("avx512_bf16")) {
+      cell_kernels_AVX512_BF16(cells);
+      row_product_kernels_AVX512_BF16(products);
+      if (has("amx_bf16")) products.bfloat16 = {};  // several times as fast, and oneDNN knows how
+      return;
+    }
     if (capability == "AVX512") {
       cell_kernels_AVX512(cells);
       row_product_kernels_AVX512(products);
-      // AMX multiplies bfloat16 several times as fast, and oneDNN knows how.
-      if (!has("avx512_bf16") || has("amx_bf16")) products.bfloat16 = {};
       return;
     }
     if (capability == "AVX2") {

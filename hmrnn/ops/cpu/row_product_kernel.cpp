@@ -11,6 +11,7 @@ namespace hmrnn::cpu {
 #define HMRNN_JOIN2(a, b) a##b
 #define HMRNN_JOIN(a, b) HMRNN_JOIN2(a, b)
 
+#if defined(CPU_CAPABILITY_AVX512) || defined(CPU_CAPABILITY_AVX2)
 namespace {
 
 using V = at::vec::Vectorized<float>;
@@ -64,13 +65,18 @@ void accumulate(int64_t k, const float* const* x, int64_t from, const float* blo
   }
 }
 
-#if defined(CPU_CAPABILITY_AVX512)
-// The one function that needs AVX512-BF16, which is asked for before it is used.
-#define HMRNN_BFLOAT16_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
+#if defined(__AVX512BF16__)
+__m512bh pair(const c10::BFloat16* p, size_t bytes) {
+  int both = 0;
+  std::memcpy(&both, p, bytes);
+  return (__m512bh)_mm512_set1_epi32(both);
+}
+
+__m512bh load_pairs(const c10::BFloat16* p) { return (__m512bh)_mm512_loadu_si512(p); }
 
 template <int R>
-HMRNN_BFLOAT16_TARGET void accumulate(int64_t k, const c10::BFloat16* const* x, int64_t from,
-                                      const c10::BFloat16* block, float* sums, bool add, Ahead& ahead) {
+void accumulate(int64_t k, const c10::BFloat16* const* x, int64_t from, const c10::BFloat16* block, float* sums,
+                bool add, Ahead& ahead) {
   __m512 s[R][kVectors];
   const c10::BFloat16* row[R];
   for (int r = 0; r < R; ++r) {
@@ -79,15 +85,10 @@ HMRNN_BFLOAT16_TARGET void accumulate(int64_t k, const c10::BFloat16* const* x, 
       s[r][v] = add ? _mm512_loadu_ps(sums + r * kWidth + v * 16) : _mm512_setzero_ps();
     }
   }
-  const auto pair = [](const c10::BFloat16* p, size_t bytes) HMRNN_BFLOAT16_TARGET {
-    int both = 0;
-    std::memcpy(&both, p, bytes);
-    return (__m512bh)_mm512_set1_epi32(both);
-  };
   for (int64_t i = 0; i < k / 2; ++i, block += 2 * kWidth) {
     if (ahead.at != nullptr && i % kBetweenFetches == 0) ahead.fetch();
     __m512bh b[kVectors];
-    for (int v = 0; v < kVectors; ++v) b[v] = (__m512bh)_mm512_loadu_si512(block + v * 32);
+    for (int v = 0; v < kVectors; ++v) b[v] = load_pairs(block + v * 32);
     for (int r = 0; r < R; ++r) {
       const auto value = pair(row[r] + 2 * i, 4);
       for (int v = 0; v < kVectors; ++v) s[r][v] = _mm512_dpbf16_ps(s[r][v], value, b[v]);
@@ -96,9 +97,7 @@ HMRNN_BFLOAT16_TARGET void accumulate(int64_t k, const c10::BFloat16* const* x, 
   if (k % 2 == 1) {  // the row ends with half a pair
     for (int r = 0; r < R; ++r) {
       const auto value = pair(row[r] + k - 1, 2);
-      for (int v = 0; v < kVectors; ++v) {
-        s[r][v] = _mm512_dpbf16_ps(s[r][v], value, (__m512bh)_mm512_loadu_si512(block + v * 32));
-      }
+      for (int v = 0; v < kVectors; ++v) s[r][v] = _mm512_dpbf16_ps(s[r][v], value, load_pairs(block + v * 32));
     }
   }
   for (int r = 0; r < R; ++r) {
@@ -168,25 +167,76 @@ void backward(int64_t m, int64_t k, const P* const* x, const P* panel, const P* 
   }
 }
 
+/// Value by value: what the vectors leave over. Values of k of which there are `pairs` lie beside each other.
+template <class P>
+void put(P* panel, int64_t i, int64_t j, float value) {
+  constexpr int64_t pairs = std::is_same_v<P, float> ? 1 : 2;
+  panel[(i / pairs * kWidth + j) * pairs + i % pairs] = static_cast<P>(value);
+}
+
+constexpr int64_t kTile = 16;  // lines and values of 4 bytes that are transposed at a time
+
+/// B(i, j) = weight[j·stride + i] for kTile columns.
+void pack_transposed(const float* weight, int64_t stride, int64_t k, float* panel) {
+  int64_t i = 0;
+  for (; i + kTile <= k; i += kTile) {
+    at::vec::transpose_mxn<float, kTile, kTile>(weight + i, stride, panel + i * kWidth, kWidth);
+  }
+  for (; i < k; ++i) {
+    for (int64_t j = 0; j < kTile; ++j) put(panel, i, j, weight[j * stride + i]);
+  }
+}
+
+void pack_line(const float* weight, int64_t, int64_t columns, float* line) {
+  std::memcpy(line, weight, static_cast<size_t>(columns) * sizeof(float));
+}
+
+#if defined(__AVX512BF16__)
+void pack_transposed(const float* weight, int64_t stride, int64_t k, c10::BFloat16* panel) {
+  alignas(kLine) c10::BFloat16 tile[kTile][2 * kTile];
+  int64_t i = 0;
+  for (; i + 2 * kTile <= k; i += 2 * kTile) {
+    for (int64_t j = 0; j < kTile; ++j) {
+      const float* from = weight + j * stride + i;
+      _mm512_store_si512(tile[j], (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + 16), _mm512_loadu_ps(from)));
+    }
+    at::vec::transpose_mxn<float, kTile, kTile>(reinterpret_cast<const float*>(tile), kTile,
+                                                reinterpret_cast<float*>(panel + i * kWidth), kWidth);
+  }
+  for (; i < k; ++i) {
+    for (int64_t j = 0; j < kTile; ++j) put(panel, i, j, weight[j * stride + i]);
+  }
+}
+
+/// Two lines of the weight, of kWidth columns, as one of pairs.
+void pack_line(const float* weight, int64_t stride, int64_t, c10::BFloat16* line) {
+  for (int v = 0; v < kVectors; ++v) {
+    const auto half = [&](const float* from) {
+      return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + v * 16)));
+    };
+    _mm512_storeu_si512(line + v * 32, _mm512_or_si512(half(weight), _mm512_slli_epi32(half(weight + stride), 16)));
+  }
+}
+#endif
+
 template <class P>
 void pack(const float* weight, int64_t stride, bool transposed, int64_t k, int64_t columns, P* panel) {
   constexpr int64_t pairs = std::is_same_v<P, float> ? 1 : 2;
-  constexpr int64_t tile = 64;  // of k: what is written to stays in the first-level cache
   if (columns < kWidth || k % pairs != 0) std::fill_n(panel, (k + pairs - 1) / pairs * pairs * kWidth, P(0));
-  for (int64_t from = 0; from < k; from += tile) {
-    const int64_t to = std::min(k, from + tile);
-    const auto put = [&](int64_t i, int64_t j, float value) {
-      panel[(i / pairs * kWidth + j) * pairs + i % pairs] = static_cast<P>(value);
-    };
-    if (transposed) {
-      for (int64_t j = 0; j < columns; ++j) {
-        for (int64_t i = from; i < to; ++i) put(i, j, weight[j * stride + i]);
-      }
-    } else {
-      for (int64_t i = from; i < to; ++i) {
-        for (int64_t j = 0; j < columns; ++j) put(i, j, weight[i * stride + j]);
-      }
+  if (transposed) {
+    int64_t j = 0;
+    for (; j + kTile <= columns; j += kTile) pack_transposed(weight + j * stride, stride, k, panel + j * pairs);
+    for (; j < columns; ++j) {
+      for (int64_t i = 0; i < k; ++i) put(panel, i, j, weight[j * stride + i]);
     }
+    return;
+  }
+  int64_t i = 0;
+  if (columns == kWidth) {
+    for (; i + pairs <= k; i += pairs) pack_line(weight + i * stride, stride, columns, panel + i * kWidth);
+  }
+  for (; i < k; ++i) {
+    for (int64_t j = 0; j < columns; ++j) put(panel, i, j, weight[i * stride + j]);
   }
 }
 
@@ -196,6 +246,7 @@ RowProductKernels<P> make() {
 }
 
 }  // namespace
+#endif
 
 #define HMRNN_FACTORY HMRNN_JOIN(row_product_kernels_, CPU_CAPABILITY)
 
@@ -203,7 +254,7 @@ void HMRNN_FACTORY([[maybe_unused]] AllRowProductKernels& all) {
 #if defined(CPU_CAPABILITY_AVX512) || defined(CPU_CAPABILITY_AVX2)
   all.float32 = make<float>();
 #endif
-#if defined(CPU_CAPABILITY_AVX512)
+#if defined(__AVX512BF16__)
   all.bfloat16 = make<c10::BFloat16>();
 #endif
 }

@@ -32,7 +32,9 @@ inline at::vec::Vectorized<float> load_bfloat16(const c10::BFloat16* p) {
 #endif
 }
 inline void store_bfloat16(c10::BFloat16* p, at::vec::Vectorized<float> v) {
-#if defined(CPU_CAPABILITY_AVX512)
+#if defined(__AVX512BF16__)
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(v));
+#elif defined(CPU_CAPABILITY_AVX512)
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), at::vec::cvtfp32_bf16(v));
 #elif defined(CPU_CAPABILITY_AVX2)
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), at::vec::cvtfp32_bf16(v));
