@@ -110,7 +110,10 @@ void Backward<T, P>::step(int64_t l, int64_t m) {
   const int64_t mw = l > 0 ? in_use(slot_w) : 0, mv = in_use(slot_v);
   const int64_t base_w = s.end_w - mw, base_v = s.end_v - mv;
 
-  for_rows(m, 8 * m * d, [&](int64_t i, int64_t thread) { update(l, base + i, base, thread); });
+  for_rows(m, 8 * m * d, [&](int64_t i, int64_t thread) {
+    if (i + 1 < m) fetch(l, base + i + 1);
+    update(l, base + i, base, thread);
+  });
   if (l == 0 && a_.index) table_sums(base, m);
 
   const auto rows = [&](at::Tensor& of, int64_t width, const int32_t* chosen) {
@@ -222,6 +225,19 @@ template <class T, class P>
 void Backward<T, P>::leave(int64_t l, int64_t b, const BoundaryGradients& z) {
   if (detect_ && l > 0) layer_[l - 1].dz[b] += z.below;
   if (has_detector(l)) layer_[l].dz[b] = z.before;
+}
+
+/// What update will read of a slot.
+template <class T, class P>
+void Backward<T, P>::fetch(int64_t l, int64_t now) {
+  const auto& tape = tape_[l];
+  const int64_t d = layers_[l].d;
+  const int32_t w = tape.slot_w.template data_ptr<int32_t>()[now], v = tape.slot_v.template data_ptr<int32_t>()[now];
+  fetch_row<P>(tape.raw_u, now, 4 * d);
+  if (w >= 0) fetch_row<P>(tape.raw_w, w, 4 * d);
+  if (v >= 0) fetch_row<P>(tape.raw_v, v, 4 * d);
+  fetch_row<T>(tape.gates, now, 4 * d);
+  fetch_row<T>(tape.c, now, d);
 }
 
 /// The UPDATE or FLUSH of slot `now`, before the products.

@@ -148,6 +148,9 @@ void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, const P* 
 template <class P>
 void forward(int64_t m, int64_t k, const P* const* x, const P* panel, const P* next, int64_t columns, P* const* y) {
   alignas(kLine) float sums[RowProductKernels<P>::kMostRows * kWidth];
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < columns; j += kLine / static_cast<int64_t>(sizeof(P))) __builtin_prefetch(y[i] + j, 1, 3);
+  }
   multiply(m, k, x, panel, next, sums);
   for (int64_t i = 0; i < m; ++i) {
     cell::VectorRow<float>().each(columns, [&](auto at) { at.store(y[i], at.load(sums + i * kWidth)); });

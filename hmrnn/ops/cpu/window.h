@@ -146,6 +146,14 @@ void for_rows(int64_t n, int64_t work, F f) {
 /// Whether the operator's products are in bfloat16.
 inline bool bfloat16_products(const HMLSTMArguments& a) { return a.product_dtype && *a.product_dtype == at::kBFloat16; }
 
+/// Asks for row `i` of a table of `width` values before it is read: rows lie a page apart, and the hardware does not
+/// look from one page to the next.
+template <class T>
+void fetch_row(const at::Tensor& table, int64_t i, int64_t width) {
+  const auto* from = reinterpret_cast<const char*>(row_of<T>(table, i, width));
+  for (int64_t j = 0; j < width * static_cast<int64_t>(sizeof(T)); j += 64) __builtin_prefetch(from + j, 0, 2);
+}
+
 template <class T>
 void copy_row(T* to, const T* from, int64_t n) {
   std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
