@@ -129,9 +129,6 @@ class Backward {
   void finish_sums(HMLSTMGradients& g);
   at::Tensor input_gradient(HMLSTMGradients& g);
   at::Tensor z0_gradient() const;
-  bool by_time(int64_t l);
-  template <class X>
-  at::Tensor gather(int64_t l, int64_t n, int64_t width, const int32_t* chosen, X x);
 
   const HMLSTMArguments& a_;
   const WindowResult& result_;

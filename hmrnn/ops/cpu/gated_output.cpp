@@ -112,7 +112,7 @@ GatedOutputGradients backward(const std::vector<at::Tensor>& h, const at::Tensor
     const auto x = gather_births<T>(h[l], tape.birth[l]).to(products), dy = d_projected[l].to(products);
     g.embedding.push_back(at::empty_like(embedding[l]));
     matrix.weight_gradient(x.size(0), dy.template const_data_ptr<P>(), x.template const_data_ptr<P>(),
-                           g.embedding[l].template data_ptr<T>(), /*add=*/false);
+                           g.embedding[l].template data_ptr<T>());
     // dh = g_l · (e W) + (dL/d pre) w: the gate is a factor of the row, so the product needs e once for all layers.
     auto dh = at::empty({n, d}, options);
     matrix.backward(n, e.template const_data_ptr<P>(), dh.template data_ptr<T>());

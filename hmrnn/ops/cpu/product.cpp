@@ -89,16 +89,6 @@ bool has_avx512() {
   return has;
 }
 
-/// MKL keeps its AVX-512 kernels to Intel's CPUs.
-bool blas_has_avx512() {
-#if defined(__x86_64__) && defined(__GNUC__)
-  static const bool amd = __builtin_cpu_is("amd") != 0;
-  return !amd;
-#else
-  return true;
-#endif
-}
-
 /// x · weightᵀ through oneDNN; `weight` as it is, or packed.
 at::Tensor apply_linear(const at::Tensor& x, const at::Tensor& weight) {
   return PackedLinear::get().apply->call(x, weight, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), "");
@@ -226,23 +216,28 @@ void Product<P>::backward(int64_t m, const P* y_grad, Wide<P>* x_grad) {
 }
 
 template <class P>
-void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad, bool add) const {
+void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* const* x, Wide<P>* weight_grad) const {
   constexpr auto type = c10::CppTypeToScalarType<P>::value;
   auto to = matrix(weight_grad, out_, in_, in_, c10::CppTypeToScalarType<Wide<P>>::value);
   if (m == 0) {
-    if (!add) to.zero_();
+    to.zero_();
     return;
   }
-  const auto dy = matrix(y_grad, m, out_, out_, type), rows = matrix(x, m, in_, in_, type);
-  const auto put = [&](const at::Tensor& product) { add ? to.add_(product.contiguous()) : to.copy_(product); };
-  if constexpr (std::is_same_v<P, c10::BFloat16>) {
-    put(at::mm(dy.t(), rows));
-  } else if (std::is_same_v<P, float> && backend_ == ProductBackend::Rows && !blas_has_avx512() &&
-             PackedLinear::get().apply) {
-    put(apply_linear(rows.t(), dy.t()).t());  // the transposed gradient: oneDNN then reads both operands as they lie
-  } else {
-    gemm<P>(true, false, out_, in_, m, y_grad, out_, x, in_, add ? P(1) : P(0), weight_grad, in_);
+  if constexpr (!std::is_same_v<P, double>) {
+    if (backend_ == ProductBackend::Rows) return row_weight_gradient(m, out_, y_grad, in_, x, weight_grad);
   }
+  at::Tensor scratch;
+  const P* rows = in_order(m, in_, x, scratch);
+  if constexpr (std::is_same_v<P, c10::BFloat16>) {
+    to.copy_(at::mm(matrix(y_grad, m, out_, out_, type).t(), matrix(rows, m, in_, in_, type)));
+  } else {
+    gemm<P>(true, false, out_, in_, m, y_grad, out_, rows, in_, P(0), weight_grad, in_);
+  }
+}
+
+template <class P>
+void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad) const {
+  weight_gradient(m, y_grad, pointers(m, in_, x).data(), weight_grad);
 }
 
 template ProductBackend choose_backend<float>();

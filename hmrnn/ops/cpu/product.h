@@ -50,8 +50,10 @@ class Product {
   void backward(int64_t m, const P* y_grad, Wide<P>* const* x_grad, bool add);
   /// x_grad [m, in] = y_grad [m, out] · M
   void backward(int64_t m, const P* y_grad, Wide<P>* x_grad);
-  /// weight_grad [out, in] = y_gradᵀ · x over m rows, added to what is there if `add`
-  void weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad, bool add) const;
+  /// weight_grad [out, in] = y_gradᵀ · x for y_grad [m, out] and rows x_i [in], wherever they lie
+  void weight_gradient(int64_t m, const P* y_grad, const P* const* x, Wide<P>* weight_grad) const;
+  /// The same for x [m, in]
+  void weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad) const;
 
  private:
   void multiply(int64_t m, const P* x, P* y, bool transposed);

@@ -72,6 +72,40 @@ void PackedMatrix<P>::backward(int64_t m, const P* x, float* const* y, bool add)
       });
 }
 
+template <class P>
+void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t n, const P* const* x, float* gradient) {
+  const auto& kernels = row_product_kernels<P>();
+  constexpr int64_t pairs = std::is_same_v<P, float> ? 1 : 2, most = RowProductKernels<P>::kMostRows;
+  // The rows go in chunks, of which all of x and a part of y_grad lie in the second-level cache.
+  constexpr int64_t cache = 512 * 1024 / static_cast<int64_t>(sizeof(P));
+  const int64_t width = kernels.width, panels = (n + width - 1) / width;
+  const int64_t depth = std::clamp<int64_t>(cache / (panels * width) / 32 * 32, 32, kernels.kGradientDepth);
+  const int64_t chunks = (m + depth - 1) / depth;
+  const auto chunk_rows = [&](int64_t c) { return std::min(depth, m - c * depth); };
+  const auto packed = at::empty({chunks, panels, depth * width}, c10::CppTypeToScalarType<P>::value);
+  P* all = packed.template data_ptr<P>();
+  const auto chunk = [&](int64_t c) { return all + c * panels * depth * width; };
+  at::parallel_for(0, chunks * panels, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t c = i / panels, p = i % panels, k = chunk_rows(c);
+      kernels.pack_rows(k, x + c * depth, p * width, std::min(width, n - p * width),
+                        chunk(c) + p * ((k + pairs - 1) / pairs * pairs * width));
+    }
+  });
+  at::parallel_for(0, (out + most - 1) / most, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t c = 0; c < chunks; ++c) {
+      const P* y = y_grad + c * depth * out;
+      for (int64_t b = begin; b < end; ++b) {
+        kernels.weight_gradient(chunk_rows(c), std::min(most, out - b * most), y + b * most, out,
+                                b + 1 < end ? y + (b + 1) * most : nullptr, chunk(c), n, gradient + b * most * n,
+                                /*add=*/c > 0);
+      }
+    }
+  });
+}
+
+template void row_weight_gradient(int64_t, int64_t, const float*, int64_t, const float* const*, float*);
+template void row_weight_gradient(int64_t, int64_t, const c10::BFloat16*, int64_t, const c10::BFloat16* const*, float*);
 template class PackedMatrix<float>;
 template class PackedMatrix<c10::BFloat16>;
 

@@ -32,6 +32,15 @@ struct RowProductKernels {
   /// The same with y_i of float, added to what is there if `add`.
   void (*backward)(int64_t m, int64_t k, const P* const* x, const P* panel, const P* next, int64_t columns,
                    float* const* y, bool add) = nullptr;
+  /// For weight gradients, k rows at a time, k ≤ kGradientDepth. Fills a panel with `columns` columns, from `column`
+  /// on, of k rows x_i.
+  static constexpr int64_t kGradientDepth = 128 * 1024 / (kMostRows * static_cast<int64_t>(sizeof(P)));
+  void (*pack_rows)(int64_t k, const P* const* x, int64_t column, int64_t columns, P* panel) = nullptr;
+  /// to [m, n] = yᵀ · x for m ≤ kMostRows columns of k rows of y, `stride` values apart, and k rows x_i of n values,
+  /// packed in panels one after another; added to what is there if `add`. `next`: the columns of y that will be asked
+  /// for afterwards, or null.
+  void (*weight_gradient)(int64_t k, int64_t m, const P* y, int64_t stride, const P* next, const P* panels, int64_t n,
+                          float* to, bool add) = nullptr;
 };
 
 struct AllRowProductKernels {
@@ -65,5 +74,10 @@ class PackedMatrix {
   int64_t panel_;  ///< values of a panel
   at::Tensor panels_;
 };
+
+/// gradient [out, n] = y_gradᵀ · x for y_grad [m, out] and rows x_i [n], by all threads: each takes its share of the
+/// gradient's rows, so that every value is summed in the same order whatever the number of threads.
+template <class P>
+void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t n, const P* const* x, float* gradient);
 
 }  // namespace hmrnn::cpu

@@ -66,66 +66,31 @@ at::Tensor Backward<T, P>::z0_gradient() const {
   return out;
 }
 
-/// Every row was active at every step and the slots are in the order of time, as the states lie in memory.
-template <class T, class P>
-bool Backward<T, P>::by_time(int64_t l) {
-  if (layer_[l].n != T_ * B_) return false;
-  const auto* position = tape_[l].position.template data_ptr<int32_t>();
-  return std::is_sorted(position, position + layer_[l].n);
-}
-
-/// Rows x(t, b), of P, of the n slots that `chosen` says, in slot order.
-template <class T, class P>
-template <class X>
-at::Tensor Backward<T, P>::gather(int64_t l, int64_t n, int64_t width, const int32_t* chosen, X x) {
-  auto out = at::empty({n, width}, products_);
-  const auto* position = tape_[l].position.template data_ptr<int32_t>();
-  std::vector<int32_t> slots;
-  slots.reserve(n);
-  for (int32_t i = 0; i < layer_[l].n; ++i) {
-    if (chosen == nullptr || chosen[i] >= 0) slots.push_back(i);
-  }
-  for_rows(n, n * width, [&](int64_t i, int64_t) {
-    const int64_t at = position[slots[i]];
-    copy_row(row_of<P>(out, i, width), x(at / B_, at % B_), width);
-  });
-  return out;
-}
-
-/// One product a matrix.
+/// One product a matrix, over the states where they lie.
 template <class T, class P>
 void Backward<T, P>::weight_gradients(HMLSTMGradients& g) {
-  const auto gathered = [&](const Product<P>& matrix, const at::Tensor& d_raw, at::Tensor& grad, int64_t l,
-                            const at::Tensor* chosen, auto x) {
-    const int64_t n = d_raw.size(0);
-    const auto rows =
-        gather(l, n, matrix.in(), chosen != nullptr ? chosen->template data_ptr<int32_t>() : nullptr, std::move(x));
-    matrix.weight_gradient(n, d_raw.template data_ptr<P>(), rows.template data_ptr<P>(), grad.template data_ptr<T>(),
-                           /*add=*/false);
+  std::vector<const P*> states;
+  // x(t, b): of the slots that `chosen` says, in slot order
+  const auto product = [&](const Product<P>& matrix, const at::Tensor& d_raw, at::Tensor& grad, int64_t l,
+                           const at::Tensor* chosen, auto x) {
+    const auto* position = tape_[l].position.template data_ptr<int32_t>();
+    const auto* rows = chosen != nullptr ? chosen->template data_ptr<int32_t>() : nullptr;
+    states.clear();
+    for (int64_t i = 0; i < layer_[l].n; ++i) {
+      if (rows == nullptr || rows[i] >= 0) states.push_back(x(position[i] / B_, position[i] % B_));
+    }
+    matrix.weight_gradient(d_raw.size(0), d_raw.template data_ptr<P>(), states.data(), grad.template data_ptr<T>());
   };
   for (int64_t l = 0; l < L_; ++l) {
-    const auto& y = layers_[l];
-    const auto& s = layer_[l];
-    const bool in_place = by_time(l);  // the states lie as the slots do: nothing to gather
-    if (in_place) {
-      const P* du = s.du.template data_ptr<P>();
-      T* grad = g.recurrent[l].template data_ptr<T>();
-      weights_.recurrent[l].weight_gradient(B_, du, narrow_h_at(-1, l, 0), grad, /*add=*/false);
-      weights_.recurrent[l].weight_gradient((T_ - 1) * B_, du + B_ * 4 * y.d, narrow_h_at(0, l, 0), grad, /*add=*/true);
-    } else {
-      gathered(weights_.recurrent[l], s.du, g.recurrent[l], l, nullptr,
-               [&](int64_t t, int64_t b) { return narrow_h_at(t - 1, l, b); });
+    product(weights_.recurrent[l], layer_[l].du, g.recurrent[l], l, nullptr,
+            [&](int64_t t, int64_t b) { return narrow_h_at(t - 1, l, b); });
+    if (l > 0) {
+      product(weights_.bottom_up[l], layer_[l].dw, g.bottom_up[l], l, &tape_[l].slot_w,
+              [&](int64_t t, int64_t b) { return narrow_h_at(t, l - 1, b); });
     }
-    if (l > 0 && in_place && s.dw.size(0) == s.n) {
-      weights_.bottom_up[l].weight_gradient(s.n, s.dw.template data_ptr<P>(), narrow_h_at(0, l - 1, 0),
-                                            g.bottom_up[l].template data_ptr<T>(), /*add=*/false);
-    } else if (l > 0) {
-      gathered(weights_.bottom_up[l], s.dw, g.bottom_up[l], l, &tape_[l].slot_w,
-               [&](int64_t t, int64_t b) { return narrow_h_at(t, l - 1, b); });
-    }
-    if (y.top()) continue;
-    gathered(weights_.top_down[l], s.dv, g.top_down[l], l, &tape_[l].slot_v,
-             [&](int64_t t, int64_t b) { return narrow_h_at(t - 1, l + 1, b); });
+    if (layers_[l].top()) continue;
+    product(weights_.top_down[l], layer_[l].dv, g.top_down[l], l, &tape_[l].slot_v,
+            [&](int64_t t, int64_t b) { return narrow_h_at(t - 1, l + 1, b); });
   }
 }
 
@@ -152,7 +117,7 @@ at::Tensor Backward<T, P>::input_gradient(HMLSTMGradients& g) {
   weights_.bottom_up[0].backward(rows, d_raw.template data_ptr<P>(), out.template data_ptr<T>());
   const auto narrow_input = a_.input.to(products_.dtype());
   weights_.bottom_up[0].weight_gradient(rows, d_raw.template data_ptr<P>(), narrow_input.template const_data_ptr<P>(),
-                                        grad, /*add=*/false);
+                                        grad);
   if (detect_ && !y.top()) {
     const T* p = a_.index ? table_d_pre_.data() : s.d_pre.template const_data_ptr<T>();
     const T* x = a_.input.template const_data_ptr<T>();

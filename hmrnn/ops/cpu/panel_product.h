@@ -1,0 +1,183 @@
+#pragma once
+
+// The inner loops of row_product.h, for the instruction set this file is compiled for: a few rows times a panel of a
+// packed matrix. To be included by *_kernel.cpp files only (cmake/CpuKernels.cmake).
+
+#include <algorithm>
+#include <cstring>
+
+#include "hmrnn/ops/cpu/row_product.h"
+#include "hmrnn/ops/cpu/vector_row.h"
+
+#if defined(CPU_CAPABILITY_AVX512) || defined(CPU_CAPABILITY_AVX2)
+#define HMRNN_ROW_PRODUCTS 1
+
+namespace hmrnn::cpu {
+inline namespace HMRNN_ISA {
+
+using V = at::vec::Vectorized<float>;
+
+// Rows × vectors of sums that the registers hold beside a line of the panel: 24 + 4 of AVX-512's 32, 12 + 2 of AVX2's
+// 16.
+constexpr int kRows = 6;
+#if defined(CPU_CAPABILITY_AVX512)
+constexpr int kVectors = 4;
+#else
+constexpr int kVectors = 2;
+#endif
+constexpr int64_t kWidth = kVectors * V::size();
+// What of a panel is multiplied with all rows before the next: it stays in the second-level cache, with what is fetched
+// ahead.
+constexpr int64_t kBlockBytes = 128 * 1024;
+constexpr int64_t kLine = 64;  // bytes of a cache line
+
+/// Walks over memory that is wanted next, a few lines at a time: `runs` runs of `run` bytes, `stride` bytes apart.
+struct Ahead {
+  const char* at = nullptr;
+  int64_t run = 0, stride = 0, runs = 0;
+  int64_t lines = 0;  ///< at each of the calls
+  int64_t done = 0;   ///< bytes of the run at hand
+
+  Ahead() = default;
+  /// To be called `calls` times.
+  template <class P>
+  Ahead(const P* first, int64_t values, int64_t row_length, int64_t rows, int64_t calls)
+      : at(reinterpret_cast<const char*>(first)),
+        run(values * static_cast<int64_t>(sizeof(P))),
+        stride(row_length * static_cast<int64_t>(sizeof(P))),
+        runs(rows),
+        lines(((run + kLine - 1) / kLine * rows + calls - 1) / std::max<int64_t>(calls, 1)) {}
+
+  void fetch() {
+    for (int64_t i = 0; i < lines && runs > 0; ++i) {
+      __builtin_prefetch(at + done, 0, 2);
+      done += kLine;
+      if (done >= run) done = 0, at += stride, --runs;
+    }
+  }
+};
+constexpr int64_t kBetweenFetches = 8;  // lines of a panel
+
+/// sums [R, kWidth] = x · block, or added to what is there, over k values.
+template <int R>
+void accumulate(int64_t k, const float* const* x, int64_t from, const float* block, float* sums, bool add,
+                Ahead& ahead) {
+  V s[R][kVectors];
+  const float* row[R];
+  for (int r = 0; r < R; ++r) {
+    row[r] = x[r] + from;
+    for (int v = 0; v < kVectors; ++v) s[r][v] = add ? V::loadu(sums + r * kWidth + v * V::size()) : V(0);
+  }
+  for (int64_t i = 0; i < k; ++i, block += kWidth) {
+    if (ahead.runs > 0 && i % kBetweenFetches == 0) ahead.fetch();
+    V b[kVectors];
+    for (int v = 0; v < kVectors; ++v) b[v] = V::loadu(block + v * V::size());
+    for (int r = 0; r < R; ++r) {
+      const V value(row[r][i]);
+      for (int v = 0; v < kVectors; ++v) s[r][v] = at::vec::fmadd(value, b[v], s[r][v]);
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < kVectors; ++v) s[r][v].store(sums + r * kWidth + v * V::size());
+  }
+}
+
+#if defined(__AVX512BF16__)
+inline __m512bh pair(const c10::BFloat16* p, size_t bytes) {
+  int both = 0;
+  std::memcpy(&both, p, bytes);
+  return (__m512bh)_mm512_set1_epi32(both);
+}
+
+inline __m512bh load_pairs(const c10::BFloat16* p) { return (__m512bh)_mm512_loadu_si512(p); }
+
+template <int R>
+void accumulate(int64_t k, const c10::BFloat16* const* x, int64_t from, const c10::BFloat16* block, float* sums,
+                bool add, Ahead& ahead) {
+  __m512 s[R][kVectors];
+  const c10::BFloat16* row[R];
+  for (int r = 0; r < R; ++r) {
+    row[r] = x[r] + from;
+    for (int v = 0; v < kVectors; ++v) {
+      s[r][v] = add ? _mm512_loadu_ps(sums + r * kWidth + v * 16) : _mm512_setzero_ps();
+    }
+  }
+  for (int64_t i = 0; i < k / 2; ++i, block += 2 * kWidth) {
+    if (ahead.runs > 0 && i % kBetweenFetches == 0) ahead.fetch();
+    __m512bh b[kVectors];
+    for (int v = 0; v < kVectors; ++v) b[v] = load_pairs(block + v * 32);
+    for (int r = 0; r < R; ++r) {
+      const auto value = pair(row[r] + 2 * i, 4);
+      for (int v = 0; v < kVectors; ++v) s[r][v] = _mm512_dpbf16_ps(s[r][v], value, b[v]);
+    }
+  }
+  if (k % 2 == 1) {  // the row ends with half a pair
+    for (int r = 0; r < R; ++r) {
+      const auto value = pair(row[r] + k - 1, 2);
+      for (int v = 0; v < kVectors; ++v) s[r][v] = _mm512_dpbf16_ps(s[r][v], value, load_pairs(block + v * 32));
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < kVectors; ++v) _mm512_storeu_ps(sums + r * kWidth + v * 16, s[r][v]);
+  }
+}
+#endif
+
+template <class P>
+void accumulate(int64_t rows, int64_t k, const P* const* x, int64_t from, const P* block, float* sums, bool add,
+                Ahead& ahead) {
+  switch (rows) {
+    case 1:
+      return accumulate<1>(k, x, from, block, sums, add, ahead);
+    case 2:
+      return accumulate<2>(k, x, from, block, sums, add, ahead);
+    case 3:
+      return accumulate<3>(k, x, from, block, sums, add, ahead);
+    case 4:
+      return accumulate<4>(k, x, from, block, sums, add, ahead);
+    case 5:
+      return accumulate<5>(k, x, from, block, sums, add, ahead);
+    default:
+      return accumulate<kRows>(k, x, from, block, sums, add, ahead);
+  }
+}
+
+/// Values of k that lie beside each other in a panel.
+template <class P>
+constexpr int64_t kPairs = std::is_same_v<P, float> ? 1 : 2;
+
+/// How many values a panel has, for k values of each column.
+template <class P>
+int64_t panel_size(int64_t k) {
+  return (k + kPairs<P> - 1) / kPairs<P> * kPairs<P> * kWidth;
+}
+
+inline int64_t row_blocks(int64_t m) { return (m + kRows - 1) / kRows; }
+
+/// How often multiply fetches what is ahead.
+template <class P>
+int64_t fetches(int64_t m, int64_t k) {
+  return row_blocks(m) * std::max<int64_t>(1, k / kPairs<P> / kBetweenFetches);
+}
+
+/// sums [m, kWidth] = x · panel for m rows x_i of k values
+template <class P>
+void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, float* sums, Ahead& ahead) {
+  constexpr int64_t depth = kBlockBytes / (kWidth * static_cast<int64_t>(sizeof(P)));  // k in a block
+  const int64_t blocks = row_blocks(m);
+  for (int64_t from = 0; from < k; from += depth) {
+    const int64_t n = std::min(depth, k - from);
+    for (int64_t i = 0; i < blocks; ++i) {
+      const int64_t first = i * m / blocks, rows = (i + 1) * m / blocks - first;
+      accumulate(rows, n, x + first, from, panel + from * kWidth, sums + first * kWidth, from > 0, ahead);
+    }
+  }
+}
+
+/// weight_gradient_kernel.cpp's part of the kernels.
+template <class P>
+void set_weight_gradient(RowProductKernels<P>& kernels);
+
+}  // namespace HMRNN_ISA
+}  // namespace hmrnn::cpu
+#endif

@@ -1,0 +1,127 @@
+// The gradient of a weight matrix from rows that lie anywhere (row_product.h). Compiled once for each instruction set
+// (cmake/CpuKernels.cmake).
+
+#include "hmrnn/ops/cpu/panel_product.h"
+
+#ifdef HMRNN_ROW_PRODUCTS
+namespace hmrnn::cpu {
+inline namespace HMRNN_ISA {
+
+namespace {
+
+constexpr int64_t kTile = 16;  // lines and values of 4 bytes that are transposed at a time
+
+/// One row of a panel, of `columns` values.
+void panel_line(const float* row, const float*, int64_t columns, float* line) {
+  std::copy_n(row, columns, line);
+  std::fill_n(line + columns, kWidth - columns, 0.0f);
+}
+
+/// to [kTile, ..] at column i = rows i … of y [.., kTile], transposed
+void transpose_tile(const float* y, int64_t stride, float* to, int64_t depth) {
+  at::vec::transpose_mxn<float, kTile, kTile>(y, stride, to, depth);
+}
+
+#if defined(__AVX512BF16__)
+__m512i beside(const c10::BFloat16* first, const c10::BFloat16* second) {
+  const auto wide = [](const c10::BFloat16* p) {
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  };
+  return _mm512_or_si512(wide(first), _mm512_slli_epi32(wide(second), 16));
+}
+
+/// Two rows of a panel (the second null: zeros), one of pairs.
+void panel_line(const c10::BFloat16* row, const c10::BFloat16* second, int64_t columns, c10::BFloat16* line) {
+  if (columns == kWidth && second != nullptr) {
+    for (int v = 0; v < kVectors; ++v) _mm512_storeu_si512(line + v * 32, beside(row + v * 16, second + v * 16));
+    return;
+  }
+  std::fill_n(line, 2 * kWidth, c10::BFloat16(0));
+  for (int64_t j = 0; j < columns; ++j) {
+    line[2 * j] = row[j];
+    if (second != nullptr) line[2 * j + 1] = second[j];
+  }
+}
+
+void transpose_tile(const c10::BFloat16* y, int64_t stride, c10::BFloat16* to, int64_t depth) {
+  alignas(kLine) float pairs[kTile][kTile];
+  for (int64_t i = 0; i < kTile; ++i) {
+    _mm512_store_si512(pairs[i], beside(y + 2 * i * stride, y + (2 * i + 1) * stride));
+  }
+  at::vec::transpose_mxn<float, kTile, kTile>(&pairs[0][0], kTile, reinterpret_cast<float*>(to), depth / 2);
+}
+#endif
+
+/// panel = `columns` columns, from `column` on, of k rows x_i
+template <class P>
+void pack_rows(int64_t k, const P* const* x, int64_t column, int64_t columns, P* panel) {
+  for (int64_t i = 0; i < k; i += kPairs<P>) {
+    const P* second = kPairs<P> == 2 && i + 1 < k ? x[i + 1] + column : nullptr;
+    panel_line(x[i] + column, second, columns, panel + i * kWidth);
+  }
+}
+
+/// to [columns, depth] = y [k, columns] transposed
+template <class P>
+void transpose(int64_t k, int64_t columns, const P* y, int64_t stride, P* to, int64_t depth) {
+  constexpr int64_t rows = kTile * kPairs<P>;
+  const int64_t whole = columns / kTile * kTile;
+  int64_t i = 0;
+  for (; i + rows <= k; i += rows) {
+    for (int64_t j = 0; j < whole; j += kTile) transpose_tile(y + i * stride + j, stride, to + j * depth + i, depth);
+    for (int64_t r = i; r < i + rows; ++r) {
+      for (int64_t j = whole; j < columns; ++j) to[j * depth + r] = y[r * stride + j];
+    }
+  }
+  for (; i < k; ++i) {
+    for (int64_t j = 0; j < columns; ++j) to[j * depth + i] = y[i * stride + j];
+  }
+}
+
+template <class P>
+void weight_gradient(int64_t k, int64_t m, const P* y, int64_t stride, const P* next, const P* panels, int64_t n,
+                     float* to, bool add) {
+  using Kernels = RowProductKernels<P>;
+  alignas(kLine) P transposed[Kernels::kMostRows * Kernels::kGradientDepth];
+  alignas(kLine) float sums[Kernels::kMostRows * kWidth];
+  const P* rows[Kernels::kMostRows];
+  const int64_t depth = (k + 31) / 32 * 32;  // rows begin at lines
+  transpose(k, m, y, stride, transposed, depth);
+  for (int64_t i = 0; i < m; ++i) rows[i] = transposed + i * depth;
+  const int64_t count = (n + kWidth - 1) / kWidth;
+  Ahead ahead;
+  if (next != nullptr) ahead = Ahead(next, m, stride, k, count * fetches<P>(m, k));
+  for (int64_t p = 0; p < count; ++p) {
+    const int64_t column = p * kWidth, columns = std::min(kWidth, n - column);
+    if (add) {
+      for (int64_t i = 0; i < m; ++i) {
+        for (int64_t j = 0; j < columns; j += 16) __builtin_prefetch(to + i * n + column + j, 1, 3);
+      }
+    }
+    multiply(m, k, rows, panels + p * panel_size<P>(k), sums, ahead);
+    for (int64_t i = 0; i < m; ++i) {
+      float* row = to + i * n + column;
+      cell::VectorRow<float>().each(columns, [&](auto at) {
+        const V sum = at.load(sums + i * kWidth);
+        add ? at.add(row, sum) : at.store(row, sum);
+      });
+    }
+  }
+}
+
+}  // namespace
+
+template <class P>
+void set_weight_gradient(RowProductKernels<P>& kernels) {
+  kernels.pack_rows = pack_rows<P>;
+  kernels.weight_gradient = weight_gradient<P>;
+}
+
+template void set_weight_gradient(RowProductKernels<float>&);
+#if defined(__AVX512BF16__)
+template void set_weight_gradient(RowProductKernels<c10::BFloat16>&);
+#endif
+
+}  // namespace HMRNN_ISA
+}  // namespace hmrnn::cpu
+#endif
