@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "catch.h"
+#include "hmrnn/ops/cpu/product.h"
 #include "hmrnn/ops/hm_lstm.h"
 #include "support/dense_window.h"
 #include "support/random_problem.h"
@@ -80,8 +81,7 @@ TEST_CASE("every derivative of a soft window, numerically") {
   check_gradients([&] { return weighted_sum(p.op()); }, p.leaves(), 5e-7);
 }
 
-TEST_CASE(
-    "two windows equal one long window: the reference bit for bit, so the operator of one row, of more to rounding") {
+TEST_CASE("two windows equal one long window: the reference bit for bit, so the operator, but for a BLAS's rounding") {
   const auto backend = any_backend();
   const auto mode = GENERATE(BoundaryMode::Step, BoundaryMode::Soft, BoundaryMode::Bernoulli);
   const auto dtype = GENERATE(torch::kFloat32, torch::kFloat64);
@@ -102,10 +102,11 @@ TEST_CASE(
   for (int64_t l = 0; l < 3; ++l) second.window.h0[l] = a.h[l][3].clone();
   second.window.z0 = a.z[3].clone();
   const auto b = (second.*backend.run)();
-  // The operator's rows meet at a window's end, so that its products have other rows together; the last bit may depend
-  // on their number.
-  const bool exact = backend.name == "reference" || batch == 1;
-  const double bound = exact ? 0 : dtype == torch::kFloat64 ? 1e-14 : 1e-6;
+  // The operator's rows meet at a window's end, so that its products have other rows together. Our own products do not
+  // depend on that; the last bit of a BLAS's may, and a layer norm of few units makes it a few.
+  const bool rows = dtype == torch::kFloat32 && cpu::choose_backend<float>() == cpu::ProductBackend::Rows;
+  const bool exact = backend.name == "reference" || batch == 1 || rows;
+  const double bound = exact ? 0 : dtype == torch::kFloat64 ? 1e-14 : 1e-5;
   for (int64_t l = 0; l < 3; ++l) {
     CHECK(distance(torch::cat({a.h[l], b.h[l]}), whole.h[l]) <= bound);
     CHECK(distance(b.c_n[l], whole.c_n[l]) <= bound);

@@ -128,8 +128,7 @@ std::vector<T*> pointers(int64_t m, int64_t width, T* rows) {
 
 template <class P>
 ProductBackend choose_backend() {
-  // With AVX2 alone LibTorch's BLAS is as fast.
-  if (available<P>(ProductBackend::Rows) && has_avx512()) return ProductBackend::Rows;
+  if (available<P>(ProductBackend::Rows)) return ProductBackend::Rows;
   return available<P>(ProductBackend::OneDnn) ? ProductBackend::OneDnn : ProductBackend::Blas;
 }
 

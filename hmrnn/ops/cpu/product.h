@@ -21,9 +21,8 @@ void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, c
 /// products of rows that lie anywhere (row_product.h).
 enum class ProductBackend { Blas, OneDnn, Rows };
 
-/// The fastest for P on this CPU: Rows where there is a kernel for it (float32: AVX-512, where LibTorch's BLAS leaves
-/// AMD's unused; bfloat16: AVX512-BF16 without AMX), else OneDnn for bfloat16 where it takes it, else Blas. The same
-/// answer in every run.
+/// The fastest for P on this CPU: Rows where there is a kernel for it (float32: AVX2, AVX-512; bfloat16: AVX512-BF16
+/// without AMX), else OneDnn for bfloat16 where it takes it, else Blas. The same answer in every run.
 template <class P>
 ProductBackend choose_backend();
 
