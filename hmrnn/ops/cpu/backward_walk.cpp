@@ -45,6 +45,9 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
     const int64_t d = y.d;
     widest = std::max({widest, d, y.below});
     const auto& tape = tape_[l];
+    products.recurrent[l].reuse(tape.packed_u);
+    products.bottom_up[l].reuse(tape.packed_w);
+    products.top_down[l].reuse(tape.packed_v);
     at_.push_back({a.h0[l].const_data_ptr<T>(), result.h[l].template const_data_ptr<T>(),
                    tape.states.template const_data_ptr<P>(), tape.pre.template const_data_ptr<T>(),
                    tape.slot.template const_data_ptr<int32_t>()});

@@ -111,6 +111,12 @@ class Forward {
         tape.schedule = at::empty({static_cast<int64_t>(schedule_.size()) / 2, 2}, tape.slot.options());
         std::copy(schedule_.begin(), schedule_.end(), tape.schedule.template data_ptr<int32_t>());
       }
+      const auto packed = [&](const Product<P>& product) {
+        return a_.detect() ? product.packed() : at::empty({0}, tape.raw_u.options());
+      };
+      tape.packed_u = packed(products_.recurrent[l]);
+      tape.packed_w = packed(products_.bottom_up[l]);
+      tape.packed_v = packed(products_.top_down[l]);
       for (auto& x : tape.list()) out.push_back(x);
     }
     return out;

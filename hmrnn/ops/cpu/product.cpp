@@ -146,6 +146,23 @@ template <class P>
 Product<P>& Product<P>::operator=(Product&&) noexcept = default;
 
 template <class P>
+at::Tensor Product<P>::packed() const {
+  if constexpr (!std::is_same_v<P, double>) {
+    if (forward_) return forward_->panels();
+  }
+  return at::empty({0}, c10::CppTypeToScalarType<P>::value);
+}
+
+template <class P>
+void Product<P>::reuse(const at::Tensor& packed) {
+  if constexpr (!std::is_same_v<P, double>) {
+    if (backend_ == ProductBackend::Rows && packed.numel() > 0) {
+      forward_ = std::make_unique<PackedMatrix<P>>(packed, in_, out_);
+    }
+  }
+}
+
+template <class P>
 const at::Tensor& Product<P>::plain() {
   if (!plain_.defined()) {
     plain_ = matrix(weight_, out_, in_, in_, c10::CppTypeToScalarType<Wide<P>>::value)

@@ -38,6 +38,10 @@ class Product {
   Product(Product&&) noexcept;
   Product& operator=(Product&&) noexcept;
 
+  /// What forward has packed so far, for the reuse() of a product of the same weights; may be empty.
+  at::Tensor packed() const;
+  void reuse(const at::Tensor& packed);
+
   int64_t out() const { return out_; }
   int64_t in() const { return in_; }
 

@@ -7,13 +7,27 @@
 
 namespace hmrnn::cpu {
 
+namespace {
+
+/// Memory for panels of k values of n columns: bfloat16 goes in pairs.
+template <class P>
+at::Tensor empty_panels(int64_t k, int64_t n) {
+  constexpr int64_t pairs = std::is_same_v<P, float> ? 1 : 2;
+  const int64_t width = row_product_kernels<P>().width;
+  return at::empty({(n + width - 1) / width, (k + pairs - 1) / pairs * pairs * width},
+                   c10::CppTypeToScalarType<P>::value);
+}
+
+}  // namespace
+
+template <class P>
+PackedMatrix<P>::PackedMatrix(at::Tensor panels, int64_t k, int64_t n)
+    : kernels_(row_product_kernels<P>()), k_(k), n_(n), panel_(panels.size(1)), panels_(std::move(panels)) {}
+
 template <class P>
 PackedMatrix<P>::PackedMatrix(const float* weight, int64_t stride, bool transposed, int64_t k, int64_t n)
-    : kernels_(row_product_kernels<P>()), k_(k), n_(n) {
-  constexpr int64_t pairs = std::is_same_v<P, float> ? 1 : 2;
-  const int64_t width = kernels_.width, panels = (n + width - 1) / width;
-  panel_ = (k + pairs - 1) / pairs * pairs * width;
-  panels_ = at::empty({panels, panel_}, c10::CppTypeToScalarType<P>::value);
+    : PackedMatrix(empty_panels<P>(k, n), k, n) {
+  const int64_t width = kernels_.width, panels = panels_.size(0);
   P* to = panels_.template data_ptr<P>();
   at::parallel_for(0, panels, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -76,8 +90,9 @@ template <class P>
 void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t n, const P* const* x, float* gradient) {
   const auto& kernels = row_product_kernels<P>();
   constexpr int64_t pairs = std::is_same_v<P, float> ? 1 : 2, most = RowProductKernels<P>::kMostRows;
-  // The rows go in chunks, of which all of x and a part of y_grad lie in the second-level cache.
-  constexpr int64_t cache = 512 * 1024 / static_cast<int64_t>(sizeof(P));
+  // The rows go in chunks, of which x fills about a second-level cache: every part of y_grad is multiplied with all of
+  // it.
+  constexpr int64_t cache = 1024 * 1024 / static_cast<int64_t>(sizeof(P));
   const int64_t width = kernels.width, panels = (n + width - 1) / width;
   const int64_t depth = std::clamp<int64_t>(cache / (panels * width) / 32 * 32, 32, kernels.kGradientDepth);
   const int64_t chunks = (m + depth - 1) / depth;

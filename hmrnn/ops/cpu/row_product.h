@@ -59,6 +59,9 @@ class PackedMatrix {
  public:
   /// B(i, j) = weight[j·stride + i] if `transposed`, else weight[i·stride + j].
   PackedMatrix(const float* weight, int64_t stride, bool transposed, int64_t k, int64_t n);
+  /// Another one's panels(), of the same k and n.
+  PackedMatrix(at::Tensor panels, int64_t k, int64_t n);
+  const at::Tensor& panels() const { return panels_; }
 
   /// y [m, n] = x · B for rows x_i [k]
   void forward(int64_t m, const P* const* x, P* y) const;

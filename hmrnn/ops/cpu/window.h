@@ -85,16 +85,18 @@ struct LayerTape {
   at::Tensor counts;    ///< int64 [3]: N, Nw, Nv in use
   at::Tensor states;    ///< [T+1, B, d] of P: h0 and h as the products read them; empty where P is T
   at::Tensor schedule;  ///< int32 [n, 2], first layer only: the batches of row-steps in order, as layer and size
+  /// The weights as the products packed them; empty where backward multiplies with none of them so.
+  at::Tensor packed_u, packed_w, packed_v;
 
-  static constexpr int kTensors = 17;
+  static constexpr int kTensors = 20;
   std::vector<at::Tensor> list() const {
-    return {raw_u,  raw_w,  raw_v,    stats_u, stats_w, stats_v, stats_c, gates,   c,
-            slot_w, slot_v, position, slot,    pre,     counts,  states,  schedule};
+    return {raw_u,  raw_w,    raw_v, stats_u, stats_w, stats_v, stats_c,  gates,    c,        slot_w,
+            slot_v, position, slot,  pre,     counts,  states,  schedule, packed_u, packed_w, packed_v};
   }
   static LayerTape from(const std::vector<at::Tensor>& saved, int64_t l) {
     const auto* s = saved.data() + l * kTensors;
-    return {s[0], s[1],  s[2],  s[3],  s[4],  s[5],  s[6],  s[7], s[8],
-            s[9], s[10], s[11], s[12], s[13], s[14], s[15], s[16]};
+    return {s[0],  s[1],  s[2],  s[3],  s[4],  s[5],  s[6],  s[7],  s[8],  s[9],
+            s[10], s[11], s[12], s[13], s[14], s[15], s[16], s[17], s[18], s[19]};
   }
 };
 
