@@ -50,11 +50,15 @@ TEST_CASE("products of rows: every backend equals at::mm, wherever the rows lie"
     }
     product.forward(m, from_rows.data(), y.data_ptr<float>());
     CHECK(distance(y, x.mm(M.t())) < bound);
-    product.backward(m, y_grad.data_ptr<float>(), to_rows.data(), /*add=*/true);
+    const auto back = [&](bool add) {
+      Product<float>::backward(
+          {{&product, m, y_grad.data_ptr<float>(), to_rows.data(), add}, {&product, 0, nullptr, nullptr, false}});
+    };
+    back(/*add=*/true);
     CHECK(distance(to, before.index_add(0, order, y_grad.mm(M))) < bound);
     product.weight_gradient(m, y_grad.data_ptr<float>(), from_rows.data(), weight_grad.data_ptr<float>());
     CHECK(distance(weight_grad, y_grad.t().mm(x)) < bound);
-    product.backward(m, y_grad.data_ptr<float>(), to_rows.data(), /*add=*/false);
+    back(/*add=*/false);
     CHECK(distance(to, before.index_copy(0, order, y_grad.mm(M))) < bound);
   }
 }

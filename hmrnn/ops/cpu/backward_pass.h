@@ -147,7 +147,7 @@ class Backward {
   at::Tensor table_ds_;         ///< [V, 4d] Σ ds over the steps that read each row of the table
   std::vector<T> table_d_pre_;  ///< [V] Σ ds_z likewise
   at::Tensor scratch_, ds_;
-  std::vector<T*> to_;                  ///< the rows that a product's results belong to
+  std::vector<T*> to_u_, to_w_, to_v_;  ///< the rows that a step's products belong to
   const std::vector<int64_t> lengths_;  ///< [B], or empty
 };
 

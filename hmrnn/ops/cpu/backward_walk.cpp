@@ -73,7 +73,7 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
   if (!a.index && layer_[0].n < T_ * B_) layer_[0].dw.zero_();  // steps past a sequence's end
   scratch_ = at::empty({threads_, 8 * widest}, options_);
   ds_ = at::empty({B_, 4 * widest}, options_);
-  to_.reserve(B_);
+  for (auto* to : {&to_u_, &to_w_, &to_v_}) to->reserve(B_);
   if (detect_) boundary_terms();
 }
 
@@ -119,22 +119,17 @@ void Backward<T, P>::step(int64_t l, int64_t m) {
   });
   if (l == 0 && a_.index) table_sums(base, m);
 
-  const auto rows = [&](at::Tensor& of, int64_t width, const int32_t* chosen) {
-    to_.clear();
-    for (int64_t i = base; i < s.end; ++i) {
-      if (chosen == nullptr || chosen[i] >= 0) to_.push_back(row_of<T>(of, position[i] % B_, width));
-    }
-    return to_.data();
-  };
-  weights_.recurrent[l].backward(m, row_of<P>(s.du, base, 4 * d), rows(s.dh, d, nullptr), /*add=*/false);
-  if (mw > 0) {
-    weights_.bottom_up[l].backward(mw, row_of<P>(s.dw, base_w, 4 * d), rows(layer_[l - 1].dh, y.below, slot_w),
-                                   /*add=*/true);
+  to_u_.clear(), to_w_.clear(), to_v_.clear();
+  for (int64_t i = base; i < s.end; ++i) {
+    const int64_t b = position[i] % B_;
+    to_u_.push_back(row_of<T>(s.dh, b, d));
+    if (l > 0 && slot_w[i] >= 0) to_w_.push_back(row_of<T>(layer_[l - 1].dh, b, y.below));
+    if (slot_v[i] >= 0) to_v_.push_back(row_of<T>(layer_[l + 1].dh, b, y.above));
   }
-  if (mv > 0) {
-    weights_.top_down[l].backward(mv, row_of<P>(s.dv, base_v, 4 * d), rows(layer_[l + 1].dh, y.above, slot_v),
-                                  /*add=*/true);
-  }
+  Product<P>::backward(
+      {{&weights_.recurrent[l], m, row_of<P>(s.du, base, 4 * d), to_u_.data(), /*add=*/false},
+       {&weights_.bottom_up[l], mw, mw > 0 ? row_of<P>(s.dw, base_w, 4 * d) : nullptr, to_w_.data(), /*add=*/true},
+       {&weights_.top_down[l], mv, row_of<P>(s.dv, base_v, 4 * d), to_v_.data(), /*add=*/true}});
   for_rows(m, 3 * m * d, [&](int64_t i, int64_t thread) {
     const int64_t b = position[base + i] % B_;
     if (has_detector(l)) boundary_row(position[base + i] / B_, l, b, thread);

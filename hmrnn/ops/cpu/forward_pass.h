@@ -68,7 +68,7 @@ class Forward {
     z0_ = a.z0.const_data_ptr<T>();
     if (a.index) index_ = a.index->const_data_ptr<int64_t>();
     rows_.resize(B_);
-    x_.reserve(B_);
+    for (auto* x : {&x_u_, &x_w_, &x_v_}) x->reserve(B_);
     batch_rows_.reserve(B_);
     first_layer_input();
     for (int64_t l = 0; l + 1 < L_; ++l) {
@@ -213,17 +213,17 @@ class Forward {
     }
     const auto m = static_cast<int64_t>(batch_rows_.size());
 
-    product(products_.recurrent[l], m, row_of<P>(tape.raw_u, base, 4 * d),
-            [&](const Row& r, int64_t b) { return narrow_h_at(r.t - 1, l) + b * d; });
-    if (l > 0) {
-      product(products_.bottom_up[l], mw, row_of<P>(tape.raw_w, base_w, 4 * d), [&](const Row& r, int64_t b) {
-        return r.update_below ? narrow_h_at(r.t, l - 1) + b * y.below : nullptr;
-      });
+    x_u_.clear(), x_w_.clear(), x_v_.clear();
+    for (const auto b : batch_rows_) {
+      const auto& r = rows_[b];
+      x_u_.push_back(narrow_h_at(r.t - 1, l) + b * d);
+      if (l > 0 && r.update_below) x_w_.push_back(narrow_h_at(r.t, l - 1) + b * y.below);
+      // Layer l+1 has not stepped yet: its state is that of t-1.
+      if (r.flush) x_v_.push_back(narrow_h_at(r.t - 1, l + 1) + b * y.above);
     }
-    if (!y.top()) {  // layer l+1 has not stepped yet: its state is that of t-1
-      product(products_.top_down[l], mv, row_of<P>(tape.raw_v, base_v, 4 * d),
-              [&](const Row& r, int64_t b) { return r.flush ? narrow_h_at(r.t - 1, l + 1) + b * y.above : nullptr; });
-    }
+    Product<P>::forward({{&products_.recurrent[l], m, x_u_.data(), row_of<P>(tape.raw_u, base, 4 * d)},
+                         {&products_.bottom_up[l], l > 0 ? mw : 0, x_w_.data(), row_of<P>(tape.raw_w, base_w, 4 * d)},
+                         {&products_.top_down[l], mv, x_v_.data(), row_of<P>(tape.raw_v, base_v, 4 * d)}});
     for_rows(m, 5 * m * d, [&](int64_t i, int64_t) {
       auto& r = rows_[batch_rows_[i]];
       update(r, batch_rows_[i], base);
@@ -235,18 +235,6 @@ class Forward {
     count(l, 0) = base + m;
     count(l, 1) = base_w + mw;
     count(l, 2) = base_v + mv;
-  }
-
-  /// The step's rows x(row, b), m of which are not null, times a matrix.
-  template <class X>
-  void product(Product<P>& matrix, int64_t m, P* out, X x) {
-    if (m == 0) return;
-    x_.clear();
-    for (const auto b : batch_rows_) {
-      const P* row = x(rows_[b], b);
-      if (row != nullptr) x_.push_back(row);
-    }
-    matrix.forward(m, x_.data(), out);
   }
 
   /// The boundary's pre-activation s_z, 0 where there is none.
@@ -348,12 +336,12 @@ class Forward {
   const int64_t* index_ = nullptr;  // [T, B], or null
   WindowProducts<P>& products_;
   std::vector<Row> rows_;
-  std::vector<int64_t> batch_rows_;     // the rows of the step at hand, in order
-  std::vector<const P*> x_;             // their states as a product reads them
-  std::vector<int32_t> schedule_;       // LayerTape::schedule
-  std::vector<T> input_z_;              // w_z · x per row of the first layer's input
-  std::vector<std::vector<T>> own_z_;   // u_z · h of each row's present state, constant over a COPY run
-  const std::vector<int64_t> lengths_;  // [B], or empty
+  std::vector<int64_t> batch_rows_;        // the rows of the step at hand, in order
+  std::vector<const P*> x_u_, x_w_, x_v_;  // what goes into their products
+  std::vector<int32_t> schedule_;          // LayerTape::schedule
+  std::vector<T> input_z_;                 // w_z · x per row of the first layer's input
+  std::vector<std::vector<T>> own_z_;      // u_z · h of each row's present state, constant over a COPY run
+  const std::vector<int64_t> lengths_;     // [B], or empty
 };
 
 }  // namespace hmrnn::cpu

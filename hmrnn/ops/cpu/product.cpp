@@ -193,16 +193,32 @@ void Product<P>::multiply(int64_t m, const P* x, P* y, bool transposed) {
 }
 
 template <class P>
-void Product<P>::forward(int64_t m, const P* const* x, P* y) {
-  if (m == 0 || out_ == 0) return;
-  if constexpr (!std::is_same_v<P, double>) {
-    if (backend_ == ProductBackend::Rows) {
-      if (!forward_) forward_ = std::make_unique<PackedMatrix<P>>(weight_, in_, /*transposed=*/true, in_, out_);
-      return forward_->forward(m, x, y);
+void Product<P>::forward(std::initializer_list<Forward> products) {
+  int64_t work = 0;
+  for (const auto& [matrix, m, x, y] : products) {
+    if (m == 0) continue;
+    if constexpr (!std::is_same_v<P, double>) {
+      if (matrix->backend_ == ProductBackend::Rows) {
+        auto& packed = matrix->forward_;
+        if (!packed) {
+          packed = std::make_unique<PackedMatrix<P>>(matrix->weight_, matrix->in_, /*transposed=*/true, matrix->in_,
+                                                     matrix->out_);
+        }
+        work += packed->multiplications(m);
+        continue;
+      }
     }
+    at::Tensor scratch;
+    matrix->multiply(m, in_order(m, matrix->in_, x, scratch), y, /*transposed=*/false);
   }
-  at::Tensor scratch;
-  multiply(m, in_order(m, in_, x, scratch), y, /*transposed=*/false);
+  if constexpr (!std::is_same_v<P, double>) {
+    if (work == 0) return;
+    for_shares(work, [&](Share share) {
+      for (const auto& [matrix, m, x, y] : products) {
+        if (m > 0) matrix->forward_->forward(m, x, y, share);
+      }
+    });
+  }
 }
 
 template <class P>
@@ -211,24 +227,42 @@ void Product<P>::forward(int64_t m, const P* x, P* y) {
 }
 
 template <class P>
-void Product<P>::backward(int64_t m, const P* y_grad, Wide<P>* const* x_grad, bool add) {
-  if (m == 0 || in_ == 0) return;
-  if constexpr (!std::is_same_v<P, double>) {
-    if (backend_ == ProductBackend::Rows) {
-      if (!backward_) backward_ = std::make_unique<PackedMatrix<P>>(weight_, in_, /*transposed=*/false, out_, in_);
-      return backward_->backward(m, y_grad, x_grad, add);
+void Product<P>::backward(std::initializer_list<Backward> products) {
+  int64_t work = 0;
+  for (const auto& [matrix, m, y_grad, x_grad, add] : products) {
+    if (m == 0) continue;
+    if constexpr (!std::is_same_v<P, double>) {
+      if (matrix->backend_ == ProductBackend::Rows) {
+        auto& packed = matrix->backward_;
+        if (!packed) {
+          packed = std::make_unique<PackedMatrix<P>>(matrix->weight_, matrix->in_, /*transposed=*/false, matrix->out_,
+                                                     matrix->in_);
+        }
+        work += packed->multiplications(m);
+        continue;
+      }
     }
+    const int64_t in = matrix->in_;
+    const auto& k = cell_kernels<Wide<P>, P>();
+    const auto result = at::empty({m, in}, c10::CppTypeToScalarType<P>::value);
+    const P* from = result.template const_data_ptr<P>();
+    matrix->multiply(m, y_grad, result.template data_ptr<P>(), /*transposed=*/true);
+    for (int64_t i = 0; i < m; ++i) (add ? k.add : k.widen)(in, from + i * in, x_grad[i]);
   }
-  const auto& k = cell_kernels<Wide<P>, P>();
-  const auto result = at::empty({m, in_}, c10::CppTypeToScalarType<P>::value);
-  const P* from = result.template const_data_ptr<P>();
-  multiply(m, y_grad, result.template data_ptr<P>(), /*transposed=*/true);
-  for (int64_t i = 0; i < m; ++i) (add ? k.add : k.widen)(in_, from + i * in_, x_grad[i]);
+  if constexpr (!std::is_same_v<P, double>) {
+    if (work == 0) return;
+    for_shares(work, [&](Share share) {
+      for (const auto& [matrix, m, y_grad, x_grad, add] : products) {
+        if (m > 0) matrix->backward_->backward(m, y_grad, x_grad, add, share);
+      }
+    });
+  }
 }
 
 template <class P>
 void Product<P>::backward(int64_t m, const P* y_grad, Wide<P>* x_grad) {
-  backward(m, y_grad, pointers(m, in_, x_grad).data(), /*add=*/false);
+  const auto rows = pointers(m, in_, x_grad);
+  backward({{this, m, y_grad, rows.data(), /*add=*/false}});
 }
 
 template <class P>

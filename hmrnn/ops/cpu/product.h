@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 
@@ -45,14 +46,31 @@ class Product {
   int64_t out() const { return out_; }
   int64_t in() const { return in_; }
 
-  /// y [m, out] = x · Mᵀ for rows x_i [in], wherever they lie
-  void forward(int64_t m, const P* const* x, P* y);
-  /// The same for x [m, in]
+  /// One of several products: y [m, out] = x · Mᵀ for rows x_i [in], wherever they lie
+  struct Forward {
+    Product* matrix;
+    int64_t m;
+    const P* const* x;
+    P* y;
+  };
+  /// One of several: rows x_grad_i [in] = y_grad [m, out] · M, wherever they lie; added to what is there if `add`
+  struct Backward {
+    Product* matrix;
+    int64_t m;
+    const P* y_grad;
+    Wide<P>* const* x_grad;
+    bool add;
+  };
+  /// All of them, between which no thread waits for another. None may write what another one reads or writes.
+  static void forward(std::initializer_list<Forward> products);
+  static void backward(std::initializer_list<Backward> products);
+
+  /// One product, of x [m, in]
   void forward(int64_t m, const P* x, P* y);
-  /// Rows x_grad_i [in] = y_grad [m, out] · M, wherever they lie; added to what is there if `add`
-  void backward(int64_t m, const P* y_grad, Wide<P>* const* x_grad, bool add);
+  void forward(int64_t m, const P* const* x, P* y) { forward({{this, m, x, y}}); }
   /// x_grad [m, in] = y_grad [m, out] · M
   void backward(int64_t m, const P* y_grad, Wide<P>* x_grad);
+
   /// weight_grad [out, in] = y_gradᵀ · x for y_grad [m, out] and rows x_i [in], wherever they lie
   void weight_gradient(int64_t m, const P* y_grad, const P* const* x, Wide<P>* weight_grad) const;
   /// The same for x [m, in]

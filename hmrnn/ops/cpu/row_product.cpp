@@ -41,31 +41,27 @@ PackedMatrix<P>::PackedMatrix(const float* weight, int64_t stride, bool transpos
 /// f(first row, rows, their x, first column, panel, next panel, columns) for every panel and every few rows.
 template <class P>
 template <class X, class F>
-void PackedMatrix<P>::by_panels(int64_t m, X x, F f) const {
-  if (m == 0 || n_ == 0) return;
+void PackedMatrix<P>::by_panels(int64_t m, Share share, X x, F f) const {
   constexpr int64_t most = RowProductKernels<P>::kMostRows;
-  constexpr int64_t worth_a_thread = 1 << 18;  // multiplications
-  const int64_t width = kernels_.width;
+  const int64_t width = kernels_.width, count = panels_.size(0);
+  const int64_t begin = share.first(count, share.index), end = share.first(count, share.index + 1);
   const P* panels = panels_.template const_data_ptr<P>();
-  const int64_t each = std::max<int64_t>(1, worth_a_thread / std::max<int64_t>(1, std::min(m, most) * panel_));
-  at::parallel_for(0, panels_.size(0), each, [&](int64_t begin, int64_t end) {
-    for (int64_t first = 0; first < m; first += most) {
-      const int64_t rows = std::min(most, m - first);
-      const P* of_rows[most];
-      for (int64_t r = 0; r < rows; ++r) of_rows[r] = x(first + r);
-      for (int64_t i = begin; i < end; ++i) {
-        const P* panel = panels + i * panel_;
-        f(first, rows, of_rows, i * width, panel, i + 1 < end ? panel + panel_ : nullptr,
-          std::min(width, n_ - i * width));
-      }
+  for (int64_t first = 0; first < m; first += most) {
+    const int64_t rows = std::min(most, m - first);
+    const P* of_rows[most];
+    for (int64_t r = 0; r < rows; ++r) of_rows[r] = x(first + r);
+    for (int64_t i = begin; i < end; ++i) {
+      const P* panel = panels + i * panel_;
+      f(first, rows, of_rows, i * width, panel, i + 1 < end ? panel + panel_ : nullptr,
+        std::min(width, n_ - i * width));
     }
-  });
+  }
 }
 
 template <class P>
-void PackedMatrix<P>::forward(int64_t m, const P* const* x, P* y) const {
+void PackedMatrix<P>::forward(int64_t m, const P* const* x, P* y, Share share) const {
   by_panels(
-      m, [&](int64_t i) { return x[i]; },
+      m, share, [&](int64_t i) { return x[i]; },
       [&](int64_t first, int64_t rows, const P* const* from, int64_t column, const P* panel, const P* next,
           int64_t columns) {
         P* to[RowProductKernels<P>::kMostRows];
@@ -75,9 +71,9 @@ void PackedMatrix<P>::forward(int64_t m, const P* const* x, P* y) const {
 }
 
 template <class P>
-void PackedMatrix<P>::backward(int64_t m, const P* x, float* const* y, bool add) const {
+void PackedMatrix<P>::backward(int64_t m, const P* x, float* const* y, bool add, Share share) const {
   by_panels(
-      m, [&](int64_t i) { return x + i * k_; },
+      m, share, [&](int64_t i) { return x + i * k_; },
       [&](int64_t first, int64_t rows, const P* const* from, int64_t column, const P* panel, const P* next,
           int64_t columns) {
         float* to[RowProductKernels<P>::kMostRows];

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <c10/util/BFloat16.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <type_traits>
 
@@ -52,8 +54,24 @@ struct AllRowProductKernels {
 template <class P>
 const RowProductKernels<P>& row_product_kernels();
 
-/// A matrix B [k, n], packed, and its products with rows, by all threads: each takes its share of the columns, so that
-/// every value is summed in the same order whatever the number of threads.
+/// One thread's share of a product's columns. Every value is summed in the same order, whoever sums it.
+struct Share {
+  int64_t index = 0, count = 1;
+  /// The first of n things that is share i's.
+  int64_t first(int64_t n, int64_t i) const { return n * i / count; }
+};
+
+/// f(share) on as many threads as so many multiplications are worth.
+template <class F>
+void for_shares(int64_t multiplications, F f) {
+  constexpr int64_t worth_a_thread = 1 << 18;
+  const int64_t count = std::clamp<int64_t>(multiplications / worth_a_thread, 1, at::get_num_threads());
+  at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) f(Share{i, count});
+  });
+}
+
+/// A matrix B [k, n], packed, and its products with rows.
 template <class P>
 class PackedMatrix {
  public:
@@ -63,14 +81,16 @@ class PackedMatrix {
   PackedMatrix(at::Tensor panels, int64_t k, int64_t n);
   const at::Tensor& panels() const { return panels_; }
 
-  /// y [m, n] = x · B for rows x_i [k]
-  void forward(int64_t m, const P* const* x, P* y) const;
-  /// Rows y_i [n] = x [m, k] · B, of float; added to what is there if `add`.
-  void backward(int64_t m, const P* x, float* const* y, bool add) const;
+  /// How many multiplications a product with m rows is.
+  int64_t multiplications(int64_t m) const { return m * k_ * n_; }
+  /// y [m, n] = x · B for rows x_i [k]: the share's columns
+  void forward(int64_t m, const P* const* x, P* y, Share share) const;
+  /// Rows y_i [n] = x [m, k] · B, of float, likewise; added to what is there if `add`.
+  void backward(int64_t m, const P* x, float* const* y, bool add, Share share) const;
 
  private:
   template <class X, class F>
-  void by_panels(int64_t m, X x, F f) const;
+  void by_panels(int64_t m, Share share, X x, F f) const;
 
   const RowProductKernels<P>& kernels_;
   int64_t k_, n_;
