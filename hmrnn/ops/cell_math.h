@@ -189,11 +189,11 @@ HMRNN_HOST_DEVICE Moments<T> active_forward(const Row& row, int64_t d, const Ter
 /// An active step backwards: from dh', dc' (d each) to ds (4d) and dc of t-1 (d).
 ///   D = dc' + LN'(dh' ⊙ o ⊙ (1-q²)), q = tanh(LN(c'));
 ///   ds = [D c f(1-f) (UPDATE only), D g i(1-i), dh' q o(1-o), D i(1-g²)];  dc = D f at UPDATE, 0 at FLUSH.
-/// `c` is the cell of t-1 (needed at FLUSH too, for the dots), `flush` says which operation it was. `scratch`: 2d
-/// values. gain_grad, bias_grad: d each, added to (null without layer norm). `ds` may not alias `gates`.
+/// `c`, `h` are those of t-1 (needed at FLUSH too, for the dots; h' is o ⊙ q), `flush` says which operation it was.
+/// `scratch`: 2d values. gain_grad, bias_grad: d each, added to (null without layer norm). `ds` may not alias `gates`.
 template <class Row, class T = typename Row::T>
 HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool flush, const T* dh, const T* dc,
-                                                const T* gates, const T* c, const T* c_new, const T* h, const T* h_new,
+                                                const T* gates, const T* c, const T* c_new, const T* h,
                                                 const Moments<T>& cell_moments, const CellNorm<T>& norm, T* scratch,
                                                 T* ds, T* dc_prev, T* gain_grad, T* bias_grad) {
   using V = typename Row::V;
@@ -205,21 +205,21 @@ HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool 
   const T* g = gates + 3 * d;
   T* d_normed = scratch;  // gradient of the normalised c', gain applied
   const auto centred = [&](auto at) { return (at.load(c_new) - V(cell_moments.mean)) * V(cell_moments.rstd); };
-  const auto means = row.template sums<2>(d, [&](auto at) {
+  const auto means = row.template sums<3>(d, [&](auto at) {
     const V q = tanh(row, value(at, 0, cell));
     const V out = at.load(o), dhv = at.load(dh);
     V x = dhv * out * (V(1) - q * q);
     at.store(ds + 2 * d, dhv * q * out * (V(1) - out));
     if (!on) {
       at.store(d_normed, x);
-      return std::array<V, 2>{V(0), V(0)};
+      return std::array<V, 3>{V(0), V(0), dhv * out * q};
     }
     const V hat = centred(at);
     at.add(gain_grad, x * hat);
     at.add(bias_grad, x);
     x = x * at.load(norm.gain);
     at.store(d_normed, x);
-    return std::array<V, 2>{x, x * hat};
+    return std::array<V, 3>{x, x * hat, dhv * out * q};
   });
   const T m1 = means[0] / T(d), m2 = means[1] / T(d);
   const auto dots = row.template sums<4>(d, [&](auto at) {
@@ -232,9 +232,9 @@ HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool 
     at.store(ds + d, D * gv * iv * (V(1) - iv));
     at.store(ds + 3 * d, D * iv * (V(1) - gv * gv));
     at.store(dc_prev, flush ? V(0) : D * fv);
-    return std::array<V, 4>{D * fc, D * iv * gv, D * cv, at.load(dh) * (at.load(h_new) - at.load(h))};
+    return std::array<V, 4>{D * fc, D * iv * gv, D * cv, at.load(dh) * at.load(h)};
   });
-  return {dots[0], dots[1], dots[2], dots[3]};
+  return {dots[0], dots[1], dots[2], means[2] - dots[3]};
 }
 
 /// Gradient of a term's raw product from ds (n = 4d values): LN backwards. Adds ds⊙normalised to gain_grad and ds to

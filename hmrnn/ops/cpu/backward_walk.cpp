@@ -253,7 +253,7 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t base, int64_t thread
   T* dc = row_of<T>(s.dc, b, d);
   const auto dots = k_.active_backward(
       d, flush, row_of<T>(s.dh, b, d), dc, row_of<T>(tape.gates, now, 4 * d), c_of(l, slot(l, t - 1, b), b),
-      row_of<T>(tape.c, now, d), h_at(t - 1, l, b), h_at(t, l, b), *row_of<Moments<T>>(tape.stats_c, now, 1), y.cell,
+      row_of<T>(tape.c, now, d), h_at(t - 1, l, b), *row_of<Moments<T>>(tape.stats_c, now, 1), y.cell,
       row_of<T>(scratch_, thread, scratch_.size(1)), ds, dc, sums.cell_gain.data(), sums.cell_bias.data());
   k_.term_backward(4 * d, ds, term(tape.raw_u, tape.stats_u, now, 4 * d, y.u_gain, y.u_bias),
                    row_of<P>(s.du, now, 4 * d), sums.u_gain.data(), sums.bias.data());

@@ -82,10 +82,10 @@ CellKernels<T, P> make() {
     return cell::active_forward(Row(), d, recurrent, bottom_up, top_down, bias, c, norm, gates, c_new, h_new);
   };
   k.active_backward = [](int64_t d, bool flush, const T* dh, const T* dc, const T* gates, const T* c, const T* c_new,
-                         const T* h, const T* h_new, const Moments<T>& cell_moments, const CellNorm<T>& norm,
-                         T* scratch, T* ds, T* dc_prev, T* gain_grad, T* bias_grad) {
-    return cell::active_backward(Row(), d, flush, dh, dc, gates, c, c_new, h, h_new, cell_moments, norm, scratch, ds,
-                                 dc_prev, gain_grad, bias_grad);
+                         const T* h, const Moments<T>& cell_moments, const CellNorm<T>& norm, T* scratch, T* ds,
+                         T* dc_prev, T* gain_grad, T* bias_grad) {
+    return cell::active_backward(Row(), d, flush, dh, dc, gates, c, c_new, h, cell_moments, norm, scratch, ds, dc_prev,
+                                 gain_grad, bias_grad);
   };
   k.term_backward = [](int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad) {
     return cell::term_backward(Row(), n, ds, term, d_raw, gain_grad, bias_grad);

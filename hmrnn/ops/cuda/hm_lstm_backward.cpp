@@ -102,7 +102,6 @@ class Backward : Window<T, P> {
     this->fill(s, t, l, result_.z);
     s.detect = detect_;
     s.h = data<T>(tape.h) + t * B_ * d;
-    s.h_new = data<T>(tape.h) + (t + 1) * B_ * d;
     s.c = this->at_slot(tape.c, t);
     s.c_new = this->at_slot(tape.c, t + 1);
     s.gates = data<T>(tape.gates) + t * B_ * 4 * d;

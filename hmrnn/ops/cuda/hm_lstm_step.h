@@ -114,8 +114,7 @@ struct StepBackward : Step<T> {
   bool detect = false;   ///< z has gradients
   const T* h = nullptr;  ///< [batch, d] of t-1
   const T* c = nullptr;
-  const T* h_new = nullptr;  ///< of t
-  const T* c_new = nullptr;
+  const T* c_new = nullptr;  ///< of t
   const T* gates = nullptr;
   const Moments<T>* term_moments = nullptr;
   const Moments<T>* cell_moments = nullptr;

@@ -49,7 +49,7 @@ HMRNN_HOST_DEVICE BoundaryGradients<T> active_step(const Row& row, int64_t b, bo
   const bool norm = s.norm.gain != nullptr;
   const auto sums = [&](T* p) { return p != nullptr ? p + b * s.sums_stride : nullptr; };
   const auto dots = cell::active_backward(row, d, flush, dh, dc, s.gates + b * 4 * d, s.c + b * d, s.c_new + b * d,
-                                          s.h + b * d, s.h_new + b * d, s.cell_moments[b], s.norm, scratch, ds, dc,
+                                          s.h + b * d, s.cell_moments[b], s.norm, scratch, ds, dc,
                                           norm ? sums(s.cell_gain) : nullptr, norm ? sums(s.cell_bias) : nullptr);
   row.each(d, [&](auto at) { at.store(dh, V(T(0))); });
   // ds was written in a loop over d and is read in loops over 4d, by other threads: the sums have a barrier in between.
