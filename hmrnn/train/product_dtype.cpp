@@ -1,19 +1,11 @@
 #include "hmrnn/train/product_dtype.h"
 
-#include <ATen/cpu/Utils.h>
-
 #include "hmrnn/error.h"
+#include "hmrnn/ops/cpu/cpu_feature.h"
 
 namespace hmrnn {
 
-bool cpu_has_bfloat16() {
-  const auto capabilities = at::cpu::get_cpu_capabilities();
-  for (const auto* name : {"avx512_bf16", "amx_bf16"}) {
-    const auto found = capabilities.find(name);
-    if (found != capabilities.end() && found->second.isBool() && found->second.toBool()) return true;
-  }
-  return false;
-}
+bool cpu_has_bfloat16() { return cpu::cpu_has("avx512_bf16") || cpu::cpu_has("amx_bf16"); }
 
 std::optional<torch::ScalarType> resolve_product_dtype(const std::string& name, torch::Device device) {
   if (name == "float32") return std::nullopt;

@@ -1,9 +1,9 @@
 #include <ATen/Version.h>
-#include <ATen/cpu/Utils.h>
 
 #include <string>
 
 #include "hmrnn/ops/cpu/cell_kernel.h"
+#include "hmrnn/ops/cpu/cpu_feature.h"
 #include "hmrnn/ops/cpu/row_product.h"
 
 namespace hmrnn::cpu {
@@ -21,12 +21,6 @@ void row_product_kernels_AVX512_BF16(AllRowProductKernels& all);
 
 namespace {
 
-bool has(const char* feature) {
-  const auto all = at::cpu::get_cpu_capabilities();
-  const auto found = all.find(feature);
-  return found != all.end() && found->second.isBool() && found->second.toBool();
-}
-
 struct Chosen {
   AllCellKernels cells;
   AllRowProductKernels products;
@@ -34,10 +28,10 @@ struct Chosen {
     // ATen's own choice, so that ATEN_CPU_CAPABILITY steers both.
     const std::string capability = at::get_cpu_capability();
 #ifdef HMRNN_KERNELS_AVX2
-    if (capability == "AVX512" && has("avx512_bf16")) {
+    if (capability == "AVX512" && cpu_has("avx512_bf16")) {
       cell_kernels_AVX512_BF16(cells);
       row_product_kernels_AVX512_BF16(products);
-      if (has("amx_bf16")) products.bfloat16 = {};  // several times as fast, and oneDNN knows how
+      if (cpu_has("amx_bf16")) products.bfloat16 = {};  // several times as fast, and oneDNN knows how
       return;
     }
     if (capability == "AVX512") {

@@ -142,14 +142,12 @@ void accumulate(int64_t rows, int64_t k, const P* const* x, int64_t from, const 
   }
 }
 
-/// Values of k that lie beside each other in a panel.
 template <class P>
-constexpr int64_t kPairs = std::is_same_v<P, float> ? 1 : 2;
+constexpr int64_t kPairs = RowProductKernels<P>::kPairs;
 
-/// How many values a panel has, for k values of each column.
 template <class P>
 int64_t panel_size(int64_t k) {
-  return (k + kPairs<P> - 1) / kPairs<P> * kPairs<P> * kWidth;
+  return RowProductKernels<P>{.width = kWidth}.panel_size(k);
 }
 
 inline int64_t row_blocks(int64_t m) { return (m + kRows - 1) / kRows; }
@@ -173,6 +171,29 @@ void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, float* su
     }
   }
 }
+
+/// Asks for `columns` values of a row before they are written.
+template <class Y>
+void fetch_to_write(const Y* y, int64_t columns) {
+  for (int64_t j = 0; j < columns; j += kLine / static_cast<int64_t>(sizeof(Y))) __builtin_prefetch(y + j, 1, 3);
+}
+
+/// y = sums, or added to what is there
+inline void put_sums(const float* sums, int64_t columns, float* y, bool add) {
+  cell::VectorRow<float>().each(columns, [&](auto at) {
+    const V sum = at.load(sums);
+    add ? at.add(y, sum) : at.store(y, sum);
+  });
+}
+
+constexpr int64_t kTile = 16;  // lines and values of 4 bytes that are transposed at a time
+
+#if defined(__AVX512BF16__)
+/// 16 values and 16 more, as pairs.
+inline __m512i interleave(__m256i first, __m256i second) {
+  return _mm512_or_si512(_mm512_cvtepu16_epi32(first), _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
+}
+#endif
 
 /// weight_gradient_kernel.cpp's part of the kernels.
 template <class P>

@@ -29,38 +29,25 @@ at::Tensor matrix(const void* data, int64_t rows, int64_t columns, int64_t strid
   return at::from_blob(const_cast<void*>(data), {rows, columns}, {stride, 1}, at::TensorOptions(type));
 }
 
-}  // namespace
-
+/// C = op(A) · op(B), row-major: op(A) [m, k], op(B) [k, n], C [m, n]; lda, ldb are row lengths in memory. LibTorch's
+/// own BLAS, called without a tensor in between where its symbols are visible.
 template <class T>
 void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
-          int64_t ldb, T beta, T* c, int64_t ldc) {
-  if (m == 0 || n == 0) return;
+          int64_t ldb, T* c) {
   static const Blas<T> blas = find_blas<T>();
   if (blas != nullptr && k > 0) {
     // A row-major product is the column-major product of the transposed operands in the other order.
     const int mi = static_cast<int>(m), ni = static_cast<int>(n), ki = static_cast<int>(k);
-    const int la = static_cast<int>(lda), lb = static_cast<int>(ldb), lc = static_cast<int>(ldc);
-    const T one = 1;
-    blas(transpose_b ? "T" : "N", transpose_a ? "T" : "N", &ni, &mi, &ki, &one, b, &lb, a, &la, &beta, c, &lc);
+    const int la = static_cast<int>(lda), lb = static_cast<int>(ldb);
+    const T one = 1, zero = 0;
+    blas(transpose_b ? "T" : "N", transpose_a ? "T" : "N", &ni, &mi, &ki, &one, b, &lb, a, &la, &zero, c, &ni);
     return;
   }
   constexpr auto type = c10::CppTypeToScalarType<T>::value;
   const auto ta = transpose_a ? matrix(a, k, m, lda, type).t() : matrix(a, m, k, lda, type);
   const auto tb = transpose_b ? matrix(b, n, k, ldb, type).t() : matrix(b, k, n, ldb, type);
-  auto tc = matrix(c, m, n, ldc, type);
-  if (beta == T(0)) {
-    tc.copy_(at::mm(ta, tb));
-  } else {
-    tc.mul_(beta).add_(at::mm(ta, tb));
-  }
+  matrix(c, m, n, n, type).copy_(at::mm(ta, tb));
 }
-
-template void gemm<float>(bool, bool, int64_t, int64_t, int64_t, const float*, int64_t, const float*, int64_t, float,
-                          float*, int64_t);
-template void gemm<double>(bool, bool, int64_t, int64_t, int64_t, const double*, int64_t, const double*, int64_t,
-                           double, double*, int64_t);
-
-namespace {
 
 /// oneDNN's packed linear layer, registered by LibTorch where it was built with oneDNN; null where it was not.
 struct PackedLinear {
@@ -105,18 +92,6 @@ bool available(ProductBackend backend) {
   if constexpr (!std::is_same_v<P, double>) return row_product_kernels<P>().width > 0;
 }
 
-/// The rows one after another: where they lie if they do, else copied to `scratch`.
-template <class P>
-const P* in_order(int64_t m, int64_t width, const P* const* x, at::Tensor& scratch) {
-  bool ordered = true;
-  for (int64_t i = 1; i < m && ordered; ++i) ordered = x[i] == x[0] + i * width;
-  if (ordered) return x[0];
-  scratch = at::empty({m, width}, c10::CppTypeToScalarType<P>::value);
-  P* to = scratch.template data_ptr<P>();
-  for (int64_t i = 0; i < m; ++i) std::memcpy(to + i * width, x[i], static_cast<size_t>(width) * sizeof(P));
-  return to;
-}
-
 template <class T>
 std::vector<T*> pointers(int64_t m, int64_t width, T* rows) {
   std::vector<T*> out(m);
@@ -139,16 +114,9 @@ Product<P>::Product(const Wide<P>* weight, int64_t out, int64_t in, std::optiona
 }
 
 template <class P>
-Product<P>::~Product() = default;
-template <class P>
-Product<P>::Product(Product&&) noexcept = default;
-template <class P>
-Product<P>& Product<P>::operator=(Product&&) noexcept = default;
-
-template <class P>
 at::Tensor Product<P>::packed() const {
   if constexpr (!std::is_same_v<P, double>) {
-    if (forward_) return forward_->panels();
+    if (rows_[0]) return rows_[0]->panels();
   }
   return at::empty({0}, c10::CppTypeToScalarType<P>::value);
 }
@@ -157,7 +125,7 @@ template <class P>
 void Product<P>::reuse(const at::Tensor& packed) {
   if constexpr (!std::is_same_v<P, double>) {
     if (backend_ == ProductBackend::Rows && packed.numel() > 0) {
-      forward_ = std::make_unique<PackedMatrix<P>>(packed, in_, out_);
+      rows_[0] = std::make_unique<PackedMatrix<P>>(packed, in_, out_);
     }
   }
 }
@@ -176,8 +144,7 @@ template <class P>
 void Product<P>::multiply(int64_t m, const P* x, P* y, bool transposed) {
   const int64_t from = transposed ? out_ : in_, to = transposed ? in_ : out_;
   if constexpr (!std::is_same_v<P, c10::BFloat16>) {
-    return gemm<P>(false, !transposed, m, to, from, x, from, static_cast<const P*>(plain().const_data_ptr()), in_, P(0),
-                   y, to);
+    return gemm<P>(false, !transposed, m, to, from, x, from, plain().template const_data_ptr<P>(), in_, y);
   } else {
     const auto rows = matrix(x, m, from, from, at::kBFloat16);
     auto result = matrix(y, m, to, to, at::kBFloat16);
@@ -193,70 +160,81 @@ void Product<P>::multiply(int64_t m, const P* x, P* y, bool transposed) {
 }
 
 template <class P>
-void Product<P>::forward(std::initializer_list<Forward> products) {
-  int64_t work = 0;
-  for (const auto& [matrix, m, x, y] : products) {
-    if (m == 0) continue;
+P* Product<P>::scratch(int64_t values) {
+  if (!scratch_.defined() || scratch_.numel() < values) {
+    scratch_ = at::empty({values}, c10::CppTypeToScalarType<P>::value);
+  }
+  return scratch_.template data_ptr<P>();
+}
+
+/// The rows x_i [in] one after another: where they lie if they do, else copied.
+template <class P>
+const P* Product<P>::in_order(int64_t m, const P* const* x) {
+  bool ordered = true;
+  for (int64_t i = 1; i < m && ordered; ++i) ordered = x[i] == x[0] + i * in_;
+  if (ordered) return x[0];
+  P* to = scratch(m * in_);
+  for (int64_t i = 0; i < m; ++i) std::memcpy(to + i * in_, x[i], static_cast<size_t>(in_) * sizeof(P));
+  return to;
+}
+
+/// M for our own products.
+template <class P>
+PackedMatrix<P>& Product<P>::rows(bool transposed) requires(!std::is_same_v<P, double>) {
+  auto& packed = rows_[transposed];
+  if (!packed) {
+    const int64_t from = transposed ? out_ : in_, to = transposed ? in_ : out_;
+    packed = std::make_unique<PackedMatrix<P>>(weight_, in_, /*transposed=*/!transposed, from, to);
+  }
+  return *packed;
+}
+
+/// Products that are not Rows one after the other by alone(product), then those that are by part(product, share).
+template <class P>
+template <class Job, class Alone, class Part>
+void Product<P>::together(std::initializer_list<Job> products, bool transposed, Alone alone, Part part) {
+  [[maybe_unused]] int64_t work = 0;
+  const auto by_rows = [](const Job& job) { return job.m > 0 && job.matrix->backend_ == ProductBackend::Rows; };
+  for (const auto& job : products) {
+    if (job.m > 0 && !by_rows(job)) alone(job);
     if constexpr (!std::is_same_v<P, double>) {
-      if (matrix->backend_ == ProductBackend::Rows) {
-        auto& packed = matrix->forward_;
-        if (!packed) {
-          packed = std::make_unique<PackedMatrix<P>>(matrix->weight_, matrix->in_, /*transposed=*/true, matrix->in_,
-                                                     matrix->out_);
-        }
-        work += packed->multiplications(m);
-        continue;
-      }
+      if (by_rows(job)) work += job.matrix->rows(transposed).multiplications(job.m);
     }
-    at::Tensor scratch;
-    matrix->multiply(m, in_order(m, matrix->in_, x, scratch), y, /*transposed=*/false);
   }
   if constexpr (!std::is_same_v<P, double>) {
     if (work == 0) return;
     for_shares(work, [&](Share share) {
-      for (const auto& [matrix, m, x, y] : products) {
-        if (m > 0) matrix->forward_->forward(m, x, y, share);
+      for (const auto& job : products) {
+        if (by_rows(job)) part(job, share);
       }
     });
   }
+}
+
+template <class P>
+void Product<P>::forward(std::initializer_list<Forward> products) {
+  together(
+      products, /*transposed=*/false,
+      [](const Forward& p) { p.matrix->multiply(p.m, p.matrix->in_order(p.m, p.x), p.y, /*transposed=*/false); },
+      [](const auto& p, Share share) { p.matrix->rows_[0]->forward(p.m, p.x, p.y, share); });
+}
+
+template <class P>
+void Product<P>::backward(std::initializer_list<Backward> products) {
+  const auto alone = [](const Backward& p) {
+    const int64_t in = p.matrix->in_;
+    P* result = p.matrix->scratch(p.m * in);
+    p.matrix->multiply(p.m, p.y_grad, result, /*transposed=*/true);
+    const auto& k = cell_kernels<Wide<P>, P>();
+    for (int64_t i = 0; i < p.m; ++i) (p.add ? k.add : k.widen)(in, result + i * in, p.x_grad[i]);
+  };
+  together(products, /*transposed=*/true, alone,
+           [](const auto& p, Share share) { p.matrix->rows_[1]->backward(p.m, p.y_grad, p.x_grad, p.add, share); });
 }
 
 template <class P>
 void Product<P>::forward(int64_t m, const P* x, P* y) {
   forward(m, pointers(m, in_, x).data(), y);
-}
-
-template <class P>
-void Product<P>::backward(std::initializer_list<Backward> products) {
-  int64_t work = 0;
-  for (const auto& [matrix, m, y_grad, x_grad, add] : products) {
-    if (m == 0) continue;
-    if constexpr (!std::is_same_v<P, double>) {
-      if (matrix->backend_ == ProductBackend::Rows) {
-        auto& packed = matrix->backward_;
-        if (!packed) {
-          packed = std::make_unique<PackedMatrix<P>>(matrix->weight_, matrix->in_, /*transposed=*/false, matrix->out_,
-                                                     matrix->in_);
-        }
-        work += packed->multiplications(m);
-        continue;
-      }
-    }
-    const int64_t in = matrix->in_;
-    const auto& k = cell_kernels<Wide<P>, P>();
-    const auto result = at::empty({m, in}, c10::CppTypeToScalarType<P>::value);
-    const P* from = result.template const_data_ptr<P>();
-    matrix->multiply(m, y_grad, result.template data_ptr<P>(), /*transposed=*/true);
-    for (int64_t i = 0; i < m; ++i) (add ? k.add : k.widen)(in, from + i * in, x_grad[i]);
-  }
-  if constexpr (!std::is_same_v<P, double>) {
-    if (work == 0) return;
-    for_shares(work, [&](Share share) {
-      for (const auto& [matrix, m, y_grad, x_grad, add] : products) {
-        if (m > 0) matrix->backward_->backward(m, y_grad, x_grad, add, share);
-      }
-    });
-  }
 }
 
 template <class P>
@@ -266,7 +244,7 @@ void Product<P>::backward(int64_t m, const P* y_grad, Wide<P>* x_grad) {
 }
 
 template <class P>
-void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* const* x, Wide<P>* weight_grad) const {
+void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* const* x, Wide<P>* weight_grad) {
   constexpr auto type = c10::CppTypeToScalarType<P>::value;
   auto to = matrix(weight_grad, out_, in_, in_, c10::CppTypeToScalarType<Wide<P>>::value);
   if (m == 0) {
@@ -276,17 +254,16 @@ void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* const* x, 
   if constexpr (!std::is_same_v<P, double>) {
     if (backend_ == ProductBackend::Rows) return row_weight_gradient(m, out_, y_grad, in_, x, weight_grad);
   }
-  at::Tensor scratch;
-  const P* rows = in_order(m, in_, x, scratch);
+  const P* rows = in_order(m, x);
   if constexpr (std::is_same_v<P, c10::BFloat16>) {
     to.copy_(at::mm(matrix(y_grad, m, out_, out_, type).t(), matrix(rows, m, in_, in_, type)));
   } else {
-    gemm<P>(true, false, out_, in_, m, y_grad, out_, rows, in_, P(0), weight_grad, in_);
+    gemm<P>(true, false, out_, in_, m, y_grad, out_, rows, in_, weight_grad);
   }
 }
 
 template <class P>
-void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad) const {
+void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad) {
   weight_gradient(m, y_grad, pointers(m, in_, x).data(), weight_grad);
 }
 

@@ -12,12 +12,6 @@
 
 namespace hmrnn::cpu {
 
-/// C = op(A) · op(B) + beta · C, row-major: op(A) [m, k], op(B) [k, n], C [m, n]; lda, ldb, ldc are row lengths in
-/// memory. LibTorch's own BLAS, called without a tensor in between where its symbols are visible.
-template <class T>
-void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
-          int64_t ldb, T beta, T* c, int64_t ldc);
-
 /// Who multiplies: the BLAS (for bfloat16 at::mm), oneDNN with weights that it packed before (bfloat16), or our own
 /// products of rows that lie anywhere (row_product.h).
 enum class ProductBackend { Blas, OneDnn, Rows };
@@ -35,9 +29,6 @@ class Product {
   /// `weight`: the first `out` rows of a contiguous [R, in] matrix, which has to outlive this; rounded for bfloat16.
   /// `backend`: instead of the fastest one; one that this CPU or LibTorch lacks becomes Blas.
   Product(const Wide<P>* weight, int64_t out, int64_t in, std::optional<ProductBackend> backend = std::nullopt);
-  ~Product();
-  Product(Product&&) noexcept;
-  Product& operator=(Product&&) noexcept;
 
   /// What forward has packed so far, for the reuse() of a product of the same weights; may be empty.
   at::Tensor packed() const;
@@ -72,21 +63,28 @@ class Product {
   void backward(int64_t m, const P* y_grad, Wide<P>* x_grad);
 
   /// weight_grad [out, in] = y_gradᵀ · x for y_grad [m, out] and rows x_i [in], wherever they lie
-  void weight_gradient(int64_t m, const P* y_grad, const P* const* x, Wide<P>* weight_grad) const;
+  void weight_gradient(int64_t m, const P* y_grad, const P* const* x, Wide<P>* weight_grad);
   /// The same for x [m, in]
-  void weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad) const;
+  void weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad);
 
  private:
+  template <class Job, class Alone, class Part>
+  static void together(std::initializer_list<Job> products, bool transposed, Alone alone, Part part);
+  PackedMatrix<P>& rows(bool transposed) requires(!std::is_same_v<P, double>);
   void multiply(int64_t m, const P* x, P* y, bool transposed);
   const at::Tensor& plain();
+  P* scratch(int64_t values);
+  const P* in_order(int64_t m, const P* const* x);
 
   const Wide<P>* weight_;
   int64_t out_;
   int64_t in_;
   ProductBackend backend_;
-  at::Tensor plain_;                                     ///< [out, in] of P: the weights, or their rounded copy
-  std::array<at::Tensor, 2> onednn_;                     ///< M for x·Mᵀ and Mᵀ for y·M, packed at first use
-  std::unique_ptr<PackedMatrix<P>> forward_, backward_;  ///< likewise
+  // At [0] for x·Mᵀ, at [1] for y·M, packed at first use.
+  std::array<std::unique_ptr<PackedMatrix<P>>, 2> rows_;
+  std::array<at::Tensor, 2> onednn_;
+  at::Tensor plain_;    ///< [out, in] of P: the weights, or their rounded copy
+  at::Tensor scratch_;  ///< without Rows: rows brought together, or a product before it is taken apart
 };
 
 }  // namespace hmrnn::cpu

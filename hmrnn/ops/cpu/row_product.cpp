@@ -1,7 +1,6 @@
 #include "hmrnn/ops/cpu/row_product.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 
@@ -9,12 +8,11 @@ namespace hmrnn::cpu {
 
 namespace {
 
-/// Memory for panels of k values of n columns: bfloat16 goes in pairs.
+/// Memory for panels of k values of n columns.
 template <class P>
 at::Tensor empty_panels(int64_t k, int64_t n) {
-  constexpr int64_t pairs = std::is_same_v<P, float> ? 1 : 2;
-  const int64_t width = row_product_kernels<P>().width;
-  return at::empty({(n + width - 1) / width, (k + pairs - 1) / pairs * pairs * width},
+  const auto& kernels = row_product_kernels<P>();
+  return at::empty({(n + kernels.width - 1) / kernels.width, kernels.panel_size(k)},
                    c10::CppTypeToScalarType<P>::value);
 }
 
@@ -85,7 +83,7 @@ void PackedMatrix<P>::backward(int64_t m, const P* x, float* const* y, bool add,
 template <class P>
 void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t n, const P* const* x, float* gradient) {
   const auto& kernels = row_product_kernels<P>();
-  constexpr int64_t pairs = std::is_same_v<P, float> ? 1 : 2, most = RowProductKernels<P>::kMostRows;
+  constexpr int64_t most = RowProductKernels<P>::kMostRows;
   // The rows go in chunks, of which x fills about a second-level cache: every part of y_grad is multiplied with all of
   // it.
   constexpr int64_t cache = 1024 * 1024 / static_cast<int64_t>(sizeof(P));
@@ -93,14 +91,14 @@ void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t n, con
   const int64_t depth = std::clamp<int64_t>(cache / (panels * width) / 32 * 32, 32, kernels.kGradientDepth);
   const int64_t chunks = (m + depth - 1) / depth;
   const auto chunk_rows = [&](int64_t c) { return std::min(depth, m - c * depth); };
-  const auto packed = at::empty({chunks, panels, depth * width}, c10::CppTypeToScalarType<P>::value);
+  const auto packed = at::empty({chunks, panels, kernels.panel_size(depth)}, c10::CppTypeToScalarType<P>::value);
   P* all = packed.template data_ptr<P>();
-  const auto chunk = [&](int64_t c) { return all + c * panels * depth * width; };
+  const auto chunk = [&](int64_t c) { return all + c * panels * kernels.panel_size(depth); };
   at::parallel_for(0, chunks * panels, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t c = i / panels, p = i % panels, k = chunk_rows(c);
       kernels.pack_rows(k, x + c * depth, p * width, std::min(width, n - p * width),
-                        chunk(c) + p * ((k + pairs - 1) / pairs * pairs * width));
+                        chunk(c) + p * kernels.panel_size(k));
     }
   });
   at::parallel_for(0, (out + most - 1) / most, 1, [&](int64_t begin, int64_t end) {

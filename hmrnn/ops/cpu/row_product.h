@@ -23,7 +23,11 @@ template <class P>
 struct RowProductKernels {
   static constexpr int64_t kMostRows = 64;  ///< of one call
 
+  static constexpr int64_t kPairs = std::is_same_v<P, float> ? 1 : 2;  ///< values of k beside each other in a panel
+
   int64_t width = 0;  ///< columns of a panel; 0: this instruction set has no such products
+  /// How many values a panel has, for k values of each column.
+  int64_t panel_size(int64_t k) const { return (k + kPairs - 1) / kPairs * kPairs * width; }
   /// Fills a panel [k, width] (bfloat16: pairs of k, [⌈k/2⌉, width, 2]) with `columns` columns, zeros beyond:
   /// B(i, j) = weight[j·stride + i] if `transposed`, else weight[i·stride + j].
   void (*pack)(const float* weight, int64_t stride, bool transposed, int64_t k, int64_t columns, P* panel) = nullptr;

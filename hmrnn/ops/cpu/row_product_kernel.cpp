@@ -22,9 +22,7 @@ template <class P>
 void forward(int64_t m, int64_t k, const P* const* x, const P* panel, const P* next, int64_t columns, P* const* y) {
   alignas(kLine) float sums[RowProductKernels<P>::kMostRows * kWidth];
   auto ahead = panel_ahead(m, k, next);
-  for (int64_t i = 0; i < m; ++i) {
-    for (int64_t j = 0; j < columns; j += kLine / static_cast<int64_t>(sizeof(P))) __builtin_prefetch(y[i] + j, 1, 3);
-  }
+  for (int64_t i = 0; i < m; ++i) fetch_to_write(y[i], columns);
   multiply(m, k, x, panel, sums, ahead);
   for (int64_t i = 0; i < m; ++i) {
     cell::VectorRow<float>().each(columns, [&](auto at) { at.store(y[i], at.load(sums + i * kWidth)); });
@@ -37,12 +35,7 @@ void backward(int64_t m, int64_t k, const P* const* x, const P* panel, const P* 
   alignas(kLine) float sums[RowProductKernels<P>::kMostRows * kWidth];
   auto ahead = panel_ahead(m, k, next);
   multiply(m, k, x, panel, sums, ahead);
-  for (int64_t i = 0; i < m; ++i) {
-    cell::VectorRow<float>().each(columns, [&](auto at) {
-      const V sum = at.load(sums + i * kWidth);
-      add ? at.add(y[i], sum) : at.store(y[i], sum);
-    });
-  }
+  for (int64_t i = 0; i < m; ++i) put_sums(sums + i * kWidth, columns, y[i], add);
 }
 
 /// Value by value: what the vectors leave over.
@@ -51,8 +44,6 @@ void put(P* panel, int64_t i, int64_t j, float value) {
   constexpr int64_t pairs = kPairs<P>;
   panel[(i / pairs * kWidth + j) * pairs + i % pairs] = static_cast<P>(value);
 }
-
-constexpr int64_t kTile = 16;  // lines and values of 4 bytes that are transposed at a time
 
 /// B(i, j) = weight[j·stride + i] for kTile columns.
 void pack_transposed(const float* weight, int64_t stride, int64_t k, float* panel) {
@@ -89,10 +80,8 @@ void pack_transposed(const float* weight, int64_t stride, int64_t k, c10::BFloat
 /// Two lines of the weight, of kWidth columns, as one of pairs.
 void pack_line(const float* weight, int64_t stride, int64_t, c10::BFloat16* line) {
   for (int v = 0; v < kVectors; ++v) {
-    const auto half = [&](const float* from) {
-      return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + v * 16)));
-    };
-    _mm512_storeu_si512(line + v * 32, _mm512_or_si512(half(weight), _mm512_slli_epi32(half(weight + stride), 16)));
+    const auto round = [&](const float* from) { return (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + v * 16)); };
+    _mm512_storeu_si512(line + v * 32, interleave(round(weight), round(weight + stride)));
   }
 }
 #endif
@@ -120,7 +109,7 @@ void pack(const float* weight, int64_t stride, bool transposed, int64_t k, int64
 
 template <class P>
 RowProductKernels<P> make() {
-  RowProductKernels<P> kernels{kWidth, pack<P>, forward<P>, backward<P>};
+  RowProductKernels<P> kernels{.width = kWidth, .pack = pack<P>, .forward = forward<P>, .backward = backward<P>};
   set_weight_gradient(kernels);
   return kernels;
 }

@@ -9,8 +9,6 @@ inline namespace HMRNN_ISA {
 
 namespace {
 
-constexpr int64_t kTile = 16;  // lines and values of 4 bytes that are transposed at a time
-
 /// One row of a panel, of `columns` values.
 void panel_line(const float* row, const float*, int64_t columns, float* line) {
   std::copy_n(row, columns, line);
@@ -24,10 +22,8 @@ void transpose_tile(const float* y, int64_t stride, float* to, int64_t depth) {
 
 #if defined(__AVX512BF16__)
 __m512i beside(const c10::BFloat16* first, const c10::BFloat16* second) {
-  const auto wide = [](const c10::BFloat16* p) {
-    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-  };
-  return _mm512_or_si512(wide(first), _mm512_slli_epi32(wide(second), 16));
+  const auto load = [](const c10::BFloat16* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); };
+  return interleave(load(first), load(second));
 }
 
 /// Two rows of a panel (the second null: zeros), one of pairs.
@@ -94,18 +90,10 @@ void weight_gradient(int64_t k, int64_t m, const P* y, int64_t stride, const P* 
   for (int64_t p = 0; p < count; ++p) {
     const int64_t column = p * kWidth, columns = std::min(kWidth, n - column);
     if (add) {
-      for (int64_t i = 0; i < m; ++i) {
-        for (int64_t j = 0; j < columns; j += 16) __builtin_prefetch(to + i * n + column + j, 1, 3);
-      }
+      for (int64_t i = 0; i < m; ++i) fetch_to_write(to + i * n + column, columns);
     }
     multiply(m, k, rows, panels + p * panel_size<P>(k), sums, ahead);
-    for (int64_t i = 0; i < m; ++i) {
-      float* row = to + i * n + column;
-      cell::VectorRow<float>().each(columns, [&](auto at) {
-        const V sum = at.load(sums + i * kWidth);
-        add ? at.add(row, sum) : at.store(row, sum);
-      });
-    }
+    for (int64_t i = 0; i < m; ++i) put_sums(sums + i * kWidth, columns, to + i * n + column, add);
   }
 }
 

@@ -71,7 +71,7 @@ template <class T, class P>
 void Backward<T, P>::weight_gradients(HMLSTMGradients& g) {
   std::vector<const P*> states;
   // x(t, b): of the slots that `chosen` says, in slot order
-  const auto product = [&](const Product<P>& matrix, const at::Tensor& d_raw, at::Tensor& grad, int64_t l,
+  const auto product = [&](Product<P>& matrix, const at::Tensor& d_raw, at::Tensor& grad, int64_t l,
                            const at::Tensor* chosen, auto x) {
     const auto* position = tape_[l].position.template data_ptr<int32_t>();
     const auto* rows = chosen != nullptr ? chosen->template data_ptr<int32_t>() : nullptr;
