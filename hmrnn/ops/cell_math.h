@@ -7,7 +7,7 @@
 //   each(n, f)             f(at) for all 0 ≤ j < n, where at.load(p), at.store(p, v), at.add(p, v) touch p[j…]
 //                          (load and store also for p of the products' type P, below)
 //   sums<K>(n, f)          K sums over j of what f(at) returns (an array of K values V)
-//   exp(v)                 of a V
+//   sigmoid(v)             of a V
 // P is what the products are stored in: T, or bfloat16 beside T = float; everything is computed in T.
 // Names follow PAPER.md; the formulas of the backward pass are derived in the comments beside them.
 
@@ -16,8 +16,10 @@
 
 #ifdef __CUDACC__
 #define HMRNN_HOST_DEVICE __host__ __device__
+#define HMRNN_INLINE __forceinline__
 #else
 #define HMRNN_HOST_DEVICE
+#define HMRNN_INLINE __attribute__((always_inline)) inline
 #endif
 
 // The same templates are compiled for several instruction sets: the inline namespace keeps the linker from mixing them.
@@ -37,7 +39,8 @@ struct Moments {
 };
 
 /// One of the three products of a step for one row: M x (4d values), its moments, and its layer norm's gain and bias
-/// (null without layer norm: the value is M x itself). `raw` null: the product is not part of the step.
+/// (null without layer norm: the value is M x itself; a null bias is 0, or was added elsewhere). `raw` null: the
+/// product is not part of the step.
 template <class T, class P = T>
 struct Term {
   const P* raw = nullptr;
@@ -72,17 +75,11 @@ struct CopyDots {
 
 inline namespace HMRNN_ISA {
 
+/// tanh x = 2σ(2x) - 1: the absolute error is that of σ, which is what a gate needs.
 template <class Row>
-HMRNN_HOST_DEVICE typename Row::V sigmoid(const Row& row, typename Row::V x) {
+HMRNN_HOST_DEVICE HMRNN_INLINE typename Row::V tanh(const Row& row, typename Row::V x) {
   using V = typename Row::V;
-  return V(1) / (V(1) + row.exp(V(0) - x));
-}
-
-/// tanh x = 2σ(2x) - 1: one exp; the absolute error is that of σ, which is what a gate needs.
-template <class Row>
-HMRNN_HOST_DEVICE typename Row::V tanh(const Row& row, typename Row::V x) {
-  using V = typename Row::V;
-  return V(2) * sigmoid(row, V(2) * x) - V(1);
+  return V(2) * row.sigmoid(V(2) * x) - V(1);
 }
 
 /// The moments of K rows of n values at once (of a null row: 0 and 1): two reductions, whatever K is, for policies
@@ -125,11 +122,12 @@ HMRNN_HOST_DEVICE Moments<T> moments(const Row& row, int64_t n, const P* x, T ep
 
 /// The value of a term's elements `at` an offset: gain · (raw - mean) · rstd + bias.
 template <class At, class T, class P>
-HMRNN_HOST_DEVICE auto value(At at, int64_t offset, const Term<T, P>& term) {
+HMRNN_HOST_DEVICE HMRNN_INLINE auto value(At at, int64_t offset, const Term<T, P>& term) {
   using V = decltype(at.load(term.raw));
   const V x = at.load(term.raw + offset);
   if (term.gain == nullptr) return x;
   const V normed = (x - V(term.moments.mean)) * V(term.moments.rstd);
+  if (term.bias == nullptr) return normed * at.load(term.gain + offset);
   return normed * at.load(term.gain + offset) + at.load(term.bias + offset);
 }
 
@@ -156,32 +154,72 @@ HMRNN_HOST_DEVICE Moments<T> emit(const Row& row, int64_t d, const T* o, const T
   return m;
 }
 
-/// An active step (UPDATE, or FLUSH when c is null), forwards:
-///   s = R(h) + y·BU(x) + z·TD(h^) + b;  f, i, o, g = σ, σ, σ, tanh of s;  c' = f⊙c + i⊙g (FLUSH: i⊙g);  h' =
-///   o⊙tanh(LN(c')).
+/// The gates of an active step, unit by unit: gates(at) are f, i, o, g = σ, σ, σ, tanh of s = R(h) + y·BU(x) + z·TD(h^)
+/// + b. (Terms are held by value: of an object somewhere else each store could change a part.)
+template <class Row, class P, bool kBottomUp, bool kTopDown>
+struct Gates {
+  using T = typename Row::T;
+  using V = typename Row::V;
+  Row row;
+  int64_t d;
+  Term<T, P> recurrent, bottom_up, top_down;
+  const T* bias;
+
+  template <class At>
+  HMRNN_HOST_DEVICE HMRNN_INLINE V pre(At at, int64_t offset) const {
+    V s = value(at, offset, recurrent) + at.load(bias + offset);
+    if constexpr (kBottomUp) s = s + value(at, offset, bottom_up);
+    if constexpr (kTopDown) s = s + value(at, offset, top_down);
+    return s;
+  }
+  template <class At>
+  HMRNN_HOST_DEVICE HMRNN_INLINE std::array<V, 4> operator()(At at) const {
+    return {row.sigmoid(pre(at, 0)), row.sigmoid(pre(at, d)), row.sigmoid(pre(at, 2 * d)), tanh(row, pre(at, 3 * d))};
+  }
+};
+
+/// f(gates) with the gates of these terms
+template <class Row, class P, class F, class T = typename Row::T>
+HMRNN_HOST_DEVICE HMRNN_INLINE void with_gates(const Row& row, int64_t d, const Term<T, P>& recurrent,
+                                               const Term<T, P>& bottom_up, const Term<T, P>& top_down, const T* bias,
+                                               F f) {
+  if (bottom_up.raw != nullptr && top_down.raw != nullptr) {
+    f(Gates<Row, P, true, true>{row, d, recurrent, bottom_up, top_down, bias});
+  } else if (bottom_up.raw != nullptr) {
+    f(Gates<Row, P, true, false>{row, d, recurrent, bottom_up, top_down, bias});
+  } else if (top_down.raw != nullptr) {
+    f(Gates<Row, P, false, true>{row, d, recurrent, bottom_up, top_down, bias});
+  } else {
+    f(Gates<Row, P, false, false>{row, d, recurrent, bottom_up, top_down, bias});
+  }
+}
+
+/// `gates` 4d (out): f, i, o, g of an active step, again from its terms.
+template <class Row, class P, class T = typename Row::T>
+HMRNN_HOST_DEVICE void active_gates(const Row& row, int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up,
+                                    const Term<T, P>& top_down, const T* bias, T* gates) {
+  with_gates(row, d, recurrent, bottom_up, top_down, bias, [&](auto gates_of) {
+    row.each(d, [&](auto at) {
+      const auto values = gates_of(at);
+      for (int k = 0; k < 4; ++k) at.store(gates + k * d, values[k]);
+    });
+  });
+}
+
+/// An active step (UPDATE, or FLUSH when c is null), forwards: c' = f⊙c + i⊙g (FLUSH: i⊙g); h' = o⊙tanh(LN(c')).
 /// `bias` 4d; `gates` 4d (out); `c_new`, `h_new` d (out); c_new may be c. Returns the moments of c'.
 template <class Row, class P, class T = typename Row::T>
 HMRNN_HOST_DEVICE Moments<T> active_forward(const Row& row, int64_t d, const Term<T, P>& recurrent,
                                             const Term<T, P>& bottom_up, const Term<T, P>& top_down, const T* bias,
                                             const T* c, const CellNorm<T>& norm, T* gates, T* c_new, T* h_new) {
-  const auto pre = [&](auto at, int64_t offset) {
-    auto s = value(at, offset, recurrent) + at.load(bias + offset);
-    if (bottom_up.raw != nullptr) s = s + value(at, offset, bottom_up);
-    if (top_down.raw != nullptr) s = s + value(at, offset, top_down);
-    return s;
-  };
-  row.each(d, [&](auto at) {
-    const auto f = sigmoid(row, pre(at, 0));
-    const auto i = sigmoid(row, pre(at, d));
-    const auto o = sigmoid(row, pre(at, 2 * d));
-    const auto g = tanh(row, pre(at, 3 * d));
-    auto cell = i * g;
-    if (c != nullptr) cell = cell + f * at.load(c);
-    at.store(gates, f);
-    at.store(gates + d, i);
-    at.store(gates + 2 * d, o);
-    at.store(gates + 3 * d, g);
-    at.store(c_new, cell);
+  with_gates(row, d, recurrent, bottom_up, top_down, bias, [&](auto gates_of) {
+    row.each(d, [&](auto at) {
+      const auto values = gates_of(at);
+      for (int k = 0; k < 4; ++k) at.store(gates + k * d, values[k]);
+      auto cell = values[1] * values[3];
+      if (c != nullptr) cell = cell + values[0] * at.load(c);
+      at.store(c_new, cell);
+    });
   });
   return emit(row, d, gates + 2 * d, c_new, norm, h_new);
 }
@@ -237,13 +275,14 @@ HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool 
   return {dots[0], dots[1], dots[2], means[2] - dots[3]};
 }
 
-/// Gradient of a term's raw product from ds (n = 4d values): LN backwards. Adds ds⊙normalised to gain_grad and ds to
-/// bias_grad (null: not wanted, without layer norm only; d_raw is then a copy of ds). Returns ds · value, the gradient
-/// of the z factor before the term. `d_raw` is stored in a type of its own.
+/// Gradient of a term's raw product from ds (n = 4d values): LN backwards, or a copy of ds. Adds ds⊙normalised to
+/// gain_grad (with layer norm) and ds to bias_grad (null: not wanted). Returns ds · value, the gradient of the z factor
+/// before the term. `d_raw` is stored in a type of its own.
 template <class Row, class P, class Raw, class T = typename Row::T>
-HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const Term<T, P>& term, Raw* d_raw,
+HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const Term<T, P>& of, Raw* d_raw,
                                   T* gain_grad, T* bias_grad) {
   using V = typename Row::V;
+  const Term<T, P> term = of;  // a copy of its own: see Gates
   if (term.gain == nullptr) {
     row.each(n, [&](auto at) {
       at.store(d_raw, at.load(ds));
@@ -256,9 +295,9 @@ HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const 
     const V hat = (at.load(term.raw) - mean) * rstd;
     const V d = at.load(ds);
     at.add(gain_grad, d * hat);
-    at.add(bias_grad, d);
+    if (bias_grad != nullptr) at.add(bias_grad, d);
     const V x = d * at.load(term.gain);
-    return std::array<V, 3>{x, x * hat, d * at.load(term.bias)};
+    return std::array<V, 3>{x, x * hat, term.bias != nullptr ? d * at.load(term.bias) : V(T(0))};
   });
   const V m1(s[0] / T(n)), m2(s[1] / T(n));
   row.each(n, [&](auto at) {
@@ -280,8 +319,8 @@ HMRNN_HOST_DEVICE CopyDots<T> copy_run(const Row& row, int64_t d, const Term<T, 
   const auto dots = row.template sums<2>(d, [&](auto at) {
     const auto pre = [&](int64_t offset) { return value(at, offset, recurrent) + at.load(bias + offset); };
     const V cv = at.load(c), dcv = at.load(dc);
-    const V f = sigmoid(row, pre(0)), i = sigmoid(row, pre(d)), g = tanh(row, pre(3 * d));
-    at.store(scratch, sigmoid(row, pre(2 * d)));
+    const V f = row.sigmoid(pre(0)), i = row.sigmoid(pre(d)), g = tanh(row, pre(3 * d));
+    at.store(scratch, row.sigmoid(pre(2 * d)));
     return std::array<V, 2>{dcv * f * cv, dcv * (i * g - cv)};
   });
   emit(row, d, scratch, c, norm, delta);

@@ -1,12 +1,14 @@
 #include <ATen/Parallel.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 #include <vector>
 
 #include "catch.h"
 #include "hmrnn/ops/cpu/product.h"
+#include "hmrnn/ops/cpu/weight_gradient.h"
 #include "support/tensors.h"
 
 using namespace hmrnn;
@@ -51,13 +53,18 @@ TEST_CASE("products of rows: every backend equals at::mm, wherever the rows lie"
     product.forward(m, from_rows.data(), y.data_ptr<float>());
     CHECK(distance(y, x.mm(M.t())) < bound);
     const auto back = [&](bool add) {
-      Product<float>::backward(
-          {{&product, m, y_grad.data_ptr<float>(), to_rows.data(), add}, {&product, 0, nullptr, nullptr, false}});
+      const Product<float>::Backward products[] = {{&product, m, y_grad.data_ptr<float>(), to_rows.data(), add},
+                                                   {&product, 0, nullptr, nullptr, false}};
+      Product<float>::backward(products);
     };
     back(/*add=*/true);
     CHECK(distance(to, before.index_add(0, order, y_grad.mm(M))) < bound);
     product.weight_gradient(m, y_grad.data_ptr<float>(), from_rows.data(), weight_grad.data_ptr<float>());
     CHECK(distance(weight_grad, y_grad.t().mm(x)) < bound);
+    product.weight_gradient(m, y_grad.data_ptr<float>(), from_rows.data(), weight_grad.data_ptr<float>(), /*add=*/true);
+    CHECK(distance(weight_grad, 2 * y_grad.t().mm(x)) < 2 * bound);
+    product.weight_gradient(0, nullptr, static_cast<const float* const*>(nullptr), weight_grad.data_ptr<float>(), true);
+    CHECK(distance(weight_grad, 2 * y_grad.t().mm(x)) < 2 * bound);
     back(/*add=*/false);
     CHECK(distance(to, before.index_copy(0, order, y_grad.mm(M))) < bound);
   }
@@ -83,9 +90,10 @@ TEST_CASE("products made together: each by its own backend, those of no rows lef
   std::vector<const float*> rows;
   for (int64_t i = 8; i >= 0; --i) rows.push_back(x.data_ptr<float>() + i * 24);
   auto y1 = torch::empty({9, 70}), y2 = torch::empty({4, 40}), dx2 = torch::empty({9, 24}), dx3 = torch::zeros({9, 24});
-  Product<float>::forward({{&first, 9, rows.data(), y1.data_ptr<float>()},
-                           {&third, 0, nullptr, nullptr},
-                           {&second, 4, rows.data(), y2.data_ptr<float>()}});
+  const Product<float>::Forward forward[] = {{&first, 9, rows.data(), y1.data_ptr<float>()},
+                                             {&third, 0, nullptr, nullptr},
+                                             {&second, 4, rows.data(), y2.data_ptr<float>()}};
+  Product<float>::forward(forward);
   CHECK(distance(y1, x.flip(0).mm(a.t())) < 1e-4);
   CHECK(distance(y2, x.flip(0).narrow(0, 0, 4).mm(b.t())) < 1e-4);
   std::vector<float*> to2, to3;
@@ -93,8 +101,9 @@ TEST_CASE("products made together: each by its own backend, those of no rows lef
     to2.push_back(dx2.data_ptr<float>() + i * 24);
     to3.push_back(dx3.data_ptr<float>() + i * 24);
   }
-  Product<float>::backward({{&second, 9, dy.data_ptr<float>(), to2.data(), /*add=*/false},
-                            {&third, 9, dy.data_ptr<float>(), to3.data(), /*add=*/true}});
+  const Product<float>::Backward backward[] = {{&second, 9, dy.data_ptr<float>(), to2.data(), /*add=*/false},
+                                               {&third, 9, dy.data_ptr<float>(), to3.data(), /*add=*/true}};
+  Product<float>::backward(backward);
   CHECK(distance(dx2, dy.mm(b)) < 1e-4);
   CHECK(distance(dx3, dy.mm(b)) < 1e-4);
 
@@ -153,4 +162,22 @@ TEST_CASE("bfloat16 products: operands and results rounded, sums are not") {
     CHECK(distance(wide(x_grad), wide(y_grad).mm(M)) < sums);  // not rounded on the way
   }
   CHECK(distance(wide(y), wide(x).mm(weight.to(torch::kFloat64).t())) > 0);  // the weights are rounded
+}
+
+TEST_CASE("a weight gradient of rows that come a few at a time is that of all rows at once") {
+  const int64_t out = 36, in = 17, m = GENERATE(0, 1, 50);
+  const auto backend = GENERATE(ProductBackend::Blas, ProductBackend::Rows);
+  const auto weight = torch::randn({out, in}), y_grad = torch::randn({m, out}), x = torch::randn({m, in});
+  Product<float> product(weight.data_ptr<float>(), out, in, backend);
+  auto gradient = torch::full({out + 1, in}, 7.0);  // of a matrix with a boundary row
+  cpu::WeightGradient<float> sum(product, gradient, /*most=*/7,
+                                 /*bytes=*/0);                            // multiplied whenever more than 7 have come
+  for (int64_t first = 0, n = 3; first < m; first += n, n = n % 7 + 1) {  // 3, 4, … 7, 1, 2, …
+    n = std::min(n, m - first);
+    std::copy_n(y_grad[first].data_ptr<float>(), n * out, sum.next(n));
+    for (int64_t i = 0; i < n; ++i) sum.push(x[first + i].data_ptr<float>());
+  }
+  sum.finish();
+  CHECK(distance(gradient.narrow(0, 0, out), y_grad.t().mm(x)) < 1e-4);
+  CHECK(gradient[out].eq(7).all().item<bool>());
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "hmrnn/ops/cpu/gradient_sums.h"
+#include "hmrnn/ops/cpu/weight_gradient.h"
 #include "hmrnn/ops/cpu/window.h"
 
 namespace hmrnn::cpu {
@@ -18,9 +19,9 @@ struct ExtraProducts {
 };
 
 /// The backward pass over one window, in three parts, each a file of its own: what the boundaries' gradients need
-/// beside the tape (boundary_terms.cpp), the walk back through time (backward_walk.cpp), and the gradients of the
-/// parameters (weight_gradients.cpp). T: of states, parameters and gradients; P: of the products (T, or bfloat16 beside
-/// float).
+/// beside the tape (boundary_terms.cpp), the walk back through time (backward_walk.cpp), and what is left of the
+/// gradients after it (gradients.cpp). T: of states, parameters and gradients; P: of the products (T, or bfloat16
+/// beside float).
 template <class T, class P>
 class Backward {
  public:
@@ -33,20 +34,23 @@ class Backward {
   Backward(const HMLSTMArguments& a, const WindowResult& result, std::vector<LayerTape<T, P>> tapes,
            const OutputGradients& grad, WindowProducts<P>& products);
 
-  /// The walk back, to the gradients of the initial state and of the raw products.
+  /// The walk back, to the gradients of the initial state, the weights and a sequence's input.
   void walk();
   /// After the walk: every gradient.
   HMLSTMGradients gradients();
 
  private:
+  static constexpr int kU = 0, kW = 1, kV = 2;
   struct LayerState {
-    int64_t n = 0;                          ///< slots
-    int64_t end = 0, end_w = 0, end_v = 0;  ///< slots and rows of raw_w, raw_v not yet walked over
-    at::Tensor dh, dc;                      ///< [B, d] of the state after the step at which each row stands
-    std::vector<T> dz;                      ///< [B] of z likewise
-    at::Tensor du, dw, dv;                  ///< of P: gradients of the raw products, laid out as these
-    at::Tensor d_pre;                       ///< [T, B] dL/ds_z, zeros past a sequence's end
-    std::vector<GradientSums<T>> sums;      ///< per thread
+    int64_t n = 0;                                ///< slots
+    int64_t end = 0, end_w = 0, end_v = 0;        ///< slots and rows of raw_w, raw_v not yet walked over
+    int64_t first = 0, first_w = 0, first_v = 0;  ///< those of the batch at hand begin here
+    at::Tensor dh, dc;                            ///< [B, d] of the state after the step at which each row stands
+    std::vector<T> dz;                            ///< [B] of z likewise
+    std::vector<WeightGradient<P>> weight;        ///< of U, W (not of a table) and V (not at the top), as in kU, kW, kV
+    P *du = nullptr, *dw = nullptr, *dv = nullptr;  ///< gradients of the raw products of the batch at hand
+    at::Tensor d_pre;                               ///< [T, B] dL/ds_z, zeros past a sequence's end
+    std::vector<GradientSums<T>> sums;              ///< per thread
     // COPY runs, walked from their end: what is constant over the run, made at its last COPY step
     std::vector<int32_t> ending;  ///< [B] slot of the step that ends the state at hand, -1: none in the window
     std::vector<char> run_ready;
@@ -54,13 +58,13 @@ class Backward {
     at::Tensor delta;  ///< [B, d]
     // for dL/dz alone
     ExtraProducts extra_w, extra_v, extra_u;
-    at::Tensor w_z, v_z;  ///< [T, B] w_z·x and v_z·h^
   };
 
   /// Of one layer: what single steps read. (Tensor's accessors check their type at each call.)
   struct Pointers {
     const T *h0, *h;
     const P* states;
+    const StateDots<T>* dots;
     const T* pre;
     const int32_t* slot;
   };
@@ -71,12 +75,13 @@ class Backward {
     return t < 0 ? at_[l].h0 + b * layers_[l].d : at_[l].h + (t * B_ + b) * layers_[l].d;
   }
   /// The same as the products read it.
-  const P* narrow_h_at(int64_t t, int64_t l, int64_t b) {
+  const P* operand(int64_t t, int64_t l, int64_t b) {
     if constexpr (std::is_same_v<T, P>)
       return h_at(t, l, b);
     else
-      return at_[l].states + ((t + 1) * B_ + b) * layers_[l].d;
+      return at_[l].states + state_row(slot(l, t, b), b, B_) * layers_[l].d;
   }
+  const StateDots<T>& dots_of(int64_t t, int64_t l, int64_t b) { return at_[l].dots[state_row(slot(l, t, b), b, B_)]; }
   const T* c_of(int64_t l, int32_t s, int64_t b) {
     return s >= 0 ? row_of<T>(tape_[l].c, s, layers_[l].d) : a_.c0[l].template const_data_ptr<T>() + b * layers_[l].d;
   }
@@ -97,8 +102,6 @@ class Backward {
 
   // boundary_terms.cpp
   void boundary_terms();
-  void boundary_dots();
-  void extra_products();
   void multiply_extra(ExtraProducts& extra, Product<P>& matrix, const std::vector<const P*>& x, T eps, bool norm);
 
   // backward_walk.cpp
@@ -119,15 +122,14 @@ class Backward {
   bool z_below(int64_t t, int64_t b, int64_t l);
   bool z_before(int64_t t, int64_t b, int64_t l);
   void fetch(int64_t l, int64_t now);
-  void update(int64_t l, int64_t now, int64_t base, int64_t thread);
+  void update(int64_t l, int64_t now, int64_t thread);
   void copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread, BoundaryGradients& z);
   void table_sums(int64_t base, int64_t m);
 
-  // weight_gradients.cpp
-  void close();
-  void weight_gradients(HMLSTMGradients& g);
-  void finish_sums(HMLSTMGradients& g);
-  at::Tensor input_gradient(HMLSTMGradients& g);
+  // gradients.cpp
+  void finish_sums();
+  void table_gradient();
+  void input_boundary_gradient();
   at::Tensor z0_gradient() const;
 
   const HMLSTMArguments& a_;
@@ -144,8 +146,9 @@ class Backward {
   std::vector<Place> place_;  ///< of each row
   WindowProducts<P>& weights_;
   const OutputGradients& grad_;
-  at::Tensor table_ds_;         ///< [V, 4d] Σ ds over the steps that read each row of the table
-  std::vector<T> table_d_pre_;  ///< [V] Σ ds_z likewise
+  HMLSTMGradients g_;
+  at::Tensor input_;     ///< [.., below] of P: the first layer's
+  at::Tensor table_ds_;  ///< [V, 4d] Σ ds over the steps that read each row of the table
   at::Tensor scratch_, ds_;
   std::vector<T*> to_u_, to_w_, to_v_;  ///< the rows that a step's products belong to
   const std::vector<int64_t> lengths_;  ///< [B], or empty

@@ -1,6 +1,6 @@
 // The walk back over a window: dh and dc pass through a COPY; the transposed products are applied once per active
 // row-step, at the step that ends a state, since the COPY steps before it need the complete dh; weight gradients are
-// one product a matrix over all active row-steps, after the loop. Forward's batches of row-steps are taken in the
+// products over many active row-steps at a time. Forward's batches of row-steps are taken in the
 // opposite order; between two of them a row goes back over its COPY steps by itself. The table of gradients of z that
 // this computes:
 //
@@ -15,6 +15,7 @@
 // D = dL/dc' through both outputs, x = h_t^{l-1}, h^ = h_{t-1}^{l+1}; at COPY f, i, o, g are those of s = R(h) + b.
 
 #include <algorithm>
+#include <array>
 
 #include "hmrnn/ops/cpu/backward_pass.h"
 
@@ -49,7 +50,8 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
     products.bottom_up[l].reuse(tape.packed_w);
     products.top_down[l].reuse(tape.packed_v);
     at_.push_back({a.h0[l].const_data_ptr<T>(), result.h[l].template const_data_ptr<T>(),
-                   tape.states.template const_data_ptr<P>(), tape.pre.template const_data_ptr<T>(),
+                   tape.states.template const_data_ptr<P>(),
+                   static_cast<const StateDots<T>*>(tape.dots.const_data_ptr()), tape.pre.template const_data_ptr<T>(),
                    tape.slot.template const_data_ptr<int32_t>()});
     auto& s = layer_.emplace_back();
     s.n = count(l, 0);
@@ -59,9 +61,6 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
     s.dh = at::zeros({B_, d}, options_);
     s.dc = grad_.c_n[l].defined() ? grad_.c_n[l].clone(at::MemoryFormat::Contiguous) : at::zeros({B_, d}, options_);
     s.dz.assign(B_, T(0));
-    s.du = at::empty({s.n, 4 * d}, products_);
-    s.dw = at::empty({l > 0 ? s.end_w : a.index ? B_ : T_ * B_, 4 * d}, products_);
-    s.dv = at::empty({s.end_v, 4 * d}, products_);
     s.sums.assign(threads_, GradientSums<T>(d, y.below, y.above, a.layer_norm()));
     s.ending.assign(B_, -1);
     s.run_ready.assign(B_, 0);
@@ -69,8 +68,25 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
     if (detect_) s.delta = at::empty({B_, d}, options_);
     if (detect_ && !y.top()) s.d_pre = at::zeros({T_, B_}, options_);
   }
+  // Boundary rows are added to, and with them a sequence's input behind its end; all else is overwritten.
+  const auto like = [](const std::vector<at::Tensor>& list) {
+    std::vector<at::Tensor> out;
+    for (const auto& x : list) {
+      out.push_back(at::empty_like(x, x.options().requires_grad(false)));
+      out.back().narrow(0, x.size(0) - 1, 1).zero_();
+    }
+    return out;
+  };
+  g_.recurrent = like(a.recurrent), g_.bottom_up = like(a.bottom_up), g_.top_down = like(a.top_down);
+  g_.input = lengths_.empty() ? at::empty_like(a.input, options_) : at::zeros_like(a.input, options_);
+  for (int64_t l = 0; l < L_; ++l) {
+    auto& weight = layer_[l].weight;
+    weight.emplace_back(products.recurrent[l], g_.recurrent[l], B_);
+    weight.emplace_back(products.bottom_up[l], g_.bottom_up[l], l > 0 || !a.index ? B_ : 0);
+    if (!layers_[l].top()) weight.emplace_back(products.top_down[l], g_.top_down[l], B_);
+  }
+  input_ = a.input.to(products_.dtype());
   if (a.index) table_ds_ = at::zeros({a.input.size(0), 4 * layers_[0].d}, options_);
-  if (!a.index && layer_[0].n < T_ * B_) layer_[0].dw.zero_();  // steps past a sequence's end
   scratch_ = at::empty({threads_, 8 * widest}, options_);
   ds_ = at::empty({B_, 4 * widest}, options_);
   for (auto* to : {&to_u_, &to_w_, &to_v_}) to->reserve(B_);
@@ -83,7 +99,9 @@ void Backward<T, P>::walk() {
   for_rows(B_, B_ * layers_[0].d, [&](int64_t b, int64_t thread) { copy_back(b, thread); });
   const auto* schedule = tape_[0].schedule.template const_data_ptr<int32_t>();
   for (int64_t i = tape_[0].schedule.size(0) - 1; i >= 0; --i) step(schedule[2 * i], schedule[2 * i + 1]);
-  close();
+  for (auto& s : layer_) {
+    for (auto& weight : s.weight) weight.finish();
+  }
 }
 
 /// The value V h^ of the state above that layer l saw at step t, wherever it was computed.
@@ -107,42 +125,52 @@ void Backward<T, P>::step(int64_t l, int64_t m) {
   const auto* position = tape.position.template data_ptr<int32_t>();
   const auto* slot_w = tape.slot_w.template data_ptr<int32_t>();
   const auto* slot_v = tape.slot_v.template data_ptr<int32_t>();
-  const auto in_use = [&](const int32_t* slots) {
-    return std::count_if(slots + base, slots + s.end, [](int32_t i) { return i >= 0; });
-  };
-  const int64_t mw = l > 0 ? in_use(slot_w) : 0, mv = in_use(slot_v);
-  const int64_t base_w = s.end_w - mw, base_v = s.end_v - mv;
-
-  for_rows(m, 8 * m * d, [&](int64_t i, int64_t thread) {
-    if (i + 1 < m) fetch(l, base + i + 1);
-    update(l, base + i, base, thread);
-  });
-  if (l == 0 && a_.index) table_sums(base, m);
+  const bool table = l == 0 && a_.index;
 
   to_u_.clear(), to_w_.clear(), to_v_.clear();
   for (int64_t i = base; i < s.end; ++i) {
     const int64_t b = position[i] % B_;
     to_u_.push_back(row_of<T>(s.dh, b, d));
-    if (l > 0 && slot_w[i] >= 0) to_w_.push_back(row_of<T>(layer_[l - 1].dh, b, y.below));
+    if (slot_w[i] >= 0 && !table) {
+      to_w_.push_back(l > 0 ? row_of<T>(layer_[l - 1].dh, b, y.below) : row_of<T>(g_.input, position[i], y.below));
+    }
     if (slot_v[i] >= 0) to_v_.push_back(row_of<T>(layer_[l + 1].dh, b, y.above));
   }
-  Product<P>::backward(
-      {{&weights_.recurrent[l], m, row_of<P>(s.du, base, 4 * d), to_u_.data(), /*add=*/false},
-       {&weights_.bottom_up[l], mw, mw > 0 ? row_of<P>(s.dw, base_w, 4 * d) : nullptr, to_w_.data(), /*add=*/true},
-       {&weights_.top_down[l], mv, row_of<P>(s.dv, base_v, 4 * d), to_v_.data(), /*add=*/true}});
+  const auto mw = static_cast<int64_t>(to_w_.size()), mv = static_cast<int64_t>(to_v_.size());
+  s.first = base, s.first_w = s.end_w - mw, s.first_v = s.end_v - mv;
+  s.du = s.weight[kU].next(m);
+  s.dw = s.weight[kW].next(mw);
+  if (!y.top()) s.dv = s.weight[kV].next(mv);
+  for (int64_t i = base; i < s.end; ++i) {
+    const int64_t t = position[i] / B_, b = position[i] % B_;
+    s.weight[kU].push(operand(t - 1, l, b));
+    if (slot_w[i] >= 0 && !table) {
+      s.weight[kW].push(l > 0 ? operand(t, l - 1, b) : row_of<P>(input_, position[i], y.below));
+    }
+    if (slot_v[i] >= 0) s.weight[kV].push(operand(t - 1, l + 1, b));
+  }
+
+  for_rows(m, 8 * m * d, [&](int64_t i, int64_t thread) {
+    if (i + 1 < m) fetch(l, base + i + 1);
+    update(l, base + i, thread);
+  });
+  const std::array<typename Product<P>::Backward, 3> products{
+      {{&weights_.recurrent[l], m, s.du, to_u_.data(), /*add=*/false},
+       {&weights_.bottom_up[l], mw, s.dw, to_w_.data(), /*add=*/l > 0},
+       {&weights_.top_down[l], mv, s.dv, to_v_.data(), /*add=*/true}}};
+  Product<P>::backward(products);
   for_rows(m, 3 * m * d, [&](int64_t i, int64_t thread) {
     const int64_t b = position[base + i] % B_;
     if (has_detector(l)) boundary_row(position[base + i] / B_, l, b, thread);
     --place_[b].l;
     copy_back(b, thread);
   });
-  s.end = base;
-  s.end_w = base_w;
-  s.end_v = base_v;
+  if (table) table_sums(base, m);
+  s.end = s.first, s.end_w = s.first_w, s.end_v = s.first_v;
 }
 
 /// What goes through the boundary's pre-activation, to the states and to its rows of the weights: vectors, no product.
-/// (The first layer's w_z: input_gradient.)
+/// (The first layer's w_z: input_boundary_gradient.)
 template <class T, class P>
 void Backward<T, P>::boundary_row(int64_t t, int64_t l, int64_t b, int64_t thread) {
   const auto& y = layers_[l];
@@ -213,8 +241,8 @@ typename Backward<T, P>::BoundaryGradients Backward<T, P>::arrive(int64_t t, int
   const T d_pre = useful(t, b, l) ? s.dz[b] * slope_ * T(0.5) : T(0);
   s.d_pre.template data_ptr<T>()[t * B_ + b] = d_pre;
   s.sums[thread].bias_z += d_pre;
-  if (l > 0) z.below = d_pre * s.w_z.template data_ptr<T>()[t * B_ + b];
-  z.before = d_pre * s.v_z.template data_ptr<T>()[t * B_ + b];
+  if (l > 0) z.below = d_pre * dots_of(t, l - 1, b).bottom_up;
+  z.before = d_pre * dots_of(t - 1, l + 1, b).top_down;
   return z;
 }
 
@@ -234,13 +262,12 @@ void Backward<T, P>::fetch(int64_t l, int64_t now) {
   fetch_row<P>(tape.raw_u, now, 4 * d);
   if (w >= 0) fetch_row<P>(tape.raw_w, w, 4 * d);
   if (v >= 0) fetch_row<P>(tape.raw_v, v, 4 * d);
-  fetch_row<T>(tape.gates, now, 4 * d);
   fetch_row<T>(tape.c, now, d);
 }
 
 /// The UPDATE or FLUSH of slot `now`, before the products.
 template <class T, class P>
-void Backward<T, P>::update(int64_t l, int64_t now, int64_t base, int64_t thread) {
+void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   auto& tape = tape_[l];
@@ -248,28 +275,33 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t base, int64_t thread
   auto z = arrive(t, l, b, thread);
   auto& sums = s.sums[thread];
   const int32_t w = tape.slot_w.template data_ptr<int32_t>()[now], v = tape.slot_v.template data_ptr<int32_t>()[now];
-  const bool flush = v >= 0;
-  T* ds = row_of<T>(ds_, now - base, 4 * d);
+  const bool flush = v >= 0, table = l == 0 && a_.index;
+  const int64_t i = now - s.first;
+  T* ds = row_of<T>(ds_, i, 4 * d);
   T* dc = row_of<T>(s.dc, b, d);
-  const auto dots = k_.active_backward(
-      d, flush, row_of<T>(s.dh, b, d), dc, row_of<T>(tape.gates, now, 4 * d), c_of(l, slot(l, t - 1, b), b),
-      row_of<T>(tape.c, now, d), h_at(t - 1, l, b), *row_of<Moments<T>>(tape.stats_c, now, 1), y.cell,
-      row_of<T>(scratch_, thread, scratch_.size(1)), ds, dc, sums.cell_gain.data(), sums.cell_bias.data());
-  k_.term_backward(4 * d, ds, term(tape.raw_u, tape.stats_u, now, 4 * d, y.u_gain, y.u_bias),
-                   row_of<P>(s.du, now, 4 * d), sums.u_gain.data(), sums.bias.data());
-  if (l > 0 && w >= 0) {
-    z.below += k_.term_backward(4 * d, ds, term(tape.raw_w, tape.stats_w, w, 4 * d, y.w_gain, y.w_bias),
-                                row_of<P>(s.dw, w, 4 * d), sums.w_gain.data(), sums.w_bias_or_null());
-  } else if (l == 0 && !a_.index) {
-    k_.term_backward(4 * d, ds, term(tape.raw_w, tape.stats_w, w, 4 * d, y.w_gain, y.w_bias), row_of<P>(s.dw, w, 4 * d),
-                     sums.w_gain.data(), sums.w_bias_or_null());
+  // Biases are part of gate_bias, and of a term only where its value matters.
+  const auto u_term = term(tape.raw_u, tape.stats_u, now, 4 * d, y.u_gain, nullptr);
+  auto w_term = w < 0 ? Term<T, P>{} : term(tape.raw_w, tape.stats_w, w, 4 * d, y.w_gain, nullptr);
+  auto v_term = v < 0 ? Term<T, P>{} : term(tape.raw_v, tape.stats_v, v, 4 * d, y.v_gain, nullptr);
+  T* gates = row_of<T>(scratch_, thread, scratch_.size(1));
+  k_.active_gates(d, u_term, w_term, v_term, y.gate_bias(w >= 0, flush), gates);
+  const auto dots =
+      k_.active_backward(d, flush, row_of<T>(s.dh, b, d), dc, gates, c_of(l, slot(l, t - 1, b), b),
+                         row_of<T>(tape.c, now, d), h_at(t - 1, l, b), *row_of<Moments<T>>(tape.stats_c, now, 1),
+                         y.cell, gates + 4 * d, ds, dc, sums.cell_gain.data(), sums.cell_bias.data());
+  k_.axpy(4 * d, T(1), ds, sums.ds[y.operation(w >= 0, flush)].data());
+  k_.term_backward(4 * d, ds, u_term, s.du + i * 4 * d, sums.u_gain.data(), nullptr);
+  w_term.bias = y.w_bias;
+  v_term.bias = y.v_bias;
+  if (w >= 0 && !table) {
+    const T along = k_.term_backward(4 * d, ds, w_term, s.dw + (w - s.first_w) * 4 * d, sums.w_gain.data(), nullptr);
+    if (l > 0) z.below += along;
   } else if (detect_ && l > 0 && useful(t, b, l - 1)) {
     z.below +=
         k_.term_dot(4 * d, ds, term(s.extra_w.raw, s.extra_w.stats, s.extra_w.row[now], 4 * d, y.w_gain, y.w_bias));
   }
   if (flush) {
-    z.before += k_.term_backward(4 * d, ds, term(tape.raw_v, tape.stats_v, v, 4 * d, y.v_gain, y.v_bias),
-                                 row_of<P>(s.dv, v, 4 * d), sums.v_gain.data(), sums.v_bias_or_null());
+    z.before += k_.term_backward(4 * d, ds, v_term, s.dv + (v - s.first_v) * 4 * d, sums.v_gain.data(), nullptr);
   } else if (has_detector(l) && useful(t - 1, b, l)) {
     z.before += k_.term_dot(4 * d, ds, top_down_term(l, t, b));
   }
@@ -290,10 +322,10 @@ void Backward<T, P>::copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t 
   T* delta = row_of<T>(s.delta, b, y.d);
   if (!s.run_ready[b]) {
     const auto u = s.ending[b] >= 0
-                       ? term(tape.raw_u, tape.stats_u, s.ending[b], 4 * y.d, y.u_gain, y.u_bias)
-                       : term(s.extra_u.raw, s.extra_u.stats, s.extra_u.row[b], 4 * y.d, y.u_gain, y.u_bias);
-    s.run_dots[b] = k_.copy_run(y.d, u, y.bias, c_of(l, k, b), h_at(t, l, b), y.cell, row_of<T>(s.dc, b, y.d),
-                                row_of<T>(scratch_, thread, scratch_.size(1)), delta);
+                       ? term(tape.raw_u, tape.stats_u, s.ending[b], 4 * y.d, y.u_gain, nullptr)
+                       : term(s.extra_u.raw, s.extra_u.stats, s.extra_u.row[b], 4 * y.d, y.u_gain, nullptr);
+    s.run_dots[b] = k_.copy_run(y.d, u, y.gate_bias(false, false), c_of(l, k, b), h_at(t, l, b), y.cell,
+                                row_of<T>(s.dc, b, y.d), row_of<T>(scratch_, thread, scratch_.size(1)), delta);
     s.run_ready[b] = 1;
   }
   const T jump = k_.dot(y.d, row_of<T>(s.dh, b, y.d), delta);

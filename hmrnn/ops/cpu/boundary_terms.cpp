@@ -6,27 +6,6 @@
 namespace hmrnn::cpu {
 
 template <class T, class P>
-void Backward<T, P>::boundary_terms() {
-  boundary_dots();
-  extra_products();
-}
-
-/// w_z·x and v_z·h^ for every step.
-template <class T, class P>
-void Backward<T, P>::boundary_dots() {
-  for (int64_t l = 0; l + 1 < L_; ++l) {
-    const auto& y = layers_[l];
-    auto& s = layer_[l];
-    if (l > 0) s.w_z = at::empty({T_, B_}, options_);
-    s.v_z = at::empty({T_, B_}, options_);
-    for_rows(T_, T_ * B_ * y.d, [&](int64_t t, int64_t) {
-      if (l > 0) k_.matrix_vector(B_, y.below, h_at(t, l - 1, 0), y.w_z(), row_of<T>(s.w_z, t, B_));
-      k_.matrix_vector(B_, y.above, h_at(t - 1, l + 1, 0), y.v_z(), row_of<T>(s.v_z, t, B_));
-    });
-  }
-}
-
-template <class T, class P>
 void Backward<T, P>::multiply_extra(ExtraProducts& extra, Product<P>& matrix, const std::vector<const P*>& x, T eps,
                                     bool norm) {
   const auto n = static_cast<int64_t>(x.size());
@@ -40,7 +19,7 @@ void Backward<T, P>::multiply_extra(ExtraProducts& extra, Product<P>& matrix, co
 }
 
 template <class T, class P>
-void Backward<T, P>::extra_products() {
+void Backward<T, P>::boundary_terms() {
   for (int64_t l = 0; l < L_; ++l) {
     const auto& y = layers_[l];
     auto& tape = tape_[l];
@@ -55,7 +34,7 @@ void Backward<T, P>::extra_products() {
         const int64_t t = position[i] / B_, b = position[i] % B_;
         if (slot_w[i] >= 0 || !useful(t, b, l - 1)) continue;
         s.extra_w.row[i] = static_cast<int32_t>(x.size());
-        x.push_back(narrow_h_at(t, l - 1, b));
+        x.push_back(operand(t, l - 1, b));
       }
       multiply_extra(s.extra_w, weights_.bottom_up[l], x, y.cell.eps, y.w_gain != nullptr);
     }
@@ -75,7 +54,7 @@ void Backward<T, P>::extra_products() {
         const int64_t t = position[i] / B_, b = position[i] % B_;
         if (slot_v[i] >= 0 || row[above(t, b)] != -1 || !useful(t - 1, b, l)) continue;
         row[above(t, b)] = -2 - static_cast<int32_t>(x.size());
-        x.push_back(narrow_h_at(t - 1, l + 1, b));
+        x.push_back(operand(t - 1, l + 1, b));
       }
       multiply_extra(s.extra_v, weights_.top_down[l], x, y.cell.eps, y.v_gain != nullptr);
     }
@@ -86,7 +65,7 @@ void Backward<T, P>::extra_products() {
       const int64_t last = (lengths_.empty() ? T_ : std::min(T_, lengths_[b])) - 1;
       if (last < 0 || slot(l, last, b) != slot(l, last - 1, b)) continue;
       s.extra_u.row[b] = static_cast<int32_t>(x.size());
-      x.push_back(narrow_h_at(last, l, b));
+      x.push_back(operand(last, l, b));
     }
     multiply_extra(s.extra_u, weights_.recurrent[l], x, y.cell.eps, y.u_gain != nullptr);
   }

@@ -22,6 +22,8 @@ struct CellKernels {
   Moments<T> (*active_forward)(int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up,
                                const Term<T, P>& top_down, const T* bias, const T* c, const CellNorm<T>& norm, T* gates,
                                T* c_new, T* h_new);
+  void (*active_gates)(int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up, const Term<T, P>& top_down,
+                       const T* bias, T* gates);
   ActiveDots<T> (*active_backward)(int64_t d, bool flush, const T* dh, const T* dc, const T* gates, const T* c,
                                    const T* c_new, const T* h, const Moments<T>& cell_moments, const CellNorm<T>& norm,
                                    T* scratch, T* ds, T* dc_prev, T* gain_grad, T* bias_grad);

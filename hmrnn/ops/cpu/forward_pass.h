@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <numeric>
 #include <type_traits>
 #include <vector>
 
@@ -36,14 +38,15 @@ class Forward {
     const auto options = a.h0[0].options().requires_grad(false);
     const auto ints = options.dtype(at::kInt), narrow = options.dtype(c10::CppTypeToScalarType<P>::value);
     const int64_t capacity = training ? T_ * B_ : B_;
+    int64_t widest = 1;
     for (int64_t l = 0; l < L_; ++l) {
       const auto d = layers_[l].d;
+      widest = std::max(widest, d);
       auto& tape = tape_.emplace_back();
-      tape.raw_u = at::empty({capacity, 4 * d}, narrow);
-      tape.raw_v = at::empty({layers_[l].top() ? 0 : capacity, 4 * d}, narrow);
-      tape.gates = at::empty({capacity, 4 * d}, options);
+      tape.raw_u = empty_table({capacity, 4 * d}, narrow);
+      tape.raw_v = empty_table({layers_[l].top() ? 0 : capacity, 4 * d}, narrow);
       // Without training c is one row per row of the batch, overwritten in place.
-      tape.c = training ? at::empty({capacity, d}, options) : a.c0[l].clone(at::MemoryFormat::Contiguous);
+      tape.c = training ? empty_table({capacity, d}, options) : a.c0[l].clone(at::MemoryFormat::Contiguous);
       tape.stats_u = at::empty({capacity, 2}, options);
       tape.stats_v = at::empty({capacity, 2}, options);
       tape.stats_c = at::empty({capacity, 2}, options);
@@ -53,29 +56,31 @@ class Forward {
       tape.slot = at::empty({T_, B_}, ints);
       tape.pre = layers_[l].top() ? at::empty({0}, options) : at::empty({T_, B_}, options);
       tape.counts = at::zeros({3}, options.dtype(at::kLong));
-      if (l > 0) {
-        tape.raw_w = at::empty({capacity, 4 * d}, narrow);
+      if (l > 0 || !a.index) {
+        tape.raw_w = empty_table({capacity, 4 * d}, narrow);
         tape.stats_w = at::empty({capacity, 2}, options);
       }
-      tape.states = at::empty({kNarrow ? T_ + 1 : 0, B_, d}, narrow);
-      if (kNarrow) tape.states[0].copy_(a.h0[l]);
+      const int64_t states = B_ + (training ? capacity : 0);
+      tape.states = empty_table({kNarrow ? states : 0, d}, narrow);
+      if (kNarrow) tape.states.narrow(0, 0, B_).copy_(a.h0[l]);
+      tape.dots = at::empty({a.detect() ? states : 0, 3}, options);
       at_.push_back({a.h0[l].const_data_ptr<T>(), result.h[l].template data_ptr<T>(),
-                     tape.states.template data_ptr<P>(), tape.pre.template data_ptr<T>(),
-                     tape.slot.template data_ptr<int32_t>(),
+                     tape.states.template data_ptr<P>(), static_cast<StateDots<T>*>(tape.dots.data_ptr()),
+                     tape.pre.template data_ptr<T>(), tape.slot.template data_ptr<int32_t>(),
                      result.state_index.template data_ptr<int32_t>() + l * T_ * B_});
+      auto& now = now_.emplace_back(B_);
+      std::iota(now.begin(), now.end(), 0);
     }
     z_ = result.z.template data_ptr<T>();
     z0_ = a.z0.const_data_ptr<T>();
     if (a.index) index_ = a.index->const_data_ptr<int64_t>();
     rows_.resize(B_);
+    gates_ = at::empty({at::get_num_threads(), 4 * widest}, options);
     for (auto* x : {&x_u_, &x_w_, &x_v_}) x->reserve(B_);
     batch_rows_.reserve(B_);
     first_layer_input();
-    for (int64_t l = 0; l + 1 < L_; ++l) {
-      auto& own = own_z_.emplace_back(B_);
-      for (int64_t b = 0; b < B_; ++b) {
-        own[b] = k_.dot(layers_[l].d, layers_[l].u_z(), h_at(-1, l) + b * layers_[l].d);
-      }
+    for (int64_t l = 0; l < L_ && a.detect(); ++l) {
+      for (int64_t b = 0; b < B_; ++b) dots_now(l, b) = state_dots(l, h_at(-1, l) + b * layers_[l].d);
     }
   }
 
@@ -100,11 +105,14 @@ class Forward {
       // Beyond the counts nothing was written: hand on what is in use.
       const auto n = count(l, 0), nw = count(l, 1), nv = count(l, 2);
       auto& tape = tape_[l];
-      for (auto* x : {&tape.raw_u, &tape.stats_u, &tape.stats_c, &tape.gates, &tape.c, &tape.slot_w, &tape.slot_v,
-                      &tape.position}) {
+      for (auto* x : {&tape.raw_u, &tape.stats_u, &tape.stats_c, &tape.c, &tape.slot_w, &tape.slot_v, &tape.position}) {
         *x = x->narrow(0, 0, n);
       }
-      if (l > 0) tape.raw_w = tape.raw_w.narrow(0, 0, nw), tape.stats_w = tape.stats_w.narrow(0, 0, nw);
+      if (l > 0 || index_ == nullptr) {
+        tape.raw_w = tape.raw_w.narrow(0, 0, nw), tape.stats_w = tape.stats_w.narrow(0, 0, nw);
+      }
+      if (kNarrow) tape.states = tape.states.narrow(0, 0, B_ + n);
+      if (a_.detect()) tape.dots = tape.dots.narrow(0, 0, B_ + n);
       if (!layers_[l].top()) tape.raw_v = tape.raw_v.narrow(0, 0, nv);
       tape.stats_v = tape.stats_v.narrow(0, 0, nv);
       if (l == 0) {
@@ -135,6 +143,7 @@ class Forward {
     const T* h0;
     T* h;
     P* states;
+    StateDots<T>* dots;
     T* pre;
     int32_t *slot, *state_index;
   };
@@ -147,34 +156,45 @@ class Forward {
   /// h of layer l after step t (t = -1: h0), [B, d].
   const T* h_at(int64_t t, int64_t l) { return t < 0 ? at_[l].h0 : h_now(t, l, 0); }
   T* h_now(int64_t t, int64_t l, int64_t b) { return at_[l].h + (t * B_ + b) * layers_[l].d; }
-  /// The same as the products read it.
-  const P* narrow_h_at(int64_t t, int64_t l) {
+  /// The state of layer l that row b is in, as the products read it. (What a step reads of any layer is always the
+  /// state that the row is in: only its values after earlier steps, in `h`, depend on t.)
+  const P* operand(int64_t t, int64_t l, int64_t b) {
+    const int64_t d = layers_[l].d;
     if constexpr (kNarrow)
-      return at_[l].states + (t + 1) * B_ * layers_[l].d;
+      return at_[l].states + now_[l][b] * d;
     else
-      return h_at(t, l);
+      return h_at(t, l) + b * d;
   }
-  P* narrow_now(int64_t t, int64_t l, int64_t b) { return const_cast<P*>(narrow_h_at(t, l)) + b * layers_[l].d; }
+  StateDots<T>& dots_now(int64_t l, int64_t b) { return at_[l].dots[now_[l][b]]; }
+  StateDots<T> state_dots(int64_t l, const T* h) {
+    const int64_t d = layers_[l].d;
+    StateDots<T> out{};
+    if (!layers_[l].top()) out.recurrent = k_.dot(d, layers_[l].u_z(), h);
+    if (l + 2 < L_) out.bottom_up = k_.dot(d, layers_[l + 1].w_z(), h);
+    if (l > 0) out.top_down = k_.dot(d, layers_[l - 1].v_z(), h);
+    return out;
+  }
 
-  /// W x of the first layer: one product over the table, or over the whole sequence.
+  /// What of the first layer's input is made before the steps: W x and its moments for a table, w_z·x, and the operands
+  /// of W x for a sequence.
   void first_layer_input() {
     const auto& y = layers_[0];
     const auto rows = a_.input.numel() / y.below;
+    input_ = a_.input.to(c10::CppTypeToScalarType<P>::value);
+    if (!y.top() && a_.detect()) {
+      input_z_.resize(rows);
+      k_.matrix_vector(rows, y.below, a_.input.template const_data_ptr<T>(), y.w_z(), input_z_.data());
+    }
+    if (index_ == nullptr) return;
     auto& tape = tape_[0];
-    const auto input = a_.input.to(c10::CppTypeToScalarType<P>::value);
-    tape.raw_w = at::empty({rows, 4 * y.d}, input.options());
+    tape.raw_w = at::empty({rows, 4 * y.d}, input_.options());
     tape.stats_w = at::empty({rows, 2}, a_.input.options());
-    const T* x = a_.input.template const_data_ptr<T>();
-    products_.bottom_up[0].forward(rows, input.template const_data_ptr<P>(), tape.raw_w.template data_ptr<P>());
+    products_.bottom_up[0].forward(rows, input_.template const_data_ptr<P>(), tape.raw_w.template data_ptr<P>());
     for_rows(rows, rows * y.d, [&](int64_t r, int64_t) {
       *row_of<Moments<T>>(tape.stats_w, r, 1) = y.w_gain != nullptr
                                                     ? k_.moments(4 * y.d, row_of<P>(tape.raw_w, r, 4 * y.d), y.cell.eps)
                                                     : Moments<T>{T(0), T(1)};
     });
-    if (!y.top() && a_.detect()) {
-      input_z_.resize(rows);
-      k_.matrix_vector(rows, y.below, x, y.w_z(), input_z_.data());
-    }
   }
 
   /// Makes row b's steps from where it stands to where it has to wait: at an UPDATE or FLUSH, or the window's end.
@@ -198,35 +218,38 @@ class Forward {
     auto& tape = tape_[l];
     const int64_t d = y.d, base = training_ ? count(l, 0) : 0;
     const int64_t base_w = training_ ? count(l, 1) : 0, base_v = training_ ? count(l, 2) : 0;
-    int64_t mw = 0, mv = 0;
+    const bool table = l == 0 && index_ != nullptr;
     batch_rows_.clear();
+    x_u_.clear(), x_w_.clear(), x_v_.clear();
     for (int64_t b = 0; b < B_; ++b) {
       auto& r = rows_[b];
       if (r.l != l) continue;
       r.i = static_cast<int32_t>(batch_rows_.size());
-      r.w = -1;
-      if (r.update_below) {
-        r.w = static_cast<int32_t>(l > 0 ? base_w + mw++ : index_ != nullptr ? index_[r.t * B_ + b] : r.t * B_ + b);
-      }
-      r.v = r.flush ? static_cast<int32_t>(base_v + mv++) : -1;
       batch_rows_.push_back(b);
+      x_u_.push_back(operand(r.t - 1, l, b));
+      r.w = -1;
+      if (r.update_below && table) {
+        r.w = static_cast<int32_t>(index_[r.t * B_ + b]);
+      } else if (r.update_below) {
+        r.w = static_cast<int32_t>(base_w + static_cast<int64_t>(x_w_.size()));
+        x_w_.push_back(l > 0 ? operand(r.t, l - 1, b) : row_of<P>(input_, r.t * B_ + b, y.below));
+      }
+      r.v = -1;
+      if (r.flush) {  // layer l+1 has not stepped yet: its state is that of t-1
+        r.v = static_cast<int32_t>(base_v + static_cast<int64_t>(x_v_.size()));
+        x_v_.push_back(operand(r.t - 1, l + 1, b));
+      }
     }
     const auto m = static_cast<int64_t>(batch_rows_.size());
-
-    x_u_.clear(), x_w_.clear(), x_v_.clear();
-    for (const auto b : batch_rows_) {
-      const auto& r = rows_[b];
-      x_u_.push_back(narrow_h_at(r.t - 1, l) + b * d);
-      if (l > 0 && r.update_below) x_w_.push_back(narrow_h_at(r.t, l - 1) + b * y.below);
-      // Layer l+1 has not stepped yet: its state is that of t-1.
-      if (r.flush) x_v_.push_back(narrow_h_at(r.t - 1, l + 1) + b * y.above);
-    }
-    Product<P>::forward({{&products_.recurrent[l], m, x_u_.data(), row_of<P>(tape.raw_u, base, 4 * d)},
-                         {&products_.bottom_up[l], l > 0 ? mw : 0, x_w_.data(), row_of<P>(tape.raw_w, base_w, 4 * d)},
-                         {&products_.top_down[l], mv, x_v_.data(), row_of<P>(tape.raw_v, base_v, 4 * d)}});
-    for_rows(m, 5 * m * d, [&](int64_t i, int64_t) {
+    const auto mw = static_cast<int64_t>(x_w_.size()), mv = static_cast<int64_t>(x_v_.size());
+    const std::array<typename Product<P>::Forward, 3> products{
+        {{&products_.recurrent[l], m, x_u_.data(), row_of<P>(tape.raw_u, base, 4 * d)},
+         {&products_.bottom_up[l], mw, x_w_.data(), mw > 0 ? row_of<P>(tape.raw_w, base_w, 4 * d) : nullptr},
+         {&products_.top_down[l], mv, x_v_.data(), row_of<P>(tape.raw_v, base_v, 4 * d)}}};
+    Product<P>::forward(products);
+    for_rows(m, 5 * m * d, [&](int64_t i, int64_t thread) {
       auto& r = rows_[batch_rows_[i]];
-      update(r, batch_rows_[i], base);
+      update(r, batch_rows_[i], base, thread);
       ++r.l;
       copy_on(batch_rows_[i]);
     });
@@ -241,13 +264,10 @@ class Forward {
   T pre_activation(const Row& r, int64_t l, int64_t b) {
     const auto& y = layers_[l];
     if (y.top() || !a_.detect() || !r.live) return T(0);
-    const int64_t t = r.t, at = t * B_ + b;
-    T pre = own_z_[l][b] + y.bias_z();
-    if (r.flush) pre += k_.dot(y.above, y.v_z(), h_at(t - 1, l + 1) + b * y.above);
-    if (r.update_below) {
-      pre += l == 0 ? input_z_[index_ != nullptr ? index_[at] : at]
-                    : k_.dot(y.below, y.w_z(), h_at(t, l - 1) + b * y.below);
-    }
+    const int64_t at = r.t * B_ + b;
+    T pre = dots_now(l, b).recurrent + y.bias_z();
+    if (r.flush) pre += dots_now(l + 1, b).top_down;
+    if (r.update_below) pre += l > 0 ? dots_now(l - 1, b).bottom_up : input_z_[index_ != nullptr ? index_[at] : at];
     at_[l].pre[at] = pre;
     return pre;
   }
@@ -260,46 +280,48 @@ class Forward {
     const auto& y = layers_[l];
     const T pre = pre_activation(rows_[b], l, b);
     copy_row(h_now(t, l, b), h_at(t - 1, l) + b * y.d, y.d);
-    if constexpr (kNarrow) copy_row(narrow_now(t, l, b), narrow_h_at(t - 1, l) + b * y.d, y.d);
     *slot_at(t, l, b) = t > 0 ? *slot_at(t - 1, l, b) : -1;
     *index_at(t, l, b) = t > 0 ? *index_at(t - 1, l, b) : 0;
     if (!y.top()) *z_at(t, b, l) = rows_[b].live ? decide(t, l, b, pre) : last_z(t, b, l);
   }
 
   /// UPDATE or FLUSH, after the products.
-  void update(const Row& r, int64_t b, int64_t base) {
+  void update(const Row& r, int64_t b, int64_t base, int64_t thread) {
     const int64_t t = r.t, l = r.l, s = base + r.i;
     const auto& y = layers_[l];
     auto& tape = tape_[l];
     const int64_t d = y.d;
     const T pre = pre_activation(r, l, b);
-    const auto norm = [&](const at::Tensor& raw, at::Tensor& stats, int64_t i, const T* gain, const T* bias,
-                          bool known) {
-      Term<T, P> term{row_of<P>(raw, i, 4 * d), {T(0), T(1)}, gain, bias};
+    // Their biases are in gate_bias.
+    const auto norm = [&](const at::Tensor& raw, at::Tensor& stats, int64_t i, const T* gain, bool known) {
+      Term<T, P> term{row_of<P>(raw, i, 4 * d), {T(0), T(1)}, gain, nullptr};
       auto* saved = row_of<Moments<T>>(stats, i, 1);
       if (gain != nullptr && !known) *saved = k_.moments(4 * d, term.raw, y.cell.eps);
       if (gain != nullptr) term.moments = *saved;
       return term;
     };
-    const auto u = norm(tape.raw_u, tape.stats_u, s, y.u_gain, y.u_bias, false);
-    const auto w = r.w < 0 ? Term<T, P>{} : norm(tape.raw_w, tape.stats_w, r.w, y.w_gain, y.w_bias, l == 0);
-    const auto v = r.v < 0 ? Term<T, P>{} : norm(tape.raw_v, tape.stats_v, r.v, y.v_gain, y.v_bias, false);
+    const bool table = l == 0 && index_ != nullptr;
+    const auto u = norm(tape.raw_u, tape.stats_u, s, y.u_gain, false);
+    const auto w = r.w < 0 ? Term<T, P>{} : norm(tape.raw_w, tape.stats_w, r.w, y.w_gain, table);
+    const auto v = r.v < 0 ? Term<T, P>{} : norm(tape.raw_v, tape.stats_v, r.v, y.v_gain, false);
     const int32_t before = t > 0 ? *slot_at(t - 1, l, b) : -1;
     const T* c_before = !training_    ? row_of<T>(tape.c, b, d)
                         : before >= 0 ? row_of<T>(tape.c, before, d)
                                       : a_.c0[l].template const_data_ptr<T>() + b * d;
     T* c_now = row_of<T>(tape.c, training_ ? s : b, d);
     T* h = h_now(t, l, b);
-    *row_of<Moments<T>>(tape.stats_c, s, 1) = k_.active_forward(d, u, w, v, y.bias, r.flush ? nullptr : c_before,
-                                                                y.cell, row_of<T>(tape.gates, s, 4 * d), c_now, h);
-    if constexpr (kNarrow) k_.narrow(d, h, narrow_now(t, l, b));
+    *row_of<Moments<T>>(tape.stats_c, s, 1) =
+        k_.active_forward(d, u, w, v, y.gate_bias(r.w >= 0, r.flush), r.flush ? nullptr : c_before, y.cell,
+                          row_of<T>(gates_, thread, gates_.size(1)), c_now, h);
+    if (training_) now_[l][b] = static_cast<int32_t>(B_ + s);
+    if constexpr (kNarrow) k_.narrow(d, h, at_[l].states + now_[l][b] * d);
+    if (a_.detect()) dots_now(l, b) = state_dots(l, h);
     tape.slot_w.template data_ptr<int32_t>()[s] = r.w;
     tape.slot_v.template data_ptr<int32_t>()[s] = r.v;
     tape.position.template data_ptr<int32_t>()[s] = static_cast<int32_t>(t * B_ + b);
     *slot_at(t, l, b) = static_cast<int32_t>(s);
     *index_at(t, l, b) = (t > 0 ? *index_at(t - 1, l, b) : 0) + 1;
     if (y.top()) return;
-    if (a_.detect()) own_z_[l][b] = k_.dot(d, y.u_z(), h);
     *z_at(t, b, l) = decide(t, l, b, pre);
   }
 
@@ -335,12 +357,14 @@ class Forward {
   const T* z0_ = nullptr;           // [B, L-1]
   const int64_t* index_ = nullptr;  // [T, B], or null
   WindowProducts<P>& products_;
+  at::Tensor gates_;  // per thread: those of the step at hand
   std::vector<Row> rows_;
   std::vector<int64_t> batch_rows_;        // the rows of the step at hand, in order
   std::vector<const P*> x_u_, x_w_, x_v_;  // what goes into their products
   std::vector<int32_t> schedule_;          // LayerTape::schedule
   std::vector<T> input_z_;                 // w_z · x per row of the first layer's input
-  std::vector<std::vector<T>> own_z_;      // u_z · h of each row's present state, constant over a COPY run
+  at::Tensor input_;                       // of P: the first layer's
+  std::vector<std::vector<int32_t>> now_;  // of each layer and row: the state that it is in, in the tables of states
   const std::vector<int64_t> lengths_;     // [B], or empty
 };
 

@@ -11,7 +11,7 @@ HMLSTMForward forward(const HMLSTMArguments& a, bool training) {
   const int64_t L = a.layers(), steps = a.steps(), batch = a.batch();
   const auto options = a.h0[0].options().requires_grad(false);
   HMLSTMForward out;
-  for (int64_t l = 0; l < L; ++l) out.result.h.push_back(at::empty({steps, batch, a.units(l)}, options));
+  for (int64_t l = 0; l < L; ++l) out.result.h.push_back(empty_table({steps, batch, a.units(l)}, options));
   out.result.z = at::empty({steps, batch, L - 1}, options);
   out.result.state_index = at::empty({L, steps, batch}, options.dtype(at::kInt));
 

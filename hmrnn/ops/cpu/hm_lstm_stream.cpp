@@ -86,14 +86,15 @@ class Stream final : public HMLSTMStream {
     const auto& y = layers_[l];
     const int64_t rows = 4 * y.d;
     const bool norm = y.u_gain != nullptr;
-    Term<T> u{recurrent_.data(), {T(0), T(1)}, y.u_gain, y.u_bias}, w, v;
+    // Their biases are in gate_bias.
+    Term<T> u{recurrent_.data(), {T(0), T(1)}, y.u_gain, nullptr}, w, v;
     matrix_vector(k_, rows, y.d, y.recurrent, at(h[l]), recurrent_.data());
     if (norm) u.moments = k_.moments(rows, u.raw, y.cell.eps);
     if (below && l == 0) {
-      w = {first.raw.data(), first.moments, y.w_gain, y.w_bias};
+      w = {first.raw.data(), first.moments, y.w_gain, nullptr};
     } else if (below) {
       matrix_vector(k_, rows, y.below, y.bottom_up, at(h[l - 1]), bottom_up_.data());
-      w = {bottom_up_.data(), {T(0), T(1)}, y.w_gain, y.w_bias};
+      w = {bottom_up_.data(), {T(0), T(1)}, y.w_gain, nullptr};
       if (norm) w.moments = k_.moments(rows, w.raw, y.cell.eps);
     }
     if (flush) {
@@ -102,9 +103,10 @@ class Stream final : public HMLSTMStream {
         if (norm) top_down_moments_[l] = k_.moments(rows, top_down_[l].data(), y.cell.eps);
         top_down_known_[l] = 1;
       }
-      v = {top_down_[l].data(), top_down_moments_[l], y.v_gain, y.v_bias};
+      v = {top_down_[l].data(), top_down_moments_[l], y.v_gain, nullptr};
     }
-    k_.active_forward(y.d, u, w, v, y.bias, flush ? nullptr : at(c[l]), y.cell, gates_.data(), at(c[l]), at(h[l]));
+    k_.active_forward(y.d, u, w, v, y.gate_bias(below, flush), flush ? nullptr : at(c[l]), y.cell, gates_.data(),
+                      at(c[l]), at(h[l]));
     if (!y.top()) own_z_[l] = k_.dot(y.d, y.u_z(), at(h[l]));
     if (l > 0) top_down_known_[l - 1] = 0;
   }

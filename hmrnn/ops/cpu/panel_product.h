@@ -58,15 +58,16 @@ struct Ahead {
 };
 constexpr int64_t kBetweenFetches = 8;  // lines of a panel
 
-/// sums [R, kWidth] = x · block, or added to what is there, over k values.
-template <int R>
-void accumulate(int64_t k, const float* const* x, int64_t from, const float* block, float* sums, bool add,
-                Ahead& ahead) {
+/// put(r, v, sum) of the R rows x · block, in kVectors vectors each, over k values; added to `begun` [R, kWidth] if it
+/// is not null.
+template <int R, class Put>
+void accumulate(int64_t k, const float* const* x, int64_t from, const float* block, const float* begun, Ahead& ahead,
+                Put put) {
   V s[R][kVectors];
   const float* row[R];
   for (int r = 0; r < R; ++r) {
     row[r] = x[r] + from;
-    for (int v = 0; v < kVectors; ++v) s[r][v] = add ? V::loadu(sums + r * kWidth + v * V::size()) : V(0);
+    for (int v = 0; v < kVectors; ++v) s[r][v] = begun != nullptr ? V::loadu(begun + r * kWidth + v * V::size()) : V(0);
   }
   for (int64_t i = 0; i < k; ++i, block += kWidth) {
     if (ahead.runs > 0 && i % kBetweenFetches == 0) ahead.fetch();
@@ -78,7 +79,7 @@ void accumulate(int64_t k, const float* const* x, int64_t from, const float* blo
     }
   }
   for (int r = 0; r < R; ++r) {
-    for (int v = 0; v < kVectors; ++v) s[r][v].store(sums + r * kWidth + v * V::size());
+    for (int v = 0; v < kVectors; ++v) put(r, v, s[r][v]);
   }
 }
 
@@ -91,15 +92,15 @@ inline __m512bh pair(const c10::BFloat16* p, size_t bytes) {
 
 inline __m512bh load_pairs(const c10::BFloat16* p) { return (__m512bh)_mm512_loadu_si512(p); }
 
-template <int R>
-void accumulate(int64_t k, const c10::BFloat16* const* x, int64_t from, const c10::BFloat16* block, float* sums,
-                bool add, Ahead& ahead) {
+template <int R, class Put>
+void accumulate(int64_t k, const c10::BFloat16* const* x, int64_t from, const c10::BFloat16* block, const float* begun,
+                Ahead& ahead, Put put) {
   __m512 s[R][kVectors];
   const c10::BFloat16* row[R];
   for (int r = 0; r < R; ++r) {
     row[r] = x[r] + from;
     for (int v = 0; v < kVectors; ++v) {
-      s[r][v] = add ? _mm512_loadu_ps(sums + r * kWidth + v * 16) : _mm512_setzero_ps();
+      s[r][v] = begun != nullptr ? _mm512_loadu_ps(begun + r * kWidth + v * 16) : _mm512_setzero_ps();
     }
   }
   for (int64_t i = 0; i < k / 2; ++i, block += 2 * kWidth) {
@@ -118,27 +119,27 @@ void accumulate(int64_t k, const c10::BFloat16* const* x, int64_t from, const c1
     }
   }
   for (int r = 0; r < R; ++r) {
-    for (int v = 0; v < kVectors; ++v) _mm512_storeu_ps(sums + r * kWidth + v * 16, s[r][v]);
+    for (int v = 0; v < kVectors; ++v) put(r, v, V(s[r][v]));
   }
 }
 #endif
 
-template <class P>
-void accumulate(int64_t rows, int64_t k, const P* const* x, int64_t from, const P* block, float* sums, bool add,
-                Ahead& ahead) {
+template <class P, class Put>
+void accumulate(int64_t rows, int64_t k, const P* const* x, int64_t from, const P* block, const float* begun,
+                Ahead& ahead, Put put) {
   switch (rows) {
     case 1:
-      return accumulate<1>(k, x, from, block, sums, add, ahead);
+      return accumulate<1>(k, x, from, block, begun, ahead, put);
     case 2:
-      return accumulate<2>(k, x, from, block, sums, add, ahead);
+      return accumulate<2>(k, x, from, block, begun, ahead, put);
     case 3:
-      return accumulate<3>(k, x, from, block, sums, add, ahead);
+      return accumulate<3>(k, x, from, block, begun, ahead, put);
     case 4:
-      return accumulate<4>(k, x, from, block, sums, add, ahead);
+      return accumulate<4>(k, x, from, block, begun, ahead, put);
     case 5:
-      return accumulate<5>(k, x, from, block, sums, add, ahead);
+      return accumulate<5>(k, x, from, block, begun, ahead, put);
     default:
-      return accumulate<kRows>(k, x, from, block, sums, add, ahead);
+      return accumulate<kRows>(k, x, from, block, begun, ahead, put);
   }
 }
 
@@ -158,32 +159,57 @@ int64_t fetches(int64_t m, int64_t k) {
   return row_blocks(m) * std::max<int64_t>(1, k / kPairs<P> / kBetweenFetches);
 }
 
-/// sums [m, kWidth] = x · panel for m rows x_i of k values
-template <class P>
-void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, float* sums, Ahead& ahead) {
+/// put(i, v, sum) of x · panel for m rows x_i of k values, a vector at a time
+template <class P, class Put>
+void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Ahead& ahead, Put put) {
   constexpr int64_t depth = kBlockBytes / (kWidth * static_cast<int64_t>(sizeof(P)));  // k in a block
+  alignas(kLine) float sums[RowProductKernels<P>::kMostRows * kWidth];
   const int64_t blocks = row_blocks(m);
   for (int64_t from = 0; from < k; from += depth) {
     const int64_t n = std::min(depth, k - from);
+    const P* block = panel + from * kWidth;
     for (int64_t i = 0; i < blocks; ++i) {
       const int64_t first = i * m / blocks, rows = (i + 1) * m / blocks - first;
-      accumulate(rows, n, x + first, from, panel + from * kWidth, sums + first * kWidth, from > 0, ahead);
+      float* of_block = sums + first * kWidth;
+      const float* begun = from > 0 ? of_block : nullptr;
+      if (from + n < k) {
+        accumulate(rows, n, x + first, from, block, begun, ahead,
+                   [&](int r, int v, V sum) { sum.store(of_block + r * kWidth + v * V::size()); });
+      } else {
+        accumulate(rows, n, x + first, from, block, begun, ahead, [&](int r, int v, V sum) { put(first + r, v, sum); });
+      }
     }
   }
+}
+
+/// y_i = x · panel for m rows x_i of k values, of which `columns` values are wanted; added to what is there if `add`
+template <bool add, class P, class Y>
+void multiply_to(int64_t m, int64_t k, const P* const* x, const P* panel, int64_t columns, Y* const* y, Ahead& ahead) {
+  const auto put = [](auto at, Y* to, V sum) {
+    if constexpr (add) {
+      at.add(to, sum);
+    } else {
+      at.store(to, sum);
+    }
+  };
+  using Row = cell::VectorRow<float>;
+  if (columns == kWidth) {
+    return multiply(m, k, x, panel, ahead, [&](int64_t i, int v, V sum) { put(Row::Full{v * V::size()}, y[i], sum); });
+  }
+  multiply(m, k, x, panel, ahead, [&](int64_t i, int v, V sum) {
+    const int64_t j = v * V::size(), left = std::min<int64_t>(columns - j, V::size());
+    if (left == V::size()) {
+      put(Row::Full{j}, y[i], sum);
+    } else if (left > 0) {
+      put(Row::Tail{j, left}, y[i], sum);
+    }
+  });
 }
 
 /// Asks for `columns` values of a row before they are written.
 template <class Y>
 void fetch_to_write(const Y* y, int64_t columns) {
   for (int64_t j = 0; j < columns; j += kLine / static_cast<int64_t>(sizeof(Y))) __builtin_prefetch(y + j, 1, 3);
-}
-
-/// y = sums, or added to what is there
-inline void put_sums(const float* sums, int64_t columns, float* y, bool add) {
-  cell::VectorRow<float>().each(columns, [&](auto at) {
-    const V sum = at.load(sums);
-    add ? at.add(y, sum) : at.store(y, sum);
-  });
 }
 
 constexpr int64_t kTile = 16;  // lines and values of 4 bytes that are transposed at a time

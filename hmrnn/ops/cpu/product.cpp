@@ -29,24 +29,25 @@ at::Tensor matrix(const void* data, int64_t rows, int64_t columns, int64_t strid
   return at::from_blob(const_cast<void*>(data), {rows, columns}, {stride, 1}, at::TensorOptions(type));
 }
 
-/// C = op(A) · op(B), row-major: op(A) [m, k], op(B) [k, n], C [m, n]; lda, ldb are row lengths in memory. LibTorch's
-/// own BLAS, called without a tensor in between where its symbols are visible.
+/// C = op(A) · op(B), row-major, or C + that: op(A) [m, k], op(B) [k, n], C [m, n]; lda, ldb are row lengths in memory.
+/// LibTorch's own BLAS, called without a tensor in between where its symbols are visible.
 template <class T>
 void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
-          int64_t ldb, T* c) {
+          int64_t ldb, T* c, bool add = false) {
   static const Blas<T> blas = find_blas<T>();
   if (blas != nullptr && k > 0) {
     // A row-major product is the column-major product of the transposed operands in the other order.
     const int mi = static_cast<int>(m), ni = static_cast<int>(n), ki = static_cast<int>(k);
     const int la = static_cast<int>(lda), lb = static_cast<int>(ldb);
-    const T one = 1, zero = 0;
-    blas(transpose_b ? "T" : "N", transpose_a ? "T" : "N", &ni, &mi, &ki, &one, b, &lb, a, &la, &zero, c, &ni);
+    const T one = 1, kept = add ? 1 : 0;
+    blas(transpose_b ? "T" : "N", transpose_a ? "T" : "N", &ni, &mi, &ki, &one, b, &lb, a, &la, &kept, c, &ni);
     return;
   }
   constexpr auto type = c10::CppTypeToScalarType<T>::value;
   const auto ta = transpose_a ? matrix(a, k, m, lda, type).t() : matrix(a, m, k, lda, type);
   const auto tb = transpose_b ? matrix(b, n, k, ldb, type).t() : matrix(b, k, n, ldb, type);
-  matrix(c, m, n, n, type).copy_(at::mm(ta, tb));
+  auto to = matrix(c, m, n, n, type);
+  add ? to.addmm_(ta, tb) : to.copy_(at::mm(ta, tb));
 }
 
 /// oneDNN's packed linear layer, registered by LibTorch where it was built with oneDNN; null where it was not.
@@ -192,7 +193,7 @@ PackedMatrix<P>& Product<P>::rows(bool transposed) requires(!std::is_same_v<P, d
 /// Products that are not Rows one after the other by alone(product), then those that are by part(product, share).
 template <class P>
 template <class Job, class Alone, class Part>
-void Product<P>::together(std::initializer_list<Job> products, bool transposed, Alone alone, Part part) {
+void Product<P>::together(std::span<const Job> products, bool transposed, Alone alone, Part part) {
   [[maybe_unused]] int64_t work = 0;
   const auto by_rows = [](const Job& job) { return job.m > 0 && job.matrix->backend_ == ProductBackend::Rows; };
   for (const auto& job : products) {
@@ -212,7 +213,7 @@ void Product<P>::together(std::initializer_list<Job> products, bool transposed, 
 }
 
 template <class P>
-void Product<P>::forward(std::initializer_list<Forward> products) {
+void Product<P>::forward(std::span<const Forward> products) {
   together(
       products, /*transposed=*/false,
       [](const Forward& p) { p.matrix->multiply(p.m, p.matrix->in_order(p.m, p.x), p.y, /*transposed=*/false); },
@@ -220,7 +221,7 @@ void Product<P>::forward(std::initializer_list<Forward> products) {
 }
 
 template <class P>
-void Product<P>::backward(std::initializer_list<Backward> products) {
+void Product<P>::backward(std::span<const Backward> products) {
   const auto alone = [](const Backward& p) {
     const int64_t in = p.matrix->in_;
     P* result = p.matrix->scratch(p.m * in);
@@ -233,6 +234,12 @@ void Product<P>::backward(std::initializer_list<Backward> products) {
 }
 
 template <class P>
+void Product<P>::forward(int64_t m, const P* const* x, P* y) {
+  const Forward product{this, m, x, y};
+  forward({&product, 1});
+}
+
+template <class P>
 void Product<P>::forward(int64_t m, const P* x, P* y) {
   forward(m, pointers(m, in_, x).data(), y);
 }
@@ -240,25 +247,27 @@ void Product<P>::forward(int64_t m, const P* x, P* y) {
 template <class P>
 void Product<P>::backward(int64_t m, const P* y_grad, Wide<P>* x_grad) {
   const auto rows = pointers(m, in_, x_grad);
-  backward({{this, m, y_grad, rows.data(), /*add=*/false}});
+  const Backward product{this, m, y_grad, rows.data(), /*add=*/false};
+  backward({&product, 1});
 }
 
 template <class P>
-void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* const* x, Wide<P>* weight_grad) {
+void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* const* x, Wide<P>* weight_grad, bool add) {
   constexpr auto type = c10::CppTypeToScalarType<P>::value;
   auto to = matrix(weight_grad, out_, in_, in_, c10::CppTypeToScalarType<Wide<P>>::value);
   if (m == 0) {
-    to.zero_();
+    if (!add) to.zero_();
     return;
   }
   if constexpr (!std::is_same_v<P, double>) {
-    if (backend_ == ProductBackend::Rows) return row_weight_gradient(m, out_, y_grad, in_, x, weight_grad);
+    if (backend_ == ProductBackend::Rows) return row_weight_gradient(m, out_, y_grad, in_, x, weight_grad, add);
   }
   const P* rows = in_order(m, x);
   if constexpr (std::is_same_v<P, c10::BFloat16>) {
-    to.copy_(at::mm(matrix(y_grad, m, out_, out_, type).t(), matrix(rows, m, in_, in_, type)));
+    const auto product = at::mm(matrix(y_grad, m, out_, out_, type).t(), matrix(rows, m, in_, in_, type));
+    add ? to.add_(product) : to.copy_(product);
   } else {
-    gemm<P>(true, false, out_, in_, m, y_grad, out_, rows, in_, weight_grad);
+    gemm<P>(true, false, out_, in_, m, y_grad, out_, rows, in_, weight_grad, add);
   }
 }
 

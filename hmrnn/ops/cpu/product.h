@@ -4,9 +4,9 @@
 
 #include <array>
 #include <cstdint>
-#include <initializer_list>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "hmrnn/ops/cpu/row_product.h"
 
@@ -53,23 +53,24 @@ class Product {
     bool add;
   };
   /// All of them, between which no thread waits for another. None may write what another one reads or writes.
-  static void forward(std::initializer_list<Forward> products);
-  static void backward(std::initializer_list<Backward> products);
+  static void forward(std::span<const Forward> products);
+  static void backward(std::span<const Backward> products);
 
   /// One product, of x [m, in]
   void forward(int64_t m, const P* x, P* y);
-  void forward(int64_t m, const P* const* x, P* y) { forward({{this, m, x, y}}); }
+  void forward(int64_t m, const P* const* x, P* y);
   /// x_grad [m, in] = y_grad [m, out] · M
   void backward(int64_t m, const P* y_grad, Wide<P>* x_grad);
 
-  /// weight_grad [out, in] = y_gradᵀ · x for y_grad [m, out] and rows x_i [in], wherever they lie
-  void weight_gradient(int64_t m, const P* y_grad, const P* const* x, Wide<P>* weight_grad);
+  /// weight_grad [out, in] = y_gradᵀ · x for y_grad [m, out] and rows x_i [in], wherever they lie; added to what is
+  /// there if `add`
+  void weight_gradient(int64_t m, const P* y_grad, const P* const* x, Wide<P>* weight_grad, bool add = false);
   /// The same for x [m, in]
   void weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad);
 
  private:
   template <class Job, class Alone, class Part>
-  static void together(std::initializer_list<Job> products, bool transposed, Alone alone, Part part);
+  static void together(std::span<const Job> products, bool transposed, Alone alone, Part part);
   PackedMatrix<P>& rows(bool transposed) requires(!std::is_same_v<P, double>);
   void multiply(int64_t m, const P* x, P* y, bool transposed);
   const at::Tensor& plain();

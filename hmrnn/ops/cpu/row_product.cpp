@@ -81,7 +81,8 @@ void PackedMatrix<P>::backward(int64_t m, const P* x, float* const* y, bool add,
 }
 
 template <class P>
-void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t n, const P* const* x, float* gradient) {
+void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t n, const P* const* x, float* gradient,
+                         bool add) {
   const auto& kernels = row_product_kernels<P>();
   constexpr int64_t most = RowProductKernels<P>::kMostRows;
   // The rows go in chunks, of which x fills about a second-level cache: every part of y_grad is multiplied with all of
@@ -107,14 +108,15 @@ void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t n, con
       for (int64_t b = begin; b < end; ++b) {
         kernels.weight_gradient(chunk_rows(c), std::min(most, out - b * most), y + b * most, out,
                                 b + 1 < end ? y + (b + 1) * most : nullptr, chunk(c), n, gradient + b * most * n,
-                                /*add=*/c > 0);
+                                add || c > 0);
       }
     }
   });
 }
 
-template void row_weight_gradient(int64_t, int64_t, const float*, int64_t, const float* const*, float*);
-template void row_weight_gradient(int64_t, int64_t, const c10::BFloat16*, int64_t, const c10::BFloat16* const*, float*);
+template void row_weight_gradient(int64_t, int64_t, const float*, int64_t, const float* const*, float*, bool);
+template void row_weight_gradient(int64_t, int64_t, const c10::BFloat16*, int64_t, const c10::BFloat16* const*, float*,
+                                  bool);
 template class PackedMatrix<float>;
 template class PackedMatrix<c10::BFloat16>;
 

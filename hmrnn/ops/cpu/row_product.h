@@ -102,9 +102,11 @@ class PackedMatrix {
   at::Tensor panels_;
 };
 
-/// gradient [out, n] = y_gradᵀ · x for y_grad [m, out] and rows x_i [n], by all threads: each takes its share of the
-/// gradient's rows, so that every value is summed in the same order whatever the number of threads.
+/// gradient [out, n] = y_gradᵀ · x for y_grad [m, out] and rows x_i [n], added to what is there if `add`, by all
+/// threads: each takes its share of the gradient's rows, so that every value is summed in the same order whatever the
+/// number of threads.
 template <class P>
-void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t n, const P* const* x, float* gradient);
+void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t n, const P* const* x, float* gradient,
+                         bool add);
 
 }  // namespace hmrnn::cpu

@@ -20,22 +20,17 @@ Ahead panel_ahead(int64_t m, int64_t k, const P* next) {
 
 template <class P>
 void forward(int64_t m, int64_t k, const P* const* x, const P* panel, const P* next, int64_t columns, P* const* y) {
-  alignas(kLine) float sums[RowProductKernels<P>::kMostRows * kWidth];
   auto ahead = panel_ahead(m, k, next);
   for (int64_t i = 0; i < m; ++i) fetch_to_write(y[i], columns);
-  multiply(m, k, x, panel, sums, ahead);
-  for (int64_t i = 0; i < m; ++i) {
-    cell::VectorRow<float>().each(columns, [&](auto at) { at.store(y[i], at.load(sums + i * kWidth)); });
-  }
+  multiply_to<false>(m, k, x, panel, columns, y, ahead);
 }
 
 template <class P>
 void backward(int64_t m, int64_t k, const P* const* x, const P* panel, const P* next, int64_t columns, float* const* y,
               bool add) {
-  alignas(kLine) float sums[RowProductKernels<P>::kMostRows * kWidth];
   auto ahead = panel_ahead(m, k, next);
-  multiply(m, k, x, panel, sums, ahead);
-  for (int64_t i = 0; i < m; ++i) put_sums(sums + i * kWidth, columns, y[i], add);
+  if (add) return multiply_to<true>(m, k, x, panel, columns, y, ahead);
+  multiply_to<false>(m, k, x, panel, columns, y, ahead);
 }
 
 /// Value by value: what the vectors leave over.

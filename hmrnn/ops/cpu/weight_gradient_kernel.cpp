@@ -79,7 +79,6 @@ void weight_gradient(int64_t k, int64_t m, const P* y, int64_t stride, const P* 
                      float* to, bool add) {
   using Kernels = RowProductKernels<P>;
   alignas(kLine) P transposed[Kernels::kMostRows * Kernels::kGradientDepth];
-  alignas(kLine) float sums[Kernels::kMostRows * kWidth];
   const P* rows[Kernels::kMostRows];
   const int64_t depth = (k + 31) / 32 * 32;  // rows begin at lines
   transpose(k, m, y, stride, transposed, depth);
@@ -92,8 +91,14 @@ void weight_gradient(int64_t k, int64_t m, const P* y, int64_t stride, const P* 
     if (add) {
       for (int64_t i = 0; i < m; ++i) fetch_to_write(to + i * n + column, columns);
     }
-    multiply(m, k, rows, panels + p * panel_size<P>(k), sums, ahead);
-    for (int64_t i = 0; i < m; ++i) put_sums(sums + i * kWidth, columns, to + i * n + column, add);
+    float* to_rows[Kernels::kMostRows];
+    for (int64_t i = 0; i < m; ++i) to_rows[i] = to + i * n + column;
+    const P* panel = panels + p * panel_size<P>(k);
+    if (add) {
+      multiply_to<true>(m, k, rows, panel, columns, to_rows, ahead);
+    } else {
+      multiply_to<false>(m, k, rows, panel, columns, to_rows, ahead);
+    }
   }
 }
 

@@ -2,8 +2,12 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -25,7 +29,15 @@ struct LayerView {
   const T *u_gain = nullptr, *u_bias = nullptr, *w_gain = nullptr, *w_bias = nullptr;
   const T *v_gain = nullptr, *v_bias = nullptr;
   CellNorm<T> cell;
+  /// [4d] what an active step adds to its products: b, and the biases of their norms; by operation(): whether W x is
+  /// part of it (the boundary below fired), and V h^ (it is a FLUSH). Without layer norm empty.
+  std::array<std::vector<T>, 4> summed_bias;
 
+  static int operation(bool update, bool flush) { return (update ? 1 : 0) + (flush ? 2 : 0); }
+  const T* gate_bias(bool update, bool flush) const {
+    const auto& sum = summed_bias[operation(update, flush)];
+    return sum.empty() ? bias : sum.data();
+  }
   bool top() const { return above == 0; }
   const T* u_z() const { return recurrent + 4 * d * d; }
   const T* w_z() const { return bottom_up + 4 * d * below; }
@@ -57,9 +69,26 @@ std::vector<LayerView<T>> layer_views(const HMLSTMArguments& a) {
     y.w_gain = weight(HMLSTMArguments::kBottomUp), y.w_bias = bias(HMLSTMArguments::kBottomUp);
     if (y.above) y.v_gain = weight(HMLSTMArguments::kTopDown), y.v_bias = bias(HMLSTMArguments::kTopDown);
     y.cell.gain = weight(HMLSTMArguments::kCell), y.cell.bias = bias(HMLSTMArguments::kCell);
+    for (const bool flush : {false, true}) {
+      for (const bool update : {false, true}) {
+        auto& sum = y.summed_bias[y.operation(update, flush)];
+        sum.assign(y.bias, y.bias + 4 * y.d);
+        for (const auto* more : {y.u_bias, update ? y.w_bias : nullptr, flush ? y.v_bias : nullptr}) {
+          for (int64_t j = 0; more != nullptr && j < 4 * y.d; ++j) sum[j] += more[j];
+        }
+      }
+    }
   }
   return out;
 }
+
+/// What the rows of boundaries make of one state h of layer l: scalars, once for each state.
+template <class T>
+struct StateDots {
+  T recurrent;  ///< u_z^l · h
+  T bottom_up;  ///< w_z^{l+1} · h
+  T top_down;   ///< v_z^{l-1} · h
+};
 
 /// What forward records of one layer. Each active row-step (UPDATE or FLUSH) has a slot,
 /// numbered in the order in which they were made (for one row, that of time; rows do not go through time together); the
@@ -69,29 +98,30 @@ std::vector<LayerView<T>> layer_views(const HMLSTMArguments& a) {
 template <class T, class P>
 struct LayerTape {
   at::Tensor raw_u;     ///< [N, 4d] of P: U h of the state that the step ends
-  at::Tensor raw_w;     ///< [Nw, 4d] of P: W x; first layer: [V, 4d] of the table or [T·B, 4d] of the sequence
+  at::Tensor raw_w;     ///< [Nw, 4d] of P: W x; [V, 4d] of the first layer's table
   at::Tensor raw_v;     ///< [Nv, 4d] of P: V h^ of the FLUSHes
   at::Tensor stats_u;   ///< Moments [N, 2]
   at::Tensor stats_w;   ///< [Nw, 2]
   at::Tensor stats_v;   ///< [Nv, 2]
   at::Tensor stats_c;   ///< [N, 2] of c'
-  at::Tensor gates;     ///< [N, 4d] f, i, o, g
   at::Tensor c;         ///< [N, d] c'
-  at::Tensor slot_w;    ///< int32 [N]: row of raw_w, -1 where the boundary below did not fire (first layer: row always)
+  at::Tensor slot_w;    ///< int32 [N]: row of raw_w, -1 where the boundary below did not fire
   at::Tensor slot_v;    ///< int32 [N]: row of raw_v, -1 at UPDATE
   at::Tensor position;  ///< int32 [N]: t·B + b
   at::Tensor slot;      ///< int32 [T, B]: slot of the state shown after step t, -1: the initial one
   at::Tensor pre;       ///< [T, B] s_z, the boundary's pre-activation (not at the top)
   at::Tensor counts;    ///< int64 [3]: N, Nw, Nv in use
-  at::Tensor states;    ///< [T+1, B, d] of P: h0 and h as the products read them; empty where P is T
+  // Tables of states: at [b] row b's initial state, at [B + s] that of slot s (state_row)
+  at::Tensor states;    ///< [B + N, d] of P: h as the products read it; empty where P is T
+  at::Tensor dots;      ///< [B + N] StateDots; empty without a detector
   at::Tensor schedule;  ///< int32 [n, 2], first layer only: the batches of row-steps in order, as layer and size
   /// The weights as the products packed them; empty where backward multiplies with none of them so.
   at::Tensor packed_u, packed_w, packed_v;
 
   static constexpr int kTensors = 20;
   std::vector<at::Tensor> list() const {
-    return {raw_u,  raw_w,    raw_v, stats_u, stats_w, stats_v, stats_c,  gates,    c,        slot_w,
-            slot_v, position, slot,  pre,     counts,  states,  schedule, packed_u, packed_w, packed_v};
+    return {raw_u,    raw_w, raw_v, stats_u, stats_w, stats_v, stats_c,  c,        slot_w,   slot_v,
+            position, slot,  pre,   counts,  states,  dots,    schedule, packed_u, packed_w, packed_v};
   }
   static LayerTape from(const std::vector<at::Tensor>& saved, int64_t l) {
     const auto* s = saved.data() + l * kTensors;
@@ -100,10 +130,26 @@ struct LayerTape {
   }
 };
 
+/// Where the state of slot `s` (-1: the initial one) of row b is in the tables of states.
+inline int64_t state_row(int32_t s, int64_t b, int64_t batch) { return s < 0 ? b : batch + s; }
+
 /// Row `i` of a table of `width` values.
 template <class T>
 T* row_of(const at::Tensor& table, int64_t i, int64_t width) {
   return static_cast<T*>(table.data_ptr()) + i * width;
+}
+
+/// Memory for a table that is written row after row and read again long after: in large pages, where the system has
+/// them, of which the processor's tables of addresses hold enough.
+inline at::Tensor empty_table(at::IntArrayRef sizes, at::TensorOptions options) {
+  auto out = at::empty(sizes, options);
+#if defined(MADV_HUGEPAGE)
+  constexpr uintptr_t page = 2 * 1024 * 1024;
+  const auto begin = (reinterpret_cast<uintptr_t>(out.data_ptr()) + page - 1) / page * page;
+  const auto end = (reinterpret_cast<uintptr_t>(out.data_ptr()) + out.nbytes()) / page * page;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // advice: may fail
+#endif
+  return out;
 }
 
 /// The lengths of the sequences, int64 [B]; empty where none are given.
@@ -127,8 +173,8 @@ struct WindowProducts {
   }
 };
 
-/// f(b) for b in [0, n) over the threads, each with a fixed share (so results repeat for a thread count); `work` is the
-/// number of values touched in all: little work stays on the calling thread.
+/// f(b, thread) for b in [0, n) over the threads, each with a fixed share (so results repeat for a thread count);
+/// `work` is the number of values touched in all: little work stays on the calling thread.
 template <class F>
 void for_rows(int64_t n, int64_t work, F f) {
   constexpr int64_t worth_a_thread = 8192;
@@ -137,10 +183,9 @@ void for_rows(int64_t n, int64_t work, F f) {
     return;
   }
   const int64_t threads = std::min<int64_t>(at::get_num_threads(), n);
-  const int64_t share = (n + threads - 1) / threads;
   at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t thread = begin; thread < end; ++thread) {
-      for (int64_t b = thread * share; b < std::min(n, (thread + 1) * share); ++b) f(b, thread);
+      for (int64_t b = n * thread / threads; b < n * (thread + 1) / threads; ++b) f(b, thread);
     }
   });
 }

@@ -139,12 +139,12 @@ class BlockRow {
   HMRNN_HOST_DEVICE void barrier() const { block_.barrier(); }
   HMRNN_HOST_DEVICE bool first() const { return block_.thread() == 0; }
 
-  HMRNN_HOST_DEVICE V exp(const V& x) const {
+  HMRNN_HOST_DEVICE V sigmoid(const V& x) const {
     if constexpr (N == 1) {
-      return std::exp(x);
+      return T(1) / (T(1) + std::exp(-x));
     } else {
       V out;
-      for (int k = 0; k < N; ++k) out.v[k] = std::exp(x.v[k]);
+      for (int k = 0; k < N; ++k) out.v[k] = T(1) / (T(1) + std::exp(-x.v[k]));
       return out;
     }
   }

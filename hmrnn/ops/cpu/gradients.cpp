@@ -1,0 +1,97 @@
+// What is left of the gradients after the walk: the sums that each thread made, the first layer's table, and the
+// boundaries' rows.
+
+#include <algorithm>
+
+#include "hmrnn/ops/cpu/backward_pass.h"
+
+namespace hmrnn::cpu {
+
+template <class T, class P>
+HMLSTMGradients Backward<T, P>::gradients() {
+  for (auto& s : layer_) {
+    for (size_t i = 1; i < s.sums.size(); ++i) s.sums[0].add(s.sums[i]);
+  }
+  if (a_.index) table_gradient();
+  if (has_detector(0)) input_boundary_gradient();
+  finish_sums();
+  for (const auto& s : layer_) g_.h0.push_back(s.dh), g_.c0.push_back(s.dc);
+  g_.z0 = z0_gradient();
+  return std::move(g_);
+}
+
+template <class T, class P>
+void Backward<T, P>::finish_sums() {
+  for (int64_t l = 0; l < L_; ++l) {
+    const auto& y = layers_[l];
+    const auto& sums = layer_[l].sums[0];
+    g_.bias.push_back(sums.bias_tensor(y.top() ? 4 * y.d : 4 * y.d + 1, options_));
+    if (a_.layer_norm()) sums.append_norms(y.top(), options_, g_.norm_weight, g_.norm_bias);
+    if (!has_detector(l)) continue;
+    k_.axpy(y.d, T(1), sums.u_z.data(), g_.recurrent[l].template data_ptr<T>() + 4 * y.d * y.d);
+    if (l > 0) k_.axpy(y.below, T(1), sums.w_z.data(), g_.bottom_up[l].template data_ptr<T>() + 4 * y.d * y.below);
+    k_.axpy(y.above, T(1), sums.v_z.data(), g_.top_down[l].template data_ptr<T>() + 4 * y.d * y.above);
+  }
+}
+
+template <class T, class P>
+at::Tensor Backward<T, P>::z0_gradient() const {
+  if (!detect_) return {};
+  auto out = at::empty({B_, L_ - 1}, options_);
+  for (int64_t l = 0; l + 1 < L_; ++l) {
+    for (int64_t b = 0; b < B_; ++b) out.template data_ptr<T>()[b * (L_ - 1) + l] = layer_[l].dz[b];
+  }
+  return out;
+}
+
+/// Through the table of the first layer's input: one product over its rows.
+template <class T, class P>
+void Backward<T, P>::table_gradient() {
+  const auto& y = layers_[0];
+  auto& sums = layer_[0].sums[0];
+  const int64_t rows = a_.input.size(0);
+  const auto d_raw = at::empty({rows, 4 * y.d}, products_);
+  if (y.w_gain == nullptr) {
+    d_raw.copy_(table_ds_);
+  } else {
+    // One layer-norm backward per row of the table, over the sum of its steps' ds (LN is the same at each of them).
+    for (int64_t r = 0; r < rows; ++r) {
+      k_.term_backward(4 * y.d, row_of<T>(table_ds_, r, 4 * y.d),
+                       term(tape_[0].raw_w, tape_[0].stats_w, r, 4 * y.d, y.w_gain, y.w_bias),
+                       row_of<P>(d_raw, r, 4 * y.d), sums.w_gain.data(), nullptr);
+    }
+  }
+  auto& matrix = weights_.bottom_up[0];
+  matrix.backward(rows, d_raw.template data_ptr<P>(), g_.input.template data_ptr<T>());
+  matrix.weight_gradient(rows, d_raw.template data_ptr<P>(), input_.template const_data_ptr<P>(),
+                         g_.bottom_up[0].template data_ptr<T>());
+}
+
+/// Through w_z of the first layer, for each row of its input.
+template <class T, class P>
+void Backward<T, P>::input_boundary_gradient() {
+  const auto& y = layers_[0];
+  const T* d_pre = layer_[0].d_pre.template const_data_ptr<T>();
+  const T* x = a_.input.template const_data_ptr<T>();
+  T* of_row = g_.bottom_up[0].template data_ptr<T>() + 4 * y.d * y.below;
+  std::vector<T> summed;
+  if (a_.index) {
+    summed.assign(a_.input.size(0), T(0));
+    const auto* index = a_.index->template const_data_ptr<int64_t>();
+    for (int64_t i = 0; i < T_ * B_; ++i) summed[index[i]] += d_pre[i];
+    d_pre = summed.data();
+  }
+  const int64_t rows = a_.index ? a_.input.size(0) : T_ * B_;
+  for (int64_t r = 0; r < rows; ++r) {
+    if (d_pre[r] == T(0)) continue;
+    k_.axpy(y.below, d_pre[r], y.w_z(), row_of<T>(g_.input, r, y.below));
+    k_.axpy(y.below, d_pre[r], x + r * y.below, of_row);
+  }
+}
+
+#define HMRNN_INSTANTIATE(T, P) template HMLSTMGradients Backward<T, P>::gradients();
+HMRNN_INSTANTIATE(float, float)
+HMRNN_INSTANTIATE(float, c10::BFloat16)
+HMRNN_INSTANTIATE(double, double)
+
+}  // namespace hmrnn::cpu

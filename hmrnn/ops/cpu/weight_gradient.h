@@ -1,0 +1,63 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "hmrnn/ops/cpu/product.h"
+#include "hmrnn/ops/cpu/window.h"
+
+namespace hmrnn::cpu {
+
+/// The gradient of one weight matrix, from rows that come a few at a time: their product is made when as many have come
+/// as one product takes well, while they are still in a cache, and memory is kept for so many.
+template <class P>
+class WeightGradient {
+ public:
+  /// `gradient` [R, in] of Wide<P>: its first matrix.out() rows are set by finish(); both have to outlive this.
+  /// `most`: rows that come at a time. `bytes` of them are kept at least.
+  WeightGradient(Product<P>& matrix, const at::Tensor& gradient, int64_t most, int64_t bytes = kBytes)
+      : matrix_(matrix),
+        gradient_(gradient.data_ptr<Wide<P>>()),
+        rows_(empty_table({std::max(most, bytes / row_bytes(matrix)), matrix.out()},
+                          c10::CppTypeToScalarType<P>::value)) {}
+
+  /// Memory for the gradients [m, out] of the next m products, to be filled before the next call. Their operands follow
+  /// by push().
+  P* next(int64_t m) {
+    const auto used = static_cast<int64_t>(x_.size());
+    if (used + m > rows_.size(0)) multiply();
+    return rows_.template data_ptr<P>() + static_cast<int64_t>(x_.size()) * matrix_.out();
+  }
+  /// The operand x [in] of the next one, which has to stay where it is.
+  void push(const P* x) { x_.push_back(x); }
+
+  void finish() {
+    if (!x_.empty() || !begun_) multiply();
+    rows_ = at::Tensor();
+  }
+
+ private:
+  static constexpr int64_t kBytes = 8 * 1024 * 1024;  // of a few matrices in turn, about a third-level cache
+  static int64_t row_bytes(const Product<P>& matrix) {
+    return std::max<int64_t>(1, matrix.out()) * static_cast<int64_t>(sizeof(P));
+  }
+
+  void multiply() {
+    matrix_.weight_gradient(static_cast<int64_t>(x_.size()), rows_.template const_data_ptr<P>(), x_.data(), gradient_,
+                            /*add=*/begun_);
+    begun_ = true;
+    x_.clear();
+  }
+
+  Product<P>& matrix_;
+  Wide<P>* gradient_;
+  at::Tensor rows_;
+  std::vector<const P*> x_;
+  bool begun_ = false;
+};
+
+}  // namespace hmrnn::cpu
