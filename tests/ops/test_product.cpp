@@ -53,17 +53,17 @@ TEST_CASE("products of rows: every backend equals at::mm, wherever the rows lie"
     product.forward(m, from_rows.data(), y.data_ptr<float>());
     CHECK(distance(y, x.mm(M.t())) < bound);
     const auto back = [&](bool add) {
-      const Product<float>::Backward products[] = {{&product, m, y_grad.data_ptr<float>(), to_rows.data(), add},
-                                                   {&product, 0, nullptr, nullptr, false}};
+      const Product<float>::Backward products[] = {{&product, m, y_grad.data_ptr<float>(), out, to_rows.data(), add},
+                                                   {&product, 0, nullptr, 0, nullptr, false}};
       Product<float>::backward(products);
     };
     back(/*add=*/true);
     CHECK(distance(to, before.index_add(0, order, y_grad.mm(M))) < bound);
-    product.weight_gradient(m, y_grad.data_ptr<float>(), from_rows.data(), weight_grad.data_ptr<float>());
+    product.weight_gradient(m, y_grad.data_ptr<float>(), out, from_rows.data(), weight_grad.data_ptr<float>());
     CHECK(distance(weight_grad, y_grad.t().mm(x)) < bound);
-    product.weight_gradient(m, y_grad.data_ptr<float>(), from_rows.data(), weight_grad.data_ptr<float>(), /*add=*/true);
+    product.weight_gradient(m, y_grad.data_ptr<float>(), out, from_rows.data(), weight_grad.data_ptr<float>(), /*add=*/true);
     CHECK(distance(weight_grad, 2 * y_grad.t().mm(x)) < 2 * bound);
-    product.weight_gradient(0, nullptr, static_cast<const float* const*>(nullptr), weight_grad.data_ptr<float>(), true);
+    product.weight_gradient(0, nullptr, out, static_cast<const float* const*>(nullptr), weight_grad.data_ptr<float>(), true);
     CHECK(distance(weight_grad, 2 * y_grad.t().mm(x)) < 2 * bound);
     back(/*add=*/false);
     CHECK(distance(to, before.index_copy(0, order, y_grad.mm(M))) < bound);
@@ -101,8 +101,8 @@ TEST_CASE("products made together: each by its own backend, those of no rows lef
     to2.push_back(dx2.data_ptr<float>() + i * 24);
     to3.push_back(dx3.data_ptr<float>() + i * 24);
   }
-  const Product<float>::Backward backward[] = {{&second, 9, dy.data_ptr<float>(), to2.data(), /*add=*/false},
-                                               {&third, 9, dy.data_ptr<float>(), to3.data(), /*add=*/true}};
+  const Product<float>::Backward backward[] = {{&second, 9, dy.data_ptr<float>(), 40, to2.data(), /*add=*/false},
+                                               {&third, 9, dy.data_ptr<float>(), 40, to3.data(), /*add=*/true}};
   Product<float>::backward(backward);
   CHECK(distance(dx2, dy.mm(b)) < 1e-4);
   CHECK(distance(dx3, dy.mm(b)) < 1e-4);
@@ -174,8 +174,11 @@ TEST_CASE("a weight gradient of rows that come a few at a time is that of all ro
                                  /*bytes=*/0);                            // multiplied whenever more than 7 have come
   for (int64_t first = 0, n = 3; first < m; first += n, n = n % 7 + 1) {  // 3, 4, … 7, 1, 2, …
     n = std::min(n, m - first);
-    std::copy_n(y_grad[first].data_ptr<float>(), n * out, sum.next(n));
-    for (int64_t i = 0; i < n; ++i) sum.push(x[first + i].data_ptr<float>());
+    float* to = sum.next(n);
+    for (int64_t i = 0; i < n; ++i) {
+      std::copy_n(y_grad[first + i].data_ptr<float>(), out, to + i * sum.stride());
+      sum.push(x[first + i].data_ptr<float>());
+    }
   }
   sum.finish();
   CHECK(distance(gradient.narrow(0, 0, out), y_grad.t().mm(x)) < 1e-4);

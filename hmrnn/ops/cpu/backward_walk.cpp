@@ -155,9 +155,9 @@ void Backward<T, P>::step(int64_t l, int64_t m) {
     update(l, base + i, thread);
   });
   const std::array<typename Product<P>::Backward, 3> products{
-      {{&weights_.recurrent[l], m, s.du, to_u_.data(), /*add=*/false},
-       {&weights_.bottom_up[l], mw, s.dw, to_w_.data(), /*add=*/l > 0},
-       {&weights_.top_down[l], mv, s.dv, to_v_.data(), /*add=*/true}}};
+      {{&weights_.recurrent[l], m, s.du, s.weight[kU].stride(), to_u_.data(), /*add=*/false},
+       {&weights_.bottom_up[l], mw, s.dw, s.weight[kW].stride(), to_w_.data(), /*add=*/l > 0},
+       {&weights_.top_down[l], mv, s.dv, y.top() ? 0 : s.weight[kV].stride(), to_v_.data(), /*add=*/true}}};
   Product<P>::backward(products);
   for_rows(m, 3 * m * d, [&](int64_t i, int64_t thread) {
     const int64_t b = position[base + i] % B_;
@@ -290,18 +290,18 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread) {
                          row_of<T>(tape.c, now, d), h_at(t - 1, l, b), *row_of<Moments<T>>(tape.stats_c, now, 1),
                          y.cell, gates + 4 * d, ds, dc, sums.cell_gain.data(), sums.cell_bias.data());
   k_.axpy(4 * d, T(1), ds, sums.ds[y.operation(w >= 0, flush)].data());
-  k_.term_backward(4 * d, ds, u_term, s.du + i * 4 * d, sums.u_gain.data(), nullptr);
+  k_.term_backward(4 * d, ds, u_term, s.du + i * s.weight[kU].stride(), sums.u_gain.data(), nullptr);
   w_term.bias = y.w_bias;
   v_term.bias = y.v_bias;
   if (w >= 0 && !table) {
-    const T along = k_.term_backward(4 * d, ds, w_term, s.dw + (w - s.first_w) * 4 * d, sums.w_gain.data(), nullptr);
+    const T along = k_.term_backward(4 * d, ds, w_term, s.dw + (w - s.first_w) * s.weight[kW].stride(), sums.w_gain.data(), nullptr);
     if (l > 0) z.below += along;
   } else if (detect_ && l > 0 && useful(t, b, l - 1)) {
     z.below +=
         k_.term_dot(4 * d, ds, term(s.extra_w.raw, s.extra_w.stats, s.extra_w.row[now], 4 * d, y.w_gain, y.w_bias));
   }
   if (flush) {
-    z.before += k_.term_backward(4 * d, ds, v_term, s.dv + (v - s.first_v) * 4 * d, sums.v_gain.data(), nullptr);
+    z.before += k_.term_backward(4 * d, ds, v_term, s.dv + (v - s.first_v) * s.weight[kV].stride(), sums.v_gain.data(), nullptr);
   } else if (has_detector(l) && useful(t - 1, b, l)) {
     z.before += k_.term_dot(4 * d, ds, top_down_term(l, t, b));
   }

@@ -142,12 +142,12 @@ const at::Tensor& Product<P>::plain() {
 
 /// y = x · Mᵀ, or with `transposed` x · M, without Rows.
 template <class P>
-void Product<P>::multiply(int64_t m, const P* x, P* y, bool transposed) {
+void Product<P>::multiply(int64_t m, const P* x, int64_t stride, P* y, bool transposed) {
   const int64_t from = transposed ? out_ : in_, to = transposed ? in_ : out_;
   if constexpr (!std::is_same_v<P, c10::BFloat16>) {
-    return gemm<P>(false, !transposed, m, to, from, x, from, plain().template const_data_ptr<P>(), in_, y);
+    return gemm<P>(false, !transposed, m, to, from, x, stride, plain().template const_data_ptr<P>(), in_, y);
   } else {
-    const auto rows = matrix(x, m, from, from, at::kBFloat16);
+    const auto rows = matrix(x, m, from, stride, at::kBFloat16);
     auto result = matrix(y, m, to, to, at::kBFloat16);
     const auto weight = transposed ? plain().t() : plain();
     if (backend_ == ProductBackend::Blas) {
@@ -216,7 +216,7 @@ template <class P>
 void Product<P>::forward(std::span<const Forward> products) {
   together(
       products, /*transposed=*/false,
-      [](const Forward& p) { p.matrix->multiply(p.m, p.matrix->in_order(p.m, p.x), p.y, /*transposed=*/false); },
+      [](const Forward& p) { p.matrix->multiply(p.m, p.matrix->in_order(p.m, p.x), p.matrix->in_, p.y, /*transposed=*/false); },
       [](const auto& p, Share share) { p.matrix->rows_[0]->forward(p.m, p.x, p.y, share); });
 }
 
@@ -225,12 +225,12 @@ void Product<P>::backward(std::span<const Backward> products) {
   const auto alone = [](const Backward& p) {
     const int64_t in = p.matrix->in_;
     P* result = p.matrix->scratch(p.m * in);
-    p.matrix->multiply(p.m, p.y_grad, result, /*transposed=*/true);
+    p.matrix->multiply(p.m, p.y_grad, p.stride, result, /*transposed=*/true);
     const auto& k = cell_kernels<Wide<P>, P>();
     for (int64_t i = 0; i < p.m; ++i) (p.add ? k.add : k.widen)(in, result + i * in, p.x_grad[i]);
   };
   together(products, /*transposed=*/true, alone,
-           [](const auto& p, Share share) { p.matrix->rows_[1]->backward(p.m, p.y_grad, p.x_grad, p.add, share); });
+           [](const auto& p, Share share) { p.matrix->rows_[1]->backward(p.m, p.y_grad, p.stride, p.x_grad, p.add, share); });
 }
 
 template <class P>
@@ -247,12 +247,13 @@ void Product<P>::forward(int64_t m, const P* x, P* y) {
 template <class P>
 void Product<P>::backward(int64_t m, const P* y_grad, Wide<P>* x_grad) {
   const auto rows = pointers(m, in_, x_grad);
-  const Backward product{this, m, y_grad, rows.data(), /*add=*/false};
+  const Backward product{this, m, y_grad, out_, rows.data(), /*add=*/false};
   backward({&product, 1});
 }
 
 template <class P>
-void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* const* x, Wide<P>* weight_grad, bool add) {
+void Product<P>::weight_gradient(int64_t m, const P* y_grad, int64_t stride, const P* const* x, Wide<P>* weight_grad,
+                                 bool add) {
   constexpr auto type = c10::CppTypeToScalarType<P>::value;
   auto to = matrix(weight_grad, out_, in_, in_, c10::CppTypeToScalarType<Wide<P>>::value);
   if (m == 0) {
@@ -260,20 +261,20 @@ void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* const* x, 
     return;
   }
   if constexpr (!std::is_same_v<P, double>) {
-    if (backend_ == ProductBackend::Rows) return row_weight_gradient(m, out_, y_grad, in_, x, weight_grad, add);
+    if (backend_ == ProductBackend::Rows) return row_weight_gradient(m, out_, y_grad, stride, in_, x, weight_grad, add);
   }
   const P* rows = in_order(m, x);
   if constexpr (std::is_same_v<P, c10::BFloat16>) {
-    const auto product = at::mm(matrix(y_grad, m, out_, out_, type).t(), matrix(rows, m, in_, in_, type));
+    const auto product = at::mm(matrix(y_grad, m, out_, stride, type).t(), matrix(rows, m, in_, in_, type));
     add ? to.add_(product) : to.copy_(product);
   } else {
-    gemm<P>(true, false, out_, in_, m, y_grad, out_, rows, in_, weight_grad, add);
+    gemm<P>(true, false, out_, in_, m, y_grad, stride, rows, in_, weight_grad, add);
   }
 }
 
 template <class P>
 void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad) {
-  weight_gradient(m, y_grad, pointers(m, in_, x).data(), weight_grad);
+  weight_gradient(m, y_grad, out_, pointers(m, in_, x).data(), weight_grad);
 }
 
 template ProductBackend choose_backend<float>();

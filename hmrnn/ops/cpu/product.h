@@ -44,11 +44,13 @@ class Product {
     const P* const* x;
     P* y;
   };
-  /// One of several: rows x_grad_i [in] = y_grad [m, out] · M, wherever they lie; added to what is there if `add`
+  /// One of several: rows x_grad_i [in] = y_grad [m, out] · M, wherever they lie; added to what is there if `add`. Rows
+  /// of y_grad are `stride` values apart: better not a power of two, of which caches keep but a few lines.
   struct Backward {
     Product* matrix;
     int64_t m;
     const P* y_grad;
+    int64_t stride;
     Wide<P>* const* x_grad;
     bool add;
   };
@@ -62,9 +64,10 @@ class Product {
   /// x_grad [m, in] = y_grad [m, out] · M
   void backward(int64_t m, const P* y_grad, Wide<P>* x_grad);
 
-  /// weight_grad [out, in] = y_gradᵀ · x for y_grad [m, out] and rows x_i [in], wherever they lie; added to what is
-  /// there if `add`
-  void weight_gradient(int64_t m, const P* y_grad, const P* const* x, Wide<P>* weight_grad, bool add = false);
+  /// weight_grad [out, in] = y_gradᵀ · x for y_grad [m, out], rows `stride` values apart, and rows x_i [in], wherever
+  /// they lie; added to what is there if `add`
+  void weight_gradient(int64_t m, const P* y_grad, int64_t stride, const P* const* x, Wide<P>* weight_grad,
+                       bool add = false);
   /// The same for x [m, in]
   void weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad);
 
@@ -72,7 +75,7 @@ class Product {
   template <class Job, class Alone, class Part>
   static void together(std::span<const Job> products, bool transposed, Alone alone, Part part);
   PackedMatrix<P>& rows(bool transposed) requires(!std::is_same_v<P, double>);
-  void multiply(int64_t m, const P* x, P* y, bool transposed);
+  void multiply(int64_t m, const P* x, int64_t stride, P* y, bool transposed);
   const at::Tensor& plain();
   P* scratch(int64_t values);
   const P* in_order(int64_t m, const P* const* x);

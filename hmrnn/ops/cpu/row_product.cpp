@@ -69,9 +69,10 @@ void PackedMatrix<P>::forward(int64_t m, const P* const* x, P* y, Share share) c
 }
 
 template <class P>
-void PackedMatrix<P>::backward(int64_t m, const P* x, float* const* y, bool add, Share share) const {
+void PackedMatrix<P>::backward(int64_t m, const P* x, int64_t stride, float* const* y, bool add,
+                               Share share) const {
   by_panels(
-      m, share, [&](int64_t i) { return x + i * k_; },
+      m, share, [&](int64_t i) { return x + i * stride; },
       [&](int64_t first, int64_t rows, const P* const* from, int64_t column, const P* panel, const P* next,
           int64_t columns) {
         float* to[RowProductKernels<P>::kMostRows];
@@ -81,8 +82,8 @@ void PackedMatrix<P>::backward(int64_t m, const P* x, float* const* y, bool add,
 }
 
 template <class P>
-void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t n, const P* const* x, float* gradient,
-                         bool add) {
+void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t stride, int64_t n, const P* const* x,
+                         float* gradient, bool add) {
   const auto& kernels = row_product_kernels<P>();
   constexpr int64_t most = RowProductKernels<P>::kMostRows;
   // The rows go in chunks, of which x fills about a second-level cache: every part of y_grad is multiplied with all of
@@ -104,9 +105,9 @@ void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t n, con
   });
   at::parallel_for(0, (out + most - 1) / most, 1, [&](int64_t begin, int64_t end) {
     for (int64_t c = 0; c < chunks; ++c) {
-      const P* y = y_grad + c * depth * out;
+      const P* y = y_grad + c * depth * stride;
       for (int64_t b = begin; b < end; ++b) {
-        kernels.weight_gradient(chunk_rows(c), std::min(most, out - b * most), y + b * most, out,
+        kernels.weight_gradient(chunk_rows(c), std::min(most, out - b * most), y + b * most, stride,
                                 b + 1 < end ? y + (b + 1) * most : nullptr, chunk(c), n, gradient + b * most * n,
                                 add || c > 0);
       }
@@ -114,8 +115,8 @@ void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t n, con
   });
 }
 
-template void row_weight_gradient(int64_t, int64_t, const float*, int64_t, const float* const*, float*, bool);
-template void row_weight_gradient(int64_t, int64_t, const c10::BFloat16*, int64_t, const c10::BFloat16* const*, float*,
+template void row_weight_gradient(int64_t, int64_t, const float*, int64_t, int64_t, const float* const*, float*, bool);
+template void row_weight_gradient(int64_t, int64_t, const c10::BFloat16*, int64_t, int64_t, const c10::BFloat16* const*, float*,
                                   bool);
 template class PackedMatrix<float>;
 template class PackedMatrix<c10::BFloat16>;

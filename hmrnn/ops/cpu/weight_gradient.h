@@ -22,15 +22,17 @@ class WeightGradient {
   WeightGradient(Product<P>& matrix, const at::Tensor& gradient, int64_t most, int64_t bytes = kBytes)
       : matrix_(matrix),
         gradient_(gradient.data_ptr<Wide<P>>()),
-        rows_(empty_table({std::max(most, bytes / row_bytes(matrix)), matrix.out()},
+        rows_(empty_table({std::max(most, bytes / row_bytes(matrix)), stride()},
                           c10::CppTypeToScalarType<P>::value)) {}
 
+  /// From one row of next() to the following, in values: a line more than a row.
+  int64_t stride() const { return matrix_.out() + 64 / static_cast<int64_t>(sizeof(P)); }
   /// Memory for the gradients [m, out] of the next m products, to be filled before the next call. Their operands follow
   /// by push().
   P* next(int64_t m) {
     const auto used = static_cast<int64_t>(x_.size());
     if (used + m > rows_.size(0)) multiply();
-    return rows_.template data_ptr<P>() + static_cast<int64_t>(x_.size()) * matrix_.out();
+    return rows_.template data_ptr<P>() + static_cast<int64_t>(x_.size()) * stride();
   }
   /// The operand x [in] of the next one, which has to stay where it is.
   void push(const P* x) { x_.push_back(x); }
@@ -47,7 +49,7 @@ class WeightGradient {
   }
 
   void multiply() {
-    matrix_.weight_gradient(static_cast<int64_t>(x_.size()), rows_.template const_data_ptr<P>(), x_.data(), gradient_,
+    matrix_.weight_gradient(static_cast<int64_t>(x_.size()), rows_.template const_data_ptr<P>(), stride(), x_.data(), gradient_,
                             /*add=*/begun_);
     begun_ = true;
     x_.clear();
