@@ -50,7 +50,7 @@ TEST_CASE("products of rows: every backend equals at::mm, wherever the rows lie"
       from_rows.push_back(among.data_ptr<float>() + order[i].item<int64_t>() * in);
       to_rows.push_back(to.data_ptr<float>() + order[i].item<int64_t>() * in);
     }
-    product.forward(m, from_rows.data(), y.data_ptr<float>());
+    product.forward(m, from_rows.data(), y.data_ptr<float>(), out);
     CHECK(distance(y, x.mm(M.t())) < bound);
     const auto back = [&](bool add) {
       const Product<float>::Backward products[] = {{&product, m, y_grad.data_ptr<float>(), out, to_rows.data(), add},
@@ -61,9 +61,11 @@ TEST_CASE("products of rows: every backend equals at::mm, wherever the rows lie"
     CHECK(distance(to, before.index_add(0, order, y_grad.mm(M))) < bound);
     product.weight_gradient(m, y_grad.data_ptr<float>(), out, from_rows.data(), weight_grad.data_ptr<float>());
     CHECK(distance(weight_grad, y_grad.t().mm(x)) < bound);
-    product.weight_gradient(m, y_grad.data_ptr<float>(), out, from_rows.data(), weight_grad.data_ptr<float>(), /*add=*/true);
+    product.weight_gradient(m, y_grad.data_ptr<float>(), out, from_rows.data(), weight_grad.data_ptr<float>(),
+                            /*add=*/true);
     CHECK(distance(weight_grad, 2 * y_grad.t().mm(x)) < 2 * bound);
-    product.weight_gradient(0, nullptr, out, static_cast<const float* const*>(nullptr), weight_grad.data_ptr<float>(), true);
+    product.weight_gradient(0, nullptr, out, static_cast<const float* const*>(nullptr), weight_grad.data_ptr<float>(),
+                            true);
     CHECK(distance(weight_grad, 2 * y_grad.t().mm(x)) < 2 * bound);
     back(/*add=*/false);
     CHECK(distance(to, before.index_copy(0, order, y_grad.mm(M))) < bound);
@@ -90,9 +92,9 @@ TEST_CASE("products made together: each by its own backend, those of no rows lef
   std::vector<const float*> rows;
   for (int64_t i = 8; i >= 0; --i) rows.push_back(x.data_ptr<float>() + i * 24);
   auto y1 = torch::empty({9, 70}), y2 = torch::empty({4, 40}), dx2 = torch::empty({9, 24}), dx3 = torch::zeros({9, 24});
-  const Product<float>::Forward forward[] = {{&first, 9, rows.data(), y1.data_ptr<float>()},
-                                             {&third, 0, nullptr, nullptr},
-                                             {&second, 4, rows.data(), y2.data_ptr<float>()}};
+  const Product<float>::Forward forward[] = {{&first, 9, rows.data(), y1.data_ptr<float>(), 70},
+                                             {&third, 0, nullptr, nullptr, 0},
+                                             {&second, 4, rows.data(), y2.data_ptr<float>(), 40}};
   Product<float>::forward(forward);
   CHECK(distance(y1, x.flip(0).mm(a.t())) < 1e-4);
   CHECK(distance(y2, x.flip(0).narrow(0, 0, 4).mm(b.t())) < 1e-4);
@@ -114,7 +116,7 @@ TEST_CASE("products made together: each by its own backend, those of no rows lef
   Product<float> other(zeros.data_ptr<float>(), 70, 24, ProductBackend::Rows);
   other.reuse(first.packed());
   auto again = torch::empty({9, 70});
-  other.forward(9, rows.data(), again.data_ptr<float>());
+  other.forward(9, rows.data(), again.data_ptr<float>(), 70);
   CHECK(same(again, y1));
 }
 

@@ -12,7 +12,7 @@ namespace hmrnn::cpu {
 
 /// Products that only dL/dz needs, made in one batch before the time loop.
 struct ExtraProducts {
-  at::Tensor raw;    ///< [n, 4d] of the products' type
+  at::Tensor raw;    ///< [n, row_stride<P>(4d)] of the products' type P (raw_row)
   at::Tensor stats;  ///< [n, 2]
   std::vector<int32_t>
       row;  ///< per slot (bottom-up), per state above (top-down) or per row (recurrent): row of raw, or -1
@@ -95,7 +95,7 @@ class Backward {
   }
   Term<T, P> term(const at::Tensor& raw, const at::Tensor& stats, int64_t i, int64_t width, const T* gain,
                   const T* bias) {
-    Term<T, P> out{row_of<P>(raw, i, width), {T(0), T(1)}, gain, bias};
+    Term<T, P> out{raw_row<P>(raw, i, width), {T(0), T(1)}, gain, bias};
     if (gain != nullptr) out.moments = *row_of<Moments<T>>(stats, i, 1);
     return out;
   }

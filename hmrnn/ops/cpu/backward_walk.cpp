@@ -259,10 +259,10 @@ void Backward<T, P>::fetch(int64_t l, int64_t now) {
   const auto& tape = tape_[l];
   const int64_t d = layers_[l].d;
   const int32_t w = tape.slot_w.template data_ptr<int32_t>()[now], v = tape.slot_v.template data_ptr<int32_t>()[now];
-  fetch_row<P>(tape.raw_u, now, 4 * d);
-  if (w >= 0) fetch_row<P>(tape.raw_w, w, 4 * d);
-  if (v >= 0) fetch_row<P>(tape.raw_v, v, 4 * d);
-  fetch_row<T>(tape.c, now, d);
+  fetch_row(raw_row<P>(tape.raw_u, now, 4 * d), 4 * d);
+  if (w >= 0) fetch_row(raw_row<P>(tape.raw_w, w, 4 * d), 4 * d);
+  if (v >= 0) fetch_row(raw_row<P>(tape.raw_v, v, 4 * d), 4 * d);
+  fetch_row(row_of<T>(tape.c, now, d), d);
 }
 
 /// The UPDATE or FLUSH of slot `now`, before the products.
@@ -294,14 +294,16 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread) {
   w_term.bias = y.w_bias;
   v_term.bias = y.v_bias;
   if (w >= 0 && !table) {
-    const T along = k_.term_backward(4 * d, ds, w_term, s.dw + (w - s.first_w) * s.weight[kW].stride(), sums.w_gain.data(), nullptr);
+    const T along = k_.term_backward(4 * d, ds, w_term, s.dw + (w - s.first_w) * s.weight[kW].stride(),
+                                     sums.w_gain.data(), nullptr);
     if (l > 0) z.below += along;
   } else if (detect_ && l > 0 && useful(t, b, l - 1)) {
     z.below +=
         k_.term_dot(4 * d, ds, term(s.extra_w.raw, s.extra_w.stats, s.extra_w.row[now], 4 * d, y.w_gain, y.w_bias));
   }
   if (flush) {
-    z.before += k_.term_backward(4 * d, ds, v_term, s.dv + (v - s.first_v) * s.weight[kV].stride(), sums.v_gain.data(), nullptr);
+    z.before += k_.term_backward(4 * d, ds, v_term, s.dv + (v - s.first_v) * s.weight[kV].stride(), sums.v_gain.data(),
+                                 nullptr);
   } else if (has_detector(l) && useful(t - 1, b, l)) {
     z.before += k_.term_dot(4 * d, ds, top_down_term(l, t, b));
   }

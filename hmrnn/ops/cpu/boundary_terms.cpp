@@ -9,12 +9,12 @@ template <class T, class P>
 void Backward<T, P>::multiply_extra(ExtraProducts& extra, Product<P>& matrix, const std::vector<const P*>& x, T eps,
                                     bool norm) {
   const auto n = static_cast<int64_t>(x.size());
-  extra.raw = at::empty({n, matrix.out()}, products_);
+  extra.raw = at::empty({n, row_stride<P>(matrix.out())}, products_);
   extra.stats = at::empty({n, 2}, options_);
-  matrix.forward(n, x.data(), extra.raw.template data_ptr<P>());
+  matrix.forward(n, x.data(), extra.raw.template data_ptr<P>(), row_stride<P>(matrix.out()));
   if (!norm) return;
   for_rows(n, n * matrix.out(), [&](int64_t i, int64_t) {
-    *row_of<Moments<T>>(extra.stats, i, 1) = k_.moments(matrix.out(), row_of<P>(extra.raw, i, matrix.out()), eps);
+    *row_of<Moments<T>>(extra.stats, i, 1) = k_.moments(matrix.out(), raw_row<P>(extra.raw, i, matrix.out()), eps);
   });
 }
 

@@ -43,8 +43,8 @@ class Forward {
       const auto d = layers_[l].d;
       widest = std::max(widest, d);
       auto& tape = tape_.emplace_back();
-      tape.raw_u = empty_table({capacity, 4 * d}, narrow);
-      tape.raw_v = empty_table({layers_[l].top() ? 0 : capacity, 4 * d}, narrow);
+      tape.raw_u = empty_table({capacity, row_stride<P>(4 * d)}, narrow);
+      tape.raw_v = empty_table({layers_[l].top() ? 0 : capacity, row_stride<P>(4 * d)}, narrow);
       // Without training c is one row per row of the batch, overwritten in place.
       tape.c = training ? empty_table({capacity, d}, options) : a.c0[l].clone(at::MemoryFormat::Contiguous);
       tape.stats_u = at::empty({capacity, 2}, options);
@@ -57,7 +57,7 @@ class Forward {
       tape.pre = layers_[l].top() ? at::empty({0}, options) : at::empty({T_, B_}, options);
       tape.counts = at::zeros({3}, options.dtype(at::kLong));
       if (l > 0 || !a.index) {
-        tape.raw_w = empty_table({capacity, 4 * d}, narrow);
+        tape.raw_w = empty_table({capacity, row_stride<P>(4 * d)}, narrow);
         tape.stats_w = at::empty({capacity, 2}, options);
       }
       const int64_t states = B_ + (training ? capacity : 0);
@@ -187,13 +187,14 @@ class Forward {
     }
     if (index_ == nullptr) return;
     auto& tape = tape_[0];
-    tape.raw_w = at::empty({rows, 4 * y.d}, input_.options());
+    tape.raw_w = at::empty({rows, row_stride<P>(4 * y.d)}, input_.options());
     tape.stats_w = at::empty({rows, 2}, a_.input.options());
-    products_.bottom_up[0].forward(rows, input_.template const_data_ptr<P>(), tape.raw_w.template data_ptr<P>());
+    for (int64_t r = 0; r < rows; ++r) x_w_.push_back(row_of<P>(input_, r, y.below));
+    products_.bottom_up[0].forward(rows, x_w_.data(), tape.raw_w.template data_ptr<P>(), row_stride<P>(4 * y.d));
     for_rows(rows, rows * y.d, [&](int64_t r, int64_t) {
-      *row_of<Moments<T>>(tape.stats_w, r, 1) = y.w_gain != nullptr
-                                                    ? k_.moments(4 * y.d, row_of<P>(tape.raw_w, r, 4 * y.d), y.cell.eps)
-                                                    : Moments<T>{T(0), T(1)};
+      *row_of<Moments<T>>(tape.stats_w, r, 1) =
+          y.w_gain != nullptr ? k_.moments(4 * y.d, raw_row<P>(tape.raw_w, r, 4 * y.d), y.cell.eps)
+                              : Moments<T>{T(0), T(1)};
     });
   }
 
@@ -242,10 +243,11 @@ class Forward {
     }
     const auto m = static_cast<int64_t>(batch_rows_.size());
     const auto mw = static_cast<int64_t>(x_w_.size()), mv = static_cast<int64_t>(x_v_.size());
+    const int64_t stride = row_stride<P>(4 * d);
     const std::array<typename Product<P>::Forward, 3> products{
-        {{&products_.recurrent[l], m, x_u_.data(), row_of<P>(tape.raw_u, base, 4 * d)},
-         {&products_.bottom_up[l], mw, x_w_.data(), mw > 0 ? row_of<P>(tape.raw_w, base_w, 4 * d) : nullptr},
-         {&products_.top_down[l], mv, x_v_.data(), row_of<P>(tape.raw_v, base_v, 4 * d)}}};
+        {{&products_.recurrent[l], m, x_u_.data(), raw_row<P>(tape.raw_u, base, 4 * d), stride},
+         {&products_.bottom_up[l], mw, x_w_.data(), mw > 0 ? raw_row<P>(tape.raw_w, base_w, 4 * d) : nullptr, stride},
+         {&products_.top_down[l], mv, x_v_.data(), raw_row<P>(tape.raw_v, base_v, 4 * d), stride}}};
     Product<P>::forward(products);
     for_rows(m, 5 * m * d, [&](int64_t i, int64_t thread) {
       auto& r = rows_[batch_rows_[i]];
@@ -294,7 +296,7 @@ class Forward {
     const T pre = pre_activation(r, l, b);
     // Their biases are in gate_bias.
     const auto norm = [&](const at::Tensor& raw, at::Tensor& stats, int64_t i, const T* gain, bool known) {
-      Term<T, P> term{row_of<P>(raw, i, 4 * d), {T(0), T(1)}, gain, nullptr};
+      Term<T, P> term{raw_row<P>(raw, i, 4 * d), {T(0), T(1)}, gain, nullptr};
       auto* saved = row_of<Moments<T>>(stats, i, 1);
       if (gain != nullptr && !known) *saved = k_.moments(4 * d, term.raw, y.cell.eps);
       if (gain != nullptr) term.moments = *saved;

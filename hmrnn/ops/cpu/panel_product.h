@@ -209,7 +209,7 @@ void multiply_to(int64_t m, int64_t k, const P* const* x, const P* panel, int64_
 /// Asks for `columns` values of a row before they are written.
 template <class Y>
 void fetch_to_write(const Y* y, int64_t columns) {
-  for (int64_t j = 0; j < columns; j += kLine / static_cast<int64_t>(sizeof(Y))) __builtin_prefetch(y + j, 1, 3);
+  for (int64_t j = 0; j < columns; j += kLine / static_cast<int64_t>(sizeof(Y))) __builtin_prefetch(y + j, 1, 2);
 }
 
 constexpr int64_t kTile = 16;  // lines and values of 4 bytes that are transposed at a time

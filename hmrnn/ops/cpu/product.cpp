@@ -29,24 +29,24 @@ at::Tensor matrix(const void* data, int64_t rows, int64_t columns, int64_t strid
   return at::from_blob(const_cast<void*>(data), {rows, columns}, {stride, 1}, at::TensorOptions(type));
 }
 
-/// C = op(A) · op(B), row-major, or C + that: op(A) [m, k], op(B) [k, n], C [m, n]; lda, ldb are row lengths in memory.
-/// LibTorch's own BLAS, called without a tensor in between where its symbols are visible.
+/// C = op(A) · op(B), row-major, or C + that: op(A) [m, k], op(B) [k, n], C [m, n]; lda, ldb, ldc are row lengths in
+/// memory. LibTorch's own BLAS, called without a tensor in between where its symbols are visible.
 template <class T>
 void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
-          int64_t ldb, T* c, bool add = false) {
+          int64_t ldb, T* c, int64_t ldc, bool add = false) {
   static const Blas<T> blas = find_blas<T>();
   if (blas != nullptr && k > 0) {
     // A row-major product is the column-major product of the transposed operands in the other order.
     const int mi = static_cast<int>(m), ni = static_cast<int>(n), ki = static_cast<int>(k);
-    const int la = static_cast<int>(lda), lb = static_cast<int>(ldb);
+    const int la = static_cast<int>(lda), lb = static_cast<int>(ldb), lc = static_cast<int>(ldc);
     const T one = 1, kept = add ? 1 : 0;
-    blas(transpose_b ? "T" : "N", transpose_a ? "T" : "N", &ni, &mi, &ki, &one, b, &lb, a, &la, &kept, c, &ni);
+    blas(transpose_b ? "T" : "N", transpose_a ? "T" : "N", &ni, &mi, &ki, &one, b, &lb, a, &la, &kept, c, &lc);
     return;
   }
   constexpr auto type = c10::CppTypeToScalarType<T>::value;
   const auto ta = transpose_a ? matrix(a, k, m, lda, type).t() : matrix(a, m, k, lda, type);
   const auto tb = transpose_b ? matrix(b, n, k, ldb, type).t() : matrix(b, k, n, ldb, type);
-  auto to = matrix(c, m, n, n, type);
+  auto to = matrix(c, m, n, ldc, type);
   add ? to.addmm_(ta, tb) : to.copy_(at::mm(ta, tb));
 }
 
@@ -142,13 +142,14 @@ const at::Tensor& Product<P>::plain() {
 
 /// y = x · Mᵀ, or with `transposed` x · M, without Rows.
 template <class P>
-void Product<P>::multiply(int64_t m, const P* x, int64_t stride, P* y, bool transposed) {
+void Product<P>::multiply(int64_t m, const P* x, int64_t x_stride, P* y, int64_t y_stride, bool transposed) {
   const int64_t from = transposed ? out_ : in_, to = transposed ? in_ : out_;
   if constexpr (!std::is_same_v<P, c10::BFloat16>) {
-    return gemm<P>(false, !transposed, m, to, from, x, stride, plain().template const_data_ptr<P>(), in_, y);
+    return gemm<P>(false, !transposed, m, to, from, x, x_stride, plain().template const_data_ptr<P>(), in_, y,
+                   y_stride);
   } else {
-    const auto rows = matrix(x, m, from, stride, at::kBFloat16);
-    auto result = matrix(y, m, to, to, at::kBFloat16);
+    const auto rows = matrix(x, m, from, x_stride, at::kBFloat16);
+    auto result = matrix(y, m, to, y_stride, at::kBFloat16);
     const auto weight = transposed ? plain().t() : plain();
     if (backend_ == ProductBackend::Blas) {
       at::mm_out(result, rows, weight.t());
@@ -216,8 +217,10 @@ template <class P>
 void Product<P>::forward(std::span<const Forward> products) {
   together(
       products, /*transposed=*/false,
-      [](const Forward& p) { p.matrix->multiply(p.m, p.matrix->in_order(p.m, p.x), p.matrix->in_, p.y, /*transposed=*/false); },
-      [](const auto& p, Share share) { p.matrix->rows_[0]->forward(p.m, p.x, p.y, share); });
+      [](const Forward& p) {
+        p.matrix->multiply(p.m, p.matrix->in_order(p.m, p.x), p.matrix->in_, p.y, p.stride, /*transposed=*/false);
+      },
+      [](const auto& p, Share share) { p.matrix->rows_[0]->forward(p.m, p.x, p.y, p.stride, share); });
 }
 
 template <class P>
@@ -225,23 +228,24 @@ void Product<P>::backward(std::span<const Backward> products) {
   const auto alone = [](const Backward& p) {
     const int64_t in = p.matrix->in_;
     P* result = p.matrix->scratch(p.m * in);
-    p.matrix->multiply(p.m, p.y_grad, p.stride, result, /*transposed=*/true);
+    p.matrix->multiply(p.m, p.y_grad, p.stride, result, in, /*transposed=*/true);
     const auto& k = cell_kernels<Wide<P>, P>();
     for (int64_t i = 0; i < p.m; ++i) (p.add ? k.add : k.widen)(in, result + i * in, p.x_grad[i]);
   };
-  together(products, /*transposed=*/true, alone,
-           [](const auto& p, Share share) { p.matrix->rows_[1]->backward(p.m, p.y_grad, p.stride, p.x_grad, p.add, share); });
+  together(products, /*transposed=*/true, alone, [](const auto& p, Share share) {
+    p.matrix->rows_[1]->backward(p.m, p.y_grad, p.stride, p.x_grad, p.add, share);
+  });
 }
 
 template <class P>
-void Product<P>::forward(int64_t m, const P* const* x, P* y) {
-  const Forward product{this, m, x, y};
+void Product<P>::forward(int64_t m, const P* const* x, P* y, int64_t stride) {
+  const Forward product{this, m, x, y, stride};
   forward({&product, 1});
 }
 
 template <class P>
 void Product<P>::forward(int64_t m, const P* x, P* y) {
-  forward(m, pointers(m, in_, x).data(), y);
+  forward(m, pointers(m, in_, x).data(), y, out_);
 }
 
 template <class P>
@@ -268,7 +272,7 @@ void Product<P>::weight_gradient(int64_t m, const P* y_grad, int64_t stride, con
     const auto product = at::mm(matrix(y_grad, m, out_, stride, type).t(), matrix(rows, m, in_, in_, type));
     add ? to.add_(product) : to.copy_(product);
   } else {
-    gemm<P>(true, false, out_, in_, m, y_grad, stride, rows, in_, weight_grad, add);
+    gemm<P>(true, false, out_, in_, m, y_grad, stride, rows, in_, weight_grad, in_, add);
   }
 }
 

@@ -21,6 +21,13 @@ enum class ProductBackend { Blas, OneDnn, Rows };
 template <class P>
 ProductBackend choose_backend();
 
+/// How far apart rows of `n` values of P had better lie that many products or row functions go over: a line more than
+/// they are long, since of rows a power of two apart a cache keeps but a few.
+template <class P>
+constexpr int64_t row_stride(int64_t n) {
+  return n + 64 / static_cast<int64_t>(sizeof(P));
+}
+
 /// One weight matrix M [out, in] of the window, applied to a few rows at a time, both ways, by all threads. P is the
 /// type of the operands and of forward's results; sums are made in Wide<P>. To be used by one thread at a time.
 template <class P>
@@ -37,15 +44,17 @@ class Product {
   int64_t out() const { return out_; }
   int64_t in() const { return in_; }
 
-  /// One of several products: y [m, out] = x · Mᵀ for rows x_i [in], wherever they lie
+  /// One of several products: y [m, out] = x · Mᵀ for rows x_i [in], wherever they lie; rows of y are `stride` values
+  /// apart
   struct Forward {
     Product* matrix;
     int64_t m;
     const P* const* x;
     P* y;
+    int64_t stride;
   };
-  /// One of several: rows x_grad_i [in] = y_grad [m, out] · M, wherever they lie; added to what is there if `add`. Rows
-  /// of y_grad are `stride` values apart: better not a power of two, of which caches keep but a few lines.
+  /// One of several: rows x_grad_i [in] = y_grad [m, out] · M, wherever they lie; added to what is there if `add`; rows
+  /// of y_grad are `stride` values apart
   struct Backward {
     Product* matrix;
     int64_t m;
@@ -60,7 +69,7 @@ class Product {
 
   /// One product, of x [m, in]
   void forward(int64_t m, const P* x, P* y);
-  void forward(int64_t m, const P* const* x, P* y);
+  void forward(int64_t m, const P* const* x, P* y, int64_t stride);
   /// x_grad [m, in] = y_grad [m, out] · M
   void backward(int64_t m, const P* y_grad, Wide<P>* x_grad);
 
@@ -75,7 +84,7 @@ class Product {
   template <class Job, class Alone, class Part>
   static void together(std::span<const Job> products, bool transposed, Alone alone, Part part);
   PackedMatrix<P>& rows(bool transposed) requires(!std::is_same_v<P, double>);
-  void multiply(int64_t m, const P* x, int64_t stride, P* y, bool transposed);
+  void multiply(int64_t m, const P* x, int64_t x_stride, P* y, int64_t y_stride, bool transposed);
   const at::Tensor& plain();
   P* scratch(int64_t values);
   const P* in_order(int64_t m, const P* const* x);

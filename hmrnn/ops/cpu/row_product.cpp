@@ -57,20 +57,19 @@ void PackedMatrix<P>::by_panels(int64_t m, Share share, X x, F f) const {
 }
 
 template <class P>
-void PackedMatrix<P>::forward(int64_t m, const P* const* x, P* y, Share share) const {
+void PackedMatrix<P>::forward(int64_t m, const P* const* x, P* y, int64_t stride, Share share) const {
   by_panels(
       m, share, [&](int64_t i) { return x[i]; },
       [&](int64_t first, int64_t rows, const P* const* from, int64_t column, const P* panel, const P* next,
           int64_t columns) {
         P* to[RowProductKernels<P>::kMostRows];
-        for (int64_t r = 0; r < rows; ++r) to[r] = y + (first + r) * n_ + column;
+        for (int64_t r = 0; r < rows; ++r) to[r] = y + (first + r) * stride + column;
         kernels_.forward(rows, k_, from, panel, next, columns, to);
       });
 }
 
 template <class P>
-void PackedMatrix<P>::backward(int64_t m, const P* x, int64_t stride, float* const* y, bool add,
-                               Share share) const {
+void PackedMatrix<P>::backward(int64_t m, const P* x, int64_t stride, float* const* y, bool add, Share share) const {
   by_panels(
       m, share, [&](int64_t i) { return x + i * stride; },
       [&](int64_t first, int64_t rows, const P* const* from, int64_t column, const P* panel, const P* next,
@@ -116,8 +115,8 @@ void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t stride
 }
 
 template void row_weight_gradient(int64_t, int64_t, const float*, int64_t, int64_t, const float* const*, float*, bool);
-template void row_weight_gradient(int64_t, int64_t, const c10::BFloat16*, int64_t, int64_t, const c10::BFloat16* const*, float*,
-                                  bool);
+template void row_weight_gradient(int64_t, int64_t, const c10::BFloat16*, int64_t, int64_t, const c10::BFloat16* const*,
+                                  float*, bool);
 template class PackedMatrix<float>;
 template class PackedMatrix<c10::BFloat16>;
 

@@ -87,9 +87,10 @@ class PackedMatrix {
 
   /// How many multiplications a product with m rows is.
   int64_t multiplications(int64_t m) const { return m * k_ * n_; }
-  /// y [m, n] = x · B for rows x_i [k]: the share's columns
-  void forward(int64_t m, const P* const* x, P* y, Share share) const;
-  /// Rows y_i [n] = x [m, k] · B, of float, likewise; rows of x are `stride` values apart; added to what is there if `add`.
+  /// y [m, n] = x · B for rows x_i [k]: the share's columns; rows of y are `stride` values apart
+  void forward(int64_t m, const P* const* x, P* y, int64_t stride, Share share) const;
+  /// Rows y_i [n] = x [m, k] · B, of float, likewise; rows of x are `stride` values apart; added to what is there if
+  /// `add`.
   void backward(int64_t m, const P* x, int64_t stride, float* const* y, bool add, Share share) const;
 
  private:
@@ -102,11 +103,11 @@ class PackedMatrix {
   at::Tensor panels_;
 };
 
-/// gradient [out, n] = y_gradᵀ · x for y_grad [m, out], rows `stride` values apart, and rows x_i [n], added to what is there if `add`, by all
-/// threads: each takes its share of the gradient's rows, so that every value is summed in the same order whatever the
-/// number of threads.
+/// gradient [out, n] = y_gradᵀ · x for y_grad [m, out], rows `stride` values apart, and rows x_i [n], added to what is
+/// there if `add`, by all threads: each takes its share of the gradient's rows, so that every value is summed in the
+/// same order whatever the number of threads.
 template <class P>
-void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t stride, int64_t n, const P* const* x, float* gradient,
-                         bool add);
+void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t stride, int64_t n, const P* const* x,
+                         float* gradient, bool add);
 
 }  // namespace hmrnn::cpu

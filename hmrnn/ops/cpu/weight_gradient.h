@@ -22,11 +22,10 @@ class WeightGradient {
   WeightGradient(Product<P>& matrix, const at::Tensor& gradient, int64_t most, int64_t bytes = kBytes)
       : matrix_(matrix),
         gradient_(gradient.data_ptr<Wide<P>>()),
-        rows_(empty_table({std::max(most, bytes / row_bytes(matrix)), stride()},
-                          c10::CppTypeToScalarType<P>::value)) {}
+        rows_(empty_table({std::max(most, bytes / row_bytes(matrix)), stride()}, c10::CppTypeToScalarType<P>::value)) {}
 
-  /// From one row of next() to the following, in values: a line more than a row.
-  int64_t stride() const { return matrix_.out() + 64 / static_cast<int64_t>(sizeof(P)); }
+  /// From one row of next() to the following, in values.
+  int64_t stride() const { return row_stride<P>(matrix_.out()); }
   /// Memory for the gradients [m, out] of the next m products, to be filled before the next call. Their operands follow
   /// by push().
   P* next(int64_t m) {
@@ -43,13 +42,14 @@ class WeightGradient {
   }
 
  private:
-  static constexpr int64_t kBytes = 8 * 1024 * 1024;  // of a few matrices in turn, about a third-level cache
+  static constexpr int64_t kBytes = 16 * 1024 * 1024;  // of a few matrices in turn, about a third-level cache
   static int64_t row_bytes(const Product<P>& matrix) {
     return std::max<int64_t>(1, matrix.out()) * static_cast<int64_t>(sizeof(P));
   }
 
   void multiply() {
-    matrix_.weight_gradient(static_cast<int64_t>(x_.size()), rows_.template const_data_ptr<P>(), stride(), x_.data(), gradient_,
+    matrix_.weight_gradient(static_cast<int64_t>(x_.size()), rows_.template const_data_ptr<P>(), stride(), x_.data(),
+                            gradient_,
                             /*add=*/begun_);
     begun_ = true;
     x_.clear();

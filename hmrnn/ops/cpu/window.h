@@ -97,9 +97,10 @@ struct StateDots {
 /// changed. P: what products are stored in.
 template <class T, class P>
 struct LayerTape {
-  at::Tensor raw_u;     ///< [N, 4d] of P: U h of the state that the step ends
-  at::Tensor raw_w;     ///< [Nw, 4d] of P: W x; [V, 4d] of the first layer's table
-  at::Tensor raw_v;     ///< [Nv, 4d] of P: V h^ of the FLUSHes
+  at::Tensor
+      raw_u;  ///< [N, row_stride<P>(4d)] of P, of which 4d are used (raw_row): U h of the state that the step ends
+  at::Tensor raw_w;     ///< [Nw, likewise]: W x; [V, likewise] of the first layer's table
+  at::Tensor raw_v;     ///< [Nv, likewise]: V h^ of the FLUSHes
   at::Tensor stats_u;   ///< Moments [N, 2]
   at::Tensor stats_w;   ///< [Nw, 2]
   at::Tensor stats_v;   ///< [Nv, 2]
@@ -137,6 +138,12 @@ inline int64_t state_row(int32_t s, int64_t b, int64_t batch) { return s < 0 ? b
 template <class T>
 T* row_of(const at::Tensor& table, int64_t i, int64_t width) {
   return static_cast<T*>(table.data_ptr()) + i * width;
+}
+
+/// Row `i` of a table of products of `out` values, row_stride<P>(out) apart.
+template <class P>
+P* raw_row(const at::Tensor& raw, int64_t i, int64_t out) {
+  return row_of<P>(raw, i, row_stride<P>(out));
 }
 
 /// Memory for a table that is written row after row and read again long after: in large pages, where the system has
@@ -193,11 +200,11 @@ void for_rows(int64_t n, int64_t work, F f) {
 /// Whether the operator's products are in bfloat16.
 inline bool bfloat16_products(const HMLSTMArguments& a) { return a.product_dtype && *a.product_dtype == at::kBFloat16; }
 
-/// Asks for row `i` of a table of `width` values before it is read: rows lie a page apart, and the hardware does not
+/// Asks for a row of `width` values before it is read: rows lie a page apart, and the hardware does not
 /// look from one page to the next.
 template <class T>
-void fetch_row(const at::Tensor& table, int64_t i, int64_t width) {
-  const auto* from = reinterpret_cast<const char*>(row_of<T>(table, i, width));
+void fetch_row(const T* row, int64_t width) {
+  const auto* from = reinterpret_cast<const char*>(row);
   for (int64_t j = 0; j < width * static_cast<int64_t>(sizeof(T)); j += 64) __builtin_prefetch(from + j, 0, 2);
 }
 
