@@ -28,7 +28,7 @@ constexpr int kVectors = 2;
 constexpr int64_t kWidth = kVectors * V::size();
 // What of a panel is multiplied with all rows before the next: it stays in the second-level cache, with what is fetched
 // ahead.
-constexpr int64_t kBlockBytes = 128 * 1024;
+constexpr int64_t kBlockBytes = 256 * 1024;
 constexpr int64_t kLine = 64;  // bytes of a cache line
 
 /// Walks over memory that is wanted next, a few lines at a time: `runs` runs of `run` bytes, `stride` bytes apart.
