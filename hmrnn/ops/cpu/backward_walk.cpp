@@ -72,7 +72,7 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
   const auto like = [](const std::vector<at::Tensor>& list) {
     std::vector<at::Tensor> out;
     for (const auto& x : list) {
-      out.push_back(at::empty_like(x, x.options().requires_grad(false)));
+      out.push_back(empty_table(x.sizes(), x.options().requires_grad(false)));
       out.back().narrow(0, x.size(0) - 1, 1).zero_();
     }
     return out;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "hmrnn/ops/cpu/large_pages.h"
+
 namespace hmrnn::cpu {
 
 namespace {
@@ -12,8 +14,8 @@ namespace {
 template <class P>
 at::Tensor empty_panels(int64_t k, int64_t n) {
   const auto& kernels = row_product_kernels<P>();
-  return at::empty({(n + kernels.width - 1) / kernels.width, kernels.panel_size(k)},
-                   c10::CppTypeToScalarType<P>::value);
+  return empty_table({(n + kernels.width - 1) / kernels.width, kernels.panel_size(k)},
+                     c10::CppTypeToScalarType<P>::value);
 }
 
 }  // namespace

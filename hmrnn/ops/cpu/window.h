@@ -2,9 +2,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 #include <algorithm>
 #include <array>
@@ -12,6 +9,7 @@
 #include <vector>
 
 #include "hmrnn/ops/cpu/cell_kernel.h"
+#include "hmrnn/ops/cpu/large_pages.h"
 #include "hmrnn/ops/cpu/product.h"
 #include "hmrnn/ops/hm_lstm_arguments.h"
 
@@ -144,19 +142,6 @@ T* row_of(const at::Tensor& table, int64_t i, int64_t width) {
 template <class P>
 P* raw_row(const at::Tensor& raw, int64_t i, int64_t out) {
   return row_of<P>(raw, i, row_stride<P>(out));
-}
-
-/// Memory for a table that is written row after row and read again long after: in large pages, where the system has
-/// them, of which the processor's tables of addresses hold enough.
-inline at::Tensor empty_table(at::IntArrayRef sizes, at::TensorOptions options) {
-  auto out = at::empty(sizes, options);
-#if defined(MADV_HUGEPAGE)
-  constexpr uintptr_t page = 2 * 1024 * 1024;
-  const auto begin = (reinterpret_cast<uintptr_t>(out.data_ptr()) + page - 1) / page * page;
-  const auto end = (reinterpret_cast<uintptr_t>(out.data_ptr()) + out.nbytes()) / page * page;
-  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // advice: may fail
-#endif
-  return out;
 }
 
 /// The lengths of the sequences, int64 [B]; empty where none are given.
