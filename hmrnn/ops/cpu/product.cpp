@@ -5,7 +5,6 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <dlfcn.h>
 
-#include <algorithm>
 #include <cstring>
 #include <type_traits>
 #include <vector>
@@ -192,8 +191,7 @@ PackedMatrix<P>& Product<P>::rows(bool transposed) requires(!std::is_same_v<P, d
   return *packed;
 }
 
-/// Products that are not Rows one after the other by alone(product), then those that are by part(product, share, the
-/// first panel of the next one).
+/// Products that are not Rows one after the other by alone(product), then those that are by part(product, share).
 template <class P>
 template <class Job, class Alone, class Part>
 void Product<P>::together(std::span<const Job> products, bool transposed, Alone alone, Part part) {
@@ -208,11 +206,8 @@ void Product<P>::together(std::span<const Job> products, bool transposed, Alone 
   if constexpr (!std::is_same_v<P, double>) {
     if (work == 0) return;
     for_shares(work, [&](Share share) {
-      for (size_t i = 0; i < products.size(); ++i) {
-        if (!by_rows(products[i])) continue;
-        const auto next = std::find_if(products.begin() + i + 1, products.end(), by_rows);
-        part(products[i], share,
-             next != products.end() ? next->matrix->rows_[transposed]->first_panel(share) : nullptr);
+      for (const auto& job : products) {
+        if (by_rows(job)) part(job, share);
       }
     });
   }
@@ -225,9 +220,7 @@ void Product<P>::forward(std::span<const Forward> products) {
       [](const Forward& p) {
         p.matrix->multiply(p.m, p.matrix->in_order(p.m, p.x), p.matrix->in_, p.y, p.stride, /*transposed=*/false);
       },
-      [](const auto& p, Share share, const P* next) {
-        p.matrix->rows_[0]->forward(p.m, p.x, p.y, p.stride, share, next);
-      });
+      [](const auto& p, Share share) { p.matrix->rows_[0]->forward(p.m, p.x, p.y, p.stride, share); });
 }
 
 template <class P>
@@ -239,8 +232,8 @@ void Product<P>::backward(std::span<const Backward> products) {
     const auto& k = cell_kernels<Wide<P>, P>();
     for (int64_t i = 0; i < p.m; ++i) (p.add ? k.add : k.widen)(in, result + i * in, p.x_grad[i]);
   };
-  together(products, /*transposed=*/true, alone, [](const auto& p, Share share, const P* next) {
-    p.matrix->rows_[1]->backward(p.m, p.y_grad, p.stride, p.x_grad, p.add, share, next);
+  together(products, /*transposed=*/true, alone, [](const auto& p, Share share) {
+    p.matrix->rows_[1]->backward(p.m, p.y_grad, p.stride, p.x_grad, p.add, share);
   });
 }
 

@@ -41,28 +41,27 @@ PackedMatrix<P>::PackedMatrix(const float* weight, int64_t stride, bool transpos
 /// f(first row, rows, their x, first column, panel, next panel, columns) for every panel and every few rows.
 template <class P>
 template <class X, class F>
-void PackedMatrix<P>::by_panels(int64_t m, Share share, const P* after, X x, F f) const {
+void PackedMatrix<P>::by_panels(int64_t m, Share share, X x, F f) const {
   constexpr int64_t most = RowProductKernels<P>::kMostRows;
   const int64_t width = kernels_.width, count = panels_.size(0);
   const int64_t begin = share.first(count, share.index), end = share.first(count, share.index + 1);
   const P* panels = panels_.template const_data_ptr<P>();
   for (int64_t first = 0; first < m; first += most) {
     const int64_t rows = std::min(most, m - first);
-    const P* last_next = first + rows < m ? first_panel(share) : after;
     const P* of_rows[most];
     for (int64_t r = 0; r < rows; ++r) of_rows[r] = x(first + r);
     for (int64_t i = begin; i < end; ++i) {
       const P* panel = panels + i * panel_;
-      f(first, rows, of_rows, i * width, panel, i + 1 < end ? panel + panel_ : last_next,
+      f(first, rows, of_rows, i * width, panel, i + 1 < end ? panel + panel_ : nullptr,
         std::min(width, n_ - i * width));
     }
   }
 }
 
 template <class P>
-void PackedMatrix<P>::forward(int64_t m, const P* const* x, P* y, int64_t stride, Share share, const P* after) const {
+void PackedMatrix<P>::forward(int64_t m, const P* const* x, P* y, int64_t stride, Share share) const {
   by_panels(
-      m, share, after, [&](int64_t i) { return x[i]; },
+      m, share, [&](int64_t i) { return x[i]; },
       [&](int64_t first, int64_t rows, const P* const* from, int64_t column, const P* panel, const P* next,
           int64_t columns) {
         P* to[RowProductKernels<P>::kMostRows];
@@ -72,10 +71,9 @@ void PackedMatrix<P>::forward(int64_t m, const P* const* x, P* y, int64_t stride
 }
 
 template <class P>
-void PackedMatrix<P>::backward(int64_t m, const P* x, int64_t stride, float* const* y, bool add, Share share,
-                               const P* after) const {
+void PackedMatrix<P>::backward(int64_t m, const P* x, int64_t stride, float* const* y, bool add, Share share) const {
   by_panels(
-      m, share, after, [&](int64_t i) { return x + i * stride; },
+      m, share, [&](int64_t i) { return x + i * stride; },
       [&](int64_t first, int64_t rows, const P* const* from, int64_t column, const P* panel, const P* next,
           int64_t columns) {
         float* to[RowProductKernels<P>::kMostRows];

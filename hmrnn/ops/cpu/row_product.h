@@ -32,7 +32,7 @@ struct RowProductKernels {
   /// B(i, j) = weight[j·stride + i] if `transposed`, else weight[i·stride + j].
   void (*pack)(const float* weight, int64_t stride, bool transposed, int64_t k, int64_t columns, P* panel) = nullptr;
   /// y_i[0, columns) = x_i · panel for m rows x_i of k values, m ≤ kMostRows. `next`: what will be multiplied with
-  /// afterwards, fetched as if it had the same size, or null.
+  /// afterwards, of the same size, or null.
   void (*forward)(int64_t m, int64_t k, const P* const* x, const P* panel, const P* next, int64_t columns,
                   P* const* y) = nullptr;
   /// The same with y_i of float, added to what is there if `add`.
@@ -87,20 +87,15 @@ class PackedMatrix {
 
   /// How many multiplications a product with m rows is.
   int64_t multiplications(int64_t m) const { return m * k_ * n_; }
-  /// y [m, n] = x · B for rows x_i [k]: the share's columns; rows of y are `stride` values apart. `next`: the first
-  /// panel of what the thread will multiply with afterwards, or null.
-  void forward(int64_t m, const P* const* x, P* y, int64_t stride, Share share, const P* next) const;
+  /// y [m, n] = x · B for rows x_i [k]: the share's columns; rows of y are `stride` values apart
+  void forward(int64_t m, const P* const* x, P* y, int64_t stride, Share share) const;
   /// Rows y_i [n] = x [m, k] · B, of float, likewise; rows of x are `stride` values apart; added to what is there if
   /// `add`.
-  void backward(int64_t m, const P* x, int64_t stride, float* const* y, bool add, Share share, const P* next) const;
-  /// The share's first panel.
-  const P* first_panel(Share share) const {
-    return panels_.template const_data_ptr<P>() + share.first(panels_.size(0), share.index) * panel_;
-  }
+  void backward(int64_t m, const P* x, int64_t stride, float* const* y, bool add, Share share) const;
 
  private:
   template <class X, class F>
-  void by_panels(int64_t m, Share share, const P* next, X x, F f) const;
+  void by_panels(int64_t m, Share share, X x, F f) const;
 
   const RowProductKernels<P>& kernels_;
   int64_t k_, n_;
