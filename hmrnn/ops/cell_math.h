@@ -316,12 +316,12 @@ HMRNN_HOST_DEVICE CopyDots<T> copy_run(const Row& row, int64_t d, const Term<T, 
                                        const T* c, const T* h, const CellNorm<T>& norm, const T* dc, T* scratch,
                                        T* delta) {
   using V = typename Row::V;
+  const Gates<Row, P, false, false> gates{row, d, recurrent, {}, {}, bias};
   const auto dots = row.template sums<2>(d, [&](auto at) {
-    const auto pre = [&](int64_t offset) { return value(at, offset, recurrent) + at.load(bias + offset); };
+    const auto values = gates(at);
     const V cv = at.load(c), dcv = at.load(dc);
-    const V f = row.sigmoid(pre(0)), i = row.sigmoid(pre(d)), g = tanh(row, pre(3 * d));
-    at.store(scratch, row.sigmoid(pre(2 * d)));
-    return std::array<V, 2>{dcv * f * cv, dcv * (i * g - cv)};
+    at.store(scratch, values[2]);
+    return std::array<V, 2>{dcv * values[0] * cv, dcv * (values[1] * values[3] - cv)};
   });
   emit(row, d, scratch, c, norm, delta);
   row.each(d, [&](auto at) { at.store(delta, at.load(delta) - at.load(h)); });

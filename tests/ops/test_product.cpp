@@ -59,13 +59,16 @@ TEST_CASE("products of rows: every backend equals at::mm, wherever the rows lie"
     };
     back(/*add=*/true);
     CHECK(distance(to, before.index_add(0, order, y_grad.mm(M))) < bound);
-    product.weight_gradient(m, y_grad.data_ptr<float>(), out, from_rows.data(), weight_grad.data_ptr<float>());
+    torch::Tensor memory;
+    product.reserve_gradient(m, memory);
+    product.weight_gradient(m, y_grad.data_ptr<float>(), out, from_rows.data(), weight_grad.data_ptr<float>(),
+                            /*add=*/false, memory);
     CHECK(distance(weight_grad, y_grad.t().mm(x)) < bound);
     product.weight_gradient(m, y_grad.data_ptr<float>(), out, from_rows.data(), weight_grad.data_ptr<float>(),
-                            /*add=*/true);
+                            /*add=*/true, memory);
     CHECK(distance(weight_grad, 2 * y_grad.t().mm(x)) < 2 * bound);
     product.weight_gradient(0, nullptr, out, static_cast<const float* const*>(nullptr), weight_grad.data_ptr<float>(),
-                            true);
+                            /*add=*/true, memory);
     CHECK(distance(weight_grad, 2 * y_grad.t().mm(x)) < 2 * bound);
     back(/*add=*/false);
     CHECK(distance(to, before.index_copy(0, order, y_grad.mm(M))) < bound);
@@ -172,8 +175,9 @@ TEST_CASE("a weight gradient of rows that come a few at a time is that of all ro
   const auto weight = torch::randn({out, in}), y_grad = torch::randn({m, out}), x = torch::randn({m, in});
   Product<float> product(weight.data_ptr<float>(), out, in, backend);
   auto gradient = torch::full({out + 1, in}, 7.0);  // of a matrix with a boundary row
-  cpu::WeightGradient<float> sum(product, gradient, /*most=*/7,
-                                 /*bytes=*/0);                            // multiplied whenever more than 7 have come
+  torch::Tensor memory;
+  // Multiplied whenever more than 7 have come.
+  cpu::WeightGradient<float> sum(product, gradient, /*total=*/m, /*most=*/7, memory, /*bytes=*/0);
   for (int64_t first = 0, n = 3; first < m; first += n, n = n % 7 + 1) {  // 3, 4, … 7, 1, 2, …
     n = std::min(n, m - first);
     float* to = sum.next(n);

@@ -147,8 +147,9 @@ class Backward {
   WindowProducts<P>& weights_;
   const OutputGradients& grad_;
   HMLSTMGradients g_;
-  at::Tensor input_;     ///< [.., below] of P: the first layer's
-  at::Tensor table_ds_;  ///< [V, 4d] Σ ds over the steps that read each row of the table
+  at::Tensor gradient_memory_;  ///< of all WeightGradients
+  at::Tensor input_;            ///< [.., below] of P: the first layer's
+  at::Tensor table_ds_;         ///< [V, 4d] Σ ds over the steps that read each row of the table
   at::Tensor scratch_, ds_;
   std::vector<T*> to_u_, to_w_, to_v_;  ///< the rows that a step's products belong to
   const std::vector<int64_t> lengths_;  ///< [B], or empty

@@ -81,9 +81,10 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
   g_.input = lengths_.empty() ? at::empty_like(a.input, options_) : at::zeros_like(a.input, options_);
   for (int64_t l = 0; l < L_; ++l) {
     auto& weight = layer_[l].weight;
-    weight.emplace_back(products.recurrent[l], g_.recurrent[l], B_);
-    weight.emplace_back(products.bottom_up[l], g_.bottom_up[l], l > 0 || !a.index ? B_ : 0);
-    if (!layers_[l].top()) weight.emplace_back(products.top_down[l], g_.top_down[l], B_);
+    weight.emplace_back(products.recurrent[l], g_.recurrent[l], count(l, 0), B_, gradient_memory_);
+    weight.emplace_back(products.bottom_up[l], g_.bottom_up[l], count(l, 1), B_, gradient_memory_);  // of a table: 0
+    if (layers_[l].top()) continue;
+    weight.emplace_back(products.top_down[l], g_.top_down[l], count(l, 2), B_, gradient_memory_);
   }
   input_ = a.input.to(products_.dtype());
   if (a.index) table_ds_ = at::zeros({a.input.size(0), 4 * layers_[0].d}, options_);
@@ -290,20 +291,19 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread) {
                          row_of<T>(tape.c, now, d), h_at(t - 1, l, b), *row_of<Moments<T>>(tape.stats_c, now, 1),
                          y.cell, gates + 4 * d, ds, dc, sums.cell_gain.data(), sums.cell_bias.data());
   k_.axpy(4 * d, T(1), ds, sums.ds[y.operation(w >= 0, flush)].data());
-  k_.term_backward(4 * d, ds, u_term, s.du + i * s.weight[kU].stride(), sums.u_gain.data(), nullptr);
+  k_.term_backward(4 * d, ds, u_term, s.du + i * s.weight[kU].stride(), sums.u_gain.data());
   w_term.bias = y.w_bias;
   v_term.bias = y.v_bias;
   if (w >= 0 && !table) {
-    const T along = k_.term_backward(4 * d, ds, w_term, s.dw + (w - s.first_w) * s.weight[kW].stride(),
-                                     sums.w_gain.data(), nullptr);
+    const T along =
+        k_.term_backward(4 * d, ds, w_term, s.dw + (w - s.first_w) * s.weight[kW].stride(), sums.w_gain.data());
     if (l > 0) z.below += along;
   } else if (detect_ && l > 0 && useful(t, b, l - 1)) {
     z.below +=
         k_.term_dot(4 * d, ds, term(s.extra_w.raw, s.extra_w.stats, s.extra_w.row[now], 4 * d, y.w_gain, y.w_bias));
   }
   if (flush) {
-    z.before += k_.term_backward(4 * d, ds, v_term, s.dv + (v - s.first_v) * s.weight[kV].stride(), sums.v_gain.data(),
-                                 nullptr);
+    z.before += k_.term_backward(4 * d, ds, v_term, s.dv + (v - s.first_v) * s.weight[kV].stride(), sums.v_gain.data());
   } else if (has_detector(l) && useful(t - 1, b, l)) {
     z.before += k_.term_dot(4 * d, ds, top_down_term(l, t, b));
   }

@@ -90,8 +90,8 @@ CellKernels<T, P> make() {
     return cell::active_backward(Row(), d, flush, dh, dc, gates, c, c_new, h, cell_moments, norm, scratch, ds, dc_prev,
                                  gain_grad, bias_grad);
   };
-  k.term_backward = [](int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad) {
-    return cell::term_backward(Row(), n, ds, term, d_raw, gain_grad, bias_grad);
+  k.term_backward = [](int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad) {
+    return cell::term_backward(Row(), n, ds, term, d_raw, gain_grad, static_cast<T*>(nullptr));
   };
   k.copy_run = [](int64_t d, const Term<T, P>& recurrent, const T* bias, const T* c, const T* h,
                   const CellNorm<T>& norm, const T* dc, T* scratch,

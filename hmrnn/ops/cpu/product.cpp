@@ -93,6 +93,11 @@ bool available(ProductBackend backend) {
   if constexpr (!std::is_same_v<P, double>) return row_product_kernels<P>().width > 0;
 }
 
+template <class P>
+void grow(at::Tensor& memory, int64_t values) {
+  if (!memory.defined() || memory.numel() < values) memory = at::empty({values}, c10::CppTypeToScalarType<P>::value);
+}
+
 template <class T>
 std::vector<T*> pointers(int64_t m, int64_t width, T* rows) {
   std::vector<T*> out(m);
@@ -163,19 +168,18 @@ void Product<P>::multiply(int64_t m, const P* x, int64_t x_stride, P* y, int64_t
 
 template <class P>
 P* Product<P>::scratch(int64_t values) {
-  if (!scratch_.defined() || scratch_.numel() < values) {
-    scratch_ = at::empty({values}, c10::CppTypeToScalarType<P>::value);
-  }
+  grow<P>(scratch_, values);
   return scratch_.template data_ptr<P>();
 }
 
-/// The rows x_i [in] one after another: where they lie if they do, else copied.
+/// The rows x_i [in] one after another: where they lie if they do, else copied into `memory`.
 template <class P>
-const P* Product<P>::in_order(int64_t m, const P* const* x) {
+const P* Product<P>::in_order(int64_t m, const P* const* x, at::Tensor& memory) {
   bool ordered = true;
   for (int64_t i = 1; i < m && ordered; ++i) ordered = x[i] == x[0] + i * in_;
   if (ordered) return x[0];
-  P* to = scratch(m * in_);
+  grow<P>(memory, m * in_);
+  P* to = memory.template data_ptr<P>();
   for (int64_t i = 0; i < m; ++i) std::memcpy(to + i * in_, x[i], static_cast<size_t>(in_) * sizeof(P));
   return to;
 }
@@ -218,7 +222,8 @@ void Product<P>::forward(std::span<const Forward> products) {
   together(
       products, /*transposed=*/false,
       [](const Forward& p) {
-        p.matrix->multiply(p.m, p.matrix->in_order(p.m, p.x), p.matrix->in_, p.y, p.stride, /*transposed=*/false);
+        p.matrix->multiply(p.m, p.matrix->in_order(p.m, p.x, p.matrix->scratch_), p.matrix->in_, p.y, p.stride,
+                           /*transposed=*/false);
       },
       [](const auto& p, Share share) { p.matrix->rows_[0]->forward(p.m, p.x, p.y, p.stride, share); });
 }
@@ -256,8 +261,16 @@ void Product<P>::backward(int64_t m, const P* y_grad, Wide<P>* x_grad) {
 }
 
 template <class P>
+void Product<P>::reserve_gradient(int64_t m, at::Tensor& memory) const {
+  if constexpr (!std::is_same_v<P, double>) {
+    if (backend_ == ProductBackend::Rows) return grow<P>(memory, row_weight_gradient_scratch<P>(m, in_));
+  }
+  grow<P>(memory, m * in_);
+}
+
+template <class P>
 void Product<P>::weight_gradient(int64_t m, const P* y_grad, int64_t stride, const P* const* x, Wide<P>* weight_grad,
-                                 bool add) {
+                                 bool add, at::Tensor& memory) {
   constexpr auto type = c10::CppTypeToScalarType<P>::value;
   auto to = matrix(weight_grad, out_, in_, in_, c10::CppTypeToScalarType<Wide<P>>::value);
   if (m == 0) {
@@ -265,9 +278,11 @@ void Product<P>::weight_gradient(int64_t m, const P* y_grad, int64_t stride, con
     return;
   }
   if constexpr (!std::is_same_v<P, double>) {
-    if (backend_ == ProductBackend::Rows) return row_weight_gradient(m, out_, y_grad, stride, in_, x, weight_grad, add);
+    if (backend_ == ProductBackend::Rows) {
+      return row_weight_gradient(m, out_, y_grad, stride, in_, x, weight_grad, add, memory.template data_ptr<P>());
+    }
   }
-  const P* rows = in_order(m, x);
+  const P* rows = in_order(m, x, memory);
   if constexpr (std::is_same_v<P, c10::BFloat16>) {
     const auto product = at::mm(matrix(y_grad, m, out_, stride, type).t(), matrix(rows, m, in_, in_, type));
     add ? to.add_(product) : to.copy_(product);
@@ -278,7 +293,9 @@ void Product<P>::weight_gradient(int64_t m, const P* y_grad, int64_t stride, con
 
 template <class P>
 void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad) {
-  weight_gradient(m, y_grad, out_, pointers(m, in_, x).data(), weight_grad);
+  at::Tensor memory;
+  reserve_gradient(m, memory);
+  weight_gradient(m, y_grad, out_, pointers(m, in_, x).data(), weight_grad, /*add=*/false, memory);
 }
 
 template ProductBackend choose_backend<float>();

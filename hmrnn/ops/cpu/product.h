@@ -74,9 +74,11 @@ class Product {
   void backward(int64_t m, const P* y_grad, Wide<P>* x_grad);
 
   /// weight_grad [out, in] = y_gradᵀ · x for y_grad [m, out], rows `stride` values apart, and rows x_i [in], wherever
-  /// they lie; added to what is there if `add`
-  void weight_gradient(int64_t m, const P* y_grad, int64_t stride, const P* const* x, Wide<P>* weight_grad,
-                       bool add = false);
+  /// they lie; added to what is there if `add`. `memory`: what reserve_gradient made it, or more.
+  void weight_gradient(int64_t m, const P* y_grad, int64_t stride, const P* const* x, Wide<P>* weight_grad, bool add,
+                       at::Tensor& memory);
+  /// Makes `memory`, which several matrices may share, large enough for the gradient of m rows; undefined: none yet.
+  void reserve_gradient(int64_t m, at::Tensor& memory) const;
   /// The same for x [m, in]
   void weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad);
 
@@ -87,7 +89,7 @@ class Product {
   void multiply(int64_t m, const P* x, int64_t x_stride, P* y, int64_t y_stride, bool transposed);
   const at::Tensor& plain();
   P* scratch(int64_t values);
-  const P* in_order(int64_t m, const P* const* x);
+  const P* in_order(int64_t m, const P* const* x, at::Tensor& memory);
 
   const Wide<P>* weight_;
   int64_t out_;

@@ -82,21 +82,40 @@ void PackedMatrix<P>::backward(int64_t m, const P* x, int64_t stride, float* con
       });
 }
 
+namespace {
+
+/// How x goes into a weight gradient: in chunks of rows, of which each about fills a second-level cache when packed.
+/// Every part of y_grad is multiplied with all of a chunk.
+template <class P>
+struct GradientChunks {
+  const RowProductKernels<P>& kernels = row_product_kernels<P>();
+  int64_t panels, depth, count;
+
+  GradientChunks(int64_t m, int64_t n) : panels((n + kernels.width - 1) / kernels.width) {
+    constexpr int64_t cache = 1024 * 1024 / static_cast<int64_t>(sizeof(P));
+    depth = std::clamp<int64_t>(cache / (panels * kernels.width) / 32 * 32, 32, kernels.kGradientDepth);
+    count = (m + depth - 1) / depth;
+  }
+  int64_t values() const { return panels * kernels.panel_size(depth); }  ///< of one
+};
+
+}  // namespace
+
+template <class P>
+int64_t row_weight_gradient_scratch(int64_t m, int64_t n) {
+  const GradientChunks<P> chunks(m, n);
+  return chunks.count * chunks.values();
+}
+
 template <class P>
 void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t stride, int64_t n, const P* const* x,
-                         float* gradient, bool add) {
-  const auto& kernels = row_product_kernels<P>();
+                         float* gradient, bool add, P* scratch) {
   constexpr int64_t most = RowProductKernels<P>::kMostRows;
-  // The rows go in chunks, of which x fills about a second-level cache: every part of y_grad is multiplied with all of
-  // it.
-  constexpr int64_t cache = 1024 * 1024 / static_cast<int64_t>(sizeof(P));
-  const int64_t width = kernels.width, panels = (n + width - 1) / width;
-  const int64_t depth = std::clamp<int64_t>(cache / (panels * width) / 32 * 32, 32, kernels.kGradientDepth);
-  const int64_t chunks = (m + depth - 1) / depth;
+  const GradientChunks<P> layout(m, n);
+  const auto& kernels = layout.kernels;
+  const int64_t width = kernels.width, panels = layout.panels, depth = layout.depth, chunks = layout.count;
   const auto chunk_rows = [&](int64_t c) { return std::min(depth, m - c * depth); };
-  const auto packed = at::empty({chunks, panels, kernels.panel_size(depth)}, c10::CppTypeToScalarType<P>::value);
-  P* all = packed.template data_ptr<P>();
-  const auto chunk = [&](int64_t c) { return all + c * panels * kernels.panel_size(depth); };
+  const auto chunk = [&](int64_t c) { return scratch + c * layout.values(); };
   at::parallel_for(0, chunks * panels, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t c = i / panels, p = i % panels, k = chunk_rows(c);
@@ -116,9 +135,12 @@ void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t stride
   });
 }
 
-template void row_weight_gradient(int64_t, int64_t, const float*, int64_t, int64_t, const float* const*, float*, bool);
+template void row_weight_gradient(int64_t, int64_t, const float*, int64_t, int64_t, const float* const*, float*, bool,
+                                  float*);
 template void row_weight_gradient(int64_t, int64_t, const c10::BFloat16*, int64_t, int64_t, const c10::BFloat16* const*,
-                                  float*, bool);
+                                  float*, bool, c10::BFloat16*);
+template int64_t row_weight_gradient_scratch<float>(int64_t, int64_t);
+template int64_t row_weight_gradient_scratch<c10::BFloat16>(int64_t, int64_t);
 template class PackedMatrix<float>;
 template class PackedMatrix<c10::BFloat16>;
 

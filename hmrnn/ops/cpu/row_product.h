@@ -108,6 +108,10 @@ class PackedMatrix {
 /// same order whatever the number of threads.
 template <class P>
 void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t stride, int64_t n, const P* const* x,
-                         float* gradient, bool add);
+                         float* gradient, bool add, P* scratch);
+
+/// How many values of P row_weight_gradient wants as `scratch`, for at most m rows x_i [n].
+template <class P>
+int64_t row_weight_gradient_scratch(int64_t m, int64_t n);
 
 }  // namespace hmrnn::cpu

@@ -95,10 +95,10 @@ struct StateDots {
 /// changed. P: what products are stored in.
 template <class T, class P>
 struct LayerTape {
-  at::Tensor
-      raw_u;  ///< [N, row_stride<P>(4d)] of P, of which 4d are used (raw_row): U h of the state that the step ends
-  at::Tensor raw_w;     ///< [Nw, likewise]: W x; [V, likewise] of the first layer's table
-  at::Tensor raw_v;     ///< [Nv, likewise]: V h^ of the FLUSHes
+  // Tables of products, rows of 4d values row_stride<P>(4d) apart (raw_row)
+  at::Tensor raw_u;     ///< [N, ..] of P: U h of the state that the step ends
+  at::Tensor raw_w;     ///< [Nw, ..] of P: W x; [V, ..] of the first layer's table
+  at::Tensor raw_v;     ///< [Nv, ..] of P: V h^ of the FLUSHes
   at::Tensor stats_u;   ///< Moments [N, 2]
   at::Tensor stats_w;   ///< [Nw, 2]
   at::Tensor stats_v;   ///< [Nv, 2]
