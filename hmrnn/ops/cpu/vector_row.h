@@ -145,7 +145,9 @@ struct VectorRow {
     if constexpr (sizeof(T) == 4) return fast_sigmoid(x);
 #endif
     if constexpr (sizeof(T) == 4) {
-      return V(1) / (V(1) + (V(0) - x).exp_u20());  // 20 ulp: 1e-6 of a gate, far below the rounding of the products
+      // 20 ulp: 1e-6 of a gate, far below the rounding of the products. With AVX2 exp_u20 makes a number of a NaN.
+      const V gate = V(1) / (V(1) + (V(0) - x).exp_u20());
+      return V::blendv(gate, x, x.isnan());
     } else {
       return V(1) / (V(1) + (V(0) - x).exp());
     }
