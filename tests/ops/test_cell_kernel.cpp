@@ -19,7 +19,7 @@ TEST_CASE("cell kernels: gates are those of the standard library, saturate witho
   const std::vector<float> zeros(4 * d, 0.0f);
   cpu::Term<float> recurrent;
   recurrent.raw = zeros.data();
-  cpu::cell_kernels<float>().active_gates(d, recurrent, {}, {}, bias.data(), gates.data());
+  cpu::cell_kernels<float>().active_gates(d, recurrent, {}, {}, bias.data(), gates.data(), nullptr);
   for (int64_t j = 0; j < d; ++j) {
     INFO("x " << x[j]);
     for (int k = 0; k < 4; ++k) {

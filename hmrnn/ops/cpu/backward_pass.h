@@ -121,8 +121,8 @@ class Backward {
   void boundary_row(int64_t t, int64_t l, int64_t b, int64_t thread);
   bool z_below(int64_t t, int64_t b, int64_t l);
   bool z_before(int64_t t, int64_t b, int64_t l);
-  void fetch(int64_t l, int64_t now);
-  void update(int64_t l, int64_t now, int64_t thread);
+  void look_ahead(int64_t l, int64_t now, RowsAhead& ahead);
+  void update(int64_t l, int64_t now, int64_t thread, RowsAhead* ahead);
   void copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread, BoundaryGradients& z);
   void table_sums(int64_t base, int64_t m);
 

@@ -151,9 +151,12 @@ void Backward<T, P>::step(int64_t l, int64_t m) {
     if (slot_v[i] >= 0) s.weight[kV].push(operand(t - 1, l + 1, b));
   }
 
-  for_rows(m, 8 * m * d, [&](int64_t i, int64_t thread) {
-    if (i + 1 < m) fetch(l, base + i + 1);
-    update(l, base + i, thread);
+  for_row_ranges(m, 8 * m * d, [&](int64_t begin, int64_t end, int64_t thread) {
+    for (int64_t i = begin; i < end; ++i) {
+      RowsAhead ahead;
+      if (i + 1 < end) look_ahead(l, base + i + 1, ahead);
+      update(l, base + i, thread, &ahead);
+    }
   });
   const std::array<typename Product<P>::Backward, 3> products{
       {{&weights_.recurrent[l], m, s.du, s.weight[kU].stride(), to_u_.data(), /*add=*/false},
@@ -254,21 +257,29 @@ void Backward<T, P>::leave(int64_t l, int64_t b, const BoundaryGradients& z) {
   if (has_detector(l)) layer_[l].dz[b] = z.before;
 }
 
-/// What update will read of a slot.
+/// What update will read and write of a slot, in that order.
 template <class T, class P>
-void Backward<T, P>::fetch(int64_t l, int64_t now) {
+void Backward<T, P>::look_ahead(int64_t l, int64_t now, RowsAhead& ahead) {
   const auto& tape = tape_[l];
-  const int64_t d = layers_[l].d;
+  const auto& s = layer_[l];
+  const int64_t d = layers_[l].d, at = tape.position.template data_ptr<int32_t>()[now], t = at / B_, b = at % B_;
   const int32_t w = tape.slot_w.template data_ptr<int32_t>()[now], v = tape.slot_v.template data_ptr<int32_t>()[now];
-  fetch_row(raw_row<P>(tape.raw_u, now, 4 * d), 4 * d);
-  if (w >= 0) fetch_row(raw_row<P>(tape.raw_w, w, 4 * d), 4 * d);
-  if (v >= 0) fetch_row(raw_row<P>(tape.raw_v, v, 4 * d), 4 * d);
-  fetch_row(row_of<T>(tape.c, now, d), d);
+  const bool table = l == 0 && a_.index;
+  if (grad_.h[l].defined()) ahead.add(row_of<T>(grad_.h[l], at, d), d);
+  ahead.add(raw_row<P>(tape.raw_u, now, 4 * d), 4 * d);
+  if (w >= 0) ahead.add(raw_row<P>(tape.raw_w, w, 4 * d), 4 * d);
+  if (v >= 0) ahead.add(raw_row<P>(tape.raw_v, v, 4 * d), 4 * d);
+  ahead.add(row_of<T>(tape.c, now, d), d);
+  ahead.add(c_of(l, slot(l, t - 1, b), b), d);
+  ahead.add(h_at(t - 1, l, b), d);
+  ahead.add(s.du + (now - s.first) * s.weight[kU].stride(), 4 * d);
+  if (w >= 0 && !table) ahead.add(s.dw + (w - s.first_w) * s.weight[kW].stride(), 4 * d);
+  if (v >= 0) ahead.add(s.dv + (v - s.first_v) * s.weight[kV].stride(), 4 * d);
 }
 
 /// The UPDATE or FLUSH of slot `now`, before the products.
 template <class T, class P>
-void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread) {
+void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread, RowsAhead* ahead) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   auto& tape = tape_[l];
@@ -285,25 +296,25 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread) {
   auto w_term = w < 0 ? Term<T, P>{} : term(tape.raw_w, tape.stats_w, w, 4 * d, y.w_gain, nullptr);
   auto v_term = v < 0 ? Term<T, P>{} : term(tape.raw_v, tape.stats_v, v, 4 * d, y.v_gain, nullptr);
   T* gates = row_of<T>(scratch_, thread, scratch_.size(1));
-  k_.active_gates(d, u_term, w_term, v_term, y.gate_bias(w >= 0, flush), gates);
+  k_.active_gates(d, u_term, w_term, v_term, y.gate_bias(w >= 0, flush), gates, ahead);
   const auto dots =
       k_.active_backward(d, flush, row_of<T>(s.dh, b, d), dc, gates, c_of(l, slot(l, t - 1, b), b),
                          row_of<T>(tape.c, now, d), h_at(t - 1, l, b), *row_of<Moments<T>>(tape.stats_c, now, 1),
-                         y.cell, gates + 4 * d, ds, dc, sums.cell_gain.data(), sums.cell_bias.data());
-  k_.axpy(4 * d, T(1), ds, sums.ds[y.operation(w >= 0, flush)].data());
-  k_.term_backward(4 * d, ds, u_term, s.du + i * s.weight[kU].stride(), sums.u_gain.data());
+                         y.cell, gates + 4 * d, ds, dc, sums.cell_gain.data(), sums.cell_bias.data(), ahead);
+  k_.term_backward(4 * d, ds, u_term, s.du + i * s.weight[kU].stride(), sums.u_gain.data(),
+                   sums.ds[y.operation(w >= 0, flush)].data(), ahead);
   w_term.bias = y.w_bias;
   v_term.bias = y.v_bias;
   if (w >= 0 && !table) {
     const T along =
-        k_.term_backward(4 * d, ds, w_term, s.dw + (w - s.first_w) * s.weight[kW].stride(), sums.w_gain.data());
+        k_.term_backward(4 * d, ds, w_term, s.dw + (w - s.first_w) * s.weight[kW].stride(), sums.w_gain.data(), nullptr, ahead);
     if (l > 0) z.below += along;
   } else if (detect_ && l > 0 && useful(t, b, l - 1)) {
     z.below +=
         k_.term_dot(4 * d, ds, term(s.extra_w.raw, s.extra_w.stats, s.extra_w.row[now], 4 * d, y.w_gain, y.w_bias));
   }
   if (flush) {
-    z.before += k_.term_backward(4 * d, ds, v_term, s.dv + (v - s.first_v) * s.weight[kV].stride(), sums.v_gain.data());
+    z.before += k_.term_backward(4 * d, ds, v_term, s.dv + (v - s.first_v) * s.weight[kV].stride(), sums.v_gain.data(), nullptr, ahead);
   } else if (has_detector(l) && useful(t - 1, b, l)) {
     z.before += k_.term_dot(4 * d, ds, top_down_term(l, t, b));
   }

@@ -74,24 +74,26 @@ template <class T, class P>
 CellKernels<T, P> make() {
   using Row = cell::VectorRow<T>;
   CellKernels<T, P> k;
-  k.moments = [](int64_t n, const P* x, T eps) { return cell::moments(Row(), n, x, eps); };
+  k.moments = [](int64_t n, const P* x, T eps, RowsAhead* ahead) { return cell::moments(Row{ahead}, n, x, eps); };
   k.dot = [](int64_t n, const T* x, const T* y) { return cell::dot(Row(), n, x, y); };
   k.term_dot = [](int64_t n, const T* ds, const Term<T, P>& term) { return cell::term_dot(Row(), n, ds, term); };
   k.active_forward = [](int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up, const Term<T, P>& top_down,
-                        const T* bias, const T* c, const CellNorm<T>& norm, T* gates, T* c_new, T* h_new) {
-    return cell::active_forward(Row(), d, recurrent, bottom_up, top_down, bias, c, norm, gates, c_new, h_new);
+                        const T* bias, const T* c, const CellNorm<T>& norm, T* gates, T* c_new, T* h_new,
+                        RowsAhead* ahead) {
+    return cell::active_forward(Row{ahead}, d, recurrent, bottom_up, top_down, bias, c, norm, gates, c_new, h_new);
   };
   k.active_gates = [](int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up, const Term<T, P>& top_down,
                       const T* bias,
-                      T* gates) { cell::active_gates(Row(), d, recurrent, bottom_up, top_down, bias, gates); };
+                      T* gates, RowsAhead* ahead) { cell::active_gates(Row{ahead}, d, recurrent, bottom_up, top_down, bias, gates); };
   k.active_backward = [](int64_t d, bool flush, const T* dh, const T* dc, const T* gates, const T* c, const T* c_new,
                          const T* h, const Moments<T>& cell_moments, const CellNorm<T>& norm, T* scratch, T* ds,
-                         T* dc_prev, T* gain_grad, T* bias_grad) {
-    return cell::active_backward(Row(), d, flush, dh, dc, gates, c, c_new, h, cell_moments, norm, scratch, ds, dc_prev,
+                         T* dc_prev, T* gain_grad, T* bias_grad, RowsAhead* ahead) {
+    return cell::active_backward(Row{ahead}, d, flush, dh, dc, gates, c, c_new, h, cell_moments, norm, scratch, ds, dc_prev,
                                  gain_grad, bias_grad);
   };
-  k.term_backward = [](int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad) {
-    return cell::term_backward(Row(), n, ds, term, d_raw, gain_grad, static_cast<T*>(nullptr));
+  k.term_backward = [](int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad,
+                       RowsAhead* ahead) {
+    return cell::term_backward(Row{ahead}, n, ds, term, d_raw, gain_grad, bias_grad);
   };
   k.copy_run = [](int64_t d, const Term<T, P>& recurrent, const T* bias, const T* c, const T* h,
                   const CellNorm<T>& norm, const T* dc, T* scratch,

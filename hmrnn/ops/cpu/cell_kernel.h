@@ -3,6 +3,7 @@
 #include <c10/util/BFloat16.h>
 
 #include "hmrnn/ops/cell_math.h"
+#include "hmrnn/ops/cpu/rows_ahead.h"
 
 namespace hmrnn::cpu {
 
@@ -14,20 +15,23 @@ using cell::Term;
 
 /// The row functions of cell_math.h, compiled for one instruction set; T is float or double, P (what products are
 /// stored in) is T, or bfloat16 beside float. See cell_math.h for what each does; all pointers are to one row.
+/// `ahead`: what is fetched meanwhile, or null.
 template <class T, class P = T>
 struct CellKernels {
-  Moments<T> (*moments)(int64_t n, const P* x, T eps);
+  Moments<T> (*moments)(int64_t n, const P* x, T eps, RowsAhead* ahead);
   T (*dot)(int64_t n, const T* x, const T* y);
   T (*term_dot)(int64_t n, const T* ds, const Term<T, P>& term);
   Moments<T> (*active_forward)(int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up,
                                const Term<T, P>& top_down, const T* bias, const T* c, const CellNorm<T>& norm, T* gates,
-                               T* c_new, T* h_new);
+                               T* c_new, T* h_new, RowsAhead* ahead);
   void (*active_gates)(int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up, const Term<T, P>& top_down,
-                       const T* bias, T* gates);
+                       const T* bias, T* gates, RowsAhead* ahead);
   ActiveDots<T> (*active_backward)(int64_t d, bool flush, const T* dh, const T* dc, const T* gates, const T* c,
                                    const T* c_new, const T* h, const Moments<T>& cell_moments, const CellNorm<T>& norm,
-                                   T* scratch, T* ds, T* dc_prev, T* gain_grad, T* bias_grad);
-  T (*term_backward)(int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad);
+                                   T* scratch, T* ds, T* dc_prev, T* gain_grad, T* bias_grad,
+                                   RowsAhead* ahead);
+  T (*term_backward)(int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad,
+                     RowsAhead* ahead);
   CopyDots<T> (*copy_run)(int64_t d, const Term<T, P>& recurrent, const T* bias, const T* c, const T* h,
                           const CellNorm<T>& norm, const T* dc, T* scratch, T* delta);
   /// y [rows] = M [rows, n] · x, row-major

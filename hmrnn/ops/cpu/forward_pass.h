@@ -193,7 +193,7 @@ class Forward {
     products_.bottom_up[0].forward(rows, x_w_.data(), tape.raw_w.template data_ptr<P>(), row_stride<P>(4 * y.d));
     for_rows(rows, rows * y.d, [&](int64_t r, int64_t) {
       *row_of<Moments<T>>(tape.stats_w, r, 1) =
-          y.w_gain != nullptr ? k_.moments(4 * y.d, raw_row<P>(tape.raw_w, r, 4 * y.d), y.cell.eps)
+          y.w_gain != nullptr ? k_.moments(4 * y.d, raw_row<P>(tape.raw_w, r, 4 * y.d), y.cell.eps, nullptr)
                               : Moments<T>{T(0), T(1)};
     });
   }
@@ -249,11 +249,15 @@ class Forward {
          {&products_.bottom_up[l], mw, x_w_.data(), mw > 0 ? raw_row<P>(tape.raw_w, base_w, 4 * d) : nullptr, stride},
          {&products_.top_down[l], mv, x_v_.data(), raw_row<P>(tape.raw_v, base_v, 4 * d), stride}}};
     Product<P>::forward(products);
-    for_rows(m, 5 * m * d, [&](int64_t i, int64_t thread) {
-      auto& r = rows_[batch_rows_[i]];
-      update(r, batch_rows_[i], base, thread);
-      ++r.l;
-      copy_on(batch_rows_[i]);
+    for_row_ranges(m, 5 * m * d, [&](int64_t begin, int64_t end, int64_t thread) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t b = batch_rows_[i];
+        RowsAhead ahead;
+        if (i + 1 < end) look_ahead(batch_rows_[i + 1], base, ahead);
+        update(rows_[b], b, base, thread, &ahead);
+        ++rows_[b].l;
+        copy_on(b);
+      }
     });
     if (!training_) return;
     schedule_.insert(schedule_.end(), {static_cast<int32_t>(l), static_cast<int32_t>(m)});
@@ -287,8 +291,21 @@ class Forward {
     if (!y.top()) *z_at(t, b, l) = rows_[b].live ? decide(t, l, b, pre) : last_z(t, b, l);
   }
 
+  /// What update will read and write, in that order.
+  void look_ahead(int64_t b, int64_t base, RowsAhead& ahead) {
+    const auto& r = rows_[b];
+    const int64_t s = base + r.i, d = layers_[r.l].d;
+    const auto& tape = tape_[r.l];
+    ahead.add(raw_row<P>(tape.raw_u, s, 4 * d), 4 * d);
+    if (r.w >= 0) ahead.add(raw_row<P>(tape.raw_w, r.w, 4 * d), 4 * d);
+    if (r.v >= 0) ahead.add(raw_row<P>(tape.raw_v, r.v, 4 * d), 4 * d);
+    ahead.add(row_of<T>(tape.c, training_ ? s : b, d), d);
+    ahead.add(h_now(r.t, r.l, b), d);
+    if (training_ && kNarrow) ahead.add(at_[r.l].states + (B_ + s) * d, d);
+  }
+
   /// UPDATE or FLUSH, after the products.
-  void update(const Row& r, int64_t b, int64_t base, int64_t thread) {
+  void update(const Row& r, int64_t b, int64_t base, int64_t thread, RowsAhead* ahead) {
     const int64_t t = r.t, l = r.l, s = base + r.i;
     const auto& y = layers_[l];
     auto& tape = tape_[l];
@@ -298,7 +315,7 @@ class Forward {
     const auto norm = [&](const at::Tensor& raw, at::Tensor& stats, int64_t i, const T* gain, bool known) {
       Term<T, P> term{raw_row<P>(raw, i, 4 * d), {T(0), T(1)}, gain, nullptr};
       auto* saved = row_of<Moments<T>>(stats, i, 1);
-      if (gain != nullptr && !known) *saved = k_.moments(4 * d, term.raw, y.cell.eps);
+      if (gain != nullptr && !known) *saved = k_.moments(4 * d, term.raw, y.cell.eps, ahead);
       if (gain != nullptr) term.moments = *saved;
       return term;
     };
@@ -314,7 +331,7 @@ class Forward {
     T* h = h_now(t, l, b);
     *row_of<Moments<T>>(tape.stats_c, s, 1) =
         k_.active_forward(d, u, w, v, y.gate_bias(r.w >= 0, r.flush), r.flush ? nullptr : c_before, y.cell,
-                          row_of<T>(gates_, thread, gates_.size(1)), c_now, h);
+                          row_of<T>(gates_, thread, gates_.size(1)), c_now, h, ahead);
     if (training_) now_[l][b] = static_cast<int32_t>(B_ + s);
     if constexpr (kNarrow) k_.narrow(d, h, at_[l].states + now_[l][b] * d);
     if (a_.detect()) dots_now(l, b) = state_dots(l, h);

@@ -58,7 +58,7 @@ void Backward<T, P>::table_gradient() {
     for (int64_t r = 0; r < rows; ++r) {
       k_.term_backward(4 * y.d, row_of<T>(table_ds_, r, 4 * y.d),
                        term(tape_[0].raw_w, tape_[0].stats_w, r, 4 * y.d, y.w_gain, y.w_bias),
-                       row_of<P>(d_raw, r, 4 * y.d), sums.w_gain.data());
+                       row_of<P>(d_raw, r, 4 * y.d), sums.w_gain.data(), nullptr, nullptr);
     }
   }
   auto& matrix = weights_.bottom_up[0];

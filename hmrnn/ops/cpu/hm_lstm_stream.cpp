@@ -78,7 +78,7 @@ class Stream final : public HMLSTMStream {
     const auto& y = layers_[0];
     to.raw.resize(4 * y.d);
     matrix_vector(k_, 4 * y.d, y.below, y.bottom_up, x, to.raw.data());
-    if (y.w_gain != nullptr) to.moments = k_.moments(4 * y.d, to.raw.data(), y.cell.eps);
+    if (y.w_gain != nullptr) to.moments = k_.moments(4 * y.d, to.raw.data(), y.cell.eps, nullptr);
     if (!y.top()) to.z = k_.dot(y.below, y.w_z(), x);
   }
 
@@ -89,24 +89,24 @@ class Stream final : public HMLSTMStream {
     // Their biases are in gate_bias.
     Term<T> u{recurrent_.data(), {T(0), T(1)}, y.u_gain, nullptr}, w, v;
     matrix_vector(k_, rows, y.d, y.recurrent, at(h[l]), recurrent_.data());
-    if (norm) u.moments = k_.moments(rows, u.raw, y.cell.eps);
+    if (norm) u.moments = k_.moments(rows, u.raw, y.cell.eps, nullptr);
     if (below && l == 0) {
       w = {first.raw.data(), first.moments, y.w_gain, nullptr};
     } else if (below) {
       matrix_vector(k_, rows, y.below, y.bottom_up, at(h[l - 1]), bottom_up_.data());
       w = {bottom_up_.data(), {T(0), T(1)}, y.w_gain, nullptr};
-      if (norm) w.moments = k_.moments(rows, w.raw, y.cell.eps);
+      if (norm) w.moments = k_.moments(rows, w.raw, y.cell.eps, nullptr);
     }
     if (flush) {
       if (!top_down_known_[l]) {
         matrix_vector(k_, rows, y.above, y.top_down, at(h[l + 1]), top_down_[l].data());
-        if (norm) top_down_moments_[l] = k_.moments(rows, top_down_[l].data(), y.cell.eps);
+        if (norm) top_down_moments_[l] = k_.moments(rows, top_down_[l].data(), y.cell.eps, nullptr);
         top_down_known_[l] = 1;
       }
       v = {top_down_[l].data(), top_down_moments_[l], y.v_gain, nullptr};
     }
     k_.active_forward(y.d, u, w, v, y.gate_bias(below, flush), flush ? nullptr : at(c[l]), y.cell, gates_.data(),
-                      at(c[l]), at(h[l]));
+                      at(c[l]), at(h[l]), nullptr);
     if (!y.top()) own_z_[l] = k_.dot(y.d, y.u_z(), at(h[l]));
     if (l > 0) top_down_known_[l - 1] = 0;
   }

@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "hmrnn/ops/cell_math.h"
+#include "hmrnn/ops/cpu/rows_ahead.h"
 
 namespace hmrnn::cell {
 inline namespace HMRNN_ISA {
@@ -71,6 +72,11 @@ struct VectorRow {
   using T = Scalar;
   using V = at::vec::Vectorized<T>;
 
+  cpu::RowsAhead* ahead = nullptr;  ///< what is fetched meanwhile, or null
+  void fetch() const {
+    if (ahead != nullptr) ahead->fetch();
+  }
+
   struct Full {
     int64_t j;
     V load(const T* p) const { return V::loadu(p + j); }
@@ -100,7 +106,7 @@ struct VectorRow {
   template <class F>
   void each(int64_t n, F f) const {
     int64_t j = 0;
-    for (; j + V::size() <= n; j += V::size()) f(Full{j});
+    for (; j + V::size() <= n; j += V::size()) f(Full{j}), fetch();
     if (j < n) f(Tail{j, n - j});
   }
 
@@ -114,6 +120,7 @@ struct VectorRow {
     for (; j + kChains * V::size() <= n; j += kChains * V::size()) {
       for (int c = 0; c < kChains; ++c) {
         const std::array<V, K> x = f(Full{j + c * V::size()});
+        fetch();
         for (int k = 0; k < K; ++k) chains[c][k] = chains[c][k] + x[k];
       }
     }

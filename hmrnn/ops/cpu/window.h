@@ -165,33 +165,31 @@ struct WindowProducts {
   }
 };
 
-/// f(b, thread) for b in [0, n) over the threads, each with a fixed share (so results repeat for a thread count);
-/// `work` is the number of values touched in all: little work stays on the calling thread.
+/// f(begin, end, thread) for ranges that are [0, n) together, one for each thread and the same every time (so results
+/// repeat for a thread count); `work` is the number of values touched in all: little work stays on the calling thread.
 template <class F>
-void for_rows(int64_t n, int64_t work, F f) {
+void for_row_ranges(int64_t n, int64_t work, F f) {
   constexpr int64_t worth_a_thread = 8192;
   if (n < 2 || work < worth_a_thread || at::get_num_threads() == 1 || at::in_parallel_region()) {
-    for (int64_t b = 0; b < n; ++b) f(b, 0);
+    f(int64_t(0), n, int64_t(0));
     return;
   }
   const int64_t threads = std::min<int64_t>(at::get_num_threads(), n);
   at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t thread = begin; thread < end; ++thread) {
-      for (int64_t b = n * thread / threads; b < n * (thread + 1) / threads; ++b) f(b, thread);
-    }
+    for (int64_t thread = begin; thread < end; ++thread) f(n * thread / threads, n * (thread + 1) / threads, thread);
+  });
+}
+
+/// f(b, thread) for each b of these
+template <class F>
+void for_rows(int64_t n, int64_t work, F f) {
+  for_row_ranges(n, work, [&](int64_t begin, int64_t end, int64_t thread) {
+    for (int64_t b = begin; b < end; ++b) f(b, thread);
   });
 }
 
 /// Whether the operator's products are in bfloat16.
 inline bool bfloat16_products(const HMLSTMArguments& a) { return a.product_dtype && *a.product_dtype == at::kBFloat16; }
-
-/// Asks for a row of `width` values before it is read: rows lie a page apart, and the hardware does not
-/// look from one page to the next.
-template <class T>
-void fetch_row(const T* row, int64_t width) {
-  const auto* from = reinterpret_cast<const char*>(row);
-  for (int64_t j = 0; j < width * static_cast<int64_t>(sizeof(T)); j += 64) __builtin_prefetch(from + j, 0, 2);
-}
 
 template <class T>
 void copy_row(T* to, const T* from, int64_t n) {
