@@ -7,17 +7,19 @@
 #include <initializer_list>
 #include <vector>
 
+#include "hmrnn/ops/cpu/aligned_vector.h"
+
 namespace hmrnn::cpu {
 
 /// What one thread adds up over the steps of one layer of d units: gradients of biases, of the layer norms, and of the
 /// boundary's rows of the weights. Without layer norm `ds` and the boundary's are used.
 template <class T>
 struct GradientSums {
-  std::array<std::vector<T>, 4> ds;       ///< [4d] Σ ds by LayerView::operation: the gradients of the biases are sums
-  T bias_z = T(0);                        ///< Σ ds_z
-  std::vector<T> u_gain, w_gain, v_gain;  ///< [4d]
-  std::vector<T> cell_gain, cell_bias;    ///< [d]
-  std::vector<T> u_z, w_z, v_z;  ///< Σ ds_z times h [d], x [below], h^ [above], where they are part of the sum
+  std::array<AlignedVector<T>, 4> ds;  ///< [4d] Σ ds by LayerView::operation: the gradients of the biases are sums
+  T bias_z = T(0);                     ///< Σ ds_z
+  AlignedVector<T> u_gain, w_gain, v_gain;  ///< [4d]
+  AlignedVector<T> cell_gain, cell_bias;    ///< [d]
+  AlignedVector<T> u_z, w_z, v_z;  ///< Σ ds_z times h [d], x [below], h^ [above], where they are part of the sum
 
   GradientSums(int64_t d, int64_t below, int64_t above, bool layer_norm)
       : u_z(d, T(0)), w_z(below, T(0)), v_z(above, T(0)) {
@@ -45,7 +47,7 @@ struct GradientSums {
   /// Appends the layer's norms in the order of the operator's lists.
   void append_norms(bool top, at::TensorOptions options, std::vector<at::Tensor>& weight,
                     std::vector<at::Tensor>& norm_bias) const {
-    const auto push = [&](const std::vector<T>& gain, const std::vector<T>& b) {
+    const auto push = [&](const AlignedVector<T>& gain, const AlignedVector<T>& b) {
       weight.push_back(tensor(gain, static_cast<int64_t>(gain.size()), options));
       norm_bias.push_back(tensor(b, static_cast<int64_t>(b.size()), options));
     };
@@ -56,16 +58,16 @@ struct GradientSums {
   }
 
  private:
-  static void plus(std::vector<T>& a, const std::vector<T>& b) {
+  static void plus(AlignedVector<T>& a, const AlignedVector<T>& b) {
     for (size_t i = 0; i < a.size(); ++i) a[i] += b[i];
   }
-  static at::Tensor tensor(const std::vector<T>& x, int64_t size, at::TensorOptions options) {
+  static at::Tensor tensor(const AlignedVector<T>& x, int64_t size, at::TensorOptions options) {
     auto out = at::empty({size}, options);
     std::memcpy(out.data_ptr(), x.data(), x.size() * sizeof(T));
     return out;
   }
-  std::vector<T> sum(std::initializer_list<int> operations) const {
-    std::vector<T> out(ds[0].size(), T(0));
+  AlignedVector<T> sum(std::initializer_list<int> operations) const {
+    AlignedVector<T> out(ds[0].size(), T(0));
     for (const int k : operations) plus(out, ds[k]);
     return out;
   }

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <vector>
 
+#include "hmrnn/ops/cpu/aligned_vector.h"
 #include "hmrnn/ops/cpu/cell_kernel.h"
 #include "hmrnn/ops/cpu/large_pages.h"
 #include "hmrnn/ops/cpu/product.h"
@@ -29,7 +30,7 @@ struct LayerView {
   CellNorm<T> cell;
   /// [4d] what an active step adds to its products: b, and the biases of their norms; by operation(): whether W x is
   /// part of it (the boundary below fired), and V h^ (it is a FLUSH). Without layer norm empty.
-  std::array<std::vector<T>, 4> summed_bias;
+  std::array<AlignedVector<T>, 4> summed_bias;
 
   static int operation(bool update, bool flush) { return (update ? 1 : 0) + (flush ? 2 : 0); }
   const T* gate_bias(bool update, bool flush) const {
