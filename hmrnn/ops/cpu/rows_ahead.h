@@ -5,35 +5,37 @@
 
 namespace hmrnn::cpu {
 
-/// Rows that the next piece of work will read or write, asked for line by line while the one at hand is computed. A row
-/// of products has 64 to 128 lines, and of so many at once the processor makes the computation wait.
+/// Rows that the next piece of work will read or write, asked for little by little while the one at hand is computed. A
+/// row of products has 64 to 128 lines, and of so many at once the processor makes the computation wait.
 class RowsAhead {
  public:
   /// `values` values from `row` on, after those added before.
   template <class P>
   void add(const P* row, int64_t values) {
-    if (values > 0 && end_ < static_cast<int>(pieces_.size())) {
-      pieces_[end_++] = {reinterpret_cast<const char*>(row),
-                         (values * static_cast<int64_t>(sizeof(P)) + kLine - 1) / kLine};
-    }
+    const int64_t steps = (values * static_cast<int64_t>(sizeof(P)) + kStep - 1) / kStep;
+    if (steps > 0 && count_ < pieces_.size()) pieces_[count_++] = {reinterpret_cast<const char*>(row), steps};
   }
-  /// Asks for one line more, if there is one.
+  /// Asks for two lines more, if there are any.
   void fetch() {
-    if (at_ == end_) return;
-    auto& piece = pieces_[at_];
-    __builtin_prefetch(piece.line, 0, 2);
-    piece.line += kLine;
-    if (--piece.lines == 0) ++at_;
+    if (at_.steps == 0) {
+      if (next_ == count_) return;
+      at_ = pieces_[next_++];
+    }
+    __builtin_prefetch(at_.line, 0, 2);
+    __builtin_prefetch(at_.line + kStep / 2, 0, 2);
+    at_.line += kStep;
+    --at_.steps;
   }
 
  private:
-  static constexpr int64_t kLine = 64;
+  static constexpr int64_t kStep = 128;  // bytes
   struct Piece {
     const char* line;
-    int64_t lines;
+    int64_t steps;
   };
+  Piece at_{nullptr, 0};
   std::array<Piece, 12> pieces_;
-  int at_ = 0, end_ = 0;
+  size_t next_ = 0, count_ = 0;
 };
 
 }  // namespace hmrnn::cpu

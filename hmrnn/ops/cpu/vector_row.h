@@ -106,7 +106,15 @@ struct VectorRow {
   template <class F>
   void each(int64_t n, F f) const {
     int64_t j = 0;
-    for (; j + V::size() <= n; j += V::size()) f(Full{j}), fetch();
+    for (; j + 2 * V::size() <= n; j += 2 * V::size()) {
+      f(Full{j});
+      f(Full{j + V::size()});
+      fetch();
+    }
+    if (j + V::size() <= n) {
+      f(Full{j});
+      j += V::size();
+    }
     if (j < n) f(Tail{j, n - j});
   }
 
@@ -118,9 +126,9 @@ struct VectorRow {
     for (auto& chain : chains) chain.fill(V(T(0)));
     int64_t j = 0;
     for (; j + kChains * V::size() <= n; j += kChains * V::size()) {
+      for (int c = 0; c < kChains; c += 2) fetch();
       for (int c = 0; c < kChains; ++c) {
         const std::array<V, K> x = f(Full{j + c * V::size()});
-        fetch();
         for (int k = 0; k < K; ++k) chains[c][k] = chains[c][k] + x[k];
       }
     }
