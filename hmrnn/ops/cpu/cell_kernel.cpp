@@ -11,6 +11,14 @@ namespace hmrnn::cpu {
 #define HMRNN_JOIN2(a, b) a##b
 #define HMRNN_JOIN(a, b) HMRNN_JOIN2(a, b)
 
+// Everything that a row function calls becomes part of it: a loop's body that is a function of its own, which g++ makes
+// of large ones, reads what it works with from memory again for each vector.
+#if defined(__GNUC__)
+#define HMRNN_FLATTEN __attribute__((flatten))
+#else
+#define HMRNN_FLATTEN
+#endif
+
 namespace {
 
 template <class T>
@@ -74,30 +82,32 @@ template <class T, class P>
 CellKernels<T, P> make() {
   using Row = cell::VectorRow<T>;
   CellKernels<T, P> k;
-  k.moments = [](int64_t n, const P* x, T eps, RowsAhead* ahead) { return cell::moments(Row{ahead}, n, x, eps); };
-  k.dot = [](int64_t n, const T* x, const T* y) { return cell::dot(Row(), n, x, y); };
-  k.term_dot = [](int64_t n, const T* ds, const Term<T, P>& term) { return cell::term_dot(Row(), n, ds, term); };
+  k.moments = [](int64_t n, const P* x, T eps, RowsAhead* ahead)
+                  HMRNN_FLATTEN { return cell::moments(Row{ahead}, n, x, eps); };
+  k.dot = [](int64_t n, const T* x, const T* y) HMRNN_FLATTEN { return cell::dot(Row(), n, x, y); };
+  k.term_dot = [](int64_t n, const T* ds, const Term<T, P>& term)
+                   HMRNN_FLATTEN { return cell::term_dot(Row(), n, ds, term); };
   k.active_forward = [](int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up, const Term<T, P>& top_down,
                         const T* bias, const T* c, const CellNorm<T>& norm, T* gates, T* c_new, T* h_new,
-                        RowsAhead* ahead) {
+                        RowsAhead* ahead) HMRNN_FLATTEN {
     return cell::active_forward(Row{ahead}, d, recurrent, bottom_up, top_down, bias, c, norm, gates, c_new, h_new);
   };
   k.active_gates = [](int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up, const Term<T, P>& top_down,
-                      const T* bias,
-                      T* gates, RowsAhead* ahead) { cell::active_gates(Row{ahead}, d, recurrent, bottom_up, top_down, bias, gates); };
+                      const T* bias, T* gates, RowsAhead* ahead) HMRNN_FLATTEN {
+    cell::active_gates(Row{ahead}, d, recurrent, bottom_up, top_down, bias, gates);
+  };
   k.active_backward = [](int64_t d, bool flush, const T* dh, const T* dc, const T* gates, const T* c, const T* c_new,
                          const T* h, const Moments<T>& cell_moments, const CellNorm<T>& norm, T* scratch, T* ds,
-                         T* dc_prev, T* gain_grad, T* bias_grad, RowsAhead* ahead) {
-    return cell::active_backward(Row{ahead}, d, flush, dh, dc, gates, c, c_new, h, cell_moments, norm, scratch, ds, dc_prev,
-                                 gain_grad, bias_grad);
+                         T* dc_prev, T* gain_grad, T* bias_grad, RowsAhead* ahead) HMRNN_FLATTEN {
+    return cell::active_backward(Row{ahead}, d, flush, dh, dc, gates, c, c_new, h, cell_moments, norm, scratch, ds,
+                                 dc_prev, gain_grad, bias_grad);
   };
-  k.term_backward = [](int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad,
-                       RowsAhead* ahead) {
-    return cell::term_backward(Row{ahead}, n, ds, term, d_raw, gain_grad, bias_grad);
-  };
+  k.term_backward =
+      [](int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad, RowsAhead* ahead)
+          HMRNN_FLATTEN { return cell::term_backward(Row{ahead}, n, ds, term, d_raw, gain_grad, bias_grad); };
   k.copy_run = [](int64_t d, const Term<T, P>& recurrent, const T* bias, const T* c, const T* h,
-                  const CellNorm<T>& norm, const T* dc, T* scratch,
-                  T* delta) { return cell::copy_run(Row(), d, recurrent, bias, c, h, norm, dc, scratch, delta); };
+                  const CellNorm<T>& norm, const T* dc, T* scratch, T* delta)
+                   HMRNN_FLATTEN { return cell::copy_run(Row(), d, recurrent, bias, c, h, norm, dc, scratch, delta); };
   k.matrix_vector = matrix_vector<T>;
   k.narrow = convert<T, T, P>;
   k.widen = convert<T, P, T>;
