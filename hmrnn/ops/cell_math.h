@@ -8,11 +8,14 @@
 //                          (load and store also for p of the products' type P, below)
 //   sums<K>(n, f)          K sums over j of what f(at) returns (an array of K values V)
 //   sigmoid(v)             of a V
+//   kUnswitch              whether what holds for a whole row is to be a constant of its loops, which then are compiled
+//                          once for each value (a condition in a loop keeps a CPU from fusing what is around it)
 // P is what the products are stored in: T, or bfloat16 beside T = float; everything is computed in T.
 // Names follow PAPER.md; the formulas of the backward pass are derived in the comments beside them.
 
 #include <array>
 #include <cstdint>
+#include <type_traits>
 
 #ifdef __CUDACC__
 #define HMRNN_HOST_DEVICE __host__ __device__
@@ -120,15 +123,30 @@ HMRNN_HOST_DEVICE Moments<T> moments(const Row& row, int64_t n, const P* x, T ep
   return {mean, T(1) / row.sqrt(variance + eps)};
 }
 
-/// The value of a term's elements `at` an offset: gain · (raw - mean) · rstd + bias.
-template <class At, class T, class P>
-HMRNN_HOST_DEVICE HMRNN_INLINE auto value(At at, int64_t offset, const Term<T, P>& term) {
+/// f(flag), with a constant where the policy wants one.
+template <class Row, class F>
+HMRNN_HOST_DEVICE HMRNN_INLINE auto with_constant(const Row&, bool flag, F f) {
+  if constexpr (Row::kUnswitch) {
+    return flag ? f(std::true_type()) : f(std::false_type());
+  } else {
+    return f(flag);
+  }
+}
+
+/// The value of a term's elements `at` an offset: gain · (raw - mean) · rstd + bias. `normed`, `biased`: whether it has
+/// a gain, and a bias.
+template <class At, class T, class P, class Normed, class Biased>
+HMRNN_HOST_DEVICE HMRNN_INLINE auto value(At at, int64_t offset, const Term<T, P>& term, Normed normed, Biased biased) {
   using V = decltype(at.load(term.raw));
   const V x = at.load(term.raw + offset);
-  if (term.gain == nullptr) return x;
-  const V normed = (x - V(term.moments.mean)) * V(term.moments.rstd);
-  if (term.bias == nullptr) return normed * at.load(term.gain + offset);
-  return normed * at.load(term.gain + offset) + at.load(term.bias + offset);
+  if (!normed) return x;
+  const V scale = V(term.moments.rstd) * at.load(term.gain + offset), centred = x - V(term.moments.mean);
+  if (!biased) return centred * scale;
+  return centred * scale + at.load(term.bias + offset);
+}
+template <class At, class T, class P>
+HMRNN_HOST_DEVICE HMRNN_INLINE auto value(At at, int64_t offset, const Term<T, P>& term) {
+  return value(at, offset, term, term.gain != nullptr, term.bias != nullptr);
 }
 
 template <class Row, class T = typename Row::T>
@@ -141,7 +159,11 @@ HMRNN_HOST_DEVICE T dot(const Row& row, int64_t n, const T* x, const T* y) {
 template <class Row, class P, class T = typename Row::T>
 HMRNN_HOST_DEVICE T term_dot(const Row& row, int64_t n, const T* ds, const Term<T, P>& term) {
   using V = typename Row::V;
-  return row.template sums<1>(n, [&](auto at) { return std::array<V, 1>{at.load(ds) * value(at, 0, term)}; })[0];
+  return with_constant(row, term.gain != nullptr, [&](auto normed) {
+    return row.template sums<1>(n, [&](auto at) {
+      return std::array<V, 1>{at.load(ds) * value(at, 0, term, normed, term.bias != nullptr)};
+    })[0];
+  });
 }
 
 /// h = o ⊙ tanh(LN(c)); returns the moments of c (0 and 1 without layer norm). `o`, `c`, `h`: d values.
@@ -150,13 +172,15 @@ HMRNN_HOST_DEVICE Moments<T> emit(const Row& row, int64_t d, const T* o, const T
   const bool on = norm.gain != nullptr;
   const Moments<T> m = on ? moments(row, d, c, norm.eps) : Moments<T>{T(0), T(1)};
   const Term<T> cell{c, m, norm.gain, norm.bias};
-  row.each(d, [&](auto at) { at.store(h, at.load(o) * tanh(row, value(at, 0, cell))); });
+  with_constant(row, on, [&](auto normed) {
+    row.each(d, [&](auto at) { at.store(h, at.load(o) * tanh(row, value(at, 0, cell, normed, normed))); });
+  });
   return m;
 }
 
 /// The gates of an active step, unit by unit: gates(at) are f, i, o, g = σ, σ, σ, tanh of s = R(h) + y·BU(x) + z·TD(h^)
 /// + b. (Terms are held by value: of an object somewhere else each store could change a part.)
-template <class Row, class P, bool kBottomUp, bool kTopDown>
+template <class Row, class P, bool kBottomUp, bool kTopDown, class Normed = bool, class Biased = bool>
 struct Gates {
   using T = typename Row::T;
   using V = typename Row::V;
@@ -164,12 +188,22 @@ struct Gates {
   int64_t d;
   Term<T, P> recurrent, bottom_up, top_down;
   const T* bias;
+  Normed normed;  ///< whether the terms have gains, and
+  Biased biased;  ///< whether one has a bias of its own
 
   template <class At>
+  HMRNN_HOST_DEVICE HMRNN_INLINE V of(At at, int64_t offset, const Term<T, P>& term) const {
+    if constexpr (std::is_same_v<Biased, bool>) {
+      return value(at, offset, term, normed, term.bias != nullptr);
+    } else {
+      return value(at, offset, term, normed, biased);
+    }
+  }
+  template <class At>
   HMRNN_HOST_DEVICE HMRNN_INLINE V pre(At at, int64_t offset) const {
-    V s = value(at, offset, recurrent) + at.load(bias + offset);
-    if constexpr (kBottomUp) s = s + value(at, offset, bottom_up);
-    if constexpr (kTopDown) s = s + value(at, offset, top_down);
+    V s = of(at, offset, recurrent) + at.load(bias + offset);
+    if constexpr (kBottomUp) s = s + of(at, offset, bottom_up);
+    if constexpr (kTopDown) s = s + of(at, offset, top_down);
     return s;
   }
   template <class At>
@@ -183,15 +217,24 @@ template <class Row, class P, class F, class T = typename Row::T>
 HMRNN_HOST_DEVICE HMRNN_INLINE void with_gates(const Row& row, int64_t d, const Term<T, P>& recurrent,
                                                const Term<T, P>& bottom_up, const Term<T, P>& top_down, const T* bias,
                                                F f) {
-  if (bottom_up.raw != nullptr && top_down.raw != nullptr) {
-    f(Gates<Row, P, true, true>{row, d, recurrent, bottom_up, top_down, bias});
-  } else if (bottom_up.raw != nullptr) {
-    f(Gates<Row, P, true, false>{row, d, recurrent, bottom_up, top_down, bias});
-  } else if (top_down.raw != nullptr) {
-    f(Gates<Row, P, false, true>{row, d, recurrent, bottom_up, top_down, bias});
-  } else {
-    f(Gates<Row, P, false, false>{row, d, recurrent, bottom_up, top_down, bias});
+  const auto of_kind = [&](auto normed, auto biased) {
+    using Normed = decltype(normed);
+    using Biased = decltype(biased);
+    if (bottom_up.raw != nullptr && top_down.raw != nullptr) {
+      f(Gates<Row, P, true, true, Normed, Biased>{row, d, recurrent, bottom_up, top_down, bias, normed, biased});
+    } else if (bottom_up.raw != nullptr) {
+      f(Gates<Row, P, true, false, Normed, Biased>{row, d, recurrent, bottom_up, top_down, bias, normed, biased});
+    } else if (top_down.raw != nullptr) {
+      f(Gates<Row, P, false, true, Normed, Biased>{row, d, recurrent, bottom_up, top_down, bias, normed, biased});
+    } else {
+      f(Gates<Row, P, false, false, Normed, Biased>{row, d, recurrent, bottom_up, top_down, bias, normed, biased});
+    }
+  };
+  const bool biased = recurrent.bias != nullptr || bottom_up.bias != nullptr || top_down.bias != nullptr;
+  if constexpr (Row::kUnswitch) {
+    if (recurrent.gain != nullptr && !biased) return of_kind(std::true_type(), std::false_type());
   }
+  of_kind(recurrent.gain != nullptr, biased);
 }
 
 /// `gates` 4d (out): f, i, o, g of an active step, again from its terms.
@@ -244,7 +287,7 @@ HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool 
   T* d_normed = scratch;  // gradient of the normalised c', gain applied
   const auto centred = [&](auto at) { return (at.load(c_new) - V(cell_moments.mean)) * V(cell_moments.rstd); };
   const auto means = row.template sums<3>(d, [&](auto at) {
-    const V q = tanh(row, value(at, 0, cell));
+    const V q = tanh(row, value(at, 0, cell, on, on));
     const V out = at.load(o), dhv = at.load(dh);
     V x = dhv * out * (V(1) - q * q);
     at.store(ds + 2 * d, dhv * q * out * (V(1) - out));
@@ -291,13 +334,17 @@ HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const 
     return term_dot(row, n, ds, term);
   }
   const V mean(term.moments.mean), rstd(term.moments.rstd);
-  const auto s = row.template sums<3>(n, [&](auto at) {
-    const V hat = (at.load(term.raw) - mean) * rstd;
-    const V d = at.load(ds);
-    at.add(gain_grad, d * hat);
-    if (bias_grad != nullptr) at.add(bias_grad, d);
-    const V x = d * at.load(term.gain);
-    return std::array<V, 3>{x, x * hat, term.bias != nullptr ? d * at.load(term.bias) : V(T(0))};
+  const auto s = with_constant(row, term.bias != nullptr, [&](auto biased) {
+    return with_constant(row, bias_grad != nullptr, [&](auto with_bias_grad) {
+      return row.template sums<3>(n, [&](auto at) {
+        const V hat = (at.load(term.raw) - mean) * rstd;
+        const V d = at.load(ds);
+        at.add(gain_grad, d * hat);
+        if (with_bias_grad) at.add(bias_grad, d);
+        const V x = d * at.load(term.gain);
+        return std::array<V, 3>{x, x * hat, biased ? d * at.load(term.bias) : V(T(0))};
+      });
+    });
   });
   const V m1(s[0] / T(n)), m2(s[1] / T(n));
   row.each(n, [&](auto at) {
@@ -316,7 +363,7 @@ HMRNN_HOST_DEVICE CopyDots<T> copy_run(const Row& row, int64_t d, const Term<T, 
                                        const T* c, const T* h, const CellNorm<T>& norm, const T* dc, T* scratch,
                                        T* delta) {
   using V = typename Row::V;
-  const Gates<Row, P, false, false> gates{row, d, recurrent, {}, {}, bias};
+  const Gates<Row, P, false, false> gates{row, d, recurrent, {}, {}, bias, recurrent.gain != nullptr, false};
   const auto dots = row.template sums<2>(d, [&](auto at) {
     const auto values = gates(at);
     const V cv = at.load(c), dcv = at.load(dc);

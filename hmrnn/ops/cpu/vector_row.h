@@ -57,13 +57,12 @@ HMRNN_INLINE at::vec::Vectorized<float> fast_sigmoid(at::vec::Vectorized<float> 
   t = _mm512_min_ps(all(126.0f), _mm512_max_ps(all(-126.0f), t));
   const __m512 whole = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   const __m512 r = _mm512_sub_ps(t, whole);
-  __m512 power = all(0.00132764722f);
-  for (const float c : {0.00967554133f, 0.0555071327f, 0.240221197f, 0.693146967f, 1.00000007f}) {
-    power = _mm512_fmadd_ps(power, r, all(c));
-  }
-  const __m512 sum = _mm512_add_ps(_mm512_scalef_ps(power, whole), all(1.0f));
-  const __m512 near = _mm512_rcp14_ps(sum);
-  return _mm512_mul_ps(near, _mm512_fnmadd_ps(sum, near, all(2.0f)));
+  const __m512 square = _mm512_mul_ps(r, r);
+  const __m512 low = _mm512_fmadd_ps(all(0.693146967f), r, all(1.00000007f));
+  const __m512 middle = _mm512_fmadd_ps(all(0.0555071327f), r, all(0.240221197f));
+  const __m512 high = _mm512_fmadd_ps(all(0.00132764722f), r, all(0.00967554133f));
+  const __m512 power = _mm512_fmadd_ps(_mm512_fmadd_ps(high, square, middle), square, low);
+  return _mm512_div_ps(all(1.0f), _mm512_add_ps(_mm512_scalef_ps(power, whole), all(1.0f)));
 }
 #endif
 
@@ -71,6 +70,7 @@ template <class Scalar>
 struct VectorRow {
   using T = Scalar;
   using V = at::vec::Vectorized<T>;
+  static constexpr bool kUnswitch = true;
 
   cpu::RowsAhead* ahead = nullptr;  ///< what is fetched meanwhile, or null
   void fetch() const {

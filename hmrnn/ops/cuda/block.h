@@ -72,6 +72,7 @@ HMRNN_HOST_DEVICE Pack<T, N> where_positive(const Pack<T, N>& where, const Pack<
 template <class Block, class Scalar, int N>
 class BlockRow {
  public:
+  static constexpr bool kUnswitch = false;
   using T = Scalar;
   using V = std::conditional_t<N == 1, T, Pack<T, N>>;
 
