@@ -78,9 +78,10 @@ template <class P>
 void weight_gradient(int64_t k, int64_t m, const P* y, int64_t stride, const P* next, const P* panels, int64_t n,
                      float* to, bool add) {
   using Kernels = RowProductKernels<P>;
-  alignas(kLine) P transposed[Kernels::kMostRows * Kernels::kGradientDepth];
+  constexpr int64_t line = kLine / static_cast<int64_t>(sizeof(P));
+  alignas(kLine) P transposed[Kernels::kMostRows * (Kernels::kGradientDepth + line)];
   const P* rows[Kernels::kMostRows];
-  const int64_t depth = (k + 31) / 32 * 32;  // rows begin at lines
+  const int64_t depth = (k + line - 1) / line * line + line;  // rows begin at lines: see row_stride
   transpose(k, m, y, stride, transposed, depth);
   for (int64_t i = 0; i < m; ++i) rows[i] = transposed + i * depth;
   const int64_t count = (n + kWidth - 1) / kWidth;
