@@ -93,6 +93,9 @@ class Backward {
     const T x = slope_ * at_[l].pre[t * B_ + b];
     return x >= T(-1) && x <= T(1);
   }
+  /// Whether dL/dz needs W x, or V h^, of a step that they are no part of.
+  bool wants_bottom_up(int64_t t, int64_t l, int64_t b) { return detect_ && l > 0 && useful(t, b, l - 1); }
+  bool wants_top_down(int64_t t, int64_t l, int64_t b) { return has_detector(l) && useful(t - 1, b, l); }
   Term<T, P> term(const at::Tensor& raw, const at::Tensor& stats, int64_t i, int64_t width, const T* gain,
                   const T* bias) {
     Term<T, P> out{raw_row<P>(raw, i, width), {T(0), T(1)}, gain, bias};

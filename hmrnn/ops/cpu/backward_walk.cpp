@@ -273,8 +273,16 @@ void Backward<T, P>::look_ahead(int64_t l, int64_t now, RowsAhead& ahead) {
   ahead.add(c_of(l, slot(l, t - 1, b), b), d);
   ahead.add(h_at(t - 1, l, b), d);
   ahead.add(s.du + (now - s.first) * s.weight[kU].stride(), 4 * d);
-  if (w >= 0 && !table) ahead.add(s.dw + (w - s.first_w) * s.weight[kW].stride(), 4 * d);
-  if (v >= 0) ahead.add(s.dv + (v - s.first_v) * s.weight[kV].stride(), 4 * d);
+  if (w >= 0 && !table) {
+    ahead.add(s.dw + (w - s.first_w) * s.weight[kW].stride(), 4 * d);
+  } else if (wants_bottom_up(t, l, b)) {
+    ahead.add(raw_row<P>(s.extra_w.raw, s.extra_w.row[now], 4 * d), 4 * d);
+  }
+  if (v >= 0) {
+    ahead.add(s.dv + (v - s.first_v) * s.weight[kV].stride(), 4 * d);
+  } else if (wants_top_down(t, l, b)) {
+    ahead.add(top_down_term(l, t, b).raw, 4 * d);
+  }
 }
 
 /// The UPDATE or FLUSH of slot `now`, before the products.
@@ -309,13 +317,13 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread, RowsAhead* a
     const T along =
         k_.term_backward(4 * d, ds, w_term, s.dw + (w - s.first_w) * s.weight[kW].stride(), sums.w_gain.data(), nullptr, ahead);
     if (l > 0) z.below += along;
-  } else if (detect_ && l > 0 && useful(t, b, l - 1)) {
+  } else if (wants_bottom_up(t, l, b)) {
     z.below +=
         k_.term_dot(4 * d, ds, term(s.extra_w.raw, s.extra_w.stats, s.extra_w.row[now], 4 * d, y.w_gain, y.w_bias));
   }
   if (flush) {
     z.before += k_.term_backward(4 * d, ds, v_term, s.dv + (v - s.first_v) * s.weight[kV].stride(), sums.v_gain.data(), nullptr, ahead);
-  } else if (has_detector(l) && useful(t - 1, b, l)) {
+  } else if (wants_top_down(t, l, b)) {
     z.before += k_.term_dot(4 * d, ds, top_down_term(l, t, b));
   }
   const bool w_on = l == 0 || w >= 0;
