@@ -159,9 +159,15 @@ int64_t fetches(int64_t m, int64_t k) {
   return row_blocks(m) * std::max<int64_t>(1, k / kPairs<P> / kBetweenFetches);
 }
 
-/// put(i, v, sum) of x · panel for m rows x_i of k values, a vector at a time
-template <class P, class Put>
-void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Ahead& ahead, Put put) {
+/// Asks for `columns` values of a row before they are written.
+template <class Y>
+void fetch_to_write(const Y* y, int64_t columns) {
+  for (int64_t j = 0; j < columns; j += kLine / static_cast<int64_t>(sizeof(Y))) __builtin_prefetch(y + j, 1, 2);
+}
+
+/// put(i, v, sum) of x · panel for m rows x_i of k values, a vector at a time. ask(i) comes long before.
+template <class P, class Ask, class Put>
+void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Ahead& ahead, Ask ask, Put put) {
   constexpr int64_t depth = kBlockBytes / (kWidth * static_cast<int64_t>(sizeof(P)));  // k in a block
   alignas(kLine) float sums[RowProductKernels<P>::kMostRows * kWidth];
   const int64_t blocks = row_blocks(m);
@@ -176,6 +182,7 @@ void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Ahead& ah
         accumulate(rows, n, x + first, from, block, begun, ahead,
                    [&](int r, int v, V sum) { sum.store(of_block + r * kWidth + v * V::size()); });
       } else {
+        for (int64_t r = 0; r < rows; ++r) ask(first + r);
         accumulate(rows, n, x + first, from, block, begun, ahead, [&](int r, int v, V sum) { put(first + r, v, sum); });
       }
     }
@@ -192,11 +199,13 @@ void multiply_to(int64_t m, int64_t k, const P* const* x, const P* panel, int64_
       at.store(to, sum);
     }
   };
+  const auto ask = [&](int64_t i) { fetch_to_write(y[i], columns); };
   using Row = cell::VectorRow<float>;
   if (columns == kWidth) {
-    return multiply(m, k, x, panel, ahead, [&](int64_t i, int v, V sum) { put(Row::Full{v * V::size()}, y[i], sum); });
+    return multiply(m, k, x, panel, ahead, ask,
+                    [&](int64_t i, int v, V sum) { put(Row::Full{v * V::size()}, y[i], sum); });
   }
-  multiply(m, k, x, panel, ahead, [&](int64_t i, int v, V sum) {
+  multiply(m, k, x, panel, ahead, ask, [&](int64_t i, int v, V sum) {
     const int64_t j = v * V::size(), left = std::min<int64_t>(columns - j, V::size());
     if (left == V::size()) {
       put(Row::Full{j}, y[i], sum);
@@ -204,12 +213,6 @@ void multiply_to(int64_t m, int64_t k, const P* const* x, const P* panel, int64_
       put(Row::Tail{j, left}, y[i], sum);
     }
   });
-}
-
-/// Asks for `columns` values of a row before they are written.
-template <class Y>
-void fetch_to_write(const Y* y, int64_t columns) {
-  for (int64_t j = 0; j < columns; j += kLine / static_cast<int64_t>(sizeof(Y))) __builtin_prefetch(y + j, 1, 2);
 }
 
 constexpr int64_t kTile = 16;  // lines and values of 4 bytes that are transposed at a time

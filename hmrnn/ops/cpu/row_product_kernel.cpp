@@ -21,7 +21,6 @@ Ahead panel_ahead(int64_t m, int64_t k, const P* next) {
 template <class P>
 void forward(int64_t m, int64_t k, const P* const* x, const P* panel, const P* next, int64_t columns, P* const* y) {
   auto ahead = panel_ahead(m, k, next);
-  for (int64_t i = 0; i < m; ++i) fetch_to_write(y[i], columns);
   multiply_to<false>(m, k, x, panel, columns, y, ahead);
 }
 
@@ -29,7 +28,6 @@ template <class P>
 void backward(int64_t m, int64_t k, const P* const* x, const P* panel, const P* next, int64_t columns, float* const* y,
               bool add) {
   auto ahead = panel_ahead(m, k, next);
-  for (int64_t i = 0; i < m; ++i) fetch_to_write(y[i], columns);
   if (add) return multiply_to<true>(m, k, x, panel, columns, y, ahead);
   multiply_to<false>(m, k, x, panel, columns, y, ahead);
 }

@@ -89,10 +89,6 @@ void weight_gradient(int64_t k, int64_t m, const P* y, int64_t stride, const P* 
   if (next != nullptr) ahead = Ahead(next, m, stride, k, count * fetches<P>(m, k));
   for (int64_t p = 0; p < count; ++p) {
     const int64_t column = p * kWidth, columns = std::min(kWidth, n - column);
-    if (add && p + 1 < count) {
-      for (int64_t i = 0; i < m; ++i)
-        fetch_to_write(to + i * n + column + kWidth, std::min(kWidth, n - column - kWidth));
-    }
     float* to_rows[Kernels::kMostRows];
     for (int64_t i = 0; i < m; ++i) to_rows[i] = to + i * n + column;
     const P* panel = panels + p * panel_size<P>(k);
