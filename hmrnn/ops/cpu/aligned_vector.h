@@ -6,7 +6,8 @@
 
 namespace hmrnn::cpu {
 
-/// Memory that begins at a cache line: a vector register stored across two of them costs several times as much.
+/// Memory that begins at a cache line: a vector register is as long as one, and across two of them is read and written
+/// twice.
 template <class T>
 struct LineAllocator {
   using value_type = T;

@@ -314,15 +314,16 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread, RowsAhead* a
   w_term.bias = y.w_bias;
   v_term.bias = y.v_bias;
   if (w >= 0 && !table) {
-    const T along =
-        k_.term_backward(4 * d, ds, w_term, s.dw + (w - s.first_w) * s.weight[kW].stride(), sums.w_gain.data(), nullptr, ahead);
+    const T along = k_.term_backward(4 * d, ds, w_term, s.dw + (w - s.first_w) * s.weight[kW].stride(),
+                                     sums.w_gain.data(), nullptr, ahead);
     if (l > 0) z.below += along;
   } else if (wants_bottom_up(t, l, b)) {
     z.below +=
         k_.term_dot(4 * d, ds, term(s.extra_w.raw, s.extra_w.stats, s.extra_w.row[now], 4 * d, y.w_gain, y.w_bias));
   }
   if (flush) {
-    z.before += k_.term_backward(4 * d, ds, v_term, s.dv + (v - s.first_v) * s.weight[kV].stride(), sums.v_gain.data(), nullptr, ahead);
+    z.before += k_.term_backward(4 * d, ds, v_term, s.dv + (v - s.first_v) * s.weight[kV].stride(), sums.v_gain.data(),
+                                 nullptr, ahead);
   } else if (wants_top_down(t, l, b)) {
     z.before += k_.term_dot(4 * d, ds, top_down_term(l, t, b));
   }

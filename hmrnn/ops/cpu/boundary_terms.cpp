@@ -14,7 +14,8 @@ void Backward<T, P>::multiply_extra(ExtraProducts& extra, Product<P>& matrix, co
   matrix.forward(n, x.data(), extra.raw.template data_ptr<P>(), row_stride<P>(matrix.out()));
   if (!norm) return;
   for_rows(n, n * matrix.out(), [&](int64_t i, int64_t) {
-    *row_of<Moments<T>>(extra.stats, i, 1) = k_.moments(matrix.out(), raw_row<P>(extra.raw, i, matrix.out()), eps, nullptr);
+    *row_of<Moments<T>>(extra.stats, i, 1) =
+        k_.moments(matrix.out(), raw_row<P>(extra.raw, i, matrix.out()), eps, nullptr);
   });
 }
 

@@ -28,10 +28,9 @@ struct CellKernels {
                        const T* bias, T* gates, RowsAhead* ahead);
   ActiveDots<T> (*active_backward)(int64_t d, bool flush, const T* dh, const T* dc, const T* gates, const T* c,
                                    const T* c_new, const T* h, const Moments<T>& cell_moments, const CellNorm<T>& norm,
-                                   T* scratch, T* ds, T* dc_prev, T* gain_grad, T* bias_grad,
-                                   RowsAhead* ahead);
-  T (*term_backward)(int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad,
-                     RowsAhead* ahead);
+                                   T* scratch, T* ds, T* dc_prev, T* gain_grad, T* bias_grad, RowsAhead* ahead);
+  T (*term_backward)
+  (int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad, RowsAhead* ahead);
   CopyDots<T> (*copy_run)(int64_t d, const Term<T, P>& recurrent, const T* bias, const T* c, const T* h,
                           const CellNorm<T>& norm, const T* dc, T* scratch, T* delta);
   /// y [rows] = M [rows, n] · x, row-major

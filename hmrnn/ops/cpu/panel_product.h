@@ -165,7 +165,8 @@ void fetch_to_write(const Y* y, int64_t columns) {
   for (int64_t j = 0; j < columns; j += kLine / static_cast<int64_t>(sizeof(Y))) __builtin_prefetch(y + j, 1, 2);
 }
 
-/// put(i, v, sum) of x · panel for m rows x_i of k values, a vector at a time. ask(i) comes long before.
+/// put(i, v, sum) of x · panel for m rows x_i of k values, a vector at a time. ask(i)
+/// comes before the sums of row i are made, in time for what put will write.
 template <class P, class Ask, class Put>
 void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Ahead& ahead, Ask ask, Put put) {
   constexpr int64_t depth = kBlockBytes / (kWidth * static_cast<int64_t>(sizeof(P)));  // k in a block
