@@ -12,8 +12,9 @@ namespace hmrnn::cpu {
 #define HMRNN_JOIN(a, b) HMRNN_JOIN2(a, b)
 
 // Everything that a row function calls becomes part of it: a loop's body that is a function of its own, which g++ makes
-// of large ones, reads what it works with from memory again for each vector.
-#if defined(__GNUC__)
+// of large ones, reads what it works with from memory again for each vector. (With AddressSanitizer that takes the
+// compiler minutes a file.)
+#if defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
 #define HMRNN_FLATTEN __attribute__((flatten))
 #else
 #define HMRNN_FLATTEN
