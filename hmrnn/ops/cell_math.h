@@ -144,10 +144,6 @@ HMRNN_HOST_DEVICE HMRNN_INLINE auto value(At at, int64_t offset, const Term<T, P
   if (!biased) return centred * scale;
   return centred * scale + at.load(term.bias + offset);
 }
-template <class At, class T, class P>
-HMRNN_HOST_DEVICE HMRNN_INLINE auto value(At at, int64_t offset, const Term<T, P>& term) {
-  return value(at, offset, term, term.gain != nullptr, term.bias != nullptr);
-}
 
 template <class Row, class T = typename Row::T>
 HMRNN_HOST_DEVICE T dot(const Row& row, int64_t n, const T* x, const T* y) {
@@ -193,11 +189,7 @@ struct Gates {
 
   template <class At>
   HMRNN_HOST_DEVICE HMRNN_INLINE V of(At at, int64_t offset, const Term<T, P>& term) const {
-    if constexpr (std::is_same_v<Biased, bool>) {
-      return value(at, offset, term, normed, term.bias != nullptr);
-    } else {
-      return value(at, offset, term, normed, biased);
-    }
+    return value(at, offset, term, normed, biased && term.bias != nullptr);
   }
   template <class At>
   HMRNN_HOST_DEVICE HMRNN_INLINE V pre(At at, int64_t offset) const {
@@ -363,7 +355,8 @@ HMRNN_HOST_DEVICE CopyDots<T> copy_run(const Row& row, int64_t d, const Term<T, 
                                        const T* c, const T* h, const CellNorm<T>& norm, const T* dc, T* scratch,
                                        T* delta) {
   using V = typename Row::V;
-  const Gates<Row, P, false, false> gates{row, d, recurrent, {}, {}, bias, recurrent.gain != nullptr, false};
+  const Gates<Row, P, false, false> gates{
+      row, d, recurrent, {}, {}, bias, recurrent.gain != nullptr, recurrent.bias != nullptr};
   const auto dots = row.template sums<2>(d, [&](auto at) {
     const auto values = gates(at);
     const V cv = at.load(c), dcv = at.load(dc);

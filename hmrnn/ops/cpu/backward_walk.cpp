@@ -58,6 +58,9 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
     s.end = s.n;
     s.end_w = count(l, 1);
     s.end_v = count(l, 2);
+    if (s.end > 0) products.recurrent[l].reserve_backward();
+    if (s.end_w > 0) products.bottom_up[l].reserve_backward();
+    if (s.end_v > 0) products.top_down[l].reserve_backward();
     s.dh = at::zeros({B_, d}, options_);
     s.dc = grad_.c_n[l].defined() ? grad_.c_n[l].clone(at::MemoryFormat::Contiguous) : at::zeros({B_, d}, options_);
     s.dz.assign(B_, T(0));

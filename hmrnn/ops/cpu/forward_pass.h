@@ -78,6 +78,10 @@ class Forward {
     gates_ = at::empty({at::get_num_threads(), 4 * widest}, options);
     for (auto* x : {&x_u_, &x_w_, &x_v_}) x->reserve(B_);
     batch_rows_.reserve(B_);
+    if (training_) schedule_.reserve(2 * L_ * T_ * B_);  // if every batch were of one row
+    for (auto* matrices : {&products_.recurrent, &products_.bottom_up, &products_.top_down}) {
+      for (auto& matrix : *matrices) matrix.reserve_forward();
+    }
     first_layer_input();
     for (int64_t l = 0; l < L_ && a.detect(); ++l) {
       for (int64_t b = 0; b < B_; ++b) dots_now(l, b) = state_dots(l, h_at(-1, l) + b * layers_[l].d);

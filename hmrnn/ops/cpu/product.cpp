@@ -122,7 +122,7 @@ Product<P>::Product(const Wide<P>* weight, int64_t out, int64_t in, std::optiona
 template <class P>
 at::Tensor Product<P>::packed() const {
   if constexpr (!std::is_same_v<P, double>) {
-    if (rows_[0]) return rows_[0]->panels();
+    if (rows_[0] && rows_[0]->packed()) return rows_[0]->panels();
   }
   return at::empty({0}, c10::CppTypeToScalarType<P>::value);
 }
@@ -184,15 +184,22 @@ const P* Product<P>::in_order(int64_t m, const P* const* x, at::Tensor& memory) 
   return to;
 }
 
+template <class P>
+void Product<P>::reserve(bool transposed) {
+  if constexpr (!std::is_same_v<P, double>) {
+    auto& packed = rows_[transposed];
+    if (packed || backend_ != ProductBackend::Rows) return;
+    packed = std::make_unique<PackedMatrix<P>>(transposed ? out_ : in_, transposed ? in_ : out_);
+  }
+}
+
 /// M for our own products.
 template <class P>
 PackedMatrix<P>& Product<P>::rows(bool transposed) requires(!std::is_same_v<P, double>) {
-  auto& packed = rows_[transposed];
-  if (!packed) {
-    const int64_t from = transposed ? out_ : in_, to = transposed ? in_ : out_;
-    packed = std::make_unique<PackedMatrix<P>>(weight_, in_, /*transposed=*/!transposed, from, to);
-  }
-  return *packed;
+  reserve(transposed);
+  auto& packed = *rows_[transposed];
+  if (!packed.packed()) packed.pack(weight_, in_, /*transposed=*/!transposed);
+  return packed;
 }
 
 /// Products that are not Rows one after the other by alone(product), then those that are by part(product, share).

@@ -37,6 +37,9 @@ class Product {
   /// `backend`: instead of the fastest one; one that this CPU or LibTorch lacks becomes Blas.
   Product(const Wide<P>* weight, int64_t out, int64_t in, std::optional<ProductBackend> backend = std::nullopt);
 
+  /// Allocates what forward, or backward, packs the weights into at its first product.
+  void reserve_forward() { reserve(/*transposed=*/false); }
+  void reserve_backward() { reserve(/*transposed=*/true); }
   /// What forward has packed so far, for the reuse() of a product of the same weights; may be empty.
   at::Tensor packed() const;
   void reuse(const at::Tensor& packed);
@@ -85,6 +88,7 @@ class Product {
  private:
   template <class Job, class Alone, class Part>
   static void together(std::span<const Job> products, bool transposed, Alone alone, Part part);
+  void reserve(bool transposed);
   PackedMatrix<P>& rows(bool transposed) requires(!std::is_same_v<P, double>);
   void multiply(int64_t m, const P* x, int64_t x_stride, P* y, int64_t y_stride, bool transposed);
   const at::Tensor& plain();

@@ -25,17 +25,22 @@ PackedMatrix<P>::PackedMatrix(at::Tensor panels, int64_t k, int64_t n)
     : kernels_(row_product_kernels<P>()), k_(k), n_(n), panel_(panels.size(1)), panels_(std::move(panels)) {}
 
 template <class P>
-PackedMatrix<P>::PackedMatrix(const float* weight, int64_t stride, bool transposed, int64_t k, int64_t n)
-    : PackedMatrix(empty_panels<P>(k, n), k, n) {
+PackedMatrix<P>::PackedMatrix(int64_t k, int64_t n) : PackedMatrix(empty_panels<P>(k, n), k, n) {
+  packed_ = false;
+}
+
+template <class P>
+void PackedMatrix<P>::pack(const float* weight, int64_t stride, bool transposed) {
   const int64_t width = kernels_.width, panels = panels_.size(0);
   P* to = panels_.template data_ptr<P>();
   at::parallel_for(0, panels, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t j = i * width;
-      kernels_.pack(weight + (transposed ? j * stride : j), stride, transposed, k, std::min(width, n - j),
+      kernels_.pack(weight + (transposed ? j * stride : j), stride, transposed, k_, std::min(width, n_ - j),
                     to + i * panel_);
     }
   });
+  packed_ = true;
 }
 
 /// f(first row, rows, their x, first column, panel, next panel, columns) for every panel and every few rows.

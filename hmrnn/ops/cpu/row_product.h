@@ -79,10 +79,13 @@ void for_shares(int64_t multiplications, F f) {
 template <class P>
 class PackedMatrix {
  public:
-  /// B(i, j) = weight[j·stride + i] if `transposed`, else weight[i·stride + j].
-  PackedMatrix(const float* weight, int64_t stride, bool transposed, int64_t k, int64_t n);
+  /// Memory for one, which pack() has to fill.
+  PackedMatrix(int64_t k, int64_t n);
   /// Another one's panels(), of the same k and n.
   PackedMatrix(at::Tensor panels, int64_t k, int64_t n);
+  /// B(i, j) = weight[j·stride + i] if `transposed`, else weight[i·stride + j].
+  void pack(const float* weight, int64_t stride, bool transposed);
+  bool packed() const { return packed_; }
   const at::Tensor& panels() const { return panels_; }
 
   /// How many multiplications a product with m rows is.
@@ -101,6 +104,7 @@ class PackedMatrix {
   int64_t k_, n_;
   int64_t panel_;  ///< values of a panel
   at::Tensor panels_;
+  bool packed_ = true;
 };
 
 /// gradient [out, n] = y_gradᵀ · x for y_grad [m, out], rows `stride` values apart, and rows x_i [n], added to what is

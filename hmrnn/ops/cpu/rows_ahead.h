@@ -9,7 +9,8 @@ namespace hmrnn::cpu {
 /// row of products has 64 to 128 lines, and of so many at once the processor makes the computation wait.
 class RowsAhead {
  public:
-  /// `values` values from `row` on, after those added before.
+  /// `values` values from `row` on, after those added before; of more than 12 rows those beyond are left out. (Nothing
+  /// is read: lines past a row's end may be asked for.)
   template <class P>
   void add(const P* row, int64_t values) {
     const int64_t steps = (values * static_cast<int64_t>(sizeof(P)) + kStep - 1) / kStep;
@@ -29,12 +30,13 @@ class RowsAhead {
 
  private:
   static constexpr int64_t kStep = 128;  // bytes
+  static constexpr size_t kMost = 12;
   struct Piece {
     const char* line;
     int64_t steps;
   };
   Piece at_{nullptr, 0};
-  std::array<Piece, 12> pieces_;
+  std::array<Piece, kMost> pieces_;
   size_t next_ = 0, count_ = 0;
 };
 
