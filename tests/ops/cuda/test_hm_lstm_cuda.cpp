@@ -77,9 +77,10 @@ TEST_CASE("hm_lstm on CUDA equals the CPU at all sizes, in float64 and float32",
   const auto cuda = find_cuda();
   if (!cuda) return;
   const NoTF32 full;
+  // The last has more of a wave than one launch does. Its layers are not of two or three units: layer norm over so few
+  // divides by a deviation that may be all rounding.
   const std::vector<std::vector<int64_t>> all = {
-      {1, 31, 33}, {400, 400, 400}, {513, 1, 1024},
-      {1024, 513}, {2048},          {2, 3, 2, 3, 2, 3, 2, 3, 2, 3}};  // more of a wave than one launch does
+      {1, 31, 33}, {400, 400, 400}, {513, 1, 1024}, {1024, 513}, {2048}, {20, 13, 20, 13, 20, 13, 20, 13, 20, 13}};
   for (const auto& sizes : all) {
     for (const int64_t batch : {1, 3, 64}) {
       INFO("sizes " << torch::IntArrayRef(sizes) << ", batch " << batch);
