@@ -83,7 +83,7 @@ TEST_CASE("windows are the right ones on a GPU, however far its work is behind",
   std::vector<int64_t> steps;
   for (int64_t i = 0; i < 60; ++i) steps.push_back(20 + i % 7 + i / 20);
   WindowFeed feed([&](int64_t, int64_t i) { return window_of(0, i, steps.at(static_cast<size_t>(i))); }, *device);
-  const auto busy = torch::randn({2048, 2048}, *device);
+  const auto busy = torch::randn({1024, 1024}, *device);
   auto product = busy;
   std::vector<torch::Tensor> seen;
   for (int64_t i = 0; i < 60; ++i) {

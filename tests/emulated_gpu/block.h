@@ -1,0 +1,41 @@
+// A block of threads for code written for CUDA and compiled for the host. Each thread is a fiber; a warp's lanes meet
+// at shuffles, the block's threads at barriers.
+#pragma once
+
+#include <vector_types.h>
+
+#include <cstddef>
+#include <cstring>
+#include <functional>
+
+namespace emulated_gpu {
+
+struct ThreadState {
+  uint3 thread, block;
+  dim3 threads, blocks;
+};
+/// Of the thread that runs.
+const ThreadState& here();
+
+/// Waits for all threads of the block.
+void barrier();
+/// Waits for the lanes of this warp, each of which gives 8 bytes, and returns those of lane (own ^ mask).
+unsigned long long exchange(unsigned long long value, int mask);
+
+/// Runs the body in every thread of every block, block after block. The warps of a block run from barrier to barrier in
+/// turn, in an order that changes from block to block.
+void run_grid(dim3 blocks, dim3 threads, const std::function<void()>& body);
+
+}  // namespace emulated_gpu
+
+inline void __syncthreads() { emulated_gpu::barrier(); }
+
+template <class T>
+T __shfl_xor_sync(unsigned, T value, int mask) {
+  static_assert(sizeof(T) <= 8);
+  unsigned long long bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  bits = emulated_gpu::exchange(bits, mask);
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}

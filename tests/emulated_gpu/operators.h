@@ -1,0 +1,39 @@
+// What the two files of operators share.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <c10/cuda/CUDAStream.h>
+#include <torch/library.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "device.h"
+
+namespace emulated_gpu {
+
+inline cudaStream_t current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
+
+/// Puts work into the current stream; throws like a failed launch.
+inline void launch(const std::string& what, Work work) {
+  const auto error = enqueue(current_stream(), what, std::move(work));
+  TORCH_CHECK(error == cudaSuccess, "launch of ", what, ": ", cudaGetErrorString(error));
+}
+
+/// Where a tensor lies, without holding it: the allocator may give the memory away, as it does with a GPU.
+struct Place {
+  void* data;
+  std::vector<int64_t> sizes, strides;
+  at::ScalarType type;
+
+  explicit Place(const at::Tensor& x)
+      : data(x.data_ptr()), sizes(x.sizes().vec()), strides(x.strides().vec()), type(x.scalar_type()) {}
+  at::Tensor on_host() const { return at::from_blob(data, sizes, strides, at::TensorOptions(type)); }
+};
+
+/// The operators that are not simply those of the CPU (operators_apart.cpp), as "name.overload".
+const std::set<std::string>& operators_apart();
+void replace_operators_apart(torch::Library& library);
+
+}  // namespace emulated_gpu
