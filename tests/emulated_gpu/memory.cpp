@@ -27,23 +27,28 @@ class Memory {
     void* at = mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) fail("no room for the device's memory");
     base_ = static_cast<char*>(at);
-    madvise(base_, size_, MADV_HUGEPAGE);  // fewer pages to close and open
+    if (!fenced_) madvise(base_, size_, MADV_HUGEPAGE);  // fewer pages to close and open
     free_[0] = size_;
   }
 
   void* allocate(size_t bytes) {
-    constexpr size_t unit = 512;
-    bytes = std::max<size_t>(unit, (bytes + unit - 1) / unit * unit);
+    // Fenced: pages of its own, at whose end it lies to 16 bytes, and one after them that nobody may touch.
+    const size_t unit = fenced_ ? kPage : 512;
+    const size_t room_for = std::max<size_t>(unit, (bytes + unit - 1) / unit * unit) + (fenced_ ? kPage : 0);
     for (auto& [offset, room] : free_) {
-      if (room < bytes) continue;
-      const size_t at = offset, rest = room - bytes;
+      if (room < room_for) continue;
+      const size_t at = offset, rest = room - room_for;
       free_.erase(at);
-      if (rest > 0) free_[at + bytes] = rest;
-      used_[at] = bytes;
-      end_ = std::max(end_, at + bytes);
-      const MemoryAccess access;
-      std::memset(base_ + at, 0xff, std::min<size_t>(bytes, size_t{64} << 20));  // NaN: nobody has written this
-      return base_ + at;
+      if (rest > 0) free_[at + room_for] = rest;
+      const size_t start = fenced_ ? at + room_for - kPage - (std::max<size_t>(bytes, 1) + 15) / 16 * 16 : at;
+      used_[start] = {at, room_for};
+      end_ = std::max(end_, at + room_for);
+      const size_t first = at / kPage * kPage;
+      const size_t length = (at + room_for - (fenced_ ? kPage : 0) + kPage - 1) / kPage * kPage - first;
+      protect(first, length, PROT_READ | PROT_WRITE);
+      std::memset(base_ + start, 0xff, std::min<size_t>(bytes, size_t{64} << 20));  // NaN: nobody has written this
+      if (depth_ == 0) protect(first, length, PROT_NONE);
+      return base_ + start;
     }
     return nullptr;
   }
@@ -51,9 +56,11 @@ class Memory {
   bool release(void* pointer) {
     const auto found = used_.find(static_cast<size_t>(static_cast<char*>(pointer) - base_));
     if (found == used_.end()) return false;
-    auto [at, bytes] = *found;
+    auto [at, bytes] = found->second;
     used_.erase(found);
-    madvise(base_ + (at + 4095) / 4096 * 4096, bytes > 8192 ? bytes / 4096 * 4096 - 4096 : 0, MADV_DONTNEED);
+    const size_t first = (at + kPage - 1) / kPage * kPage, last = (at + bytes) / kPage * kPage;
+    if (first < last) madvise(base_ + first, last - first, MADV_DONTNEED);
+    if (fenced_) mprotect(base_ + at, bytes, PROT_NONE);
     auto next = free_.lower_bound(at);
     if (next != free_.end() && at + bytes == next->first) {
       bytes += next->second;
@@ -82,14 +89,24 @@ class Memory {
   }
 
  private:
+  static constexpr size_t kPage = 4096;
+  struct Block {
+    size_t at, bytes;
+  };
+
   void protect(int rights) {
-    const size_t reached = std::min(size_, (end_ + 4095) / 4096 * 4096);
-    if (reached > 0 && mprotect(base_, reached, rights) != 0) fail("mprotect of the device's memory");
+    if (!fenced_) return protect(0, std::min(size_, (end_ + kPage - 1) / kPage * kPage), rights);
+    for (const auto& [start, block] : used_) protect(block.at, block.bytes - kPage, rights);
+  }
+  void protect(size_t at, size_t bytes, int rights) {
+    if (bytes > 0 && mprotect(base_ + at, bytes, rights) != 0) fail("mprotect of the device's memory");
   }
 
   size_t size_, end_ = 0;
   char* base_ = nullptr;
-  std::map<size_t, size_t> free_, used_;  // offset → bytes
+  const bool fenced_ = std::getenv("EMULATED_GPU_FENCED") != nullptr;
+  std::map<size_t, size_t> free_;  // offset → bytes
+  std::map<size_t, Block> used_;   // by the offset that was handed out
   int depth_ = 0;
 };
 

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <unordered_map>
 
@@ -162,7 +163,11 @@ std::optional<Forms> forms_of_call(const c10::OperatorHandle& op, const Stack& g
                                                  "aten::repeat_interleave"};
   if (by_value.count(op.schema().name()) > 0) return std::nullopt;
   const at::AutoDispatchBelowADInplaceOrView below;
+  static std::mutex mutex;
+  static std::set<std::string> not_on_meta;  // finding that out again is slow
+  const auto name = toString(op.operator_name());
   for (const auto device : {c10::kMeta, c10::kCPU}) {
+    if (const std::lock_guard<std::mutex> lock(mutex); device == c10::kMeta && not_on_meta.count(name) > 0) continue;
     Forms out;
     std::unordered_map<at::TensorImpl*, at::Tensor> seen;
     const auto form = [&](const at::Tensor& x) {
@@ -177,6 +182,8 @@ std::optional<Forms> forms_of_call(const c10::OperatorHandle& op, const Stack& g
       return out;
     } catch (const c10::NotImplementedError&) {
       if (device == c10::kCPU) throw;
+      const std::lock_guard<std::mutex> lock(mutex);
+      not_on_meta.insert(name);
     }
   }
   return std::nullopt;

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# The programs on the emulated device: graphs against plain launches, a run taken up again, what a GPU's model says on
+# the CPU, memory that runs out.
+set -euo pipefail
+run=tests/emulated_gpu/run.sh
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() { echo "FAILED: $*"; exit 1; }
+
+# ---------------------------------------------------------------- text
+text=(--corpus synthetic --synthetic-length 60000 --units 24,20,16 --embedding 12 --output-embedding 40
+      --batch 6 --window 15 --steps 12 --log-every 4 --device cuda --dtype bfloat16)
+train() { $run char_lm train "${text[@]}" "$@" >"$work/out" 2>&1 || fail "char_lm train $*: $(cat "$work/out")"; }
+train --out "$work/graph"
+grep -q "cuda:0 (emulated GPU" "$work/out" || fail "the device is not the emulated one: $(cat "$work/out")"
+train --out "$work/launches" --cuda-graph off
+cmp "$work/graph/last/model.safetensors" "$work/launches/last/model.safetensors" || fail "graphs are not launches"
+train --out "$work/parts" --steps 7
+$run char_lm train --resume --out "$work/parts" --steps 12 >"$work/out" 2>&1 || fail "--resume: $(cat "$work/out")"
+# The metadata of the model that was saved at step 12 is the same, but for what the shorter run was asked.
+python3 - "$work" <<'PY' || fail "a run in parts is not the whole run"
+import json, struct, sys
+def tensors(path):
+    data = open(path, "rb").read()
+    size = struct.unpack("<Q", data[:8])[0]
+    return {k: data[8 + size + v["data_offsets"][0]:8 + size + v["data_offsets"][1]]
+            for k, v in json.loads(data[8:8 + size]).items() if k != "__metadata__"}
+a, b = (tensors(f"{sys.argv[1]}/{run}/last/model.safetensors") for run in ("graph", "parts"))
+sys.exit(a != b)
+PY
+# Rounding moves a boundary here and there, so the measures are compared, not the boundaries.
+near() { awk -v a="$1" -v b="$2" -v e="$3" 'BEGIN { exit !(a - b < e && b - a < e) }'; }
+bits() { $run char_lm eval "$work/graph" --device "$1" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["bpc"])'; }
+near "$(bits cuda)" "$(bits cpu)" 0.01 || fail "eval: $(bits cuda) on the device, $(bits cpu) on the CPU"
+$run char_lm sample "$work/graph" --device cuda --length 60 --seed 3 >"$work/sample" || fail sample
+[ "$(wc -m <"$work/sample")" -ge 60 ] || fail "sample: $(cat "$work/sample")"
+tr '\n' ' ' <"$work/sample" | $run char_lm segment "$work/graph" --device cuda >"$work/segments" || fail segment
+grep -qE '^z1 +[.|]{60}' "$work/segments" || fail "segment: $(cat "$work/segments")"
+
+code=0
+EMULATED_GPU_MIB=256 $run char_lm train "${text[@]}" --units 512 --batch 3000 --window 5 --out "$work/large" >"$work/out" 2>"$work/err" || code=$?
+[ $code = 2 ] || fail "out of memory: exit code $code, not 2: $(cat "$work/err")"
+grep -q "out of memory on the device: hm_lstm 512,512,512.*batch 3000.*asked for" "$work/err" || fail "out of memory: $(cat "$work/err")"
+
+# ---------------------------------------------------------------- handwriting
+$run handwriting train --corpus synthetic --synthetic-lines 30 --units 20 --output-embedding 16 --mixtures 3 --batch 6 \
+  --steps 8 --log-every 4 --device cuda --out "$work/ink" >"$work/out" 2>&1 || fail "handwriting train: $(cat "$work/out")"
+nats() { $run handwriting eval "$work/ink" --device "$1" | grep -oE 'log-likelihood -?[0-9.]+' | cut -d' ' -f2; }
+near "$(nats cuda)" "$(nats cpu)" 10 || fail "handwriting eval: $(nats cuda) on the device, $(nats cpu) on the CPU"
+$run handwriting draw "$work/ink" --device cuda --out "$work/ink.svg" >"$work/out" 2>&1 || fail "draw: $(cat "$work/out")"
+grep -q '</svg>' "$work/ink.svg" || fail "draw wrote no picture"
+echo "programs on the emulated device: passed"
