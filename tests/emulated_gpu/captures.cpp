@@ -1,5 +1,10 @@
 // Captures and graphs of the emulated device. A graph's nodes run in an order that their dependencies allow and that is
 // not the one of the recording: the latest first, or at random (EMULATED_GPU_ORDER, streams.cpp).
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+
 #include "streams.h"
 
 namespace emulated_gpu {
@@ -32,6 +37,22 @@ void end(Capture& capture) {
       return;
     }
   }
+}
+
+/// How many nodes of each kind, and the longest way through them.
+void print_counts(const Graph& graph) {
+  std::map<std::string, size_t> counts;
+  std::vector<size_t> length;
+  size_t longest = 0;
+  for (const auto& node : graph.nodes) {
+    ++counts[node.what];
+    size_t before = 0;
+    for (const auto i : node.after) before = std::max(before, length[i]);
+    length.push_back(before + 1);
+    longest = std::max(longest, before + 1);
+  }
+  std::fprintf(stderr, "emulated GPU: a graph of %zu nodes, %zu one after the other\n", graph.nodes.size(), longest);
+  for (const auto& [what, count] : counts) std::fprintf(stderr, "%6zu %s\n", count, what.c_str());
 }
 
 }  // namespace
@@ -117,6 +138,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* out) {
   capture->streams.clear();
   if (capture->invalid) return remember(cudaErrorStreamCaptureInvalidated);
   if (unjoined) return remember(cudaErrorStreamCaptureUnjoined);
+  if (std::getenv("EMULATED_GPU_COUNTS")) print_counts(*capture->graph);
   *out = reinterpret_cast<cudaGraph_t>(new std::shared_ptr<Graph>(capture->graph));
   return cudaSuccess;
 }
