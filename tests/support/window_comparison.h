@@ -83,6 +83,29 @@ inline double difference(const RandomWindow& p, const Outcome& a, const Outcome&
   return worst;
 }
 
+/// The same window with parameters and states as views of a larger buffer, each one value past a boundary of 16 bytes.
+inline RandomWindow not_aligned(const RandomWindow& p) {
+  auto out = p;
+  const auto shift = [](torch::Tensor& x) {
+    if (!x.defined()) return;
+    const auto y =
+        torch::empty({x.numel() + 1}, x.options().requires_grad(false)).narrow(0, 1, x.numel()).view(x.sizes());
+    y.copy_(x.detach());
+    x = y.requires_grad_(x.requires_grad());
+  };
+  for (auto& y : out.layers) {
+    for (auto* x : {&y.recurrent, &y.bottom_up, &y.top_down, &y.bias, &y.recurrent_norm.weight, &y.recurrent_norm.bias,
+                    &y.bottom_up_norm.weight, &y.bottom_up_norm.bias, &y.top_down_norm.weight, &y.top_down_norm.bias,
+                    &y.cell_norm.weight, &y.cell_norm.bias})
+      shift(*x);
+  }
+  for (auto* list : {&out.window.h0, &out.window.c0}) {
+    for (auto& x : *list) shift(x);
+  }
+  for (auto* x : {&out.window.input, &out.window.z0}) shift(*x);
+  return out;
+}
+
 struct WindowKind {
   std::string name;
   RandomWindowOptions options;

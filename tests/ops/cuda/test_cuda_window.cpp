@@ -205,26 +205,11 @@ TEST_CASE("the CUDA window without gradients, cut in two, and by the number of i
 }
 
 TEST_CASE("the CUDA window takes parameters that are not aligned") {
-  // Parameters as views of one flat buffer, each one value past a boundary of 16 bytes.
   RandomWindowOptions o;
   o.sizes = {8, 12};
   o.rate = 0.5;
   o.seed = 810;
-  const auto p = random_window(o);
-  auto shifted = p;
-  const auto shift = [](torch::Tensor& x) {
-    if (!x.defined()) return;
-    const auto y =
-        torch::empty({x.numel() + 1}, x.options().requires_grad(false)).narrow(0, 1, x.numel()).view(x.sizes());
-    y.copy_(x.detach());
-    x = y.requires_grad_();
-  };
-  for (auto& y : shifted.layers) {
-    for (auto* x : {&y.recurrent, &y.bottom_up, &y.top_down, &y.bias, &y.recurrent_norm.weight, &y.recurrent_norm.bias,
-                    &y.bottom_up_norm.weight, &y.bottom_up_norm.bias, &y.top_down_norm.weight, &y.top_down_norm.bias,
-                    &y.cell_norm.weight, &y.cell_norm.bias})
-      shift(*x);
-  }
+  const auto p = random_window(o), shifted = not_aligned(p);
   REQUIRE(reinterpret_cast<uintptr_t>(shifted.layers[1].bias.data_ptr()) % 16 != 0);
   CHECK(difference(p, by_blocks<double, double>(shifted, false, std::nullopt, {5, false, true}),
                    by_operator(p, false)) < 1e-10);

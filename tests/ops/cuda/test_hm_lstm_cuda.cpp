@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <dlfcn.h>
+#include <torch/cuda.h>
 
 #include "catch.h"
 #include "hmrnn/nn/hm_lstm.h"
@@ -118,6 +119,23 @@ TEST_CASE("hm_lstm on CUDA with bfloat16 products and with TF32 stays within the
       CHECK(distance(rounded.gradients[i].cpu(), exact.gradients[i]) < 60 * unit * scale);
     }
   }
+}
+
+TEST_CASE("hm_lstm on CUDA takes tensors that are not aligned", "[cuda]") {
+  const auto cuda = find_cuda();
+  if (!cuda) return;
+  for (const auto dtype : {torch::kFloat64, torch::kFloat32}) {
+    for (const bool indexed : {false, true}) {
+      auto o = options_of({64, 32, 48}, 5, dtype);
+      o.indexed = indexed;
+      const auto p = random_window(o), shifted = not_aligned(p.to(*cuda));
+      REQUIRE(reinterpret_cast<uintptr_t>(shifted.layers[1].bias.data_ptr()) % 16 != 0);
+      CHECK(difference(p, by_operator(shifted, false), by_operator(p, false)) <
+            (dtype == torch::kFloat64 ? 1e-10 : 4e-4));
+      if (dtype == torch::kFloat32) by_operator(shifted, false, torch::kBFloat16);  // must not fail
+    }
+  }
+  torch::cuda::synchronize();
 }
 
 TEST_CASE("soft boundaries on CUDA equal the CPU", "[cuda]") {
