@@ -247,11 +247,13 @@ void emulate(const c10::OperatorHandle& op, Stack* stack) {
 
 // ---------------------------------------------------------------- which are replaced
 
-/// Launches nothing itself: memory, and what is made of other operators or of copies by the runtime.
+/// Launches nothing itself: memory, and what is made of other operators, of copies by the runtime or of cuBLAS
+/// (blas.cpp).
 bool is_kept(const c10::FunctionSchema& schema) {
   static const std::set<std::string> kept = {
       "aten::empty",     "aten::empty_strided", "aten::set_",       "aten::resize_",       "aten::_local_scalar_dense",
-      "aten::is_pinned", "aten::_pin_memory",   "aten::resize_as_", "aten::record_stream", "aten::_copy_from"};
+      "aten::is_pinned", "aten::_pin_memory",   "aten::resize_as_", "aten::record_stream", "aten::_copy_from",
+      "aten::mm"};
   if (kept.count(schema.name()) > 0) return true;
   for (const auto& result : schema.returns()) {
     if (result.alias_info() && !result.alias_info()->isWrite()) return true;  // a view

@@ -23,22 +23,6 @@ at::Tensor& copy_(at::Tensor& self, const at::Tensor& from, bool non_blocking) {
   return at::native::copy_(self, from, non_blocking);
 }
 
-/// bfloat16 operands, float32 sums.
-at::Tensor& mm_out(const at::Tensor& a, const at::Tensor& b, at::ScalarType type, at::Tensor& out) {
-  TORCH_CHECK(a.is_cuda() && b.is_cuda() && out.is_cuda() && a.dim() == 2 && b.dim() == 2 && a.size(1) == b.size(0) &&
-                  out.scalar_type() == type && type == at::kFloat && a.scalar_type() == b.scalar_type(),
-              "mm of ", a.sizes(), " and ", b.sizes(), " into ", out.sizes());
-  out.resize_({a.size(0), b.size(1)});
-  launch("mm", [x = Place(a), y = Place(b), z = Place(out)] {
-    z.on_host().copy_(at::mm(x.on_host().to(at::kFloat), y.on_host().to(at::kFloat)));
-  });
-  return out;
-}
-at::Tensor mm(const at::Tensor& a, const at::Tensor& b, at::ScalarType type) {
-  auto out = at::empty({a.size(0), b.size(1)}, a.options().dtype(type));
-  return mm_out(a, b, type, out);
-}
-
 /// The host's generator that goes on where the device's is: (seed, offset), which a graph reads when it is replayed.
 std::function<at::Generator()> host_generator(const std::optional<at::Generator>& generator, int64_t numel) {
   auto* device =
@@ -117,8 +101,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_cell_backward(const std::opt
 
 const std::set<std::string>& operators_apart() {
   static const std::set<std::string> names = {"aten::copy_.",
-                                              "aten::mm.dtype",
-                                              "aten::mm.dtype_out",
+
                                               "aten::uniform_.",
                                               "aten::normal_.",
                                               "aten::native_dropout.",
@@ -131,8 +114,6 @@ const std::set<std::string>& operators_apart() {
 
 void replace_operators_apart(torch::Library& library) {
   library.impl("copy_", copy_);
-  library.impl("mm.dtype", mm);
-  library.impl("mm.dtype_out", mm_out);
   library.impl("uniform_", uniform_);
   library.impl("normal_", normal_);
   library.impl("bernoulli_.float", bernoulli_);
