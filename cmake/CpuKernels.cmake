@@ -10,13 +10,19 @@ if(HMRNN_KERNELS)
   set(_flags_AVX2 -mavx2 -mfma -mf16c -DCPU_CAPABILITY_AVX2)
   set(_flags_AVX512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -DCPU_CAPABILITY_AVX512)
   set(_flags_AVX512_BF16 ${_flags_AVX512} -mavx512bf16)
+  set(_optimise -O3)
+  if(HMRNN_SANITIZE)
+    # Row functions are inlined whole: with the sanitizers' code in them, -O3 takes g++ many minutes a file, and half of
+    # what is left guards the stack, where these have nothing but registers.
+    set(_optimise -O1 "$<$<CXX_COMPILER_ID:GNU>:SHELL:--param asan-stack=0>")
+  endif()
   foreach(_isa IN LISTS _isas)
     add_library(hmrnn_kernels_${_isa} OBJECT ${HMRNN_KERNELS})
     target_include_directories(hmrnn_kernels_${_isa} PRIVATE ${PROJECT_SOURCE_DIR})
     target_link_libraries(hmrnn_kernels_${_isa} PRIVATE hmrnn_options hmrnn::torch)
     # ATen's vectorised sigmoid and exp promise nothing about errno or traps; ours need not either.
     target_compile_options(hmrnn_kernels_${_isa} PRIVATE
-      -DCPU_CAPABILITY=${_isa} ${_flags_${_isa}} -O3 -fno-math-errno -fno-trapping-math
+      -DCPU_CAPABILITY=${_isa} ${_flags_${_isa}} ${_optimise} -fno-math-errno -fno-trapping-math
       $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>) # g++ 12 warns about its own AVX-512 intrinsics
     target_sources(hmrnn PRIVATE $<TARGET_OBJECTS:hmrnn_kernels_${_isa}>)
     list(APPEND HMRNN_KERNEL_OBJECTS $<TARGET_OBJECTS:hmrnn_kernels_${_isa}>)

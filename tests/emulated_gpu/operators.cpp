@@ -96,16 +96,19 @@ at::Tensor device_like(const at::Tensor& x) {
   return at::empty_strided(x.sizes(), x.strides(), x.options().device(c10::kCUDA, 0));
 }
 
-/// What LibTorch's kernels refuse: tensors of the host, but for numbers of no dimension and indices.
-void check_devices(const c10::FunctionSchema& schema, const Stack& arguments) {
+/// What LibTorch's kernels refuse: tensors of the host, but for numbers in an expression and indices. What draws random
+/// numbers is replaced by itself (operators_apart.cpp).
+void check_arguments(const c10::FunctionSchema& schema, const Stack& arguments) {
   static const std::set<std::string> take_indices = {"aten::index", "aten::index_put_", "aten::_index_put_impl_"};
-  bool numbers_allowed = schema.name().rfind("aten::_fused", 0) != 0;
+  for (const auto& argument : schema.arguments()) {
+    if (argument.type()->str().rfind("Generator", 0) == 0) fail(toString(schema.operator_name()) + " is not emulated");
+  }
+  if (take_indices.count(schema.name()) > 0) return;
   for (const auto& value : arguments) {
     with_tensors(value, [&](const at::Tensor& x) {
-      if (!x.is_cuda() && !(x.dim() == 0 && numbers_allowed) && take_indices.count(schema.name()) == 0) {
-        TORCH_CHECK(false, "Expected all tensors to be on the same device, but found one on ", x.device(), " for ",
-                    schema.name(), " on an emulated GPU");
-      }
+      TORCH_CHECK(x.is_cuda() || x.unsafeGetTensorImpl()->is_wrapped_number(),
+                  "Expected all tensors to be on the same device, but found one on ", x.device(), " for ",
+                  schema.name(), " on an emulated GPU");
       return x;
     });
   }
@@ -202,7 +205,7 @@ void emulate(const c10::OperatorHandle& op, Stack* stack) {
   const auto& schema = op.schema();
   const size_t n = schema.arguments().size();
   const Stack given(stack->end() - static_cast<ptrdiff_t>(n), stack->end());
-  check_devices(schema, given);
+  check_arguments(schema, given);
 
   const bool host_values = std::any_of(schema.returns().begin(), schema.returns().end(), [](const auto& result) {
     return result.type()->kind() != c10::TypeKind::TensorType && result.type()->kind() != c10::TypeKind::ListType;

@@ -101,7 +101,6 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_cell_backward(const std::opt
 
 const std::set<std::string>& operators_apart() {
   static const std::set<std::string> names = {"aten::copy_.",
-
                                               "aten::uniform_.",
                                               "aten::normal_.",
                                               "aten::native_dropout.",

@@ -70,7 +70,11 @@ template <class Scalar>
 struct VectorRow {
   using T = Scalar;
   using V = at::vec::Vectorized<T>;
+#ifdef __SANITIZE_ADDRESS__
+  static constexpr bool kUnswitch = false;  // the sanitizer's code in every copy takes the compiler minutes
+#else
   static constexpr bool kUnswitch = true;
+#endif
 
   cpu::RowsAhead* ahead = nullptr;  ///< what is fetched meanwhile, or null
   void fetch() const {
