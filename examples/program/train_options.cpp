@@ -47,7 +47,8 @@ std::vector<TrainOption> common_options() {
       {"cuda-graph", "on|off", "on", true, kMachine,
        "on CUDA, launch the windows of training as one graph each; the results are the same"},
       {"dtype", "NAME", "float32", false, kMachine,
-       "of the matrix products in training: float32, bfloat16, or auto (bfloat16 where the machine is built for it)"},
+       "of the matrix products in training: float32, tf32 (on CUDA), bfloat16, or auto (bfloat16 where the machine is "
+       "built for it)"},
   };
 }
 
@@ -99,7 +100,7 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
   out.seed = static_cast<uint64_t>(integer("seed", 0));
   out.threads = integer("threads", 0, 4096);
   out.device = option_of(map, "device");  // looked up when it is opened
-  out.dtype = parse_choice("dtype", option_of(map, "dtype"), {"float32", "bfloat16", "auto"});
+  out.dtype = parse_choice("dtype", option_of(map, "dtype"), {"float32", "tf32", "bfloat16", "auto"});
 
   auto& t = out.trainer;
   t.learning_rate = parse_above_zero("lr", option_of(map, "lr"));

@@ -7,6 +7,7 @@
 #include "examples/program/program.h"
 #include "hmrnn/error.h"
 #include "hmrnn/ops/cuda_library.h"
+#include "hmrnn/train/product_dtype.h"
 #include "hmrnn/train/progress.h"
 #include "hmrnn/train/stop_signal.h"
 #include "hmrnn/train/trainer.h"
@@ -45,7 +46,10 @@ std::string describe_model(const CommonSettings& settings, const torch::nn::Modu
 std::string describe_setting(const CommonSettings& settings, const torch::nn::Module& model, torch::Device device,
                              std::optional<torch::ScalarType> dtype) {
   return fmt::format("{}; {}, {} threads, {}\n", describe_model(settings, model), hmrnn::describe_device(device),
-                     at::get_num_threads(), dtype ? "bfloat16 products" : "float32");
+                     at::get_num_threads(),
+                     dtype                      ? "bfloat16 products"
+                     : settings.dtype == "tf32" ? "float32 with TF32 products"
+                                                : "float32");
 }
 
 std::string describe_sizes(const CommonSettings& settings, const torch::nn::Module& model) {
@@ -56,6 +60,8 @@ std::string describe_sizes(const CommonSettings& settings, const torch::nn::Modu
 int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options, const hmrnn::RunFolder& folder,
                  const Json& run_settings, bool resume, const std::function<void()>& announce) {
   const hmrnn::StopSignal signal;
+  std::optional<hmrnn::TF32Products> tf32;
+  if (run_settings.at("options").at("dtype") == "tf32") tf32.emplace(true);
   hmrnn::Progress progress(stdout);
   Json settings = {{"program", program_name()}};
   settings.update(run_settings);

@@ -5,10 +5,12 @@
 #include <optional>
 #include <utility>
 
+#include "hmrnn/train/product_dtype.h"
+
 namespace hmrnn {
 
-/// While it lives, a model (CharLM, HandwritingModel) is in evaluation mode and in float32; afterwards it trains as it
-/// did before, with products in the dtype given.
+/// While it lives, a model (CharLM, HandwritingModel) is in evaluation mode and in float32, without TF32; afterwards it
+/// trains as it did before, with products in the dtype given.
 template <typename Model>
 class EvaluationMode {
  public:
@@ -28,6 +30,7 @@ class EvaluationMode {
   Model model_;
   bool was_training_;
   std::optional<torch::ScalarType> product_dtype_;
+  TF32Products full_{false};
 };
 
 }  // namespace hmrnn

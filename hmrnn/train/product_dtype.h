@@ -12,8 +12,22 @@ namespace hmrnn {
 /// Whether the CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX); without that it is slower than float32.
 HMRNN_API bool cpu_has_bfloat16();
 
-/// The dtype of matrix products for `--dtype NAME` on `device`: nullopt for "float32"; bfloat16 for "bfloat16"; "auto" is
-/// bfloat16 on a CPU with AVX512-BF16 or AMX and on CUDA, else float32. Throws hmrnn::Error for another name.
+/// The dtype of matrix products for `--dtype NAME` on `device`: nullopt for "float32" and "tf32"; bfloat16 for
+/// "bfloat16"; "auto" is bfloat16 on a CPU with AVX512-BF16 or AMX and on CUDA, else float32. Throws hmrnn::Error for
+/// another name, and for "tf32" unless the device is CUDA.
 HMRNN_API std::optional<torch::ScalarType> resolve_product_dtype(const std::string& name, torch::Device device);
+
+/// While it lives, float32 products of CUDA devices round their operands to TF32 (10 bits of mantissa), or do not:
+/// LibTorch's own switch, for the whole process. Afterwards it is as it was.
+class HMRNN_API TF32Products {
+ public:
+  explicit TF32Products(bool allowed);
+  ~TF32Products();
+  TF32Products(const TF32Products&) = delete;
+  TF32Products& operator=(const TF32Products&) = delete;
+
+ private:
+  bool before_;
+};
 
 }  // namespace hmrnn

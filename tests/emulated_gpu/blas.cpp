@@ -47,6 +47,12 @@ struct Matrix {
   }
 };
 
+/// Rounded to the 10 bits of mantissa that TF32 has.
+at::Tensor tf32(const at::Tensor& x) {
+  const auto bits = x.contiguous().view(at::kInt);
+  return (bits + 0x1000).bitwise_and(~0x1fff).view(at::kFloat);
+}
+
 /// c = alpha · op(a) · op(b) + beta · c in `type`
 int multiply(void* handle, int op_a, int op_b, int64_t m, int64_t n, int64_t k, double alpha, Matrix a, Matrix b,
              double beta, Matrix c, at::ScalarType type) {
@@ -55,8 +61,11 @@ int multiply(void* handle, int op_a, int op_b, int64_t m, int64_t n, int64_t k, 
       b.leading < std::max<int64_t>(1, tb ? n : k) || c.leading < std::max<int64_t>(1, m)) {
     return kInvalidValue;
   }
+  constexpr int tf32_math = 3;
+  const bool rounded = a.type == at::kFloat && static_cast<Handle*>(handle)->math_mode == tf32_math;
   const auto error = enqueue(static_cast<Handle*>(handle)->stream, "cublas gemm", [=] {
-    auto out = at::mm(a.tensor(m, k, ta).to(type), b.tensor(k, n, tb).to(type)) * alpha;
+    const auto x = a.tensor(m, k, ta).to(type), y = b.tensor(k, n, tb).to(type);
+    auto out = (rounded ? at::mm(tf32(x), tf32(y)) : at::mm(x, y)) * alpha;
     const auto to = c.tensor(m, n, false);
     if (beta != 0) out += to.to(type) * beta;  // with 0 it is not read
     to.copy_(out);

@@ -28,6 +28,11 @@ def tensors(path):
 a, b = (tensors(f"{sys.argv[1]}/{run}/last/model.safetensors") for run in ("graph", "parts"))
 sys.exit(a != b)
 PY
+train --out "$work/tf32" --dtype tf32
+grep -q "float32 with TF32 products" "$work/out" || fail "--dtype tf32: $(cat "$work/out")"
+train --out "$work/float32" --dtype float32
+cmp -s "$work/tf32/last/model.safetensors" "$work/float32/last/model.safetensors" && fail "--dtype tf32 is float32"
+
 # Rounding moves a boundary here and there, so the measures are compared, not the boundaries.
 near() { awk -v a="$1" -v b="$2" -v e="$3" 'BEGIN { exit !(a - b < e && b - a < e) }'; }
 bits() { $run char_lm eval "$work/graph" --device "$1" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["bpc"])'; }

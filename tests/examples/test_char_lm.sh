@@ -178,7 +178,7 @@ for bad in "--units 0" "--units 12,0" "--units many" "--units 1e3" "--units 8, -
   "--lr -0.1" "--clip -1" "--boundary hard" "--slope-rate -1" "--slope-max 0.5" "--forget-bias x" "--boundary-bias inf" \
   "--dropout 1.5" "--dropout 1" "--dropout -0.1" "--layer-norm maybe" "--core gru" "--steps -1" "--epochs 1.5" \
   "--minutes -3" "--eval-every -1" "--checkpoint-every 0" "--log-every 0" "--patience 0" "--eval-streams 0" "--seed -1" \
-  "--seed 1.5" "--threads -1" "--device tpu" "--dtype float16" "--cuda-graph maybe" "--preset wsj"; do
+  "--seed 1.5" "--threads -1" "--device tpu" "--dtype float16" "--dtype tf32 --device cpu" "--cuda-graph maybe" "--preset wsj"; do
   set -- $bad
   # The last of an option that is given twice counts.
   refuse "${1#--}" train $small --out new $bad
