@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a library for each one that LibTorch's CUDA libraries need and that is not here (cuDNN, cuBLAS, NCCL, …), so that
 # they can be opened. Whoever calls into one of them ends the program. Of the runtime (libcudart) it makes the source
-# alone, rest_of_cudart.c; all is weak, and gives way to what is emulated.
+# alone, rest_of_cudart.cpp; all is weak, and gives way to what is emulated.
 #   stubs.sh FOLDER LIBRARY…     LibTorch's libraries; their missing neighbours are made in FOLDER
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}") folder=$1
@@ -38,12 +38,16 @@ done | sort -u | awk '
 for library in $(cut -d' ' -f1 "$symbols" | sort -u); do
   source=$folder/${library%%.*}_stub.c map=$folder/${library%%.*}_stub.map
   awk -v l="$library" '
-    BEGIN { print "#include <stdio.h>\n#include <stdlib.h>" }
+    BEGIN {
+      print "#include <stdio.h>\n#include <stdlib.h>"
+      print "#ifdef __cplusplus\n#define EXPORT extern \"C\" __attribute__((weak))"
+      print "#else\n#define EXPORT __attribute__((weak))\n#endif"
+    }
     $1 == l && NF == 3 && $3 ~ /^[A-Za-z_0-9]+$/ {
-      printf "__attribute__((weak)) void %s(void) { fprintf(stderr, \"emulated GPU: there is no %s\\n\"); abort(); }\n", $3, $3
+      printf "EXPORT void %s(void) { fprintf(stderr, \"emulated GPU: there is no %s\\n\"); abort(); }\n", $3, $3
     }' "$symbols" >"$source"
   if [[ $library == libcudart.so* ]]; then
-    mv "$source" "$folder/rest_of_cudart.c"
+    mv "$source" "$folder/rest_of_cudart.cpp"
     continue
   fi
   awk -v l="$library" '
