@@ -1,6 +1,5 @@
 // The device itself, errors, and kernels by name.
 #include <cxxabi.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -220,7 +219,7 @@ void __cudaRegisterFunction(void**, const char* stub, char*, const char* name, i
 }
 
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, CUstream_st* stream) {
-  pushed = {grid, block, shared, reinterpret_cast<cudaStream_t>(stream)};
+  pushed = {grid, block, shared, stream};
   return 0;
 }
 cudaError_t __cudaPopCallConfiguration(dim3* grid, dim3* block, size_t* shared, void* stream) {

@@ -20,4 +20,7 @@ inline std::optional<torch::Device> find_cuda() {
   }
 }
 
+/// Whether the device is that of tests/emulated_gpu.
+inline bool is_emulated(torch::Device device) { return cuda_device(device.index()).name == "emulated GPU"; }
+
 }  // namespace hmrnn::test

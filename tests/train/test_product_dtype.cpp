@@ -4,6 +4,7 @@
 #include "hmrnn/error.h"
 #include "hmrnn/train/evaluate.h"
 #include "hmrnn/train/product_dtype.h"
+#include "support/cuda.h"
 
 using namespace hmrnn;
 
@@ -19,22 +20,61 @@ TEST_CASE("the names of product dtypes") {
                     "dtype 'half' is not one of float32, tf32, bfloat16, auto");
 }
 
-TEST_CASE("TF32 is allowed for a while, and never in an evaluation") {
-  const auto allowed = [] { return at::globalContext().allowTF32CuBLAS(); };
-  const bool before = allowed();
+namespace {
+
+at::Float32Precision precision() {
+  return at::globalContext().float32Precision(at::Float32Backend::CUDA, at::Float32Op::MATMUL);
+}
+
+}  // namespace
+
+TEST_CASE("TF32 is allowed for a while, and what was set before is so again") {
+  auto& context = at::globalContext();
+  REQUIRE(precision() != at::Float32Precision::TF32);
   {
     const TF32Products tf32(true);
-    CHECK(allowed());
-    CharLM model(CharLMOptions(5).embedding_size(3).hidden_sizes({4}).output_embedding_size(3));
-    bool during = true;
-    const auto stop = [&] {
-      during = allowed();
-      return true;
-    };
-    const TextStreams streams(torch::zeros({200}, torch::kUInt8), 2, 20, true);
-    evaluate_text(model, streams, torch::kCPU, 1, stop);
-    CHECK_FALSE(during);
-    CHECK(allowed());
+    CHECK(context.allowTF32CuBLAS());
+    CHECK(precision() == at::Float32Precision::TF32);
+    {
+      const TF32Products full(false);
+      CHECK_FALSE(context.allowTF32CuBLAS());
+    }
+    CHECK(context.allowTF32CuBLAS());
   }
-  CHECK(allowed() == before);
+  CHECK_FALSE(context.allowTF32CuBLAS());
+
+  SECTION("medium") {
+    context.setFloat32MatmulPrecision("medium");
+    { const TF32Products full(false); }
+    CHECK(context.float32MatmulPrecision() == at::Float32MatmulPrecision::MEDIUM);
+    CHECK(precision() == at::Float32Precision::TF32);
+    { const TF32Products tf32(true); }
+    CHECK(context.float32MatmulPrecision() == at::Float32MatmulPrecision::MEDIUM);
+    context.setFloat32MatmulPrecision("highest");
+  }
+  SECTION("by the newer interface alone") {
+    context.setFloat32Precision(at::Float32Backend::CUDA, at::Float32Op::MATMUL, at::Float32Precision::TF32);
+    {
+      const TF32Products full(false);
+      CHECK_FALSE(context.allowTF32CuBLAS());
+    }
+    CHECK(precision() == at::Float32Precision::TF32);
+  }
+  context.setAllowTF32CuBLAS(false);
+}
+
+TEST_CASE("an evaluation on a GPU is without TF32", "[cuda]") {
+  const auto device = test::find_cuda();
+  if (!device) return;
+  const TF32Products tf32(true);
+  CharLM model(CharLMOptions(5).embedding_size(3).hidden_sizes({4}).output_embedding_size(3));
+  model->to(*device);
+  bool during = true;
+  const auto stop = [&] {
+    during = at::globalContext().allowTF32CuBLAS();
+    return true;
+  };
+  evaluate_text(model, TextStreams(torch::zeros({200}, torch::kUInt8), 2, 20, true), *device, 1, stop);
+  CHECK_FALSE(during);
+  CHECK(at::globalContext().allowTF32CuBLAS());
 }

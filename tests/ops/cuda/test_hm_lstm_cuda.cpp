@@ -78,15 +78,22 @@ TEST_CASE("hm_lstm on CUDA equals the CPU at all sizes, in float64 and float32",
   const auto cuda = find_cuda();
   if (!cuda) return;
   const NoTF32 full;
-  // The last has more of a wave than one launch does. Its layers are not of two or three units: layer norm over so few
-  // divides by a deviation that may be all rounding.
-  const std::vector<std::vector<int64_t>> all = {
-      {1, 31, 33}, {400, 400, 400}, {513, 1, 1024}, {1024, 513}, {2048}, {20, 13, 20, 13, 20, 13, 20, 13, 20, 13}};
+  // The last two have more of a wave than one launch does.
+  const std::vector<int64_t> narrow = {2, 3, 2, 3, 2, 3, 2, 3, 2, 3};
+  const std::vector<std::vector<int64_t>> all = {{1, 31, 33},
+                                                 {400, 400, 400},
+                                                 {513, 1, 1024},
+                                                 {1024, 513},
+                                                 {2048},
+                                                 narrow,
+                                                 {20, 13, 20, 13, 20, 13, 20, 13, 20, 13}};
   for (const auto& sizes : all) {
     for (const int64_t batch : {1, 3, 64}) {
       INFO("sizes " << torch::IntArrayRef(sizes) << ", batch " << batch);
       const auto p64 = random_window(options_of(sizes, batch, torch::kFloat64));
       CHECK(difference(p64, by_operator(p64.to(*cuda), false), by_operator(p64, false)) < 1e-10);
+      // Layer norm over two or three units divides by a deviation that may be all rounding.
+      if (sizes == narrow) continue;
       // Sums of at most 8192 terms, through 7 steps both ways: 14 · √8192 · 6e-8 = 8e-5 of the largest value; 5 times
       // that.
       const auto p32 = random_window(options_of(sizes, batch, torch::kFloat32));
@@ -151,13 +158,11 @@ TEST_CASE("soft boundaries on CUDA equal the CPU", "[cuda]") {
 TEST_CASE("hm_lstm on CUDA repeats bit for bit, and without gradients gives the same", "[cuda]") {
   const auto cuda = find_cuda();
   if (!cuda) return;
-  for (const bool indexed : {false, true}) {
-    // Several warps a row; without layer norm, whose sums are where the threads of a row wait for each other, other
-    // barriers are all there is.
+  for (const auto& [indexed, layer_norm] : {std::pair(false, true), {true, true}, {true, false}}) {
     auto o = options_of({160, 96, 64}, 32, torch::kFloat32);
     o.steps = 20;
     o.indexed = indexed;
-    o.layer_norm = !indexed;
+    o.layer_norm = layer_norm;
     const auto p = random_window(o).to(*cuda);
     const auto once = by_operator(p, false), again = by_operator(p, false);
     for (size_t i = 0; i < once.gradients.size(); ++i) {
