@@ -14,6 +14,7 @@
 #include "hmrnn/nn/stacked_lstm.h"
 #include "hmrnn/ops/boundary.h"
 #include "hmrnn/ops/cuda_library.h"
+#include "hmrnn/ops/cuda_persistent.h"
 #include "hmrnn/ops/gated_output.h"
 #include "hmrnn/ops/hm_lstm.h"
 #include "hmrnn/train/char_lm_checkpoint.h"

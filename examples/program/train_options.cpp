@@ -46,6 +46,8 @@ std::vector<TrainOption> common_options() {
       {"device", "NAME", "auto", true, kMachine, "cpu, cuda, cuda:N or auto"},
       {"cuda-graph", "on|off", "on", true, kMachine,
        "on CUDA, launch the windows of training as one graph each; the results are the same"},
+      {"cuda-persistent", "on|off", "off", true, kMachine,
+       "on CUDA with bfloat16, run each window's steps in one kernel that keeps the weights on chip, where they fit"},
       {"dtype", "NAME", "float32", false, kMachine,
        "of the matrix products in training: float32, tf32 (on CUDA), bfloat16, or auto (bfloat16 where the machine is "
        "built for it)"},
@@ -115,6 +117,7 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
   t.checkpoint_every = integer("checkpoint-every", 1);
   t.log_every = integer("log-every", 1);
   t.cuda_graph = parse_switch("cuda-graph", option_of(map, "cuda-graph"));
+  out.cuda_persistent = parse_switch("cuda-persistent", option_of(map, "cuda-persistent"));
   return out;
 }
 
@@ -147,6 +150,7 @@ OptionMap CommonSettings::options() const {
           {"threads", text(threads)},
           {"device", device},
           {"cuda-graph", trainer.cuda_graph ? "on" : "off"},
+          {"cuda-persistent", cuda_persistent ? "on" : "off"},
           {"dtype", dtype}};
 }
 

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <utility>
 
 #include "examples/program/program.h"
 #include "hmrnn/error.h"
 #include "hmrnn/ops/cuda_library.h"
+#include "hmrnn/ops/cuda_persistent.h"
 #include "hmrnn/train/product_dtype.h"
 #include "hmrnn/train/progress.h"
 #include "hmrnn/train/stop_signal.h"
@@ -65,7 +67,15 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
   hmrnn::Progress progress(stdout);
   Json settings = {{"program", program_name()}};
   settings.update(run_settings);
-  hmrnn::Trainer trainer(task, options, folder, progress, settings, [] { return hmrnn::StopSignal::received() != 0; });
+  const bool persistent = run_settings.at("options").at("cuda-persistent") == "on" && task.device().is_cuda();
+  hmrnn::set_cuda_persistent(persistent);
+  bool first = true;
+  hmrnn::Trainer trainer(task, options, folder, progress, settings, [&] {
+    if (std::exchange(first, false) && persistent && hmrnn::cuda_persistent_windows() == 0) {
+      progress.message("--cuda-persistent on: the windows do not fit, and go step by step");
+    }
+    return hmrnn::StopSignal::received() != 0;
+  });
   if (resume) {
     trainer.resume();
   } else {

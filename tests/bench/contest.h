@@ -41,7 +41,8 @@ struct Contestant {
   double flops = 0;                ///< of one run: of the products that are needed (flops.h)
   std::function<void()> run;
   torch::Device device = torch::kCPU;
-  std::string launch;                           ///< "graph" or "launches"; empty where there is no choice
+  std::string launch;                           ///< "launches", "graph", or "persistent" (a graph of the
+                                                ///< kernel of whole windows); empty where there is no choice
   std::string backend;                          ///< what computes a GPU's torch::nn::LSTM: "cuDNN" or "ATen"
   std::shared_ptr<hmrnn::WindowRunner> runner;  ///< of a graph; `run` uses it
 

@@ -4,6 +4,8 @@
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/ops/cudnn_is_acceptable.h>
 
+#include "hmrnn/ops/cuda_persistent.h"
+
 namespace bench {
 
 std::vector<Rates> rates_on(torch::Device device) {
@@ -46,6 +48,19 @@ void add_with_launches(std::vector<Contestant>& group, const Contestant& contest
   group.back().launch = "launches";
   group.push_back(contestant);
   group.back().use_graph();
+  if (contestant.dtype != torch::kBFloat16) return;
+  auto persistent = contestant;
+  persistent.run = [run = contestant.run] {
+    hmrnn::set_cuda_persistent(true);
+    run();
+    hmrnn::set_cuda_persistent(false);
+  };
+  const auto before = hmrnn::cuda_persistent_windows();
+  persistent.run();
+  if (hmrnn::cuda_persistent_windows() == before) return;  // it does not fit
+  persistent.use_graph();
+  persistent.launch = "persistent";
+  group.push_back(persistent);
 }
 
 }  // namespace bench

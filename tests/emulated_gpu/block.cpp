@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <vector>
@@ -17,7 +18,7 @@ namespace {
 constexpr size_t kStack = 128 * 1024;
 constexpr unsigned kWarp = 32;
 
-enum class At { Shuffle, Barrier, End };
+enum class At { Shuffle, Barrier, Grid, End };
 
 void enter();
 
@@ -100,43 +101,64 @@ void resume(Fiber& fiber) {
   change(scheduler, fiber.place);
 }
 
+/// The fibers of one block, one after the other.
+using Threads = std::unique_ptr<Fiber>*;
+
 /// Runs a warp until all its lanes are at a barrier or at their end.
-void run_warp(unsigned first, unsigned end) {
+void run_warp(Threads lanes, unsigned count) {
   for (;;) {
-    for (unsigned i = first; i < end; ++i) resume(*fibers[i]);
-    const At at = fibers[first]->at;
-    for (unsigned i = first; i < end; ++i) {
-      if (fibers[i]->at != at) fail("the lanes of a warp part at a barrier or a shuffle");
+    for (unsigned i = 0; i < count; ++i) resume(*lanes[i]);
+    const At at = lanes[0]->at;
+    for (unsigned i = 0; i < count; ++i) {
+      if (lanes[i]->at != at) fail("the lanes of a warp part at a barrier or a shuffle");
     }
     if (at != At::Shuffle) return;
-    if (end - first != kWarp) fail("a shuffle in a warp of less than 32 lanes");
-    for (unsigned i = first; i < end; ++i) {
-      fibers[i]->got = fibers[first + ((i - first) ^ static_cast<unsigned>(fibers[i]->mask))]->given;
-    }
+    if (count != kWarp) fail("a shuffle in a warp of less than 32 lanes");
+    for (unsigned i = 0; i < count; ++i) lanes[i]->got = lanes[i ^ static_cast<unsigned>(lanes[i]->mask)]->given;
   }
 }
 
-void run_block(unsigned threads, std::mt19937& order) {
-  const unsigned warps = (threads + kWarp - 1) / kWarp;
+/// Runs a block until all its threads are at a barrier of the grid or at their end.
+At run_block(Threads threads, unsigned count, std::mt19937& order) {
+  const unsigned warps = (count + kWarp - 1) / kWarp;
   for (;;) {
     const unsigned shift = static_cast<unsigned>(order() % warps);
     const bool reversed = order() % 2 == 1;
     for (unsigned w = 0; w < warps; ++w) {
-      const unsigned warp = ((reversed ? warps - 1 - w : w) + shift) % warps;
-      run_warp(warp * kWarp, std::min(threads, (warp + 1) * kWarp));
+      const unsigned first = ((reversed ? warps - 1 - w : w) + shift) % warps * kWarp;
+      run_warp(threads + first, std::min(kWarp, count - first));
     }
-    const At at = fibers[0]->at;
-    for (unsigned i = 0; i < threads; ++i) {
-      if (fibers[i]->at != at) fail("some threads of a block end while others wait at a barrier");
+    const At at = threads[0]->at;
+    for (unsigned i = 0; i < count; ++i) {
+      if (threads[i]->at != at) fail("some threads of a block end while others wait at a barrier");
     }
-    if (at == At::End) return;
+    if (at != At::Barrier) return at;
   }
 }
+
+/// Of the blocks that run at the same time: poisoned, and away from each other.
+class SharedMemory {
+ public:
+  SharedMemory(size_t blocks, size_t bytes)
+      : each_((bytes + kAlign - 1) / kAlign * kAlign), memory_(blocks * each_ + kAlign) {
+    first_ = memory_.data() + (kAlign - reinterpret_cast<uintptr_t>(memory_.data()) % kAlign) % kAlign;
+    poison();
+  }
+  void poison() { std::memset(first_, 0xff, memory_.size() - kAlign); }  // NaN, of whatever size
+  void* of(size_t block) { return first_ + block * each_; }
+
+ private:
+  static constexpr size_t kAlign = 128;
+  size_t each_;
+  std::vector<char> memory_;
+  char* first_;
+};
 
 }  // namespace
 
 const ThreadState& here() { return running->state; }
 void barrier() { pause(At::Barrier); }
+void grid_barrier() { pause(At::Grid); }
 unsigned long long exchange(unsigned long long value, int mask) {
   running->given = value;
   running->mask = mask;
@@ -144,21 +166,41 @@ unsigned long long exchange(unsigned long long value, int mask) {
   return running->got;
 }
 
-void run_grid(dim3 blocks, dim3 threads, const std::function<void()>& body) {
-  const unsigned count = threads.x * threads.y * threads.z;
-  while (fibers.size() < count) fibers.push_back(std::make_unique<Fiber>());
+void run_grid(dim3 blocks, dim3 threads, size_t shared, bool together, const std::function<void()>& body) {
+  const unsigned count = threads.x * threads.y * threads.z, all = blocks.x * blocks.y * blocks.z;
+  const unsigned resident = together ? all : 1;
+  while (fibers.size() < static_cast<size_t>(resident) * count) fibers.push_back(std::make_unique<Fiber>());
   current_body = &body;
   static std::mt19937 order(7);
-  for (unsigned z = 0; z < blocks.z; ++z) {
-    for (unsigned y = 0; y < blocks.y; ++y) {
-      for (unsigned x = 0; x < blocks.x; ++x) {
-        for (unsigned i = 0; i < count; ++i) {
-          fibers[i]->state = {
-              {i % threads.x, i / threads.x % threads.y, i / threads.x / threads.y}, {x, y, z}, threads, blocks};
-        }
-        run_block(count, order);
-      }
+  SharedMemory memory(resident, shared);
+  const auto prepare_block = [&](unsigned block, unsigned place) {
+    const uint3 where = {block % blocks.x, block / blocks.x % blocks.y, block / blocks.x / blocks.y};
+    for (unsigned i = 0; i < count; ++i) {
+      fibers[place * count + i]->state = {{i % threads.x, i / threads.x % threads.y, i / threads.x / threads.y},
+                                          where,
+                                          threads,
+                                          blocks,
+                                          memory.of(place)};
     }
+  };
+  if (!together) {
+    for (unsigned block = 0; block < all; ++block) {
+      prepare_block(block, 0);
+      memory.poison();
+      if (run_block(fibers.data(), count, order) == At::Grid)
+        fail("a barrier of blocks that were not launched together");
+    }
+    return;
+  }
+  std::vector<unsigned> turns(all);
+  for (unsigned block = 0; block < all; ++block) prepare_block(block, block), turns[block] = block;
+  for (unsigned ended = 0; ended < all;) {
+    ended = 0;
+    std::shuffle(turns.begin(), turns.end(), order);
+    for (const unsigned block : turns) {
+      if (run_block(fibers.data() + static_cast<size_t>(block) * count, count, order) == At::End) ++ended;
+    }
+    if (ended != 0 && ended != all) fail("some blocks end while others wait at a barrier of the grid");
   }
 }
 

@@ -13,6 +13,7 @@ namespace emulated_gpu {
 struct ThreadState {
   uint3 thread, block;
   dim3 threads, blocks;
+  void* shared;  ///< of the block: the dynamic part
 };
 /// Of the thread that runs.
 const ThreadState& here();
@@ -22,9 +23,13 @@ void barrier();
 /// Waits for the lanes of this warp, each of which gives 8 bytes, and returns those of lane (own ^ mask).
 unsigned long long exchange(unsigned long long value, int mask);
 
-/// Runs the body in every thread of every block, block after block. The warps of a block run from barrier to barrier in
-/// turn, in an order that changes from block to block.
-void run_grid(dim3 blocks, dim3 threads, const std::function<void()>& body);
+/// Waits for all threads of all blocks, which must have been launched together.
+void grid_barrier();
+
+/// Runs the body in every thread of every block, block after block; `together`: all blocks from one barrier of the grid
+/// to the next, in an order that changes. The warps of a block run from barrier to barrier in turn, in an order that
+/// changes from block to block. `shared`: bytes of dynamic shared memory, which each block finds full of NaN.
+void run_grid(dim3 blocks, dim3 threads, size_t shared, bool together, const std::function<void()>& body);
 
 }  // namespace emulated_gpu
 

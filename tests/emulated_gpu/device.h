@@ -38,10 +38,13 @@ class MemoryAccess {
 enum class MemoryKind { Device, Pinned, Pageable };
 MemoryKind kind_of(const void* pointer);
 
-/// A launch: grid, block, and the arguments as the runtime gets them.
+/// A launch: grid, block, the arguments as the runtime gets them, dynamic shared memory in bytes, and whether all
+/// blocks are to be there at the same time.
 struct Launch {
   dim3 grid, block;
   void** arguments;
+  size_t shared;
+  bool together;
 };
 /// Copies the arguments of a launch and returns what it does.
 using Kernel = std::function<Work(const Launch&)>;

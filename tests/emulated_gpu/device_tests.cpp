@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -193,7 +194,7 @@ TEST_CASE("what a thread allocates in relaxed mode spoils no capture") {
 TEST_CASE("the threads of a block meet at barriers and shuffles") {
   constexpr unsigned threads = 96, blocks = 3;
   std::vector<int> shared(threads), seen(threads * blocks);
-  run_grid({blocks, 1, 1}, {threads, 1, 1}, [&] {
+  run_grid({blocks, 1, 1}, {threads, 1, 1}, 0, false, [&] {
     const auto& me = here();
     int lanes = static_cast<int>(me.thread.x);
     for (int mask = 16; mask > 0; mask /= 2) lanes += __shfl_xor_sync(0xffffffffu, lanes, mask);
@@ -210,14 +211,14 @@ TEST_CASE("a block shows a barrier that is missing, and ends the program where i
   bool early = false;
   for (int i = 0; i < 10; ++i) {  // the order of the warps changes
     std::vector<int> shared(64, 0);
-    run_grid({1, 1, 1}, {64, 1, 1}, [&] {
+    run_grid({1, 1, 1}, {64, 1, 1}, 0, false, [&] {
       shared[here().thread.x] = 1;
       early |= shared[63 - here().thread.x] == 0;
     });
   }
   CHECK(early);
   const auto run = [](unsigned threads, const std::function<void()>& body) {
-    return dies([&] { run_grid({1, 1, 1}, {threads, 1, 1}, body); });
+    return dies([&] { run_grid({1, 1, 1}, {threads, 1, 1}, 0, false, body); });
   };
   CHECK_FALSE(run(64, [] { __syncthreads(); }));
   CHECK(run(64, [] {
@@ -229,11 +230,61 @@ TEST_CASE("a block shows a barrier that is missing, and ends the program where i
   CHECK(run(31, [] { __shfl_xor_sync(0xffffffffu, 1, 1); }));
 }
 
+TEST_CASE("blocks that are launched together meet at barriers of the grid, each with shared memory of its own") {
+  constexpr unsigned threads = 64, blocks = 5;
+  std::vector<int> sums(blocks), seen;
+  bool poisoned = true;
+  run_grid({blocks, 1, 1}, {threads, 1, 1}, threads * sizeof(float), true, [&] {
+    const auto& me = here();
+    auto* own = static_cast<float*>(me.shared);
+    poisoned &= own[me.thread.x] != own[me.thread.x];
+    __syncthreads();
+    own[me.thread.x] = static_cast<float>(me.block.x);
+    __syncthreads();
+    if (me.thread.x == 0) {
+      for (unsigned i = 0; i < threads; ++i) sums[me.block.x] += static_cast<int>(own[i]);
+    }
+    emulated_gpu::grid_barrier();
+    if (me.thread.x == 0) seen.push_back(sums[0] + sums[1] + sums[2] + sums[3] + sums[4]);
+  });
+  CHECK(poisoned);
+  CHECK(seen == std::vector<int>(blocks, threads * (0 + 1 + 2 + 3 + 4)));
+
+  bool early = false;  // without the barrier of the grid, some block comes too early
+  std::vector<int> there(blocks, 0);
+  run_grid({blocks, 1, 1}, {threads, 1, 1}, 0, true, [&] {
+    there[here().block.x] = 1;
+    __syncthreads();
+    early |= there[blocks - 1 - here().block.x] == 0;
+  });
+  CHECK(early);
+
+  const auto run = [](bool together, const std::function<void()>& body) {
+    return dies([&] { run_grid({2, 1, 1}, {32, 1, 1}, 0, together, body); });
+  };
+  CHECK_FALSE(run(true, [] { grid_barrier(); }));
+  CHECK(run(false, [] { grid_barrier(); }));
+  CHECK(run(true, [] {
+    if (here().block.x == 0) grid_barrier();
+  }));
+  CHECK(run(true, [] {
+    if (here().thread.x == 0) grid_barrier();
+  }));
+}
+
 TEST_CASE("a launch that no device takes is an error; a kernel without code ends the program") {
   const char stub = 0;
   CHECK(cudaLaunchKernel(&stub, {1, 1, 1}, {1025, 1, 1}, nullptr, 0, nullptr) == cudaErrorInvalidConfiguration);
   CHECK(cudaLaunchKernel(&stub, {1, 65536, 1}, {32, 1, 1}, nullptr, 0, nullptr) == cudaErrorInvalidConfiguration);
   CHECK(cudaLaunchKernel(&stub, {0, 1, 1}, {32, 1, 1}, nullptr, 0, nullptr) == cudaErrorInvalidConfiguration);
   CHECK(dies([&] { cudaLaunchKernel(&stub, {1, 1, 1}, {32, 1, 1}, nullptr, 0, nullptr); }));
+  CHECK(cudaLaunchCooperativeKernel(&stub, {17, 1, 1}, {32, 1, 1}, nullptr, 0, nullptr) ==
+        cudaErrorCooperativeLaunchTooLarge);
+  // more dynamic shared memory than a kernel has without asking
+  constexpr size_t shared = 100 << 10;
+  CHECK(cudaLaunchKernel(&stub, {1, 1, 1}, {32, 1, 1}, nullptr, shared, nullptr) == cudaErrorInvalidValue);
+  CHECK(cudaFuncSetAttribute(&stub, cudaFuncAttributeMaxDynamicSharedMemorySize, 300 << 10) == cudaErrorInvalidValue);
+  CHECK(cudaFuncSetAttribute(&stub, cudaFuncAttributeMaxDynamicSharedMemorySize, shared) == cudaSuccess);
+  CHECK(dies([&] { cudaLaunchKernel(&stub, {1, 1, 1}, {32, 1, 1}, nullptr, shared, nullptr); }));
   cudaGetLastError();
 }

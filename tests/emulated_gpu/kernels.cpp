@@ -1,6 +1,6 @@
 // The device code of libhmrnn_cuda, compiled for the host. The *.cu files come in as one, with their launches
 // rewritten (launches.sed): KERNEL(kernel, argument) adds the kernel's instance under the name that the runtime knows
-// it by.
+// it by. cooperative_groups.h and mma.h are those of this folder's device_headers.
 #include <c10/util/BFloat16.h>
 #include <cuda_runtime.h>
 #include <cxxabi.h>
@@ -34,9 +34,8 @@ struct Added {
     name.pop_back();
     if (name.front() == '(' && name.back() == ')') name = name.substr(1, name.size() - 2);
     add_kernel(name, [](const Launch& launch) -> Work {
-      return [grid = launch.grid, block = launch.block,
-              argument = *static_cast<std::remove_const_t<Argument>*>(launch.arguments[0])] {
-        run_grid(grid, block, [&] { kernel(argument); });
+      return [launch, argument = *static_cast<std::remove_const_t<Argument>*>(launch.arguments[0])] {
+        run_grid(launch.grid, launch.block, launch.shared, launch.together, [&] { kernel(argument); });
       };
     });
     return true;
@@ -62,6 +61,8 @@ struct Taking {
 #undef __device__
 #undef __forceinline__
 #undef __grid_constant__
+#undef __launch_bounds__
+#define __launch_bounds__(threads, blocks)
 #define __global__
 #define __shared__ static
 #define __host__

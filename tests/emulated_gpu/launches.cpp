@@ -19,7 +19,8 @@ thread_local cudaError_t last_error = cudaSuccess;
 
 struct Registered {
   std::string mangled;
-  std::string name;  // demangled at its first launch
+  std::string name;          // demangled at its first launch
+  size_t shared = 48 << 10;  // dynamic shared memory that a launch may ask for
 };
 
 struct Kernels {
@@ -79,6 +80,34 @@ void add_kernel(const std::string& name, Kernel kernel) {
   const std::lock_guard<std::mutex> lock(k.mutex);
   k.by_name[kernel_name(name)] = std::move(kernel);
 }
+
+namespace {
+
+cudaError_t launch(const void* stub, const Launch& l, cudaStream_t stream) {
+  cudaDeviceProp p;
+  cudaGetDeviceProperties(&p, 0);
+  const unsigned threads = l.block.x * l.block.y * l.block.z;
+  if (threads == 0 || threads > 1024 || l.block.z > 64 || l.grid.x == 0 || l.grid.y == 0 || l.grid.z == 0 ||
+      l.grid.x > static_cast<unsigned>(p.maxGridSize[0]) || l.grid.y > 65535 || l.grid.z > 65535) {
+    return remember(cudaErrorInvalidConfiguration);
+  }
+  Kernel kernel;
+  std::string name;
+  {
+    auto& k = kernels();
+    const std::lock_guard<std::mutex> lock(k.mutex);
+    auto& registered = k.of_stub[stub];
+    if (l.shared > registered.shared) return remember(cudaErrorInvalidValue);
+    if (registered.name.empty()) registered.name = kernel_name(demangle(registered.mangled));
+    name = registered.name;
+    const auto found = k.by_name.find(name);
+    if (found == k.by_name.end()) fail("there is no code for the kernel " + name);
+    kernel = found->second;
+  }
+  return remember(enqueue(stream, name, kernel(l)));
+}
+
+}  // namespace
 
 }  // namespace emulated_gpu
 
@@ -166,6 +195,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
   p->l2CacheSize = 50 << 20;
   p->textureAlignment = 512;
   p->unifiedAddressing = 1;
+  p->cooperativeLaunch = 1;
   return cudaSuccess;
 }
 
@@ -215,7 +245,7 @@ void __cudaRegisterFunction(void**, const char* stub, char*, const char* name, i
                             int*) {
   auto& k = kernels();
   const std::lock_guard<std::mutex> lock(k.mutex);
-  k.of_stub[stub] = {name, ""};
+  k.of_stub[stub] = {name, "", 48 << 10};
 }
 
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, CUstream_st* stream) {
@@ -234,29 +264,32 @@ cudaError_t __cudaGetKernel(cudaKernel_t* kernel, const void* stub) {
   return cudaSuccess;
 }
 
-cudaError_t cudaLaunchKernel(const void* stub, dim3 grid, dim3 block, void** arguments, size_t shared,
-                             cudaStream_t stream) {
+cudaError_t cudaFuncSetAttribute(const void* stub, cudaFuncAttribute attribute, int value) {
   cudaDeviceProp p;
   cudaGetDeviceProperties(&p, 0);
-  const unsigned threads = block.x * block.y * block.z;
-  if (threads == 0 || threads > 1024 || block.z > 64 || grid.x == 0 || grid.y == 0 || grid.z == 0 ||
-      grid.x > static_cast<unsigned>(p.maxGridSize[0]) || grid.y > 65535 || grid.z > 65535 ||
-      shared > p.sharedMemPerBlock) {
-    return remember(cudaErrorInvalidConfiguration);
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
+      static_cast<size_t>(value) > p.sharedMemPerBlockOptin) {
+    return remember(cudaErrorInvalidValue);
   }
-  Kernel kernel;
-  std::string name;
-  {
-    auto& k = kernels();
-    const std::lock_guard<std::mutex> lock(k.mutex);
-    auto& registered = k.of_stub[stub];
-    if (registered.name.empty()) registered.name = kernel_name(demangle(registered.mangled));
-    name = registered.name;
-    const auto found = k.by_name.find(name);
-    if (found == k.by_name.end()) fail("there is no code for the kernel " + name);
-    kernel = found->second;
+  auto& k = kernels();
+  const std::lock_guard<std::mutex> lock(k.mutex);
+  k.of_stub[stub].shared = static_cast<size_t>(value);
+  return cudaSuccess;
+}
+
+cudaError_t cudaLaunchKernel(const void* stub, dim3 grid, dim3 block, void** arguments, size_t shared,
+                             cudaStream_t stream) {
+  return launch(stub, {grid, block, arguments, shared, false}, stream);
+}
+/// One block a multiprocessor at most: whether more would fit, the emulation does not know.
+cudaError_t cudaLaunchCooperativeKernel(const void* stub, dim3 grid, dim3 block, void** arguments, size_t shared,
+                                        cudaStream_t stream) {
+  cudaDeviceProp p;
+  cudaGetDeviceProperties(&p, 0);
+  if (grid.x * grid.y * grid.z > static_cast<unsigned>(p.multiProcessorCount)) {
+    return remember(cudaErrorCooperativeLaunchTooLarge);
   }
-  return remember(enqueue(stream, name, kernel({grid, block, arguments})));
+  return launch(stub, {grid, block, arguments, shared, true}, stream);
 }
 cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** arguments, size_t shared,
                                cudaStream_t stream) {

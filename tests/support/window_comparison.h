@@ -59,8 +59,9 @@ inline Outcome by_operator(const RandomWindow& p, bool some,
   return out;
 }
 
-/// Largest difference of outputs and gradients, relative to the largest value of each tensor (at least 1).
-inline double difference(const RandomWindow& p, const Outcome& a, const Outcome& b) {
+/// Largest difference of outputs and gradients, relative to the largest value of each tensor (at least 1). One above
+/// `bound` fails under the tensor's name.
+inline double difference(const RandomWindow& p, const Outcome& a, const Outcome& b, double bound = 1e-3) {
   double worst = 0;
   const auto compare = [&](const std::string& name, const torch::Tensor& x, const torch::Tensor& y) {
     INFO(name);
@@ -68,7 +69,7 @@ inline double difference(const RandomWindow& p, const Outcome& a, const Outcome&
     const auto zero = torch::zeros_like(y.defined() ? y : x).detach();
     const double scale = y.defined() && y.numel() > 0 ? std::max(1.0, y.detach().abs().max().item<double>()) : 1.0;
     const double e = distance((x.defined() ? x.detach() : zero).cpu(), (y.defined() ? y.detach() : zero).cpu()) / scale;
-    if (e > 1e-3) CHECK(e < 1e-3);
+    if (e > bound) CHECK(e < bound);
     worst = std::max(worst, e);
   };
   const auto x = outputs(a.result), y = outputs(b.result);

@@ -1,5 +1,6 @@
 // hmrnn::_hm_lstm_forward and _hm_lstm_backward for CUDA.
 
+#include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/library.h>
 
@@ -7,6 +8,7 @@
 #include "hmrnn/ops/cuda/stream_kernels.h"
 #include "hmrnn/ops/cuda/two_streams.h"
 #include "hmrnn/ops/hm_lstm_schema.h"
+#include "hmrnn/ops/cuda_persistent.h"
 
 namespace hmrnn::cuda {
 
@@ -22,7 +24,23 @@ class StreamKernels : public WindowKernels<T, P> {
   void sum_scalars(const SumRows<T, T>& sum) override { run(sum); }
   void side_by_side(const std::vector<std::function<void()>>& work) override { streams_.run(work); }
 
+  ChipDevice chip() const override {
+    if (!kOnChip || !cuda_persistent()) return {};
+    const auto* p = at::cuda::getCurrentDeviceProperties();
+    if (p->major < 8 || !p->cooperativeLaunch) return {};  // bfloat16 on the tensor cores begins there
+    return {p->multiProcessorCount, static_cast<int64_t>(p->sharedMemPerBlockOptin)};
+  }
+  void window_forward(const PersistentForward<T, P>& plan) override { run_window(plan); }
+  void window_backward(const PersistentBackward<T, P>& plan) override { run_window(plan); }
+
  private:
+  static constexpr bool kOnChip = std::is_same_v<P, c10::BFloat16>;
+
+  template <class Plan>
+  void run_window(const Plan& plan) {
+    if constexpr (kOnChip) run(plan);
+    count_cuda_persistent_window();
+  }
   template <class S>
   void run_wave(const std::vector<S>& steps) {
     for (size_t first = 0; first < steps.size(); first += kMaxWave) {

@@ -6,25 +6,6 @@ namespace hmrnn::cuda {
 
 namespace {
 
-/// Sums over the steps of one row of the batch, in one tensor [B, width]: gradients of biases and of layer norms.
-struct SumColumns {
-  int64_t bias, u_gain, w_gain, w_bias, v_gain, v_bias, cell_gain, cell_bias, width;
-
-  SumColumns(int64_t d, bool layer_norm) {
-    int64_t next = 0;
-    const auto take = [&](int64_t n) {
-      const auto begin = next;
-      next += layer_norm ? n : 0;
-      return begin;
-    };
-    bias = 0;
-    next = 4 * d;  // also of the recurrent norm's bias, and all there is without layer norm
-    u_gain = take(4 * d), w_gain = take(4 * d), w_bias = take(4 * d), v_gain = take(4 * d), v_bias = take(4 * d);
-    cell_gain = take(d), cell_bias = take(d);
-    width = next;
-  }
-};
-
 template <class T, class P>
 class Backward : Window<T, P> {
   using Base = Window<T, P>;
@@ -32,7 +13,7 @@ class Backward : Window<T, P> {
 
   struct LayerState {
     at::Tensor dh, dc;         // [B, d]
-    at::Tensor through;        // [B, d]
+    at::Tensor through;        // [parts, B, d]
     at::Tensor d_products;     // [T+1, B, width] of the operands' type, laid out as the products
     at::Tensor d_dots;         // [T+1, B, 3]
     at::Tensor sums, scratch;  // [B, …], [B, 6d]
@@ -43,11 +24,12 @@ class Backward : Window<T, P> {
   Backward(const HMLSTMArguments& a, const WindowResult& result, const std::vector<at::Tensor>& saved,
            const std::vector<at::Tensor>& grad_h, const std::vector<at::Tensor>& grad_c_n, const at::Tensor& grad_z,
            WindowKernels<T, P>& kernels)
-      : Base(a, true), result_(result), kernels_(kernels), detect_(a.detect() && a.layers() > 1) {
+      : Base(a), result_(result), kernels_(kernels), detect_(a.detect() && a.layers() > 1) {
     const auto operand = options_.dtype(c10::CppTypeToScalarType<P>::value);
     input_ = InputTape::from(saved, L_);
     if (grad_z.defined() && detect_) grad_z_ = grad_z.contiguous();
     if (detect_) dz_ = at::zeros({B_, L_ - 1}, options_);
+    chip_ = plan_chip(layers_, T_, B_, false, kernels_.chip());
     for (int64_t l = 0; l < L_; ++l) {
       const auto& y = layers_[l];
       const int64_t d = y.units;
@@ -56,7 +38,7 @@ class Backward : Window<T, P> {
       auto& s = layer_.emplace_back();
       s.dh = at::zeros({B_, d}, options_);
       s.dc = grad_c_n[l].defined() ? grad_c_n[l].clone(at::MemoryFormat::Contiguous) : at::zeros({B_, d}, options_);
-      s.through = at::empty({B_, d}, options_);
+      s.through = at::empty({chip_ ? chip_->product[l].parts : 1, B_, d}, options_);
       // No step reads W h of the initial state, nor U h and V h of the last: these parts stay 0.
       s.d_products = at::empty({T_ + 1, B_, y.width}, operand);
       s.d_products.select(0, 0).zero_();
@@ -71,91 +53,61 @@ class Backward : Window<T, P> {
   }
 
   HMLSTMGradients run() {
-    std::vector<std::function<void()>> products;
-    std::vector<StepBackward<T, P>> steps;
-    for (int64_t wave = waves(T_, L_) - 1; wave >= 0; --wave) {
-      products.clear(), steps.clear();
-      each_step(wave, T_, L_, [&](int64_t t, int64_t l) {
-        const bool last = t + 1 == T_ && layers_[l].top();  // nothing was computed from that state
-        if (!last) products.push_back([this, t, l] { multiply_gradients(l, t + 1); });
-        steps.push_back(step(t, l, last));
-      });
-      kernels_.side_by_side(products);
-      if (!steps.empty()) kernels_.step_backward(steps);
+    plan_all();
+    if (chip_ && all_wide(plans_)) {
+      kernels_.window_backward(persistent(plan_, plans_, tape_, *chip_));
+    } else {
+      step_by_step();
     }
     return finish();
   }
 
  private:
-  /// dL/dh after s steps, through the products that read it.
+  void plan_all() {
+    this->plan_window(plan_, result_.z, true);
+    plan_.layer_norm = a_.layer_norm();
+    if (detect_) plan_.dz = data<T>(dz_);
+    plan_.grad_z = data_or_null<T>(grad_z_);
+    plan_.d_input = data<P>(d_input_);
+    plan_.d_input_dots = data_or_null<T>(d_input_dots_);
+    plans_.resize(L_);
+    for (int64_t l = 0; l < L_; ++l) {
+      const auto& own = layer_[l];
+      auto& p = plans_[l];
+      this->plan_layer(p, l);
+      p.columns = columns_[l];
+      p.through = data<T>(own.through);
+      p.parts = own.through.size(0);
+      p.d_products = data<P>(own.d_products);
+      p.d_dots = data_or_null<T>(own.d_dots);
+      p.grad_h = data_or_null<T>(own.grad_h);
+      p.wide = p.wide && aligned({p.grad_h});
+      p.dh = data<T>(own.dh);
+      p.dc = data<T>(own.dc);
+      p.sums = data<T>(own.sums);
+      p.scratch = data<T>(own.scratch);
+    }
+    plan_.layer = plans_.data();
+  }
+
+  void step_by_step() {
+    for (auto& p : plans_) p.parts = 1;
+    std::vector<std::function<void()>> products;
+    std::vector<StepBackward<T, P>> steps;
+    for (int64_t wave = waves(T_, L_) - 1; wave >= 0; --wave) {
+      products.clear(), steps.clear();
+      each_step(wave, T_, L_, [&](int64_t t, int64_t l) {
+        if (plan_.read_later(t, l)) products.push_back([this, t, l] { multiply_gradients(l, t + 1); });
+        steps.push_back(backward_step(plan_, t, l));
+      });
+      kernels_.side_by_side(products);
+      if (!steps.empty()) kernels_.step_backward(steps);
+    }
+  }
+
+  /// dL/dh after s steps, through the products that read it; all of it in the first part.
   void multiply_gradients(int64_t l, int64_t s) {
-    multiply(layer_[l].through, layer_[l].d_products.select(0, s), tape_[l].weights);
-  }
-
-  StepBackward<T, P> step(int64_t t, int64_t l, bool last) {
-    const auto& y = layers_[l];
-    const auto& tape = tape_[l];
-    auto& own = layer_[l];
-    const auto& at = columns_[l];
-    const int64_t d = y.units;
-    StepBackward<T, P> s;
-    this->fill(s, t, l, result_.z);
-    s.detect = detect_;
-    s.h = data<T>(tape.h) + t * B_ * d;
-    s.c = this->at_slot(tape.c, t);
-    s.c_new = this->at_slot(tape.c, t + 1);
-    s.gates = data<T>(tape.gates) + t * B_ * 4 * d;
-    s.term_moments = reinterpret_cast<const Moments<T>*>(data<T>(tape.term_moments)) + t * B_ * kProducts;
-    s.cell_moments = reinterpret_cast<const Moments<T>*>(data<T>(tape.cell_moments)) + t * B_;
-    if (!last) {
-      s.through_products = data<T>(own.through);
-      if (detect_) s.through_boundaries = this->at_slot(own.d_dots, t + 1);
-    }
-    if (own.grad_h.defined()) {
-      s.grad_h = data<T>(own.grad_h) + t * B_ * d;
-      s.wide = s.wide && aligned({s.grad_h});
-    }
-    s.dh = data<T>(own.dh);
-    s.dc = data<T>(own.dc);
-    if (detect_ && !y.first) s.dz_below = data<T>(dz_) + l - 1;
-    if (detect_ && !y.top()) {
-      s.dz = data<T>(dz_) + l;
-      s.pre = data<T>(tape.pre) + t * B_;
-      if (grad_z_.defined()) s.grad_z = data<T>(grad_z_) + t * B_ * s.z_stride + l;
-    }
-
-    const bool has_dots = detect_ && !y.top();
-    to_state(s.d_term[kRecurrent], l, t, 0, kRecurrent, has_dots);
-    if (y.first) {
-      auto& w = s.d_term[kBottomUp];
-      w.raw = data<P>(d_input_) + t * B_ * 4 * d;
-      w.stride = 4 * d;
-      w.dot = has_dots ? data<T>(d_input_dots_) + t * B_ : nullptr;
-      w.dot_stride = 1;
-    } else {
-      to_state(s.d_term[kBottomUp], l - 1, t + 1, layers_[l - 1].bottom_up, kBottomUp, has_dots);
-    }
-    if (!y.top()) to_state(s.d_term[kTopDown], l + 1, t, layers_[l + 1].top_down, kTopDown, has_dots);
-    T* sums = data<T>(own.sums);
-    s.sums_stride = at.width;
-    s.d_term[kRecurrent].bias = sums + at.bias;
-    if (a_.layer_norm()) {
-      s.d_term[kRecurrent].gain = sums + at.u_gain;
-      s.d_term[kBottomUp].gain = sums + at.w_gain, s.d_term[kBottomUp].bias = sums + at.w_bias;
-      s.d_term[kTopDown].gain = sums + at.v_gain, s.d_term[kTopDown].bias = sums + at.v_bias;
-      s.cell_gain = sums + at.cell_gain, s.cell_bias = sums + at.cell_bias;
-    }
-    s.scratch = data<T>(own.scratch);
-    return s;
-  }
-
-  void to_state(TermGradients<T, P>& to, int64_t of, int64_t slot, int64_t offset, Product which, bool has_dots) {
-    auto& state = layer_[of];
-    to.stride = layers_[of].width;
-    to.raw = data<P>(state.d_products) + slot * B_ * to.stride + offset;
-    if (!has_dots) return;
-    to.dot = data<T>(state.d_dots) + slot * B_ * kProducts + which;
-    to.dot_stride = kProducts;
+    multiply(layer_[l].through.select(0, 0), layer_[l].d_products.select(0, s), tape_[l].weights);
   }
 
   HMLSTMGradients finish() {
@@ -166,7 +118,7 @@ class Backward : Window<T, P> {
       const auto& tape = tape_[l];
       const int64_t n = (T_ + 1) * B_, d = layers_[l].units;
       multiply_gradients(l, 0);
-      s.dh.add_(s.through);
+      s.dh.add_(s.through.select(0, 0));
       const auto d_products = s.d_products.view({n, layers_[l].width});
       weights.push_back(product(d_products.t(), tape.h_operand.view({n, d}), options_));
       rows.emplace_back();
@@ -221,9 +173,9 @@ class Backward : Window<T, P> {
       g.norm_weight.push_back(part(gain, n));
       g.norm_bias.push_back(part(b, n));
     };
-    push(at.u_gain, at.bias, 4 * d);
-    push(at.w_gain, at.w_bias, 4 * d);
-    if (!y.top()) push(at.v_gain, at.v_bias, 4 * d);
+    push(at.gain[kRecurrent], at.bias, 4 * d);
+    push(at.gain[kBottomUp], at.shift[kBottomUp], 4 * d);
+    if (!y.top()) push(at.gain[kTopDown], at.shift[kTopDown], 4 * d);
     push(at.cell_gain, at.cell_bias, d);
   }
 
@@ -274,6 +226,9 @@ class Backward : Window<T, P> {
   const bool detect_;
   std::vector<LayerState> layer_;
   std::vector<SumColumns> columns_;
+  std::optional<ChipPlan> chip_;
+  BackwardPlan<T, P> plan_;
+  std::vector<LayerBackwardPlan<T, P>> plans_;
   at::Tensor dz_, grad_z_, d_input_, d_input_dots_;
 };
 

@@ -13,7 +13,7 @@ class Forward : Window<T, P> {
 
  public:
   Forward(const HMLSTMArguments& a, bool training, WindowKernels<T, P>& kernels)
-      : Base(a, training), training_(training), kernels_(kernels) {
+      : Base(a), training_(training), kernels_(kernels) {
     // Which states a boundary is computed from; nobody needs it of one that is given and takes no gradient.
     detect_ = L_ > 1 && (!a.boundaries || (training && a.boundary_gradient));
     operand_ = options_.dtype(c10::CppTypeToScalarType<P>::value);
@@ -24,24 +24,17 @@ class Forward : Window<T, P> {
   }
 
   HMLSTMForward run() {
-    std::vector<std::function<void()>> products;
-    std::vector<StepForward<T, P>> steps;
-    for (int64_t l = 0; l < L_; ++l) products.push_back([this, l] { multiply_state(l, 0); });
-    kernels_.side_by_side(products);
-    for (int64_t wave = 0; wave < waves(T_, L_); ++wave) {
-      products.clear(), steps.clear();
-      each_step(wave, T_, L_, [&](int64_t t, int64_t l) {
-        steps.push_back(step(t, l));
-        const bool last = t + 1 == T_ && layers_[l].top();  // nothing will be computed from that state
-        if (!last) products.push_back([this, t, l] { multiply_state(l, t + 1); });
-      });
-      if (!steps.empty()) kernels_.step_forward(steps);
-      kernels_.side_by_side(products);
+    plan_all();
+    const auto chip = plan_chip(layers_, T_, B_, true, kernels_.chip());
+    if (chip && all_wide(plans_)) {
+      kernels_.window_forward(persistent(plan_, plans_, tape_, *chip));
+    } else {
+      step_by_step();
     }
     HMLSTMForward out;
     for (int64_t l = 0; l < L_; ++l) {
       out.result.h.push_back(tape_[l].h.narrow(0, 1, T_));
-      out.result.c_n.push_back(tape_[l].c.select(0, this->slot(T_)).clone());
+      out.result.c_n.push_back(tape_[l].c.select(0, plan_.slot(T_)).clone());
       if (training_) {
         for (auto& x : tape_[l].list()) out.saved.push_back(x);
       }
@@ -113,42 +106,41 @@ class Forward : Window<T, P> {
     if (detect_ && !y.top()) input_.dots = at::mv(x, a_.bottom_up[0].select(0, 4 * y.units));
   }
 
-  void multiply_state(int64_t l, int64_t s) {
-    auto& tape = tape_[l];
-    multiply(tape.products.select(0, this->slot(s)), tape.h_operand.select(0, Base::kOwnOperand ? this->slot(s) : s),
-             tape.weights.t());
+  void plan_all() {
+    this->plan_window(plan_, z_, training_);
+    plan_.every_moment = training_ && a_.detect() && L_ > 1;
+    if (a_.boundaries) plan_.given = a_.boundaries->template const_data_ptr<T>();
+    if (a_.noise) plan_.noise = a_.noise->template const_data_ptr<T>();
+    plans_.resize(L_);
+    for (int64_t l = 0; l < L_; ++l) {
+      this->plan_layer(plans_[l], l);
+      if (Base::kOwnOperand) plans_[l].h_operand = data<P>(tape_[l].h_operand);
+      plans_[l].state = data<int32_t>(state_index_) + l * T_ * B_;
+    }
+    plan_.layer = plans_.data();
   }
 
-  StepForward<T, P> step(int64_t t, int64_t l) {
-    const auto& y = layers_[l];
+  void step_by_step() {
+    std::vector<std::function<void()>> products;
+    std::vector<StepForward<T, P>> steps;
+    for (int64_t l = 0; l < L_; ++l) products.push_back([this, l] { multiply_state(l, 0); });
+    kernels_.side_by_side(products);
+    for (int64_t wave = 0; wave < waves(T_, L_); ++wave) {
+      products.clear(), steps.clear();
+      each_step(wave, T_, L_, [&](int64_t t, int64_t l) {
+        steps.push_back(forward_step(plan_, t, l));
+        const bool last = t + 1 == T_ && layers_[l].top();  // nothing will be computed from that state
+        if (!last) products.push_back([this, t, l] { multiply_state(l, t + 1); });
+      });
+      if (!steps.empty()) kernels_.step_forward(steps);
+      kernels_.side_by_side(products);
+    }
+  }
+
+  void multiply_state(int64_t l, int64_t s) {
     auto& tape = tape_[l];
-    const int64_t d = y.units, kept = training_ ? t : 0;
-    StepForward<T, P> s;
-    this->fill(s, t, l, z_);
-    s.h = data<T>(tape.h) + t * B_ * d;
-    s.h_new = data<T>(tape.h) + (t + 1) * B_ * d;
-    s.c = this->at_slot(tape.c, t);
-    s.c_new = this->at_slot(tape.c, t + 1);
-    if (Base::kOwnOperand) s.h_operand = data<P>(tape.h_operand) + this->slot(t + 1) * B_ * d;
-    s.gates = data<T>(tape.gates) + kept * B_ * 4 * d;
-    s.term_moments = reinterpret_cast<Moments<T>*>(data<T>(tape.term_moments)) + kept * B_ * kProducts;
-    s.cell_moments = reinterpret_cast<Moments<T>*>(data<T>(tape.cell_moments)) + kept * B_;
-    s.every_moment = training_ && a_.detect() && L_ > 1;
-    if (detect_) {
-      s.dots = this->at_slot(tape.dots, t);
-      s.dots_new = this->at_slot(tape.dots, t + 1);
-    }
-    if (!y.top()) {
-      const int64_t first = t * B_ * s.z_stride + l;
-      s.z = data<T>(z_) + first;
-      if (tape.pre.numel() > 0) s.pre = data<T>(tape.pre) + t * B_;
-      if (a_.boundaries) s.given = a_.boundaries->template const_data_ptr<T>() + first;
-      if (a_.noise) s.noise = a_.noise->template const_data_ptr<T>() + first;
-    }
-    auto* state = data<int32_t>(state_index_) + l * T_ * B_;
-    if (t > 0) s.state_before = state + (t - 1) * B_;
-    s.state = state + t * B_;
-    return s;
+    multiply(tape.products.select(0, plan_.slot(s)), tape.h_operand.select(0, Base::kOwnOperand ? plan_.slot(s) : s),
+             tape.weights.t());
   }
 
   const bool training_;
@@ -156,6 +148,8 @@ class Forward : Window<T, P> {
   bool detect_ = false;
   at::TensorOptions operand_;
   at::Tensor z_, state_index_;
+  ForwardPlan<T, P> plan_;
+  std::vector<LayerForwardPlan<T, P>> plans_;
 };
 
 }  // namespace

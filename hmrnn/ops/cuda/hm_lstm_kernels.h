@@ -1,8 +1,10 @@
 #pragma once
 
 #include <functional>
+#include <stdexcept>
 #include <vector>
 
+#include "hmrnn/ops/cuda/hm_lstm_persistent.h"
 #include "hmrnn/ops/cuda/hm_lstm_step.h"
 
 namespace hmrnn::cuda {
@@ -21,6 +23,13 @@ class WindowKernels {
   /// Runs each piece of work, which launches something through ATen, beside the others: they do not depend on each
   /// other.
   virtual void side_by_side(const std::vector<std::function<void()>>& work) = 0;
+
+  /// What whole windows can be run on, if at all: these three are for kernels that keep the weights on chip.
+  virtual ChipDevice chip() const { return {}; }
+  virtual void window_forward(const PersistentForward<T, P>&) { throw std::logic_error("no kernel of whole windows"); }
+  virtual void window_backward(const PersistentBackward<T, P>&) {
+    throw std::logic_error("no kernel of whole windows");
+  }
 };
 
 }  // namespace hmrnn::cuda

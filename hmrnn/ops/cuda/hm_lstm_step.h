@@ -120,7 +120,9 @@ struct StepBackward : Step<T> {
   const Moments<T>* cell_moments = nullptr;
   const T* pre = nullptr;
 
-  const T* through_products = nullptr;    ///< [batch, d] dL/dh_t through the products that h_t goes into; null: none
+  const T* through_products = nullptr;  ///< [parts, batch, d], their sum is dL/dh_t through the products that h_t
+                                        ///< goes into; null: none
+  int64_t through_parts = 1;
   const T* through_boundaries = nullptr;  ///< [batch, 3] gradients of boundary_rows · h_t; null: none
   const T* grad_h = nullptr;              ///< [batch, d] of the caller; null: none
   const T* grad_z = nullptr;              ///< of the caller; null: none

@@ -24,7 +24,11 @@ HMRNN_HOST_DEVICE void collect(const Row& row, int64_t b, const StepBackward<T, 
   T* dh = s.dh + b * d;
   row.each(d, [&](auto at) {
     V x = at.load(dh);
-    if (s.through_products != nullptr) x = x + at.load(s.through_products + b * d);
+    if (s.through_products != nullptr) {
+      for (int64_t part = 0; part < s.through_parts; ++part) {
+        x = x + at.load(s.through_products + (part * s.batch + b) * d);
+      }
+    }
     if (s.grad_h != nullptr) x = x + at.load(s.grad_h + b * d);
     if (s.through_boundaries != nullptr) {
       HMRNN_UNROLL

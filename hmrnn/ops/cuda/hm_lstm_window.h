@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "hmrnn/ops/cuda/hm_lstm_kernels.h"
+#include "hmrnn/ops/cuda/hm_lstm_plan.h"
 #include "hmrnn/ops/cuda/products.h"
 #include "hmrnn/ops/hm_lstm_arguments.h"
 
@@ -37,28 +38,6 @@ HMLSTMGradients window_backward(const HMLSTMArguments& a, const WindowResult& re
                                 const std::vector<at::Tensor>& saved, const std::vector<at::Tensor>& grad_h,
                                 const std::vector<at::Tensor>& grad_c_n, const at::Tensor& grad_z,
                                 WindowKernels<T, P>& kernels);
-
-/// f(t, l) for the steps of a wave, lowest layer first. Waves are numbered 0 to waves(T, L) - 1 in the order of time.
-inline int64_t waves(int64_t steps, int64_t layers) { return 2 * (steps - 1) + layers; }
-template <class F>
-void each_step(int64_t wave, int64_t steps, int64_t layers, F f) {
-  for (int64_t l = wave % 2; l < layers && l <= wave; l += 2) {
-    if ((wave - l) / 2 < steps) f((wave - l) / 2, l);
-  }
-}
-
-/// Sizes of one layer, and where in the product of a state (a row of `width` values) its three parts begin.
-struct LayerShape {
-  int64_t units = 0;
-  int64_t below = 0;  ///< units of the layer below, features of the input in the first layer
-  int64_t above = 0;  ///< 0 at the top
-  bool first = false;
-  int64_t width = 0;      ///< of the product of this layer's state
-  int64_t bottom_up = 0;  ///< begin of W^{l+1} h, after U^l h at 0
-  int64_t top_down = 0;   ///< begin of V^{l-1} h
-
-  bool top() const { return above == 0; }
-};
 
 inline std::vector<LayerShape> layer_shapes(const HMLSTMArguments& a) {
   std::vector<LayerShape> out(a.layers());
@@ -115,100 +94,97 @@ struct InputTape {
   }
 };
 
-/// What both directions of a window share: sizes, views of the arguments, the part of a step that both have.
+template <class Plans>
+bool all_wide(const Plans& plans) {
+  return std::all_of(plans.begin(), plans.end(), [](const auto& p) { return p.wide; });
+}
+
+/// The plan of a window, for a kernel that runs it by itself.
+template <class T, template <class, class> class Window, template <class, class> class Layer, class P>
+Persistent<Window<T, P>, Layer<T, P>, P> persistent(const Window<T, P>& plan, const std::vector<Layer<T, P>>& layers,
+                                                    const std::vector<LayerTape>& tape, const ChipPlan& chip) {
+  Persistent<Window<T, P>, Layer<T, P>, P> out;
+  out.window = plan;
+  out.chip = chip;
+  for (size_t l = 0; l < layers.size(); ++l) {
+    out.layer[l] = layers[l];
+    out.weights[l] = data<P>(tape[l].weights);
+  }
+  return out;
+}
+
+/// What both directions of a window share: sizes, and the plan's part that is the same for both.
 template <class T, class P>
 class Window {
  protected:
   static constexpr bool kOwnOperand = !std::is_same_v<T, P>;  ///< h is copied to the operands' type
 
-  Window(const HMLSTMArguments& a, bool every_slot)
+  Window(const HMLSTMArguments& a)
       : a_(a),
         T_(a.steps()),
         B_(a.batch()),
         L_(a.layers()),
-        every_slot_(every_slot),
         options_(a.h0[0].options().requires_grad(false)),
         layers_(layer_shapes(a)),
         slope_(a.slope.detach().to(options_.device(), options_.dtype().toScalarType())) {
     if (a.lengths) lengths_ = a.lengths->detach().to(options_.device()).contiguous();
   }
 
-  int64_t slot(int64_t s) const { return every_slot_ ? s : s % 2; }
-  /// Row 0 of slot s of a tensor [S, B, width].
-  T* at_slot(const at::Tensor& x, int64_t s) const { return data<T>(x) + slot(s) * B_ * x.size(2); }
+  void plan_window(WindowPlan<T>& w, const at::Tensor& z, bool every_slot) const {
+    w.steps = T_;
+    w.batch = B_;
+    w.layers = L_;
+    w.every_slot = every_slot;
+    w.z = data<T>(z);
+    w.z0 = a_.z0.template const_data_ptr<T>();
+    w.slope = slope_.template const_data_ptr<T>();
+    if (lengths_.defined()) w.lengths = lengths_.template const_data_ptr<int64_t>();
+    w.input = data<T>(input_.product);
+    w.input_dots = data_or_null<T>(input_.dots);
+    w.input_rows = input_.product.size(0);
+    if (a_.index) w.index = a_.index->template const_data_ptr<int64_t>();
+  }
 
-  void fill(Step<T>& s, int64_t t, int64_t l, const at::Tensor& z) const {
+  void plan_layer(LayerPlan<T>& p, int64_t l) const {
     const auto& y = layers_[l];
-    const auto& own = tape_[l];
-    s.batch = B_;
-    s.units = y.units;
-    s.time = t;
-    s.bias = a_.bias[l].template const_data_ptr<T>();
-    s.norm.eps = static_cast<T>(a_.eps);
-    s.slope = slope_.template const_data_ptr<T>();
-    s.boundary_rows = own.boundary_rows.numel() > 0 ? data<T>(own.boundary_rows) : nullptr;
-    s.z_stride = L_ - 1;
-    const T* zs = z.template const_data_ptr<T>();
-    if (!y.first) s.z_below = zs + t * B_ * s.z_stride + l - 1;
-    if (!y.top()) s.z_before = t > 0 ? zs + (t - 1) * B_ * s.z_stride + l : a_.z0.template const_data_ptr<T>() + l;
-    if (lengths_.defined()) s.lengths = lengths_.template const_data_ptr<int64_t>();
-
-    // U h_{t-1}, W h^{l-1}_t, V h^{l+1}_{t-1}: from the products of those states
-    from_state(s.term[kRecurrent], l, t, 0, kRecurrent);
-    if (y.first) {
-      const int64_t first_row = a_.index ? 0 : t * B_;
-      auto& w = s.term[kBottomUp];
-      w.raw = data<T>(input_.product) + first_row * 4 * y.units;
-      w.stride = 4 * y.units;
-      w.dot = input_.dots.numel() > 0 ? data<T>(input_.dots) + first_row : nullptr;
-      w.dot_stride = 1;
-      if (a_.index) w.index = a_.index->template const_data_ptr<int64_t>() + t * B_;
-      w.rows = input_.product.size(0);
-    } else {
-      from_state(s.term[kBottomUp], l - 1, t + 1, layers_[l - 1].bottom_up, kBottomUp);
-    }
-    if (!y.top()) from_state(s.term[kTopDown], l + 1, t, layers_[l + 1].top_down, kTopDown);
-
-    s.wide = y.units % 4 == 0 && aligned({s.bias});
+    const auto& tape = tape_[l];
+    p.shape = y;
+    p.bias = a_.bias[l].template const_data_ptr<T>();
+    p.boundary_rows = data_or_null<T>(tape.boundary_rows);
+    p.products = data<T>(tape.products);
+    p.dots = data_or_null<T>(tape.dots);
+    p.h = data<T>(tape.h);
+    p.c = data<T>(tape.c);
+    p.gates = data<T>(tape.gates);
+    p.term_moments = reinterpret_cast<Moments<T>*>(data<T>(tape.term_moments));
+    p.cell_moments = reinterpret_cast<Moments<T>*>(data<T>(tape.cell_moments));
+    p.pre = data_or_null<T>(tape.pre);
+    p.norm.eps = static_cast<T>(a_.eps);
+    p.wide = y.units % 4 == 0 && aligned({p.bias});
     if (!a_.layer_norm()) return;
-    const auto gain = [&](HMLSTMArguments::Norm n) {
-      return a_.norm_weight[a_.norm_index(l, n)].template const_data_ptr<T>();
-    };
-    const auto bias = [&](HMLSTMArguments::Norm n) {
-      return a_.norm_bias[a_.norm_index(l, n)].template const_data_ptr<T>();
+    const auto of = [&](const std::vector<at::Tensor>& list, HMLSTMArguments::Norm n) {
+      return list[a_.norm_index(l, n)].template const_data_ptr<T>();
     };
     constexpr HMLSTMArguments::Norm norms[] = {HMLSTMArguments::kRecurrent, HMLSTMArguments::kBottomUp,
                                                HMLSTMArguments::kTopDown};
     for (int k = 0; k < kProducts; ++k) {
-      if (s.term[k].raw == nullptr) continue;
-      s.term[k].gain = gain(norms[k]);
-      s.term[k].bias = bias(norms[k]);
-      s.wide = s.wide && aligned({s.term[k].gain, s.term[k].bias});
+      if (k == kTopDown && y.top()) continue;
+      p.gain[k] = of(a_.norm_weight, norms[k]);
+      p.shift[k] = of(a_.norm_bias, norms[k]);
+      p.wide = p.wide && aligned({p.gain[k], p.shift[k]});
     }
-    s.norm.gain = gain(HMLSTMArguments::kCell);
-    s.norm.bias = bias(HMLSTMArguments::kCell);
-    s.wide = s.wide && aligned({s.norm.gain, s.norm.bias});
+    p.norm.gain = of(a_.norm_weight, HMLSTMArguments::kCell);
+    p.norm.bias = of(a_.norm_bias, HMLSTMArguments::kCell);
+    p.wide = p.wide && aligned({p.norm.gain, p.norm.bias});
   }
 
   const HMLSTMArguments& a_;
   const int64_t T_, B_, L_;
-  const bool every_slot_;
   const at::TensorOptions options_;
   const std::vector<LayerShape> layers_;
   std::vector<LayerTape> tape_;
   InputTape input_;
   at::Tensor slope_, lengths_;
-
- private:
-  /// The part at `offset` of the product of the state of layer `from` after `s` steps.
-  void from_state(TermRows<T>& term, int64_t from, int64_t s, int64_t offset, Product which) const {
-    const auto& tape = tape_[from];
-    term.raw = at_slot(tape.products, s) + offset;
-    term.stride = layers_[from].width;
-    if (tape.dots.numel() == 0) return;
-    term.dot = at_slot(tape.dots, s) + which;
-    term.dot_stride = kProducts;
-  }
 };
 
 }  // namespace hmrnn::cuda

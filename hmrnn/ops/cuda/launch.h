@@ -4,6 +4,7 @@
 // to the stream (a cudaStream_t) without waiting, and return a cudaError_t as a number.
 
 #include "hmrnn/ops/cuda/gated_output_kernels.h"
+#include "hmrnn/ops/cuda/hm_lstm_persistent.h"
 #include "hmrnn/ops/cuda/hm_lstm_step.h"
 
 namespace hmrnn::cuda {
@@ -22,6 +23,8 @@ template <class T, class P>
 int launch(const Wave<StepForward<T, P>>& wave, void* stream);
 template <class T, class P>
 int launch(const Wave<StepBackward<T, P>>& wave, void* stream);
+int launch(const PersistentForward<float, c10::BFloat16>& plan, void* stream);
+int launch(const PersistentBackward<float, c10::BFloat16>& plan, void* stream);
 template <class T, class Q>
 int launch(const SumRows<T, Q>& sum, void* stream);
 template <class T>

@@ -33,6 +33,12 @@ T* data(const at::Tensor& x) {
   return static_cast<T*>(x.data_ptr());
 }
 
+/// Null where it has no values, as what is not wanted has.
+template <class T>
+T* data_or_null(const at::Tensor& x) {
+  return x.defined() && x.numel() > 0 ? data<T>(x) : nullptr;
+}
+
 /// All of them are aligned to 16 bytes: what a caller's tensor points to may not be.
 inline bool aligned(std::initializer_list<const void*> pointers) {
   for (const void* p : pointers) {

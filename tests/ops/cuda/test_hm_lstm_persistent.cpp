@@ -1,0 +1,130 @@
+// The kernel that runs a whole window on a GPU (hmrnn/ops/cuda_persistent.h) against the same window step by step.
+#include "catch.h"
+#include "hmrnn/ops/cuda_persistent.h"
+#include "support/cuda.h"
+#include "support/window_comparison.h"
+
+using namespace hmrnn;
+using namespace hmrnn::test;
+
+namespace {
+
+/// Both ways round the same values to bfloat16; where their sums differ in the last bit of a float, a value now and
+/// then becomes its neighbour, 1/256 of it away, and the steps after it differ by parts of that.
+constexpr double kBound = 1e-2;
+
+/// While it lives, windows that fit are run by the persistent kernel.
+class Persistent {
+ public:
+  Persistent() { set_cuda_persistent(true); }
+  ~Persistent() { set_cuda_persistent(false); }
+  Persistent(const Persistent&) = delete;
+  Persistent& operator=(const Persistent&) = delete;
+};
+
+/// `windows`: how many of the two directions are expected to be run so.
+Outcome by_persistent(const RandomWindow& p, bool some, int windows = 2) {
+  const Persistent on;
+  const auto before = cuda_persistent_windows();
+  auto out = by_operator(p, some, torch::kBFloat16);
+  CHECK(cuda_persistent_windows() - before == windows);
+  return out;
+}
+
+RandomWindowOptions options_of(const std::vector<int64_t>& sizes, int64_t batch) {
+  RandomWindowOptions o;
+  o.sizes = sizes;
+  o.batch = batch;
+  o.dtype = torch::kFloat32;
+  o.rate = 0.4;
+  o.seed = 40 + sizes.size() + batch;
+  return o;
+}
+
+}  // namespace
+
+TEST_CASE("the persistent kernel equals the steps, with every gradient", "[cuda]") {
+  const auto cuda = find_cuda();
+  if (!cuda) return;
+  double worst = 0;
+  const std::vector<int64_t> sizes{16, 48, 32};
+  for (auto kind : window_kinds()) {
+    auto& o = kind.options;
+    if (o.sizes.size() == 2) continue;
+    std::copy_n(sizes.begin(), o.sizes.size(), o.sizes.begin());
+    o.batch = 16;
+    o.dtype = torch::kFloat32;
+    const auto p = random_window(o).to(*cuda);
+    INFO(kind.name);
+    const double e = difference(p, by_persistent(p, kind.some_gradients),
+                                by_operator(p, kind.some_gradients, torch::kBFloat16), kBound);
+    worst = std::max(worst, e);
+  }
+  std::printf("persistent kernel: worst difference from the steps %.1e\n", worst);
+}
+
+TEST_CASE("the persistent kernel at many sizes", "[cuda]") {
+  const auto cuda = find_cuda();
+  if (!cuda) return;
+  double worst = 0;
+  const std::vector<std::pair<std::vector<int64_t>, int64_t>> all = {
+      {{16}, 64}, {{128}, 48}, {{64, 16}, 16}, {{16, 80}, 64}, {{96, 16, 112}, 48}, {{16, 48, 16, 32}, 64}};
+  for (const auto& [sizes, batch] : all) {
+    INFO("sizes " << torch::IntArrayRef(sizes) << ", batch " << batch);
+    const auto p = random_window(options_of(sizes, batch)).to(*cuda);
+    worst = std::max(worst, difference(p, by_persistent(p, false), by_operator(p, false, torch::kBFloat16), kBound));
+  }
+  std::printf("persistent kernel at many sizes: worst difference from the steps %.1e\n", worst);
+}
+
+TEST_CASE("the persistent kernel repeats bit for bit, and without gradients gives the same", "[cuda]") {
+  const auto cuda = find_cuda();
+  if (!cuda) return;
+  auto o = options_of({48, 32, 64}, 32);
+  o.steps = 12;
+  o.rate = -1;
+  o.indexed = true;
+  const auto p = random_window(o).to(*cuda);
+  const auto once = by_persistent(p, false), again = by_persistent(p, false);
+  for (size_t i = 0; i < once.gradients.size(); ++i) {
+    INFO(p.names()[i]);
+    CHECK(same(once.gradients[i], again.gradients[i]));
+  }
+  const Persistent on;
+  torch::NoGradGuard no_grad;
+  const auto before = cuda_persistent_windows();
+  const auto quick = hm_lstm(p.layers, p.window, p.rule, torch::kBFloat16);
+  CHECK(cuda_persistent_windows() == before + 1);
+  for (size_t l = 0; l < 3; ++l) {
+    CHECK(same(once.result.h[l].detach(), quick.h[l]));
+    CHECK(same(once.result.c_n[l].detach(), quick.c_n[l]));
+  }
+  CHECK(same(once.result.state_index, quick.state_index));
+}
+
+TEST_CASE("a window that the persistent kernel cannot run goes step by step", "[cuda]") {
+  const auto cuda = find_cuda();
+  if (!cuda) return;
+  const auto compare = [&](const RandomWindow& p, int windows) {
+    const auto a = by_persistent(p, false, windows), b = by_operator(p, false, torch::kBFloat16);
+    for (size_t i = 0; i < a.gradients.size(); ++i) {
+      INFO(p.names()[i]);
+      CHECK(same(a.gradients[i], b.gradients[i]) == (windows == 0));
+    }
+  };
+  compare(random_window(options_of({16, 20, 32}, 16)).to(*cuda), 0);
+  compare(random_window(options_of({16, 32}, 8)).to(*cuda), 0);
+  compare(random_window(options_of({16, 32, 16, 32, 16}, 16)).to(*cuda), 0);
+  compare(not_aligned(random_window(options_of({16, 32, 16}, 16)).to(*cuda)), 0);
+  auto few = options_of({16, 32}, 16);
+  few.steps = 3;
+  compare(random_window(few).to(*cuda), 0);
+
+  const Persistent on;
+  const auto before = cuda_persistent_windows();
+  auto o = options_of({16, 32}, 16);
+  by_operator(random_window(o).to(*cuda), false);  // products in float32
+  o.dtype = torch::kFloat64;
+  by_operator(random_window(o).to(*cuda), false);
+  CHECK(cuda_persistent_windows() == before);
+}
