@@ -72,7 +72,7 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
   bool first = true;
   hmrnn::Trainer trainer(task, options, folder, progress, settings, [&] {
     if (std::exchange(first, false) && persistent && hmrnn::cuda_persistent_windows() == 0) {
-      progress.message("--cuda-persistent on: the windows do not fit, and go step by step");
+      progress.message("--cuda-persistent on: this model, batch and dtype have no such kernel; windows go step by step");
     }
     return hmrnn::StopSignal::received() != 0;
   });

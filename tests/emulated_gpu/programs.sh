@@ -33,6 +33,21 @@ grep -q "float32 with TF32 products" "$work/out" || fail "--dtype tf32: $(cat "$
 train --out "$work/float32" --dtype float32
 cmp -s "$work/tf32/last/model.safetensors" "$work/float32/last/model.safetensors" && fail "--dtype tf32 is float32"
 
+# Windows of one kernel: the same from a graph and from launches, and said where they are not to be had.
+fits=(--units 32,48,16 --batch 16 --cuda-persistent on)
+train --out "$work/persistent" "${fits[@]}"
+grep -q "no such kernel" "$work/out" && fail "--cuda-persistent: the windows fit: $(cat "$work/out")"
+train --out "$work/persistent_launches" "${fits[@]}" --cuda-graph off
+cmp "$work/persistent/last/model.safetensors" "$work/persistent_launches/last/model.safetensors" ||
+  fail "--cuda-persistent: graphs are not launches"
+train --out "$work/steps" "${fits[@]}" --cuda-persistent off
+cmp -s "$work/persistent/last/model.safetensors" "$work/steps/last/model.safetensors" &&
+  fail "--cuda-persistent on changes nothing"
+train --out "$work/too_small" --cuda-persistent on
+grep -q -- "--cuda-persistent on: .* no such kernel" "$work/out" ||
+  fail "--cuda-persistent: the windows do not fit, which is not said: $(cat "$work/out")"
+cmp "$work/graph/last/model.safetensors" "$work/too_small/last/model.safetensors" || fail "--cuda-persistent: other steps"
+
 # Rounding moves a boundary here and there, so the measures are compared, not the boundaries.
 near() {
   [[ $1 =~ ^-?[0-9]+\.?[0-9]*$ && $2 =~ ^-?[0-9]+\.?[0-9]*$ ]] || return 1  # a program that failed says nothing

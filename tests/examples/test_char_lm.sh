@@ -162,7 +162,7 @@ for command in train eval sample segment; do
 done
 for option in corpus data-dir out preset units layers embedding output-embedding batch window lr clip boundary slope-rate \
   slope-max forget-bias boundary-bias dropout layer-norm core steps epochs minutes eval-every checkpoint-every log-every \
-  patience eval-streams seed threads device cuda-graph dtype resume; do
+  patience eval-streams seed threads device cuda-graph cuda-persistent dtype resume; do
   "$bin" train --help | grep -q -- "--$option" || fail "train --help does not name --$option"
 done
 
@@ -178,7 +178,7 @@ for bad in "--units 0" "--units 12,0" "--units many" "--units 1e3" "--units 8, -
   "--lr -0.1" "--clip -1" "--boundary hard" "--slope-rate -1" "--slope-max 0.5" "--forget-bias x" "--boundary-bias inf" \
   "--dropout 1.5" "--dropout 1" "--dropout -0.1" "--layer-norm maybe" "--core gru" "--steps -1" "--epochs 1.5" \
   "--minutes -3" "--eval-every -1" "--checkpoint-every 0" "--log-every 0" "--patience 0" "--eval-streams 0" "--seed -1" \
-  "--seed 1.5" "--threads -1" "--device tpu" "--dtype float16" "--dtype tf32 --device cpu" "--cuda-graph maybe" "--preset wsj"; do
+  "--seed 1.5" "--threads -1" "--device tpu" "--dtype float16" "--dtype tf32 --device cpu" "--cuda-graph maybe" "--cuda-persistent maybe" "--preset wsj"; do
   set -- $bad
   # The last of an option that is given twice counts.
   refuse "${1#--}" train $small --out new $bad

@@ -234,7 +234,7 @@ for command in train eval draw align synthesize; do
 done
 for option in corpus data-dir split split-seed coordinates min-points on-bad-file synthetic-lines mixtures out preset units \
   layers output-embedding batch window lr clip boundary slope-rate slope-max forget-bias boundary-bias dropout layer-norm \
-  core steps epochs minutes eval-every checkpoint-every log-every patience seed threads device cuda-graph dtype resume; do
+  core steps epochs minutes eval-every checkpoint-every log-every patience seed threads device cuda-graph cuda-persistent dtype resume; do
   "$bin" train --help | grep -q -- "--$option" || fail "train --help does not name --$option"
 done
 

@@ -8,6 +8,7 @@
 
 #include "hmrnn/error.h"
 #include "hmrnn/ops/cuda_library.h"
+#include "hmrnn/ops/cuda_persistent.h"
 
 namespace hmrnn::test {
 
@@ -22,5 +23,14 @@ inline std::optional<torch::Device> find_cuda() {
 
 /// Whether the device is that of tests/emulated_gpu.
 inline bool is_emulated(torch::Device device) { return cuda_device(device.index()).name == "emulated GPU"; }
+
+/// While it lives, windows that fit are run by one kernel each.
+class PersistentWindows {
+ public:
+  explicit PersistentWindows(bool on = true) { set_cuda_persistent(on); }
+  ~PersistentWindows() { set_cuda_persistent(false); }
+  PersistentWindows(const PersistentWindows&) = delete;
+  PersistentWindows& operator=(const PersistentWindows&) = delete;
+};
 
 }  // namespace hmrnn::test

@@ -12,6 +12,7 @@
 using namespace hmrnn;
 using hmrnn::test::find_cuda;
 using hmrnn::test::InkRun;
+using hmrnn::test::PersistentWindows;
 using hmrnn::test::records;
 using hmrnn::test::same_tensors;
 using hmrnn::test::SmallRun;
@@ -69,7 +70,21 @@ TEST_CASE("text on a GPU: a graph's replays are plain launches, bit for bit", "[
   }
   SECTION("the control") { run.core = Core::LSTM; }
   SECTION("updates that are not finite") { run.bad_windows = {0, 9, 10, 20}; }
-  CHECK(compare_graphs_with_launches(run, {2, 15, 30, 44}) == 64 - WindowRunner::kWarmUp - 1);
+  bool persistent = false;
+  std::vector<int64_t> stops = {2, 15, 30, 44};
+  SECTION("windows of one kernel each") {
+    run.units = {32, 16};
+    run.batch = 16;
+    run.window = 5;
+    run.trainer.steps = 24;
+    stops = {2, 15};
+    run.product_dtype = torch::kBFloat16;
+    persistent = true;
+  }
+  const auto before = cuda_persistent_windows();
+  const PersistentWindows on(persistent);
+  CHECK(compare_graphs_with_launches(run, stops) == run.trainer.steps - WindowRunner::kWarmUp - 1);
+  CHECK((cuda_persistent_windows() > before) == persistent);
 }
 
 TEST_CASE("handwriting on a GPU: a graph's replays are plain launches, bit for bit", "[cuda]") {

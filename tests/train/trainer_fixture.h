@@ -67,6 +67,9 @@ struct SmallRun : TrainerHooks {
   BoundaryMode boundary = BoundaryMode::Step;
   Core core = Core::HMLSTM;
   double dropout = 0;
+  std::vector<int64_t> units = {8, 7, 5};
+  int64_t batch = 6, window = 20;
+  std::optional<torch::ScalarType> product_dtype;
   int64_t text = 4000;
   TrainerOptions trainer = {
       .slope_rate = 0.5, .slope_max = 2.2, .eval_every = 7, .checkpoint_every = 5, .log_every = 4};
@@ -81,13 +84,15 @@ struct SmallRun : TrainerHooks {
     torch::manual_seed(resume ? 99 : 5);  // a resume must not depend on it
     CharLM model(CharLMOptions(corpus.vocabulary.size())
                      .embedding_size(6)
-                     .hidden_sizes({8, 7, 5})
+                     .hidden_sizes(units)
                      .output_embedding_size(9)
                      .core(core)
                      .boundary(boundary)
                      .dropout(dropout));
-    DisturbedTextTask task(model, corpus, {.synthetic_length = text, .synthetic_seed = 1},
-                           {.batch = 6, .window = 20, .eval_streams = 5, .device = device}, bad_windows);
+    DisturbedTextTask task(
+        model, corpus, {.synthetic_length = text, .synthetic_seed = 1},
+        {.batch = batch, .window = window, .eval_streams = 5, .device = device, .product_dtype = product_dtype},
+        bad_windows);
     return train_in(folder, resume, task, trainer, *this);
   }
 };

@@ -42,8 +42,13 @@ std::optional<ChipPlan> plan_chip(const std::vector<LayerShape>& layers, int64_t
   plan.blocks = device.blocks;
   plan.layers = static_cast<int>(layers.size());
   plan.forward = forward;
-  int64_t values[2] = {0, 0}, deepest = 0;  // of the even layers' weights, and of the odd ones'
-  for (size_t l = 0; l < layers.size(); ++l) values[l % 2] += layers[l].width * layers[l].units;
+  int64_t values[2] = {0, 0}, deepest = 0, widest = 0;  // values of the even layers' weights, and of the odd ones'
+  for (size_t l = 0; l < layers.size(); ++l) {
+    values[l % 2] += layers[l].width * layers[l].units;
+    widest = std::max(widest, layers[l].units);
+  }
+  // As many as a row's 4d values, four at a time, keep busy: the others would only be waited for.
+  plan.threads = static_cast<int>(std::clamp((widest + 31) / 32 * 32, int64_t{64}, int64_t{kChipThreads}));
   for (size_t l = 0; l < layers.size(); ++l) {
     const auto& y = layers[l];
     if (y.units % kTile != 0) return {};

@@ -24,7 +24,7 @@ constexpr int64_t kMaxParts = 16;     ///< of a sum
 constexpr int kMaxCells = 12;         ///< of a block
 constexpr int kMaxChipLayers = 4;     ///< so that all that a kernel is told fits among its arguments
 constexpr int kLayerBytes = 512;      ///< most of LayerForwardPlan and LayerBackwardPlan
-constexpr int kChipThreads = 256;     ///< of a block
+constexpr int kChipThreads = 256;     ///< most of a block
 constexpr int64_t kMinChipSteps = 4;  ///< of a window: fewer are not worth the copy of the weights
 
 /// What one block is; `blocks` 0: there is no such kernel.
@@ -70,6 +70,7 @@ struct ChipHeader {
 /// One direction of a window on a device.
 struct ChipPlan {
   int blocks = 0;
+  int threads = 0;  ///< of a block
   int layers = 0;
   bool forward = true;
   int64_t rows = 0;           ///< of the batch that are multiplied at a time

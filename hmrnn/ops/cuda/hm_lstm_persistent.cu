@@ -151,6 +151,9 @@ __device__ void multiply(const Chip& chip, const ChipCell& cell, int64_t batch, 
   }
 }
 
+/// One layer alone has a step in every second wave.
+__device__ int64_t every(const WindowPlan<float>& w) { return w.layers == 1 ? 2 : 1; }
+
 /// f(t, l, row of the batch) for this block's rows of a wave.
 template <class F>
 __device__ void each_row(int64_t wave, const WindowPlan<float>& w, F f) {
@@ -191,7 +194,7 @@ __global__ void __launch_bounds__(kChipThreads, 1)
   for (int i = 0; i < chip.header.cells; ++i) multiply_state(chip.header.cell[i], 0);
   grid.sync();
   const int64_t all = waves(w.steps, w.layers);
-  for (int64_t wave = 0; wave < all; ++wave) {
+  for (int64_t wave = 0; wave < all; wave += every(w)) {
     each_row(wave, w, [&](int64_t t, int64_t l, int64_t b) {
       step_forward<kPack<float>>(CudaBlock(chip.header.sums), b, forward_step(w, t, l));
     });
@@ -210,7 +213,7 @@ __global__ void __launch_bounds__(kChipThreads, 1)
   BackwardPlan<float, Value> w = p.window;
   w.layer = chip.layers<LayerBackwardPlan<float, Value>>();
   prepare(chip, p);
-  for (int64_t wave = waves(w.steps, w.layers) - 1; wave >= 0; --wave) {
+  for (int64_t wave = waves(w.steps, w.layers) - 1; wave >= 0; wave -= every(w)) {
     each_product(chip, wave, w, [&](int64_t t, const ChipCell& cell) {
       if (!w.read_later(t, cell.layer)) return;
       const auto& own = w.layer[cell.layer];
@@ -226,25 +229,26 @@ __global__ void __launch_bounds__(kChipThreads, 1)
   }
 }
 
-/// One block of all that have to be resident together; `shared`: bytes of each.
+/// All blocks have to be resident together.
 template <class Plan>
-cudaError_t launch_cooperative(void (*kernel)(Plan), int blocks, int64_t shared, const Plan& plan, void* stream) {
+cudaError_t launch_cooperative(void (*kernel)(Plan), const ChipPlan& chip, const Plan& plan, void* stream) {
   const auto error =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(chip.shared_bytes));
   if (error != cudaSuccess) return error;
   void* arguments[] = {const_cast<Plan*>(&plan)};
-  return cudaLaunchCooperativeKernel(kernel, dim3(static_cast<unsigned>(blocks)), dim3(kChipThreads), arguments,
-                                     static_cast<size_t>(shared), static_cast<cudaStream_t>(stream));
+  return cudaLaunchCooperativeKernel(kernel, dim3(static_cast<unsigned>(chip.blocks)),
+                                     dim3(static_cast<unsigned>(chip.threads)), arguments,
+                                     static_cast<size_t>(chip.shared_bytes), static_cast<cudaStream_t>(stream));
 }
 
 }  // namespace
 
 int launch(const PersistentForward<float, Value>& plan, void* stream) {
-  return launch_cooperative(window_forward_kernel, plan.chip.blocks, plan.chip.shared_bytes, plan, stream);
+  return launch_cooperative(window_forward_kernel, plan.chip, plan, stream);
 }
 
 int launch(const PersistentBackward<float, Value>& plan, void* stream) {
-  return launch_cooperative(window_backward_kernel, plan.chip.blocks, plan.chip.shared_bytes, plan, stream);
+  return launch_cooperative(window_backward_kernel, plan.chip, plan, stream);
 }
 
 }  // namespace hmrnn::cuda

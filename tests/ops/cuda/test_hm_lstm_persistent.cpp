@@ -1,6 +1,5 @@
 // The kernel that runs a whole window on a GPU (hmrnn/ops/cuda_persistent.h) against the same window step by step.
 #include "catch.h"
-#include "hmrnn/ops/cuda_persistent.h"
 #include "support/cuda.h"
 #include "support/window_comparison.h"
 
@@ -13,18 +12,9 @@ namespace {
 /// then becomes its neighbour, 1/256 of it away, and the steps after it differ by parts of that.
 constexpr double kBound = 1e-2;
 
-/// While it lives, windows that fit are run by the persistent kernel.
-class Persistent {
- public:
-  Persistent() { set_cuda_persistent(true); }
-  ~Persistent() { set_cuda_persistent(false); }
-  Persistent(const Persistent&) = delete;
-  Persistent& operator=(const Persistent&) = delete;
-};
-
 /// `windows`: how many of the two directions are expected to be run so.
 Outcome by_persistent(const RandomWindow& p, bool some, int windows = 2) {
-  const Persistent on;
+  const PersistentWindows on;
   const auto before = cuda_persistent_windows();
   auto out = by_operator(p, some, torch::kBFloat16);
   CHECK(cuda_persistent_windows() - before == windows);
@@ -68,7 +58,7 @@ TEST_CASE("the persistent kernel at many sizes", "[cuda]") {
   if (!cuda) return;
   double worst = 0;
   const std::vector<std::pair<std::vector<int64_t>, int64_t>> all = {
-      {{16}, 64}, {{128}, 48}, {{64, 16}, 16}, {{16, 80}, 64}, {{96, 16, 112}, 48}, {{16, 48, 16, 32}, 64}};
+      {{16}, 64}, {{256}, 32}, {{64, 16}, 16}, {{16, 80}, 64}, {{96, 16, 112}, 48}, {{16, 48, 16, 32}, 64}};
   for (const auto& [sizes, batch] : all) {
     INFO("sizes " << torch::IntArrayRef(sizes) << ", batch " << batch);
     const auto p = random_window(options_of(sizes, batch)).to(*cuda);
@@ -90,7 +80,7 @@ TEST_CASE("the persistent kernel repeats bit for bit, and without gradients give
     INFO(p.names()[i]);
     CHECK(same(once.gradients[i], again.gradients[i]));
   }
-  const Persistent on;
+  const PersistentWindows on;
   torch::NoGradGuard no_grad;
   const auto before = cuda_persistent_windows();
   const auto quick = hm_lstm(p.layers, p.window, p.rule, torch::kBFloat16);
@@ -120,7 +110,7 @@ TEST_CASE("a window that the persistent kernel cannot run goes step by step", "[
   few.steps = 3;
   compare(random_window(few).to(*cuda), 0);
 
-  const Persistent on;
+  const PersistentWindows on;
   const auto before = cuda_persistent_windows();
   auto o = options_of({16, 32}, 16);
   by_operator(random_window(o).to(*cuda), false);  // products in float32
