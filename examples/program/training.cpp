@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <utility>
+#include <functional>
 
 #include "examples/program/program.h"
 #include "hmrnn/error.h"
@@ -67,12 +67,16 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
   hmrnn::Progress progress(stdout);
   Json settings = {{"program", program_name()}};
   settings.update(run_settings);
-  const bool persistent = run_settings.at("options").at("cuda-persistent") == "on" && task.device().is_cuda();
+  bool persistent = run_settings.at("options").at("cuda-persistent") == "on" && task.device().is_cuda();
   hmrnn::set_cuda_persistent(persistent);
-  bool first = true;
+  std::function<int64_t()> steps_made;
   hmrnn::Trainer trainer(task, options, folder, progress, settings, [&] {
-    if (std::exchange(first, false) && persistent && hmrnn::cuda_persistent_windows() == 0) {
-      progress.message("--cuda-persistent on: this model, batch and dtype have no such kernel; windows go step by step");
+    if (persistent && steps_made && steps_made() > 0) {
+      persistent = false;  // said once
+      if (hmrnn::cuda_persistent_windows() == 0) {
+        progress.message(
+            "--cuda-persistent on: this model, batch and dtype have no such kernel; windows go step by step");
+      }
     }
     return hmrnn::StopSignal::received() != 0;
   });
@@ -84,6 +88,7 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
   announce();
   std::fflush(stdout);
   if (resume) progress.message(fmt::format("resumed at step {}", trainer.step()));
+  steps_made = [&trainer, begin = trainer.step()] { return trainer.step() - begin; };
   const auto reason = trainer.run();
 
   if (reason == hmrnn::StopReason::Signal) {

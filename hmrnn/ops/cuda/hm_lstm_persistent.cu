@@ -43,23 +43,25 @@ struct Chip {
   }
 };
 
-/// Rows of `columns` values, a multiple of 8, from global to shared memory. Loads go out together: one alone would wait
-/// for the L2 cache each time.
+/// Rows of `columns` values, a multiple of 8, from global to shared memory, a warp taking one after the other. Loads go
+/// out together: one alone would wait for the L2 cache each time.
 __device__ void copy_rows(Value* to, int64_t to_stride, const Value* from, int64_t from_stride, int rows, int columns) {
   using Values = Pack<Value, 8>;
   constexpr int kTogether = 8;
-  const int packs = columns / 8, all = rows * packs, threads = static_cast<int>(blockDim.x);
-  for (int first = static_cast<int>(threadIdx.x); first < all; first += threads * kTogether) {
-    Values held[kTogether];
-    HMRNN_UNROLL
-    for (int k = 0; k < kTogether; ++k) {
-      const int i = first + k * threads;
-      if (i < all) held[k] = *reinterpret_cast<const Values*>(from + i / packs * from_stride + i % packs * 8);
-    }
-    HMRNN_UNROLL
-    for (int k = 0; k < kTogether; ++k) {
-      const int i = first + k * threads;
-      if (i < all) *reinterpret_cast<Values*>(to + i / packs * to_stride + i % packs * 8) = held[k];
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, warps = static_cast<int>(blockDim.x) / kWarp;
+  for (int j = static_cast<int>(threadIdx.x) % kWarp * 8; j < columns; j += kWarp * 8) {
+    for (int first = warp; first < rows; first += warps * kTogether) {
+      Values held[kTogether];
+      HMRNN_UNROLL
+      for (int k = 0; k < kTogether; ++k) {
+        const int row = first + k * warps;
+        if (row < rows) held[k] = *reinterpret_cast<const Values*>(from + row * from_stride + j);
+      }
+      HMRNN_UNROLL
+      for (int k = 0; k < kTogether; ++k) {
+        const int row = first + k * warps;
+        if (row < rows) *reinterpret_cast<Values*>(to + row * to_stride + j) = held[k];
+      }
     }
   }
 }
@@ -71,7 +73,8 @@ __device__ void copy_columns(Value* to, int to_stride, const Value* from, int64_
   }
 }
 
-/// Notes the layers' plans, finds the block's cells and fetches their weights.
+/// Notes the layers' plans, finds the block's cells and fetches their weights, which are there for all threads after
+/// the next barrier.
 template <class Plan>
 __device__ void prepare(const Chip& chip, const Plan& p) {
   using Layer = typename Plan::Layer;
@@ -95,7 +98,6 @@ __device__ void prepare(const Chip& chip, const Plan& p) {
       copy_columns(to, cell.stride(), from + cell.begin * d + cell.column, d, cell.depth, cell.columns);
     }
   }
-  __syncthreads();
 }
 
 /// A warp's M tiles below each other: operand rows [M·16, depth] times 16 rows of weights.

@@ -35,7 +35,8 @@ struct LayerShape {
   HMRNN_HOST_DEVICE bool top() const { return above == 0; }
 };
 
-/// What both directions read of a layer.
+/// What both directions read of a layer. Where slots are used in turn, gates and moments are of one step alone
+/// (`kept`).
 template <class T>
 struct LayerPlan {
   LayerShape shape;
@@ -49,7 +50,7 @@ struct LayerPlan {
   T* dots = nullptr;                   ///< [S, B, 3] boundary_rows · h, or null
   T* h = nullptr;                      ///< [T+1, B, d]
   T* c = nullptr;                      ///< [S, B, d]
-  T* gates = nullptr;                  ///< [T, B, 4d]; where slots are used in turn, these four are of one step
+  T* gates = nullptr;                  ///< [T, B, 4d]
   Moments<T>* term_moments = nullptr;  ///< [T, B, 3]
   Moments<T>* cell_moments = nullptr;  ///< [T, B]
   T* pre = nullptr;                    ///< [T, B] the boundary's pre-activation; null: not kept
