@@ -7,8 +7,8 @@
 #include "hmrnn/ops/cuda/hm_lstm_window.h"
 #include "hmrnn/ops/cuda/stream_kernels.h"
 #include "hmrnn/ops/cuda/two_streams.h"
-#include "hmrnn/ops/hm_lstm_schema.h"
 #include "hmrnn/ops/cuda_persistent.h"
+#include "hmrnn/ops/hm_lstm_schema.h"
 
 namespace hmrnn::cuda {
 

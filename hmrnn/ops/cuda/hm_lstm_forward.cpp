@@ -129,8 +129,7 @@ class Forward : Window<T, P> {
       products.clear(), steps.clear();
       each_step(wave, T_, L_, [&](int64_t t, int64_t l) {
         steps.push_back(forward_step(plan_, t, l));
-        const bool last = t + 1 == T_ && layers_[l].top();  // nothing will be computed from that state
-        if (!last) products.push_back([this, t, l] { multiply_state(l, t + 1); });
+        if (plan_.read_later(t, l)) products.push_back([this, t, l] { multiply_state(l, t + 1); });
       });
       if (!steps.empty()) kernels_.step_forward(steps);
       kernels_.side_by_side(products);

@@ -75,6 +75,8 @@ struct WindowPlan {
   HMRNN_HOST_DEVICE int64_t slot(int64_t s) const { return every_slot ? s : s % 2; }
   HMRNN_HOST_DEVICE int64_t kept(int64_t t) const { return every_slot ? t : 0; }
   HMRNN_HOST_DEVICE int64_t z_stride() const { return layers - 1; }
+  /// Whether a step reads a product of the state that step t of layer l leaves.
+  HMRNN_HOST_DEVICE bool read_later(int64_t t, int64_t l) const { return t + 1 < steps || l + 1 < layers; }
 };
 
 template <class T, class P>
@@ -138,9 +140,6 @@ struct BackwardPlan : WindowPlan<T> {
   P* d_input = nullptr;                            ///< [T, B, 4d] of W^1 x
   T* d_input_dots = nullptr;                       ///< [T, B], or null
   const LayerBackwardPlan<T, P>* layer = nullptr;  ///< [L]
-
-  /// Whether something was computed from the state that step t of layer l leaves.
-  HMRNN_HOST_DEVICE bool read_later(int64_t t, int64_t l) const { return t + 1 < this->steps || l + 1 < this->layers; }
 };
 
 /// The part at `offset` of the product of the state of `from` after s steps.

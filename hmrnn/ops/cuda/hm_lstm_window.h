@@ -13,9 +13,12 @@
 // products of the wave before (100 times layer 2 alone, 101 times layers 1 and 3 side by side), so a captured graph is
 // 402 launches deep. Some 40 launches do not depend on T: the input's product over all steps (over a table: over its
 // rows), and backwards one product a layer for the gradients of U, V and W together.
+// Where WindowKernels has a kernel of whole windows, and this one fits (hm_lstm_chip.h), it takes the walk over
+// instead.
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <functional>
 #include <type_traits>
 #include <vector>
@@ -94,6 +97,7 @@ struct InputTape {
   }
 };
 
+/// The kernels of whole windows load several values at once.
 template <class Plans>
 bool all_wide(const Plans& plans) {
   return std::all_of(plans.begin(), plans.end(), [](const auto& p) { return p.wide; });
@@ -119,7 +123,7 @@ class Window {
  protected:
   static constexpr bool kOwnOperand = !std::is_same_v<T, P>;  ///< h is copied to the operands' type
 
-  Window(const HMLSTMArguments& a)
+  explicit Window(const HMLSTMArguments& a)
       : a_(a),
         T_(a.steps()),
         B_(a.batch()),
