@@ -101,6 +101,8 @@ void resume(Fiber& fiber) {
   change(scheduler, fiber.place);
 }
 
+unsigned long long warp_gave[kWarp];  // at the last meeting of lanes
+
 /// The fibers of one block, one after the other.
 using Threads = std::unique_ptr<Fiber>*;
 
@@ -114,7 +116,10 @@ void run_warp(Threads lanes, unsigned count) {
     }
     if (at != At::Shuffle) return;
     if (count != kWarp) fail("a shuffle in a warp of less than 32 lanes");
-    for (unsigned i = 0; i < count; ++i) lanes[i]->got = lanes[i ^ static_cast<unsigned>(lanes[i]->mask)]->given;
+    for (unsigned i = 0; i < count; ++i) {
+      lanes[i]->got = lanes[i ^ static_cast<unsigned>(lanes[i]->mask)]->given;
+      warp_gave[i] = lanes[i]->given;
+    }
   }
 }
 
@@ -166,6 +171,11 @@ unsigned long long exchange(unsigned long long value, int mask) {
   return running->got;
 }
 
+const unsigned long long* gather(unsigned long long value) {
+  exchange(value, 0);
+  return warp_gave;
+}
+
 void run_grid(dim3 blocks, dim3 threads, size_t shared, bool together, const std::function<void()>& body) {
   const unsigned count = threads.x * threads.y * threads.z, all = blocks.x * blocks.y * blocks.z;
   const unsigned resident = together ? all : 1;
@@ -180,7 +190,8 @@ void run_grid(dim3 blocks, dim3 threads, size_t shared, bool together, const std
                                           where,
                                           threads,
                                           blocks,
-                                          memory.of(place)};
+                                          memory.of(place),
+                                          shared};
     }
   };
   if (!together) {

@@ -14,6 +14,7 @@ struct ThreadState {
   uint3 thread, block;
   dim3 threads, blocks;
   void* shared;  ///< of the block: the dynamic part
+  size_t shared_bytes;
 };
 /// Of the thread that runs.
 const ThreadState& here();
@@ -22,6 +23,21 @@ const ThreadState& here();
 void barrier();
 /// Waits for the lanes of this warp, each of which gives 8 bytes, and returns those of lane (own ^ mask).
 unsigned long long exchange(unsigned long long value, int mask);
+
+/// The same, and returns what all 32 gave; until the next wait.
+const unsigned long long* gather(unsigned long long value);
+
+/// f(lanes) once for the warp, with a pointer to what each lane gives; no lane goes on before it is done.
+template <class Lane, class F>
+void with_warp(Lane& own, F f) {
+  const auto* all = gather(reinterpret_cast<unsigned long long>(&own));
+  if (here().thread.x % 32 == 0) {
+    Lane* lanes[32];
+    for (int i = 0; i < 32; ++i) lanes[i] = reinterpret_cast<Lane*>(all[i]);
+    f(lanes);
+  }
+  exchange(0, 0);
+}
 
 /// Waits for all threads of all blocks, which must have been launched together.
 void grid_barrier();

@@ -1,6 +1,6 @@
 // The device code of libhmrnn_cuda, compiled for the host. The *.cu files come in as one, with their launches
 // rewritten (launches.sed): KERNEL(kernel, argument) adds the kernel's instance under the name that the runtime knows
-// it by. cooperative_groups.h and mma.h are those of this folder's device_headers.
+// it by. cooperative_groups.h and tensor_cores.h are those of this folder's device_headers.
 #include <c10/util/BFloat16.h>
 #include <cuda_runtime.h>
 #include <cxxabi.h>

@@ -7,41 +7,37 @@
 // here may be read through the read-only path, since all of it was written by this very kernel.
 
 #include <cooperative_groups.h>
-#include <mma.h>
 
 #include "hmrnn/ops/cuda/block_launch.h"
 #include "hmrnn/ops/cuda/hm_lstm_persistent.h"
 #include "hmrnn/ops/cuda/hm_lstm_step_backward.h"
 #include "hmrnn/ops/cuda/hm_lstm_step_forward.h"
 #include "hmrnn/ops/cuda/launch.h"
+#include "hmrnn/ops/cuda/tensor_cores.h"
 
 namespace hmrnn::cuda {
 
 namespace {
 
-namespace wmma = nvcuda::wmma;
-
 using Value = c10::BFloat16;
 
 constexpr int kWarp = 32;
 
-/// A block's shared memory.
-struct Chip {
-  const ChipPlan& plan;
-  ChipHeader& header;
-  Value* staged;  ///< the operand of a product, `plan.rows` of its rows
-  Value* weights;
-
-  __device__ Chip(const ChipPlan& p, unsigned char* shared) : plan(p), header(*reinterpret_cast<ChipHeader*>(shared)) {
-    staged = reinterpret_cast<Value*>(shared + sizeof(ChipHeader));
-    weights = staged + p.rows * p.staged_stride;
-  }
-  template <class Layer>
-  __device__ const Layer* layers() const {
-    static_assert(sizeof(Layer) <= kLayerBytes);
-    return reinterpret_cast<const Layer*>(header.layers);
-  }
-};
+// A block's shared memory: the header, the operand of a product (`rows` of its rows), weights. Everyone begins at the
+// array itself: of a pointer that was stored somewhere the compiler does not see what memory it points to, and loads
+// are slower then.
+__device__ unsigned char* chip_memory() {
+  extern __shared__ __align__(32) unsigned char memory[];
+  return memory;
+}
+__device__ ChipHeader& header() { return *reinterpret_cast<ChipHeader*>(chip_memory()); }
+template <class Layer>
+__device__ Layer* layers() {
+  static_assert(sizeof(Layer) <= kLayerBytes);
+  return reinterpret_cast<Layer*>(header().layers);
+}
+__device__ Value* operand_memory() { return reinterpret_cast<Value*>(chip_memory() + sizeof(ChipHeader)); }
+__device__ Value* weight_memory(const ChipPlan& chip) { return operand_memory() + chip.rows * chip.staged_stride; }
 
 /// Rows of `columns` values, a multiple of 8, from global to shared memory, a warp taking one after the other. Loads go
 /// out together: one alone would wait for the L2 cache each time.
@@ -76,23 +72,21 @@ __device__ void copy_columns(Value* to, int to_stride, const Value* from, int64_
 /// Notes the layers' plans, finds the block's cells and fetches their weights, which are there for all threads after
 /// the next barrier.
 template <class Plan>
-__device__ void prepare(const Chip& chip, const Plan& p) {
+__device__ void prepare(const Plan& p) {
   using Layer = typename Plan::Layer;
-  if (threadIdx.x < p.chip.layers) {
-    const_cast<Layer*>(chip.layers<Layer>())[threadIdx.x] = p.layer[threadIdx.x];
-  }
+  if (static_cast<int>(threadIdx.x) < p.chip.layers) layers<Layer>()[threadIdx.x] = p.layer[threadIdx.x];
   if (threadIdx.x == 0) {
     int n = 0;
-    each_cell(chip.plan, blockIdx.x, [&](const ChipCell& cell) { chip.header.cell[n++] = cell; });
-    chip.header.cells = n;
+    each_cell(p.chip, blockIdx.x, [&](const ChipCell& cell) { header().cell[n++] = cell; });
+    header().cells = n;
   }
   __syncthreads();
-  for (int i = 0; i < chip.header.cells; ++i) {
-    const ChipCell& cell = chip.header.cell[i];
-    const int64_t d = chip.layers<Layer>()[cell.layer].shape.units;
+  for (int i = 0; i < header().cells; ++i) {
+    const ChipCell cell = header().cell[i];
+    const int64_t d = layers<Layer>()[cell.layer].shape.units;
     const Value* from = p.weights[cell.layer];
-    Value* to = chip.weights + cell.weights;
-    if (chip.plan.forward) {
+    Value* to = weight_memory(p.chip) + cell.weights;
+    if (p.chip.forward) {
       copy_rows(to, cell.stride(), from + cell.column * d + cell.begin, d, cell.columns, cell.depth);
     } else {
       copy_columns(to, cell.stride(), from + cell.begin * d + cell.column, d, cell.depth, cell.columns);
@@ -100,54 +94,66 @@ __device__ void prepare(const Chip& chip, const Plan& p) {
   }
 }
 
-/// A warp's M tiles below each other: operand rows [M·16, depth] times 16 rows of weights.
+/// A warp's share of a product, [16·M, 16]: rows of the operand times 16 rows of weights, `depth` values each.
 template <int M>
-__device__ void multiply_tiles(const Value* operand, int64_t operand_stride, const Value* weights, int stride,
+__device__ void multiply_tiles(const Value* operand, int operand_stride, const Value* weights, int weights_stride,
                                int depth, float* out, int64_t out_stride) {
-  constexpr int kSize = static_cast<int>(kTile);
-  const auto* a = reinterpret_cast<const __nv_bfloat16*>(operand);
-  const auto* b = reinterpret_cast<const __nv_bfloat16*>(weights);
-  wmma::fragment<wmma::accumulator, kSize, kSize, kSize, float> sum[M];
-  HMRNN_UNROLL
-  for (int m = 0; m < M; ++m) wmma::fill_fragment(sum[m], 0.0f);
-  for (int k = 0; k < depth; k += kSize) {
-    wmma::fragment<wmma::matrix_b, kSize, kSize, kSize, __nv_bfloat16, wmma::col_major> right;
-    wmma::load_matrix_sync(right, b + k, static_cast<unsigned>(stride));
+  constexpr int kSide = static_cast<int>(kTile);
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  // Addresses that this lane gives: of tiles left and right, upper before lower for the operand, below each other for
+  // the weights.
+  const Value* left = operand + lane % 16 * operand_stride + lane / 16 * 8;
+  const Value* right = weights + (lane % 8 + lane / 16 * 8) * weights_stride + lane / 8 % 2 * 8;
+  float sum[M][2][4] = {};
+#pragma unroll 4
+  for (int k = 0; k < depth; k += kSide) {
+    uint32_t b[4];
+    load_tiles(b, right + k);
     HMRNN_UNROLL
     for (int m = 0; m < M; ++m) {
-      wmma::fragment<wmma::matrix_a, kSize, kSize, kSize, __nv_bfloat16, wmma::row_major> left;
-      wmma::load_matrix_sync(left, a + m * kSize * operand_stride + k, static_cast<unsigned>(operand_stride));
-      wmma::mma_sync(sum[m], left, right, sum[m]);
+      uint32_t a[4];
+      load_tiles(a, left + m * kSide * operand_stride + k);
+      multiply_add(sum[m][0], a, b[0], b[1]);
+      multiply_add(sum[m][1], a, b[2], b[3]);
     }
   }
+  float* to = out + lane / 4 * out_stride + lane % 4 * 2;
   HMRNN_UNROLL
   for (int m = 0; m < M; ++m) {
-    wmma::store_matrix_sync(out + m * kSize * out_stride, sum[m], static_cast<unsigned>(out_stride),
-                            wmma::mem_row_major);
+    HMRNN_UNROLL
+    for (int half = 0; half < 2; ++half) {  // of the columns
+      HMRNN_UNROLL
+      for (int lower = 0; lower < 2; ++lower) {
+        Pack<float, 2> two;
+        two.v[0] = sum[m][half][2 * lower], two.v[1] = sum[m][half][2 * lower + 1];
+        *reinterpret_cast<Pack<float, 2>*>(to + (m * kSide + 8 * lower) * out_stride + 8 * half) = two;
+      }
+    }
   }
 }
 
 /// out[B, …] of one cell; `operand` [B, …] in global memory.
-__device__ void multiply(const Chip& chip, const ChipCell& cell, int64_t batch, const Value* operand,
+__device__ void multiply(const ChipPlan& chip, const ChipCell& cell, int64_t batch, const Value* operand,
                          int64_t operand_stride, float* out, int64_t out_stride) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp, warps = static_cast<int>(blockDim.x) / kWarp;
-  const int rows = static_cast<int>(chip.plan.rows), side = static_cast<int>(kTile);
+  const int rows = static_cast<int>(chip.rows), side = static_cast<int>(kTile);
+  const int stride = static_cast<int>(chip.staged_stride);
   const int tall = rows % (2 * side) == 0 ? 2 : 1;  // two tiles below each other use a tile of weights twice
   const int down = rows / (tall * side), items = cell.columns / side * down;
   for (int64_t first = 0; first < batch; first += rows) {
     __syncthreads();  // the operand of before has been used
-    copy_rows(chip.staged, chip.plan.staged_stride, operand + first * operand_stride + cell.begin, operand_stride, rows,
+    copy_rows(operand_memory(), stride, operand + first * operand_stride + cell.begin, operand_stride, rows,
               cell.depth);
     __syncthreads();
     for (int item = warp; item < items; item += warps) {
       const int column = item / down * side, row = item % down * tall * side;
-      const Value* left = chip.staged + row * chip.plan.staged_stride;
-      const Value* right = chip.weights + cell.weights + column * cell.stride();
+      const Value* left = operand_memory() + row * stride;
+      const Value* right = weight_memory(chip) + cell.weights + column * cell.stride();
       float* to = out + (first + row) * out_stride + cell.column + column;
       if (tall == 2) {
-        multiply_tiles<2>(left, chip.plan.staged_stride, right, cell.stride(), cell.depth, to, out_stride);
+        multiply_tiles<2>(left, stride, right, cell.stride(), cell.depth, to, out_stride);
       } else {
-        multiply_tiles<1>(left, chip.plan.staged_stride, right, cell.stride(), cell.depth, to, out_stride);
+        multiply_tiles<1>(left, stride, right, cell.stride(), cell.depth, to, out_stride);
       }
     }
   }
@@ -171,9 +177,9 @@ __device__ void each_row(int64_t wave, const WindowPlan<float>& w, F f) {
 
 /// f(t, cell) for this block's cells whose layer has a step in the wave.
 template <class F>
-__device__ void each_product(const Chip& chip, int64_t wave, const WindowPlan<float>& w, F f) {
-  for (int i = 0; i < chip.header.cells; ++i) {
-    const ChipCell cell = chip.header.cell[i];
+__device__ void each_product(int64_t wave, const WindowPlan<float>& w, F f) {
+  for (int i = 0; i < header().cells; ++i) {
+    const ChipCell cell = header().cell[i];
     const int64_t twice = wave - cell.layer;
     if (twice < 0 || twice % 2 != 0 || twice / 2 >= w.steps) continue;
     f(twice / 2, cell);
@@ -182,50 +188,46 @@ __device__ void each_product(const Chip& chip, int64_t wave, const WindowPlan<fl
 
 __global__ void __launch_bounds__(kChipThreads, 1)
     window_forward_kernel(const __grid_constant__ PersistentForward<float, Value> p) {
-  extern __shared__ __align__(32) unsigned char shared[];
-  const Chip chip(p.chip, shared);
   auto grid = cooperative_groups::this_grid();
   ForwardPlan<float, Value> w = p.window;
-  w.layer = chip.layers<LayerForwardPlan<float, Value>>();
+  w.layer = layers<LayerForwardPlan<float, Value>>();
   const auto multiply_state = [&](const ChipCell& cell, int64_t s) {
     const auto& own = w.layer[cell.layer];
     const int64_t d = own.shape.units, row = w.slot(s) * w.batch;
-    multiply(chip, cell, w.batch, own.h_operand + row * d, d, own.products + row * own.shape.width, own.shape.width);
+    multiply(p.chip, cell, w.batch, own.h_operand + row * d, d, own.products + row * own.shape.width, own.shape.width);
   };
-  prepare(chip, p);
-  for (int i = 0; i < chip.header.cells; ++i) multiply_state(chip.header.cell[i], 0);
+  prepare(p);
+  for (int i = 0; i < header().cells; ++i) multiply_state(header().cell[i], 0);
   grid.sync();
   const int64_t all = waves(w.steps, w.layers);
   for (int64_t wave = 0; wave < all; wave += every(w)) {
     each_row(wave, w, [&](int64_t t, int64_t l, int64_t b) {
-      step_forward<kPack<float>>(CudaBlock(chip.header.sums), b, forward_step(w, t, l));
+      step_forward<kPack<float>>(CudaBlock(header().sums), b, forward_step(w, t, l));
     });
     if (wave + 1 == all) return;  // nothing is computed from the last state at the top
     grid.sync();
-    each_product(chip, wave, w, [&](int64_t t, const ChipCell& cell) { multiply_state(cell, t + 1); });
+    each_product(wave, w, [&](int64_t t, const ChipCell& cell) { multiply_state(cell, t + 1); });
     grid.sync();
   }
 }
 
 __global__ void __launch_bounds__(kChipThreads, 1)
     window_backward_kernel(const __grid_constant__ PersistentBackward<float, Value> p) {
-  extern __shared__ __align__(32) unsigned char shared[];
-  const Chip chip(p.chip, shared);
   auto grid = cooperative_groups::this_grid();
   BackwardPlan<float, Value> w = p.window;
-  w.layer = chip.layers<LayerBackwardPlan<float, Value>>();
-  prepare(chip, p);
+  w.layer = layers<LayerBackwardPlan<float, Value>>();
+  prepare(p);
   for (int64_t wave = waves(w.steps, w.layers) - 1; wave >= 0; wave -= every(w)) {
-    each_product(chip, wave, w, [&](int64_t t, const ChipCell& cell) {
+    each_product(wave, w, [&](int64_t t, const ChipCell& cell) {
       if (!w.read_later(t, cell.layer)) return;
       const auto& own = w.layer[cell.layer];
       const int64_t d = own.shape.units, width = own.shape.width;
-      multiply(chip, cell, w.batch, own.d_products + (t + 1) * w.batch * width, width,
+      multiply(p.chip, cell, w.batch, own.d_products + (t + 1) * w.batch * width, width,
                own.through + cell.part * w.batch * d, d);
     });
     grid.sync();
     each_row(wave, w, [&](int64_t t, int64_t l, int64_t b) {
-      step_backward<kPack<float>>(CudaBlock(chip.header.sums), b, backward_step(w, t, l));
+      step_backward<kPack<float>>(CudaBlock(header().sums), b, backward_step(w, t, l));
     });
     if (wave > 0) grid.sync();
   }
