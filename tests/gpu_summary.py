@@ -3,8 +3,8 @@
 
     gpu_summary.py DIR
 
-DIR holds stages.jsonl, and, of the stages that were reached, tests.xml (JUnit), bench.json (hmrnn_bench) and
-training/metrics.jsonl (char_lm train). What is missing is said to be missing. Exit code 1 if a test failed or was skipped.
+DIR holds stages.jsonl, and, of the stages that were reached, tests.xml and persistent.xml (JUnit), bench.json
+(hmrnn_bench) and training/metrics.jsonl (char_lm train). What is missing is said to be missing. Exit code 1 if a test failed or was skipped.
 """
 import json
 import pathlib
@@ -32,14 +32,19 @@ def read_json(path):
         return None
 
 
-def read_tests(path):
-    """Counts by case, and the names of those that failed or were skipped; None where the tests were not run."""
-    try:
-        root = ET.parse(path).getroot()
-    except (OSError, ET.ParseError):
+def read_tests(*paths):
+    """Counts by case, the names of those that failed or were skipped, the files that were not written; None where no
+    tests were run."""
+    roots, missing = [], []
+    for path in paths:
+        try:
+            roots.append(ET.parse(path).getroot())
+        except (OSError, ET.ParseError):
+            missing.append(path.name)
+    if not roots:
         return None
     failed, cases, skipped = [], set(), []
-    for case in root.iter("testcase"):
+    for case in (case for root in roots for case in root.iter("testcase")):
         # A case of several sections is listed once a section: "name/section".
         name = case.get("name", "").split("/")[0]
         cases.add(name)
@@ -47,7 +52,7 @@ def read_tests(path):
             failed.append(case.get("name", ""))
         lines = (case.findtext("system-out") or "").splitlines()  # the suite repeats what its cases printed
         skipped += [f"{name}: {line.strip()}" for line in lines if line.strip().startswith("skipped:")]
-    return {"cases": len(cases), "failed": sorted(set(failed)), "skipped": skipped}
+    return {"cases": len(cases), "failed": sorted(set(failed)), "skipped": skipped, "missing": missing}
 
 
 def speed(rows, case, units, dtype, launch=None, layer_norm=None):
@@ -104,7 +109,7 @@ def summarise(folder):
     bench = read_json(folder / "bench.json")
     return {"gpu": start.get("gpu", "unknown"), "commit": start.get("commit", ""),
             "stages": [s for s in stages if s.get("stage") != "start"],
-            "tests": read_tests(folder / "tests.xml"),
+            "tests": read_tests(folder / "tests.xml", folder / "persistent.xml"),
             "benchmark": bench and {"device": bench["device"], "targets": targets(bench["rows"]),
                                     "rows": bench["rows"]},
             "training": read_training(read_lines(folder / "training" / "metrics.jsonl"))}
@@ -128,6 +133,7 @@ def markdown(summary):
         text += [f"{tests['cases']} cases, {len(tests['failed'])} failures."]
         text += [f"* FAILED: {name}" for name in tests["failed"]]
         text += [f"* {line}" for line in tests["skipped"]]
+        text += [f"* {name}: not run to its end" for name in tests["missing"]]
     text += ["", "## hmrnn_bench", ""]
     bench = summary["benchmark"]
     if bench is None:
@@ -167,7 +173,7 @@ def main():
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     (folder / "summary.md").write_text(markdown(summary))
     tests = summary["tests"]
-    return 1 if tests is not None and (tests["failed"] or tests["skipped"]) else 0
+    return 1 if tests is not None and (tests["failed"] or tests["skipped"] or tests["missing"]) else 0
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ std::vector<Contestant> core_group(const Size& size, const Ground& ground) {
           const auto h = model->forward(x, std::nullopt, call).h;
           torch::autograd::backward(h, std::vector<torch::Tensor>(h.size(), from_above));
         };
-        add_with_launches(group, core);
+        add_with_launches(group, core, ground.persistent);
       }
     }
     if (!ground.device.is_cuda() || !layer_norm || size.units > 512) continue;

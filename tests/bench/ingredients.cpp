@@ -42,25 +42,25 @@ std::string backend_of_lstm(torch::ScalarType dtype, torch::Device device) {
   return acceptable ? "cuDNN" : "ATen";
 }
 
-void add_with_launches(std::vector<Contestant>& group, const Contestant& contestant) {
+void add_with_launches(std::vector<Contestant>& group, const Contestant& contestant, bool persistent) {
   group.push_back(contestant);
   if (!contestant.device.is_cuda()) return;
   group.back().launch = "launches";
   group.push_back(contestant);
   group.back().use_graph();
-  if (contestant.dtype != torch::kBFloat16) return;
-  auto persistent = contestant;
-  persistent.run = [run = contestant.run] {
+  if (!persistent || contestant.dtype != torch::kBFloat16) return;
+  auto whole = contestant;
+  whole.run = [run = contestant.run] {
     hmrnn::set_cuda_persistent(true);
     run();
     hmrnn::set_cuda_persistent(false);
   };
   const auto before = hmrnn::cuda_persistent_windows();
-  persistent.run();
+  whole.run();
   if (hmrnn::cuda_persistent_windows() == before) return;  // it does not fit
-  persistent.use_graph();
-  persistent.launch = "persistent";
-  group.push_back(persistent);
+  whole.use_graph();
+  whole.launch = "persistent";
+  group.push_back(whole);
 }
 
 }  // namespace bench

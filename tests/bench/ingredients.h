@@ -33,6 +33,6 @@ torch::nn::LSTM plain_lstm(int64_t units, torch::ScalarType dtype, torch::Device
 std::string backend_of_lstm(torch::ScalarType dtype, torch::Device device);
 
 /// Adds a contestant of ours: on a GPU twice, launched plainly and replayed from a graph.
-void add_with_launches(std::vector<Contestant>& group, const Contestant& contestant);
+void add_with_launches(std::vector<Contestant>& group, const Contestant& contestant, bool persistent);
 
 }  // namespace bench

@@ -149,7 +149,7 @@ std::vector<Contestant> model_group(const Size& size, const Ground& ground) {
       model->set_product_dtype(product_dtype(dtype));
       loss_of(model, text, z).backward();
     };
-    add_with_launches(group, contestant);
+    add_with_launches(group, contestant, ground.persistent);
   };
   for (const bool layer_norm : {true, false}) {
     hmrnn::CharLM model(options_of(size, layer_norm));
@@ -199,7 +199,7 @@ std::vector<Contestant> training_group(const Size& size, const Ground& ground) {
       loss.backward();
       adam->step(loss);
     };
-    add_with_launches(group, contestant);
+    add_with_launches(group, contestant, ground.persistent);
   }
   return group;
 }

@@ -69,6 +69,7 @@ refuse "not a whole number" --rounds three
 refuse "not a whole number" --rounds 3x
 refuse "must be from 1" --threads 0
 refuse "on, off, auto" --bf16 maybe
+refuse "is not one of on, off" --persistent maybe
 refuse "cannot be written" --json "$work/absent/rows.json"
 refuse "no case has it" --quick --bf16 off --only nothing-like-this
 refuse "is not one of cpu, cuda" --device tpu

@@ -27,7 +27,7 @@ inline bool is_emulated(torch::Device device) { return cuda_device(device.index(
 /// While it lives, windows that fit are run by one kernel each.
 class PersistentWindows {
  public:
-  explicit PersistentWindows(bool on = true) { set_cuda_persistent(on); }
+  PersistentWindows() { set_cuda_persistent(true); }
   ~PersistentWindows() { set_cuda_persistent(false); }
   PersistentWindows(const PersistentWindows&) = delete;
   PersistentWindows& operator=(const PersistentWindows&) = delete;

@@ -33,7 +33,7 @@ RandomWindowOptions options_of(const std::vector<int64_t>& sizes, int64_t batch)
 
 }  // namespace
 
-TEST_CASE("the persistent kernel equals the steps, with every gradient", "[cuda]") {
+TEST_CASE("the persistent kernel equals the steps, with every gradient", "[cuda][persistent]") {
   const auto cuda = find_cuda();
   if (!cuda) return;
   double worst = 0;
@@ -53,7 +53,7 @@ TEST_CASE("the persistent kernel equals the steps, with every gradient", "[cuda]
   std::printf("persistent kernel: worst difference from the steps %.1e\n", worst);
 }
 
-TEST_CASE("the persistent kernel at many sizes", "[cuda]") {
+TEST_CASE("the persistent kernel at many sizes", "[cuda][persistent]") {
   const auto cuda = find_cuda();
   if (!cuda) return;
   double worst = 0;
@@ -67,7 +67,7 @@ TEST_CASE("the persistent kernel at many sizes", "[cuda]") {
   std::printf("persistent kernel at many sizes: worst difference from the steps %.1e\n", worst);
 }
 
-TEST_CASE("the persistent kernel repeats bit for bit, and without gradients gives the same", "[cuda]") {
+TEST_CASE("the persistent kernel repeats bit for bit, and without gradients gives the same", "[cuda][persistent]") {
   const auto cuda = find_cuda();
   if (!cuda) return;
   auto o = options_of({48, 32, 64}, 32);
@@ -92,7 +92,7 @@ TEST_CASE("the persistent kernel repeats bit for bit, and without gradients give
   CHECK(same(once.result.state_index, quick.state_index));
 }
 
-TEST_CASE("a window that the persistent kernel cannot run goes step by step", "[cuda]") {
+TEST_CASE("a window that the persistent kernel cannot run goes step by step", "[cuda][persistent]") {
   const auto cuda = find_cuda();
   if (!cuda) return;
   const auto compare = [&](const RandomWindow& p, int windows) {
