@@ -98,9 +98,10 @@ HMRNN_HOST_DEVICE std::array<Moments<T>, K> moments(const Row& row, int64_t n, c
   });
   for (int k = 0; k < K; ++k) mean[k] = mean[k] / T(n);
   const auto squares = row.template sums<K>(n, [&](auto at) {
-    std::array<V, K> out;
+    std::array<V, K> out;  // loaded first, all of them: none waits for the use of another
+    for (int k = 0; k < K; ++k) out[k] = x[k] != nullptr ? at.load(x[k]) : V(mean[k]);
     for (int k = 0; k < K; ++k) {
-      const V centred = x[k] != nullptr ? at.load(x[k]) - V(mean[k]) : V(T(0));
+      const V centred = out[k] - V(mean[k]);
       out[k] = centred * centred;
     }
     return out;

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "device.h"
@@ -74,6 +75,12 @@ struct Fiber {
   unsigned long long given = 0, got = 0;
   int mask = 0;
   At at = At::End;
+  struct Copy {
+    void* to;
+    const void* from;
+    size_t bytes;
+  };
+  std::vector<Copy> copies;  // not made yet
 
   Fiber() { prepare(place, stack.get(), kStack); }
 };
@@ -92,6 +99,7 @@ void pause(At at) {
 void enter() {
   for (;;) {
     (*current_body)();
+    if (!running->copies.empty()) fail("a thread ends before its copies are made");
     pause(At::End);
   }
 }
@@ -171,6 +179,22 @@ unsigned long long exchange(unsigned long long value, int mask) {
   return running->got;
 }
 
+void check(bool holds, const char* what) {
+  if (!holds) fail(std::string("this does not hold: ") + what);
+}
+void check_shared(const void* p, size_t bytes) {
+  const auto& me = here();
+  const auto* first = static_cast<const char*>(me.shared);
+  const auto* begin = static_cast<const char*>(p);
+  if (begin < first || begin + bytes > first + me.shared_bytes) {
+    fail("an access to shared memory outside of what the block has");
+  }
+}
+void copy_later(void* to, const void* from, size_t bytes) { running->copies.push_back({to, from, bytes}); }
+void copy_now() {
+  for (const auto& copy : running->copies) std::memcpy(copy.to, copy.from, copy.bytes);
+  running->copies.clear();
+}
 const unsigned long long* gather(unsigned long long value) {
   exchange(value, 0);
   return warp_gave;

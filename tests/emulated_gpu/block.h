@@ -39,6 +39,14 @@ void with_warp(Lane& own, F f) {
   exchange(0, 0);
 }
 
+/// Ends the program where what the code says of itself does not hold.
+void check(bool holds, const char* what);
+/// Ends the program unless these bytes lie in the block's dynamic shared memory.
+void check_shared(const void* p, size_t bytes);
+/// A copy that this thread makes at its next copy_now.
+void copy_later(void* to, const void* from, size_t bytes);
+void copy_now();
+
 /// Waits for all threads of all blocks, which must have been launched together.
 void grid_barrier();
 
@@ -50,6 +58,14 @@ void run_grid(dim3 blocks, dim3 threads, size_t shared, bool together, const std
 }  // namespace emulated_gpu
 
 inline void __syncthreads() { emulated_gpu::barrier(); }
+/// Device memory, since nothing is in the static part of shared memory that a row would be.
+inline bool __isGlobal(const void* p) {
+  const auto& me = emulated_gpu::here();
+  const auto* first = static_cast<const char*>(me.shared);
+  return p < first || p >= first + me.shared_bytes;
+}
+#define __builtin_assume(x) emulated_gpu::check(x, #x)
+inline float __fdividef(float a, float b) { return a / b; }
 
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int mask) {

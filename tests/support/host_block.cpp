@@ -41,7 +41,7 @@ int HostBlock::threads() const { return team_->threads(); }
 void HostBlock::barrier() const {
   if (team_->threads() > 1) team_->pause(thread_);
 }
-void* HostBlock::shared_bytes() const { return team_->shared_; }
+cuda::BlockMemory* HostBlock::shared() const { return &team_->shared_; }
 
 HostTeam::HostTeam(int threads, bool reversed) : reversed_(reversed) {
   if (threads < 1 || threads > cuda::kMaxGroups) throw std::logic_error("a host block has 1 to 32 threads");
@@ -56,7 +56,7 @@ HostTeam::HostTeam(int threads, bool reversed) : reversed_(reversed) {
 HostTeam::~HostTeam() = default;
 
 void HostTeam::run(const std::function<void(const HostBlock&)>& body) {
-  std::memset(shared_, 0xff, sizeof(shared_));  // NaN: what is read before it was written shows
+  std::memset(&shared_, 0xff, sizeof(shared_));  // NaN: what is read before it was written shows
   if (threads() == 1) return body(HostBlock(this, 0));
   body_ = &body;
   for (auto& fiber : fibers_) {

@@ -31,14 +31,9 @@ class HostBlock {
   T group_sum(T x) const {
     return x;
   }
-  template <class T>
-  T* shared() const {
-    return static_cast<T*>(shared_bytes());
-  }
+  cuda::BlockMemory* shared() const;
 
  private:
-  void* shared_bytes() const;
-
   HostTeam* team_;
   int thread_;
 };
@@ -71,7 +66,7 @@ class HostTeam {
   void* caller_fake_stack_ = nullptr;
   const void* caller_stack_ = nullptr;
   size_t caller_stack_size_ = 0;
-  alignas(16) unsigned char shared_[cuda::kSharedBytes];
+  cuda::BlockMemory shared_;
 };
 
 }  // namespace hmrnn::test

@@ -6,7 +6,7 @@
 //   barrier()               all threads of the block have come here, and see what the others wrote before
 //   group(), groups()       sub-groups of threads that add up among themselves (CUDA: the warps)
 //   leads_group(), group_sum(x)
-//   shared<T>()             kSharedBytes that all threads see
+//   shared()                BlockMemory that all threads see
 // CudaBlock below is the real one; tests/support/host_block.h runs the same code on the host, where no GPU is.
 
 #include <array>
@@ -28,7 +28,11 @@ namespace hmrnn::cuda {
 
 constexpr int64_t kMaxSums = 4;     ///< most sums that are made at once
 constexpr int64_t kMaxGroups = 32;  ///< 1024 threads are 32 warps
-constexpr int64_t kSharedBytes = 2 * kMaxSums * kMaxGroups * static_cast<int64_t>(sizeof(double));
+
+/// What a block's threads add up through: two halves, in each the sums of every group.
+struct alignas(32) BlockMemory {
+  unsigned char bytes[2 * kMaxGroups * kMaxSums * sizeof(double)];
+};
 
 /// N values that are loaded and stored at once.
 template <class T, int N>
@@ -80,6 +84,7 @@ class BlockRow {
     int64_t j;
 
     HMRNN_HOST_DEVICE V load(const T* p) const {
+      in_global_memory(p);
       if constexpr (N == 1) {
         return p[j];
       } else {
@@ -89,6 +94,7 @@ class BlockRow {
     /// Q may be narrower than T: what a product in bfloat16 reads is rounded here.
     template <class Q>
     HMRNN_HOST_DEVICE void store(Q* p, const V& v) const {
+      in_global_memory(p);
       if constexpr (N == 1) {
         p[j] = static_cast<Q>(v);
       } else {
@@ -98,6 +104,14 @@ class BlockRow {
       }
     }
     HMRNN_HOST_DEVICE void add(T* p, const V& v) const { store(p, load(p) + v); }
+
+   private:
+    /// Rows never lie in shared memory. The compiler does not see that of a pointer that was itself loaded from there.
+    HMRNN_HOST_DEVICE static void in_global_memory([[maybe_unused]] const void* p) {
+#ifdef __CUDA_ARCH__
+      __builtin_assume(__isGlobal(p));
+#endif
+    }
   };
 
   HMRNN_HOST_DEVICE explicit BlockRow(const Block& block) : block_(block) {}
@@ -121,19 +135,20 @@ class BlockRow {
     });
     // Two halves of the shared memory in turn: with one barrier a sum, a thread may still read the last sum's half
     // while another already writes this one's, and nobody reaches the next but one before all have read.
-    T* shared = block_.template shared<T>() + half_ * kMaxSums * kMaxGroups;
+    using Sums = Pack<T, kMaxSums>;  // stored and loaded at once, whatever K is
+    Sums* shared = reinterpret_cast<Sums*>(block_.shared()) + half_ * kMaxGroups;
     half_ ^= 1;
-    for (int k = 0; k < K; ++k) {
-      const T s = block_.group_sum(across(part[k]));
-      if (block_.leads_group()) shared[k * kMaxGroups + block_.group()] = s;
-    }
+    Sums sums(T(0));
+    for (int k = 0; k < K; ++k) sums.v[k] = block_.group_sum(across(part[k]));
+    if (block_.leads_group()) shared[block_.group()] = sums;
     block_.barrier();
-    std::array<T, K> out;
-    for (int k = 0; k < K; ++k) {
-      T s = shared[k * kMaxGroups];
-      for (int g = 1; g < block_.groups(); ++g) s += shared[k * kMaxGroups + g];
-      out[k] = s;
+    sums = shared[0];
+    for (int g = 1; g < block_.groups(); ++g) {
+      const Sums more = shared[g];
+      for (int k = 0; k < K; ++k) sums.v[k] += more.v[k];
     }
+    std::array<T, K> out;
+    for (int k = 0; k < K; ++k) out[k] = sums.v[k];
     return out;
   }
 
@@ -142,16 +157,23 @@ class BlockRow {
 
   HMRNN_HOST_DEVICE V sigmoid(const V& x) const {
     if constexpr (N == 1) {
-      return T(1) / (T(1) + std::exp(-x));
+      return reciprocal(T(1) + std::exp(-x));
     } else {
       V out;
-      for (int k = 0; k < N; ++k) out.v[k] = T(1) / (T(1) + std::exp(-x.v[k]));
+      for (int k = 0; k < N; ++k) out.v[k] = reciprocal(T(1) + std::exp(-x.v[k]));
       return out;
     }
   }
   HMRNN_HOST_DEVICE T sqrt(T x) const { return std::sqrt(x); }
 
  private:
+  /// To two units in the last place in float32: the exact one has a branch for every value.
+  HMRNN_HOST_DEVICE static T reciprocal(T x) {
+#ifdef __CUDA_ARCH__
+    if constexpr (std::is_same_v<T, float>) return __fdividef(1.0f, x);
+#endif
+    return T(1) / x;
+  }
   HMRNN_HOST_DEVICE static T across(const V& x) {
     if constexpr (N == 1) {
       return x;
@@ -168,10 +190,10 @@ class BlockRow {
 
 #ifdef __CUDACC__
 
-/// A CUDA thread block of one dimension, its size a multiple of 32; `shared`: kSharedBytes of shared memory.
+/// A CUDA thread block of one dimension, its size a multiple of 32; `shared`: in shared memory.
 class CudaBlock {
  public:
-  __device__ explicit CudaBlock(void* shared) : shared_(shared) {}
+  __device__ explicit CudaBlock(BlockMemory* shared) : shared_(shared) {}
 
   // Host and device, as the row functions are, though there is nothing to run on the host.
 #ifdef __CUDA_ARCH__
@@ -195,13 +217,10 @@ class CudaBlock {
   __host__ __device__ int group() const { return thread() / 32; }
   __host__ __device__ int groups() const { return (threads() + 31) / 32; }
   __host__ __device__ bool leads_group() const { return thread() % 32 == 0; }
-  template <class T>
-  __host__ __device__ T* shared() const {
-    return static_cast<T*>(shared_);
-  }
+  __host__ __device__ BlockMemory* shared() const { return shared_; }
 
  private:
-  void* shared_;
+  BlockMemory* shared_;
 };
 
 #endif  // __CUDACC__

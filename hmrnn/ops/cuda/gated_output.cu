@@ -14,8 +14,8 @@ __global__ void gated_sum_kernel(GatedSum<T> s) {
 
 template <int N, class T, class P>
 __global__ void gated_sum_backward_kernel(GatedSumBackward<T, P> s) {
-  __shared__ double shared[kSharedBytes / sizeof(double)];
-  gated_sum_backward<N>(CudaBlock(shared), blockIdx.x, s);
+  __shared__ BlockMemory shared;
+  gated_sum_backward<N>(CudaBlock(&shared), blockIdx.x, s);
 }
 
 }  // namespace

@@ -10,8 +10,8 @@ namespace {
 
 template <int N, class T, class P>
 __global__ void step_backward_kernel(const __grid_constant__ Wave<StepBackward<T, P>> wave) {
-  __shared__ double shared[kSharedBytes / sizeof(double)];
-  step_backward<N>(CudaBlock(shared), blockIdx.x, wave.step[blockIdx.y]);
+  __shared__ BlockMemory shared;
+  step_backward<N>(CudaBlock(&shared), blockIdx.x, wave.step[blockIdx.y]);
 }
 
 }  // namespace

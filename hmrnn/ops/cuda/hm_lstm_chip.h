@@ -60,7 +60,7 @@ struct ChipCell {
 
 /// What lies before operand and weights in a block's shared memory.
 struct ChipHeader {
-  double sums[kSharedBytes / sizeof(double)];  ///< of the rows (block.h)
+  BlockMemory sums;  ///< of the rows
   ChipCell cell[kMaxCells];
   int cells;
   /// The layers' plans: a kernel's arguments that are chosen by an index are read from further away.

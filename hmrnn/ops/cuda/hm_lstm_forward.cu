@@ -10,14 +10,14 @@ namespace {
 
 template <int N, class T>
 __global__ void boundary_shares_kernel(BoundaryShares<T> s) {
-  __shared__ double shared[kSharedBytes / sizeof(double)];
-  boundary_shares<N>(CudaBlock(shared), blockIdx.x, s);
+  __shared__ BlockMemory shared;
+  boundary_shares<N>(CudaBlock(&shared), blockIdx.x, s);
 }
 
 template <int N, class T, class P>
 __global__ void step_forward_kernel(const __grid_constant__ Wave<StepForward<T, P>> wave) {
-  __shared__ double shared[kSharedBytes / sizeof(double)];
-  step_forward<N>(CudaBlock(shared), blockIdx.x, wave.step[blockIdx.y]);
+  __shared__ BlockMemory shared;
+  step_forward<N>(CudaBlock(&shared), blockIdx.x, wave.step[blockIdx.y]);
 }
 
 /// Row of the table, segment, columns.

@@ -7,6 +7,7 @@
 // here may be read through the read-only path, since all of it was written by this very kernel.
 
 #include <cooperative_groups.h>
+#include <cuda_pipeline.h>
 
 #include "hmrnn/ops/cuda/block_launch.h"
 #include "hmrnn/ops/cuda/hm_lstm_persistent.h"
@@ -39,33 +40,44 @@ __device__ Layer* layers() {
 __device__ Value* operand_memory() { return reinterpret_cast<Value*>(chip_memory() + sizeof(ChipHeader)); }
 __device__ Value* weight_memory(const ChipPlan& chip) { return operand_memory() + chip.rows * chip.staged_stride; }
 
-/// Rows of `columns` values, a multiple of 8, from global to shared memory, a warp taking one after the other. Loads go
-/// out together: one alone would wait for the L2 cache each time.
-__device__ void copy_rows(Value* to, int64_t to_stride, const Value* from, int64_t from_stride, int rows, int columns) {
-  using Values = Pack<Value, 8>;
-  constexpr int kTogether = 8;
+/// Begins to copy rows of `columns` values, a multiple of 8, from global to shared memory, a warp taking one row after
+/// the other. They are there for all threads after wait_for_rows().
+__device__ void copy_rows(Value* to, int to_stride, const Value* from, int64_t from_stride, int rows, int columns) {
+  constexpr int kTogether = 8;  // values of 16 bytes
   const int warp = static_cast<int>(threadIdx.x) / kWarp, warps = static_cast<int>(blockDim.x) / kWarp;
-  for (int j = static_cast<int>(threadIdx.x) % kWarp * 8; j < columns; j += kWarp * 8) {
-    for (int first = warp; first < rows; first += warps * kTogether) {
-      Values held[kTogether];
-      HMRNN_UNROLL
-      for (int k = 0; k < kTogether; ++k) {
-        const int row = first + k * warps;
-        if (row < rows) held[k] = *reinterpret_cast<const Values*>(from + row * from_stride + j);
-      }
-      HMRNN_UNROLL
-      for (int k = 0; k < kTogether; ++k) {
-        const int row = first + k * warps;
-        if (row < rows) *reinterpret_cast<Values*>(to + row * to_stride + j) = held[k];
-      }
+  const int first = static_cast<int>(threadIdx.x) % kWarp * kTogether;
+  from += warp * from_stride;
+  to += warp * to_stride;
+  for (int row = warp; row < rows; row += warps) {
+    for (int j = first; j < columns; j += kWarp * kTogether) {
+      __pipeline_memcpy_async(to + j, from + j, kTogether * sizeof(Value));
     }
+    from += warps * from_stride;
+    to += warps * to_stride;
   }
+  __pipeline_commit();
+}
+__device__ void wait_for_rows() {
+  __pipeline_wait_prior(0);
+  __syncthreads();
 }
 
-/// Their transpose, for what is done once.
+/// Copies their transpose, for what is done once. Loads go out together: one alone would wait for memory each time.
 __device__ void copy_columns(Value* to, int to_stride, const Value* from, int64_t from_stride, int rows, int columns) {
-  for (int i = static_cast<int>(threadIdx.x); i < rows * columns; i += static_cast<int>(blockDim.x)) {
-    to[i % columns * to_stride + i / columns] = from[i / columns * from_stride + i % columns];
+  constexpr int kTogether = 8;
+  const int threads = static_cast<int>(blockDim.x), all = rows * columns;
+  for (int first = static_cast<int>(threadIdx.x); first < all; first += threads * kTogether) {
+    Value held[kTogether];
+    HMRNN_UNROLL
+    for (int k = 0; k < kTogether; ++k) {
+      const int i = first + k * threads;
+      if (i < all) held[k] = from[i / columns * from_stride + i % columns];
+    }
+    HMRNN_UNROLL
+    for (int k = 0; k < kTogether; ++k) {
+      const int i = first + k * threads;
+      if (i < all) to[i % columns * to_stride + i / columns] = held[k];
+    }
   }
 }
 
@@ -144,7 +156,7 @@ __device__ void multiply(const ChipPlan& chip, const ChipCell& cell, int64_t bat
     __syncthreads();  // the operand of before has been used
     copy_rows(operand_memory(), stride, operand + first * operand_stride + cell.begin, operand_stride, rows,
               cell.depth);
-    __syncthreads();
+    wait_for_rows();
     for (int item = warp; item < items; item += warps) {
       const int column = item / down * side, row = item % down * tall * side;
       const Value* left = operand_memory() + row * stride;
@@ -202,7 +214,7 @@ __global__ void __launch_bounds__(kChipThreads, 1)
   const int64_t all = waves(w.steps, w.layers);
   for (int64_t wave = 0; wave < all; wave += every(w)) {
     each_row(wave, w, [&](int64_t t, int64_t l, int64_t b) {
-      step_forward<kPack<float>>(CudaBlock(header().sums), b, forward_step(w, t, l));
+      step_forward<kPack<float>>(CudaBlock(&header().sums), b, forward_step(w, t, l));
     });
     if (wave + 1 == all) return;  // nothing is computed from the last state at the top
     grid.sync();
@@ -227,7 +239,7 @@ __global__ void __launch_bounds__(kChipThreads, 1)
     });
     grid.sync();
     each_row(wave, w, [&](int64_t t, int64_t l, int64_t b) {
-      step_backward<kPack<float>>(CudaBlock(header().sums), b, backward_step(w, t, l));
+      step_backward<kPack<float>>(CudaBlock(&header().sums), b, backward_step(w, t, l));
     });
     if (wave > 0) grid.sync();
   }

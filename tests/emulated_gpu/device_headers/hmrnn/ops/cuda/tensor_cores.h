@@ -15,12 +15,8 @@ inline void load_tiles(uint32_t (&tile)[4], const void* row) {
     const char* row;
     uint32_t* tile;
   } own{static_cast<const char*>(row), tile};
-  const auto& me = emulated_gpu::here();
-  const auto* shared = static_cast<const char*>(me.shared);
   if (reinterpret_cast<uintptr_t>(row) % 16 != 0) emulated_gpu::fail("a tile's row is not aligned");
-  if (own.row < shared || own.row + 16 > shared + me.shared_bytes) {
-    emulated_gpu::fail("a tile does not lie in shared memory");
-  }
+  emulated_gpu::check_shared(row, 16);
   emulated_gpu::with_warp(own, [](Lane* const* lanes) {
     for (int lane = 0; lane < 32; ++lane) {
       for (int i = 0; i < 4; ++i) std::memcpy(&lanes[lane]->tile[i], lanes[8 * i + lane / 4]->row + lane % 4 * 4, 4);
