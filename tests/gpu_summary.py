@@ -4,7 +4,8 @@
     gpu_summary.py DIR
 
 DIR holds stages.jsonl, and, of the stages that were reached, tests.xml and persistent.xml (JUnit), bench.json
-(hmrnn_bench) and training/metrics.jsonl (char_lm train). What is missing is said to be missing. Exit code 1 if a test failed or was skipped.
+(hmrnn_bench) and training/metrics.jsonl (char_lm train). What is missing is said to be missing. Exit code 1 if a test
+failed or was skipped.
 """
 import json
 import pathlib
@@ -107,8 +108,10 @@ def summarise(folder):
     stages = read_lines(folder / "stages.jsonl")
     start = next((s for s in stages if s.get("stage") == "start"), {})
     bench = read_json(folder / "bench.json")
+    choice = next((s for s in stages if s.get("stage") == "choice"), {})
     return {"gpu": start.get("gpu", "unknown"), "commit": start.get("commit", ""),
-            "stages": [s for s in stages if s.get("stage") != "start"],
+            "cuda_persistent": choice.get("cuda_persistent", "off"),
+            "stages": [s for s in stages if s.get("stage") not in ("start", "choice")],
             "tests": read_tests(folder / "tests.xml", folder / "persistent.xml"),
             "benchmark": bench and {"device": bench["device"], "targets": targets(bench["rows"]),
                                     "rows": bench["rows"]},
@@ -151,7 +154,7 @@ def markdown(summary):
             peak = "" if row["peak_bytes"] is None else number(row["peak_bytes"] / 1e6, 0)
             text += [f"| {name} | {size} | {row['dtype']} | {'on' if row['layer_norm'] else 'off'} "
                      f"| {number(row['characters_per_second'], 0)} | {number(row['ratio_same_dtype'])} | {peak} |"]
-    text += ["", "## char_lm train --preset ptb", ""]
+    text += ["", f"## char_lm train --preset ptb --cuda-persistent {summary['cuda_persistent']}", ""]
     training = summary["training"]
     if training is None:
         text += ["Not run."]

@@ -7,7 +7,6 @@
 #include <cstring>
 #include <memory>
 #include <random>
-#include <string>
 #include <vector>
 
 #include "device.h"
@@ -179,9 +178,6 @@ unsigned long long exchange(unsigned long long value, int mask) {
   return running->got;
 }
 
-void check(bool holds, const char* what) {
-  if (!holds) fail(std::string("this does not hold: ") + what);
-}
 void check_shared(const void* p, size_t bytes) {
   const auto& me = here();
   const auto* first = static_cast<const char*>(me.shared);

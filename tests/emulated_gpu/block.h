@@ -8,6 +8,8 @@
 #include <cstring>
 #include <functional>
 
+#include "device.h"
+
 namespace emulated_gpu {
 
 struct ThreadState {
@@ -39,8 +41,6 @@ void with_warp(Lane& own, F f) {
   exchange(0, 0);
 }
 
-/// Ends the program where what the code says of itself does not hold.
-void check(bool holds, const char* what);
 /// Ends the program unless these bytes lie in the block's dynamic shared memory.
 void check_shared(const void* p, size_t bytes);
 /// A copy that this thread makes at its next copy_now.
@@ -64,7 +64,7 @@ inline bool __isGlobal(const void* p) {
   const auto* first = static_cast<const char*>(me.shared);
   return p < first || p >= first + me.shared_bytes;
 }
-#define __builtin_assume(x) emulated_gpu::check(x, #x)
+#define __builtin_assume(x) ((x) ? void() : emulated_gpu::fail("this does not hold: " #x))
 inline float __fdividef(float a, float b) { return a / b; }
 
 template <class T>

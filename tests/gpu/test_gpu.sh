@@ -39,6 +39,7 @@ cat >"$report/stages.jsonl" <<'TXT'
 {"stage": "start", "gpu": "NVIDIA H200, 9.0, 143771 MiB, 570.86", "commit": "1234abc"}
 {"stage": "build", "code": 0, "seconds": 151}
 {"stage": "tests", "code": 1, "seconds": 40}
+{"stage": "choice", "cuda_persistent": "on"}
 TXT
 # as Catch2 writes it: a case of two sections, one that failed, one that was skipped
 cat >"$report/tests.xml" <<'TXT'
@@ -80,7 +81,8 @@ rows = [row("core/lstm", 512, "float32", 1e6, backend="cuDNN"), row("core/lstm",
         row("core/hm_lstm", 512, "bfloat16", 1.1e6, "graph", True, ratio=0.55),
         row("core/hm_lstm", 512, "bfloat16", 1.9e6, "persistent", True, ratio=0.95),
         row("core/hm_lstm_cell", 512, "float32", 2e4, norm=True, ratio=0.02),
-        row("training/char_lm_hm_lstm", 512, "bfloat16", 654321.4, "graph", True, ratio=0.5)]
+        row("training/char_lm_hm_lstm", 512, "bfloat16", 654321.4, "graph", True, ratio=0.5),
+        row("training/char_lm_hm_lstm", 512, "bfloat16", 654321.5, "persistent", True, ratio=0.5)]
 json.dump({"version": "0.1.0", "device": "cuda:0 (NVIDIA H200, compute capability 9.0)", "rounds": 3, "rows": rows,
            "gemm_ceiling": []}, open(sys.argv[1] + "/bench.json", "w"))
 with open(sys.argv[1] + "/training/metrics.jsonl", "w") as out:
@@ -99,6 +101,7 @@ says "# NVIDIA H200, 9.0, 143771 MiB, 570.86"
 says "| build | 151 | 0 |"
 says "| tests | 40 | 1 |"
 says "2 cases, 1 failures."
+says "## char_lm train --preset ptb --cuda-persistent on"
 says "* FAILED: text on a GPU/the control"
 says "* one that asks: skipped: no second device"
 says "* persistent.xml: not run to its end"
@@ -116,8 +119,15 @@ summary = json.load(open(sys.argv[1]))
 assert summary["tests"]["failed"] == ["text on a GPU/the control"], summary["tests"]
 assert summary["tests"]["missing"] == ["persistent.xml"], summary["tests"]
 assert [s["stage"] for s in summary["stages"]] == ["build", "tests"], summary["stages"]
-assert summary["training"]["best_step"] == 300 and len(summary["benchmark"]["rows"]) == 9
+assert summary["training"]["best_step"] == 300 and len(summary["benchmark"]["rows"]) == 10
 PY
+
+# What the training is run with.
+eval "$(sed -n '/^faster_kernel() {/,/^}/p' tests/gpu.sh)"
+[ "$(out=$report faster_kernel)" = on ] || fail "the faster kernel: $(out=$report faster_kernel)"
+sed 's/654321.5/654321.3/' "$report/bench.json" >"$work/bench.json"
+[ "$(out=$work faster_kernel)" = off ] || fail "the slower kernel is taken"
+[ "$(out=$work/absent faster_kernel)" = off ] || fail "a kernel that was not timed is taken"
 
 # Nothing but the start: everything is said to be missing.
 mkdir "$work/empty"

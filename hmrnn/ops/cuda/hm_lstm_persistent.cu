@@ -43,7 +43,7 @@ __device__ Value* weight_memory(const ChipPlan& chip) { return operand_memory() 
 /// Begins to copy rows of `columns` values, a multiple of 8, from global to shared memory, a warp taking one row after
 /// the other. They are there for all threads after wait_for_rows().
 __device__ void copy_rows(Value* to, int to_stride, const Value* from, int64_t from_stride, int rows, int columns) {
-  constexpr int kTogether = 8;  // values of 16 bytes
+  constexpr int kTogether = 8;  // values, 16 bytes
   const int warp = static_cast<int>(threadIdx.x) / kWarp, warps = static_cast<int>(blockDim.x) / kWarp;
   const int first = static_cast<int>(threadIdx.x) % kWarp * kTogether;
   from += warp * from_stride;
