@@ -15,6 +15,7 @@ namespace hmrnn {
 ///   biases, layer norms and gradients of h that begin at multiples of 16 bytes.
 /// Results repeat bit for bit either way; the two ways add up products in different orders.
 HMRNN_API void set_cuda_persistent(bool on);
+/// What was set last.
 HMRNN_API bool cuda_persistent();
 
 /// How many windows of this process were launched so, each direction counted by itself; of those that a CUDA graph

@@ -32,7 +32,8 @@ torch::nn::LSTM plain_lstm(int64_t units, torch::ScalarType dtype, torch::Device
 /// What computes that; empty on the CPU.
 std::string backend_of_lstm(torch::ScalarType dtype, torch::Device device);
 
-/// Adds a contestant of ours: on a GPU twice, launched plainly and replayed from a graph.
+/// Adds a contestant of ours: on a GPU twice, launched plainly and replayed from a graph; with `persistent` and in
+/// bfloat16 once more, as a graph of the kernel of whole windows, if that runs it (the contestant runs once to see).
 void add_with_launches(std::vector<Contestant>& group, const Contestant& contestant, bool persistent);
 
 }  // namespace bench

@@ -203,35 +203,28 @@ void run_grid(dim3 blocks, dim3 threads, size_t shared, bool together, const std
   current_body = &body;
   static std::mt19937 order(7);
   SharedMemory memory(resident, shared);
-  const auto prepare_block = [&](unsigned block, unsigned place) {
-    const uint3 where = {block % blocks.x, block / blocks.x % blocks.y, block / blocks.x / blocks.y};
-    for (unsigned i = 0; i < count; ++i) {
-      fibers[place * count + i]->state = {{i % threads.x, i / threads.x % threads.y, i / threads.x / threads.y},
-                                          where,
-                                          threads,
-                                          blocks,
-                                          memory.of(place),
-                                          shared};
+  std::vector<unsigned> turns(resident);
+  for (unsigned i = 0; i < resident; ++i) turns[i] = i;
+  const auto threads_of = [&](unsigned place) { return fibers.data() + static_cast<size_t>(place) * count; };
+  for (unsigned first = 0; first < all; first += resident) {
+    memory.poison();
+    for (unsigned place = 0; place < resident; ++place) {
+      const unsigned block = first + place;
+      const uint3 where = {block % blocks.x, block / blocks.x % blocks.y, block / blocks.x / blocks.y};
+      for (unsigned i = 0; i < count; ++i) {
+        const uint3 thread = {i % threads.x, i / threads.x % threads.y, i / threads.x / threads.y};
+        threads_of(place)[i]->state = {thread, where, threads, blocks, memory.of(place), shared};
+      }
     }
-  };
-  if (!together) {
-    for (unsigned block = 0; block < all; ++block) {
-      prepare_block(block, 0);
-      memory.poison();
-      if (run_block(fibers.data(), count, order) == At::Grid)
-        fail("a barrier of blocks that were not launched together");
+    for (unsigned ended = 0; ended < resident;) {
+      ended = 0;
+      std::shuffle(turns.begin(), turns.end(), order);
+      for (const unsigned place : turns) {
+        if (run_block(threads_of(place), count, order) == At::End) ++ended;
+      }
+      if (ended < resident && !together) fail("a barrier of blocks that were not launched together");
+      if (ended != 0 && ended != resident) fail("some blocks end while others wait at a barrier of the grid");
     }
-    return;
-  }
-  std::vector<unsigned> turns(all);
-  for (unsigned block = 0; block < all; ++block) prepare_block(block, block), turns[block] = block;
-  for (unsigned ended = 0; ended < all;) {
-    ended = 0;
-    std::shuffle(turns.begin(), turns.end(), order);
-    for (const unsigned block : turns) {
-      if (run_block(fibers.data() + static_cast<size_t>(block) * count, count, order) == At::End) ++ended;
-    }
-    if (ended != 0 && ended != all) fail("some blocks end while others wait at a barrier of the grid");
   }
 }
 

@@ -58,7 +58,7 @@ void run_grid(dim3 blocks, dim3 threads, size_t shared, bool together, const std
 }  // namespace emulated_gpu
 
 inline void __syncthreads() { emulated_gpu::barrier(); }
-/// Device memory, since nothing is in the static part of shared memory that a row would be.
+/// Not in the block's dynamic shared memory; of the static part nothing is known here.
 inline bool __isGlobal(const void* p) {
   const auto& me = emulated_gpu::here();
   const auto* first = static_cast<const char*>(me.shared);

@@ -245,7 +245,7 @@ void __cudaRegisterFunction(void**, const char* stub, char*, const char* name, i
                             int*) {
   auto& k = kernels();
   const std::lock_guard<std::mutex> lock(k.mutex);
-  k.of_stub[stub] = {name, "", 48 << 10};
+  k.of_stub[stub].mangled = name;
 }
 
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, CUstream_st* stream) {

@@ -107,6 +107,22 @@ inline RandomWindow not_aligned(const RandomWindow& p) {
   return out;
 }
 
+/// That the operator gives the same bits again, and without gradients too.
+inline void check_repeats(const RandomWindow& p, std::optional<torch::ScalarType> product_dtype = std::nullopt) {
+  const auto once = by_operator(p, false, product_dtype), again = by_operator(p, false, product_dtype);
+  for (size_t i = 0; i < once.gradients.size(); ++i) {
+    INFO(p.names()[i]);
+    CHECK(same(once.gradients[i], again.gradients[i]));
+  }
+  torch::NoGradGuard no_grad;
+  const auto quick = hm_lstm(p.layers, p.window, p.rule, product_dtype);
+  for (size_t l = 0; l < p.layers.size(); ++l) {
+    CHECK(same(once.result.h[l].detach(), quick.h[l]));
+    CHECK(same(once.result.c_n[l].detach(), quick.c_n[l]));
+  }
+  CHECK(same(once.result.state_index, quick.state_index));
+}
+
 struct WindowKind {
   std::string name;
   RandomWindowOptions options;

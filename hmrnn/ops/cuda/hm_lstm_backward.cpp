@@ -29,7 +29,6 @@ class Backward : Window<T, P> {
     input_ = InputTape::from(saved, L_);
     if (grad_z.defined() && detect_) grad_z_ = grad_z.contiguous();
     if (detect_) dz_ = at::zeros({B_, L_ - 1}, options_);
-    chip_ = plan_chip(layers_, T_, B_, false, kernels_.chip());
     for (int64_t l = 0; l < L_; ++l) {
       const auto& y = layers_[l];
       const int64_t d = y.units;
@@ -38,7 +37,6 @@ class Backward : Window<T, P> {
       auto& s = layer_.emplace_back();
       s.dh = at::zeros({B_, d}, options_);
       s.dc = grad_c_n[l].defined() ? grad_c_n[l].clone(at::MemoryFormat::Contiguous) : at::zeros({B_, d}, options_);
-      s.through = at::empty({chip_ ? chip_->product[l].parts : 1, B_, d}, options_);
       // No step reads W h of the initial state, nor U h and V h of the last: these parts stay 0.
       s.d_products = at::empty({T_ + 1, B_, y.width}, operand);
       s.d_products.select(0, 0).zero_();
@@ -54,8 +52,15 @@ class Backward : Window<T, P> {
 
   HMLSTMGradients run() {
     plan_all();
-    if (chip_ && all_wide(plans_)) {
-      kernels_.window_backward(persistent(plan_, plans_, tape_, *chip_));
+    const auto chip = chip_plan(plans_, T_, B_, false, kernels_.chip());
+    for (int64_t l = 0; l < L_; ++l) {
+      auto& p = plans_[l];
+      if (chip) p.parts = chip->product[l].parts;
+      layer_[l].through = at::empty({p.parts, B_, p.shape.units}, options_);
+      p.through = data<T>(layer_[l].through);
+    }
+    if (chip) {
+      kernels_.window_backward(persistent(plan_, plans_, tape_, *chip));
     } else {
       step_by_step();
     }
@@ -76,8 +81,6 @@ class Backward : Window<T, P> {
       auto& p = plans_[l];
       this->plan_layer(p, l);
       p.columns = columns_[l];
-      p.through = data<T>(own.through);
-      p.parts = own.through.size(0);
       p.d_products = data<P>(own.d_products);
       p.d_dots = data_or_null<T>(own.d_dots);
       p.grad_h = data_or_null<T>(own.grad_h);
@@ -91,7 +94,6 @@ class Backward : Window<T, P> {
   }
 
   void step_by_step() {
-    for (auto& p : plans_) p.parts = 1;
     std::vector<std::function<void()>> products;
     std::vector<StepBackward<T, P>> steps;
     for (int64_t wave = waves(T_, L_) - 1; wave >= 0; --wave) {
@@ -226,7 +228,6 @@ class Backward : Window<T, P> {
   const bool detect_;
   std::vector<LayerState> layer_;
   std::vector<SumColumns> columns_;
-  std::optional<ChipPlan> chip_;
   BackwardPlan<T, P> plan_;
   std::vector<LayerBackwardPlan<T, P>> plans_;
   at::Tensor dz_, grad_z_, d_input_, d_input_dots_;

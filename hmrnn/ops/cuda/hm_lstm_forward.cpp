@@ -25,8 +25,7 @@ class Forward : Window<T, P> {
 
   HMLSTMForward run() {
     plan_all();
-    const auto chip = plan_chip(layers_, T_, B_, true, kernels_.chip());
-    if (chip && all_wide(plans_)) {
+    if (const auto chip = chip_plan(plans_, T_, B_, true, kernels_.chip())) {
       kernels_.window_forward(persistent(plan_, plans_, tape_, *chip));
     } else {
       step_by_step();

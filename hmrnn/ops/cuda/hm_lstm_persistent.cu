@@ -81,8 +81,8 @@ __device__ void copy_columns(Value* to, int to_stride, const Value* from, int64_
   }
 }
 
-/// Notes the layers' plans, finds the block's cells and fetches their weights, which are there for all threads after
-/// the next barrier.
+/// Notes the layers' plans, finds the block's cells and begins to fetch their weights, which are there for all threads
+/// after wait_for_rows().
 template <class Plan>
 __device__ void prepare(const Plan& p) {
   using Layer = typename Plan::Layer;

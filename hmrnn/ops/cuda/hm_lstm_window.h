@@ -18,8 +18,8 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <functional>
+#include <optional>
 #include <type_traits>
 #include <vector>
 
@@ -97,10 +97,17 @@ struct InputTape {
   }
 };
 
-/// The kernels of whole windows load several values at once.
+/// How the window is run on chip; nothing where it goes step by step. The kernels of whole windows load several values
+/// at once: all layers have to be wide.
 template <class Plans>
-bool all_wide(const Plans& plans) {
-  return std::all_of(plans.begin(), plans.end(), [](const auto& p) { return p.wide; });
+std::optional<ChipPlan> chip_plan(const Plans& layers, int64_t steps, int64_t batch, bool forward,
+                                  const ChipDevice& device) {
+  std::vector<LayerShape> shapes;
+  for (const auto& layer : layers) {
+    if (!layer.wide) return {};
+    shapes.push_back(layer.shape);
+  }
+  return plan_chip(shapes, steps, batch, forward, device);
 }
 
 /// The plan of a window, for a kernel that runs it by itself.

@@ -164,18 +164,7 @@ TEST_CASE("hm_lstm on CUDA repeats bit for bit, and without gradients gives the 
     o.indexed = indexed;
     o.layer_norm = layer_norm;
     const auto p = random_window(o).to(*cuda);
-    const auto once = by_operator(p, false), again = by_operator(p, false);
-    for (size_t i = 0; i < once.gradients.size(); ++i) {
-      INFO(p.names()[i]);
-      CHECK(same(once.gradients[i], again.gradients[i]));
-    }
-    torch::NoGradGuard no_grad;
-    const auto quick = hm_lstm(p.layers, p.window, p.rule);
-    for (size_t l = 0; l < 3; ++l) {
-      CHECK(same(once.result.h[l].detach(), quick.h[l]));
-      CHECK(same(once.result.c_n[l].detach(), quick.c_n[l]));
-    }
-    CHECK(same(once.result.state_index, quick.state_index));
+    check_repeats(p);
   }
 }
 
