@@ -5,6 +5,7 @@
 #include "hmrnn/io/checkpoint.h"
 #include "hmrnn/io/safetensors.h"
 #include "hmrnn/models/char_lm.h"
+#include "hmrnn/models/char_lm_checkpoint.h"
 #include "hmrnn/models/char_lm_stream.h"
 #include "hmrnn/models/handwriting_model.h"
 #include "hmrnn/nn/hm_lstm.h"
@@ -17,5 +18,4 @@
 #include "hmrnn/ops/cuda_persistent.h"
 #include "hmrnn/ops/gated_output.h"
 #include "hmrnn/ops/hm_lstm.h"
-#include "hmrnn/train/char_lm_checkpoint.h"
 #include "hmrnn/version.h"

@@ -6,7 +6,7 @@
 
 #include "examples/program/arguments.h"
 #include "examples/program/machine.h"
-#include "hmrnn/train/char_lm_checkpoint.h"
+#include "hmrnn/models/char_lm_checkpoint.h"
 
 // The commands of char_lm (examples/program/program.h).
 int train_command(int argc, char** argv);

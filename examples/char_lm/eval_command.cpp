@@ -7,8 +7,8 @@
 #include "commands.h"
 #include "hmrnn/data/text_streams.h"
 #include "hmrnn/error.h"
-#include "hmrnn/train/evaluate.h"
-#include "hmrnn/train/text_task.h"
+#include "hmrnn/tasks/evaluate_text.h"
+#include "hmrnn/tasks/text_task.h"
 
 int eval_command(int argc, char** argv) {
   std::vector<OptionSpec> specs = {

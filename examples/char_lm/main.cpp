@@ -1,7 +1,7 @@
 // The program char_lm: trains HM-LSTM character models and uses them.
 #include "commands.h"
 #include "examples/program/program.h"
-#include "hmrnn/train/run_folder.h"
+#include "hmrnn/run/run_folder.h"
 
 hmrnn::CharLMCheckpoint load_run(const std::string& name, torch::Device device) {
   auto checkpoint = hmrnn::load_char_lm(hmrnn::RunFolder::find_model(name));

@@ -3,7 +3,7 @@
 
 #include "commands.h"
 #include "hmrnn/models/char_lm_stream.h"
-#include "hmrnn/train/random_state.h"
+#include "hmrnn/run/random_state.h"
 
 namespace {
 

@@ -6,8 +6,8 @@
 
 #include "examples/program/train_options.h"
 #include "hmrnn/models/char_lm.h"
-#include "hmrnn/train/char_lm_checkpoint.h"
-#include "hmrnn/train/text_task.h"
+#include "hmrnn/models/char_lm_checkpoint.h"
+#include "hmrnn/tasks/text_task.h"
 
 /// Everything that an option of `train` sets, checked.
 struct TrainSettings : CommonSettings {

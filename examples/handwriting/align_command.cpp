@@ -6,7 +6,7 @@
 #include "commands.h"
 #include "hmrnn/analysis/alignment.h"
 #include "hmrnn/error.h"
-#include "hmrnn/train/evaluate_ink.h"
+#include "hmrnn/tasks/evaluate_ink.h"
 
 namespace {
 

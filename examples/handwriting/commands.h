@@ -7,7 +7,7 @@
 #include "examples/program/arguments.h"
 #include "examples/program/machine.h"
 #include "hmrnn/data/ink_batches.h"
-#include "hmrnn/train/handwriting_checkpoint.h"
+#include "hmrnn/models/handwriting_checkpoint.h"
 
 // The commands of handwriting (examples/program/program.h).
 int train_command(int argc, char** argv);

@@ -7,7 +7,7 @@
 #include "hmrnn/error.h"
 #include "hmrnn/io/atomic_file.h"
 #include "hmrnn/models/handwriting_stream.h"
-#include "hmrnn/train/random_state.h"
+#include "hmrnn/run/random_state.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 
 #include "commands.h"
 #include "hmrnn/error.h"
-#include "hmrnn/train/evaluate_ink.h"
+#include "hmrnn/tasks/evaluate_ink.h"
 #include "mixture_export.h"
 
 int eval_command(int argc, char** argv) {

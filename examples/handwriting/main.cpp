@@ -2,8 +2,8 @@
 #include "commands.h"
 #include "examples/program/program.h"
 #include "hmrnn/error.h"
-#include "hmrnn/train/evaluate_ink.h"
-#include "hmrnn/train/run_folder.h"
+#include "hmrnn/run/run_folder.h"
+#include "hmrnn/tasks/evaluate_ink.h"
 
 hmrnn::HandwritingCheckpoint load_run(const std::string& name, torch::Device device) {
   auto checkpoint = hmrnn::load_handwriting(hmrnn::RunFolder::find_model(name));

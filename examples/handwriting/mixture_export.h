@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "hmrnn/train/evaluate_ink.h"
+#include "hmrnn/tasks/evaluate_ink.h"
 
 /// Collects the mixtures that an evaluation scored its targets with, for others to check or to use.
 class MixtureExport {

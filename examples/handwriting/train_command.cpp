@@ -3,8 +3,8 @@
 
 #include "commands.h"
 #include "examples/program/training.h"
-#include "hmrnn/train/ink_task.h"
-#include "hmrnn/train/out_of_memory.h"
+#include "hmrnn/run/out_of_memory.h"
+#include "hmrnn/tasks/ink_task.h"
 #include "train_settings.h"
 
 namespace {

@@ -5,8 +5,8 @@
 
 #include "examples/program/train_options.h"
 #include "hmrnn/data/ink_corpus.h"
+#include "hmrnn/models/handwriting_checkpoint.h"
 #include "hmrnn/models/handwriting_model.h"
-#include "hmrnn/train/handwriting_checkpoint.h"
 
 /// Everything that an option of `train` sets, checked.
 struct TrainSettings : CommonSettings {

@@ -9,7 +9,7 @@
 #include <new>
 
 #include "hmrnn/error.h"
-#include "hmrnn/train/allocator.h"
+#include "hmrnn/run/allocator.h"
 #include "hmrnn/version.h"
 
 namespace {

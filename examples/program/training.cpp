@@ -9,9 +9,9 @@
 #include "hmrnn/error.h"
 #include "hmrnn/ops/cuda_library.h"
 #include "hmrnn/ops/cuda_persistent.h"
-#include "hmrnn/train/product_dtype.h"
-#include "hmrnn/train/progress.h"
-#include "hmrnn/train/stop_signal.h"
+#include "hmrnn/ops/product_dtype.h"
+#include "hmrnn/run/progress.h"
+#include "hmrnn/run/stop_signal.h"
 #include "hmrnn/train/trainer.h"
 
 OptionMap stored_options(const Json& stored, const std::string& where) {

@@ -10,8 +10,8 @@
 #include "examples/program/arguments.h"
 #include "examples/program/machine.h"
 #include "examples/program/train_options.h"
-#include "hmrnn/train/product_dtype.h"
-#include "hmrnn/train/run_folder.h"
+#include "hmrnn/ops/product_dtype.h"
+#include "hmrnn/run/run_folder.h"
 #include "hmrnn/train/trainer.h"
 #include "hmrnn/train/training_task.h"
 

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "hmrnn/data/data_dir.h"
-#include "hmrnn/data/vocabulary.h"
 #include "hmrnn/export.h"
+#include "hmrnn/models/vocabulary.h"
 
 namespace hmrnn {
 

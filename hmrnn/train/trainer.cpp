@@ -9,7 +9,7 @@
 
 #include "hmrnn/error.h"
 #include "hmrnn/io/checkpoint.h"
-#include "hmrnn/train/random_state.h"
+#include "hmrnn/run/random_state.h"
 #include "hmrnn/train/trainer_state.h"
 
 namespace hmrnn {

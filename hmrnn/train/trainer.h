@@ -11,11 +11,11 @@
 #include <vector>
 
 #include "hmrnn/export.h"
-#include "hmrnn/io/metrics.h"
+#include "hmrnn/run/metrics.h"
+#include "hmrnn/run/progress.h"
+#include "hmrnn/run/run_folder.h"
+#include "hmrnn/run/run_lock.h"
 #include "hmrnn/train/optimizer.h"
-#include "hmrnn/train/progress.h"
-#include "hmrnn/train/run_folder.h"
-#include "hmrnn/train/run_lock.h"
 #include "hmrnn/train/running_sums.h"
 #include "hmrnn/train/schedule.h"
 #include "hmrnn/train/training_task.h"

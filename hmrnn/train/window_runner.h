@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "hmrnn/export.h"
-#include "hmrnn/train/window_graph.h"
+#include "hmrnn/ops/window_graph.h"
 
 namespace hmrnn {
 

@@ -18,8 +18,8 @@
 #include "bench/report.h"
 #include "hmrnn/error.h"
 #include "hmrnn/ops/cuda_library.h"
-#include "hmrnn/train/allocator.h"
-#include "hmrnn/train/product_dtype.h"
+#include "hmrnn/ops/product_dtype.h"
+#include "hmrnn/run/allocator.h"
 #include "hmrnn/version.h"
 
 namespace {

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "hmrnn/train/window_graph.h"
+#include "hmrnn/ops/window_graph.h"
 
 namespace hmrnn::test {
 

@@ -2,12 +2,12 @@
 #include "catch.h"
 #include "hmrnn/error.h"
 #include "hmrnn/io/checkpoint.h"
-#include "hmrnn/train/char_lm_checkpoint.h"
-#include "hmrnn/train/evaluate.h"
-#include "hmrnn/train/out_of_memory.h"
+#include "hmrnn/models/char_lm_checkpoint.h"
+#include "hmrnn/run/out_of_memory.h"
+#include "hmrnn/tasks/evaluate_text.h"
 #include "support/cuda.h"
 #include "support/temporary_folder.h"
-#include "train/ink_fixture.h"
+#include "tasks/ink_fixture.h"
 
 using namespace hmrnn;
 using hmrnn::test::find_cuda;

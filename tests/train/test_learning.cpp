@@ -3,8 +3,8 @@
 #include <numbers>
 
 #include "catch.h"
+#include "hmrnn/tasks/evaluate_text.h"
 #include "support/temporary_folder.h"
-#include "hmrnn/train/evaluate.h"
 #include "train/trainer_fixture.h"
 
 using namespace hmrnn;

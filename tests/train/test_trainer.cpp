@@ -3,9 +3,9 @@
 #include <set>
 
 #include "catch.h"
-#include "support/temporary_folder.h"
 #include "hmrnn/error.h"
-#include "hmrnn/train/char_lm_checkpoint.h"
+#include "hmrnn/models/char_lm_checkpoint.h"
+#include "support/temporary_folder.h"
 #include "train/trainer_fixture.h"
 
 using namespace hmrnn;

@@ -7,7 +7,7 @@
 #include "hmrnn/ops/gated_output.h"
 #include "support/temporary_folder.h"
 #include "support/traced_graph.h"
-#include "train/ink_fixture.h"
+#include "tasks/ink_fixture.h"
 
 using namespace hmrnn;
 using hmrnn::test::InkRun;

@@ -7,7 +7,7 @@
 
 #include "hmrnn/data/text_corpus.h"
 #include "hmrnn/io/safetensors.h"
-#include "hmrnn/train/text_task.h"
+#include "hmrnn/tasks/text_task.h"
 #include "hmrnn/train/trainer.h"
 
 namespace hmrnn::test {

@@ -1,0 +1,64 @@
+// CUDA graphs for libhmrnn's Trainer (ops/window_graph.h).
+#include "hmrnn/ops/window_graph.h"
+
+#include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include <exception>
+
+namespace hmrnn {
+
+namespace {
+
+class CudaWindowGraph : public WindowGraph {
+ public:
+  explicit CudaWindowGraph(torch::Device device)
+      : stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.has_index() ? device.index() : 0)) {}
+
+  std::optional<c10::Stream> stream() const override { return stream_.unwrap(); }
+
+  void capture(const std::function<void()>& work) override {
+    const c10::cuda::CUDAStreamGuard guard(stream_);
+    graph_.reset();  // its memory goes back before more is asked for
+    stream_.synchronize();
+    // The recording has memory of its own: what earlier launches left in the cache would be held twice.
+    c10::cuda::CUDACachingAllocator::emptyCache();
+    auto graph = std::make_unique<at::cuda::CUDAGraph>();
+    graph->capture_begin();
+    try {
+      work();
+    } catch (...) {
+      const auto error = std::current_exception();
+      try {
+        graph->capture_end();            // an unfinished capture would poison the stream
+      } catch (const std::exception&) {  // ended all the same; the first error is the one that tells
+      }
+      std::rethrow_exception(error);
+    }
+    graph->capture_end();
+    graph_ = std::move(graph);
+    replay();  // capturing launches nothing
+  }
+
+  void replay() override {
+    TORCH_CHECK(graph_, "WindowGraph: nothing was captured");
+    const c10::cuda::CUDAStreamGuard guard(stream_);
+    graph_->replay();
+  }
+
+ private:
+  c10::cuda::CUDAStream stream_;
+  std::unique_ptr<at::cuda::CUDAGraph> graph_;
+};
+
+[[maybe_unused]] const bool registered = [] {
+  register_window_graphs(
+      [](torch::Device device) -> std::unique_ptr<WindowGraph> { return std::make_unique<CudaWindowGraph>(device); });
+  return true;
+}();
+
+}  // namespace
+
+}  // namespace hmrnn

@@ -1,0 +1,95 @@
+#include "hmrnn/run/metrics.h"
+
+#include <c10/util/Exception.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "hmrnn/error.h"
+#include "hmrnn/io/atomic_file.h"
+#include "hmrnn/io/file_descriptor.h"
+
+namespace hmrnn {
+namespace {
+
+using nlohmann::json;
+
+/// Whether the record of this line was written at `resume_step` or before, or at no step at all.
+bool is_kept(const json& record, int64_t resume_step, const std::string& place) {
+  const auto step = record.find("step");
+  if (step == record.end()) return true;
+  if (!step->is_number()) throw Error(place + ": \"step\" is not a number");
+  if (step->is_number_unsigned()) return step->get<uint64_t>() <= static_cast<uint64_t>(resume_step);
+  if (step->is_number_integer()) return step->get<int64_t>() <= resume_step;
+  return step->get<double>() <= static_cast<double>(resume_step);
+}
+
+void rewrite_for_resume(const std::filesystem::path& path, int64_t resume_step) {
+  std::ifstream input(path, std::ios::binary);
+  if (!input) throw_errno(path, "cannot open", errno);
+  write_file_atomically(path, [&](const std::function<void(std::string_view)>& sink) {
+    std::string line;
+    for (int64_t number = 1; std::getline(input, line); ++number) {
+      const bool has_end = !input.eof();
+      const std::string place = path.string() + ":" + std::to_string(number);
+      const json record = json::parse(line, nullptr, /*allow_exceptions=*/false);
+      if (!record.is_object()) {
+        if (!has_end) break;  // torn
+        throw Error(place + ": not a JSON object");
+      }
+      if (!is_kept(record, resume_step, place)) continue;
+      line += '\n';
+      sink(line);
+    }
+    if (input.bad()) throw Error(path.string() + ": cannot read");
+  });
+}
+
+/// Appending to half a line would spoil the next record as well.
+void refuse_torn_line(const std::filesystem::path& path) {
+  std::ifstream input(path, std::ios::binary | std::ios::ate);
+  if (!input) throw_errno(path, "cannot open", errno);
+  if (input.tellg() <= 0) return;
+  input.seekg(-1, std::ios::end);
+  if (input.get() != '\n') throw Error(path.string() + ": its last line is torn; only a resumed run can mend it");
+}
+
+}  // namespace
+
+MetricsWriter::MetricsWriter(const std::filesystem::path& path, int64_t resume_step) : path_(path) {
+  struct stat status;
+  const bool exists = ::stat(path.c_str(), &status) == 0;
+  if (exists && !S_ISREG(status.st_mode)) throw Error(path.string() + ": not a regular file");
+  if (exists && resume_step >= 0) rewrite_for_resume(path, resume_step);
+  if (exists && resume_step < 0) refuse_torn_line(path);
+  descriptor_ = open_file(path, O_WRONLY | O_APPEND | O_CREAT, 0666);
+  if (descriptor_ < 0) throw_errno(path, "cannot open for appending", errno);
+}
+
+MetricsWriter::~MetricsWriter() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void MetricsWriter::write(const nlohmann::ordered_json& record) {
+  TORCH_CHECK(record.is_object(), "MetricsWriter::write: expected a JSON object, got ", record.type_name());
+  // dump() writes non-finite numbers as null and never breaks the line.
+  const std::string line = record.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
+  struct stat before;
+  if (::fstat(descriptor_, &before) != 0) throw_errno(path_, "cannot write", errno);
+  if (const int error = write_fully(descriptor_, line)) {
+    // Best effort: a disk that is full took part of the line; if this fails too, a resume removes the torn line.
+    (void)!::ftruncate(descriptor_, before.st_size);
+    throw_errno(path_, "cannot write", error);
+  }
+}
+
+void MetricsWriter::sync() {
+  if (const int error = sync_file(descriptor_)) throw_errno(path_, "cannot write", error);
+}
+
+}  // namespace hmrnn

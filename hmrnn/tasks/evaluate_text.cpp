@@ -1,0 +1,49 @@
+#include "hmrnn/tasks/evaluate_text.h"
+
+#include <chrono>
+
+#include "hmrnn/analysis/operations.h"
+#include "hmrnn/run/random_state.h"
+#include "hmrnn/tasks/evaluation_mode.h"
+
+namespace hmrnn {
+
+std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams, torch::Device device, uint64_t seed,
+                                        const std::function<bool()>& stop,
+                                        std::optional<torch::ScalarType> product_dtype) {
+  const auto start = std::chrono::steady_clock::now();
+  const torch::NoGradGuard no_grad;
+  const EvaluationMode<CharLM> mode(model, product_dtype);
+  auto generator = make_generator(seed);
+  const auto layers = static_cast<int64_t>(model->options.hidden_sizes().size());
+  const bool bernoulli = model->options.core() == Core::HMLSTM && model->options.boundary() == BoundaryMode::Bernoulli;
+
+  auto state = model->initial_state(streams.streams());
+  // On the device, so that no window waits for the one before: Σ loss and the layers' updates.
+  auto loss = torch::zeros({}, torch::TensorOptions(device).dtype(torch::kFloat64));
+  auto updates = torch::zeros({layers}, loss.options());
+  Evaluation result;
+  for (int64_t i = 0; i < streams.windows(); ++i) {
+    if (stop && stop()) return std::nullopt;
+    const auto window = streams.window(i);
+    const auto weight = window.weight.defined() ? window.weight.to(device) : torch::Tensor();
+    HMLSTMCall call;
+    if (bernoulli) {
+      call.noise = torch::rand({window.input.size(0), streams.streams(), layers - 1}, generator).to(device);
+    }
+    const auto out = model->forward(window.input.to(device), state, call);
+    loss += cross_entropy(out.logits, window.target.to(device), weight).to(torch::kFloat64) *
+            static_cast<double>(window.count);
+    updates += update_counts(out.core.z, state.z, layers, weight);
+    result.count += window.count;
+    state = out.core.state;
+  }
+  const auto scored = static_cast<double>(result.count);
+  result.loss = loss.item<double>() / scored;
+  const auto counts = updates.cpu();
+  for (int64_t l = 0; l < layers; ++l) result.updates.push_back(counts[l].item<double>() / scored);
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+}  // namespace hmrnn

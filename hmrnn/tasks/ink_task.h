@@ -1,0 +1,70 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <optional>
+#include <string>
+
+#include "hmrnn/data/ink_batches.h"
+#include "hmrnn/data/ink_corpus.h"
+#include "hmrnn/export.h"
+#include "hmrnn/models/handwriting_checkpoint.h"
+#include "hmrnn/models/handwriting_model.h"
+#include "hmrnn/train/carried_state.h"
+#include "hmrnn/train/training_task.h"
+#include "hmrnn/train/window_feed.h"
+
+namespace hmrnn {
+
+/// Options of InkTask.
+struct InkTaskOptions {
+  int64_t batch = 32;  ///< sequences side by side
+  int64_t window = 0;  ///< steps of truncated back-propagation; 0: the whole sequence
+  InkCoordinates coordinates = InkCoordinates::Offsets;
+  uint64_t seed = 1;  ///< of the order of sequences, and of Bernoulli boundaries in validation
+  torch::Device device = torch::kCPU;
+  std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< of training; validation is float32
+};
+
+/// Next-point prediction: a HandwritingModel over batches of whole lines of handwriting, each of which starts from
+/// zeros; with a window, state is carried along the lines.
+class HMRNN_API InkTask : public TrainingTask {
+ public:
+  /// Moves `model` to the device and measures the training lines. Throws hmrnn::Error if the corpus lacks a part.
+  InkTask(HandwritingModel model, const InkCorpus& corpus, InkReference reference, const InkTaskOptions& options);
+
+  torch::nn::Module& module() override { return *model_; }
+  torch::Device device() const override { return options_.device; }
+  int64_t layers() const override { return static_cast<int64_t>(model_->options.hidden_sizes().size()); }
+  int64_t windows() const override { return train_.windows(); }
+  LoadedWindow load(int64_t epoch, int64_t window) override;
+  void prefetch(int64_t epoch, int64_t window) override { feed_.prefetch(epoch, window); }
+  WindowLoss forward() override;
+  void settle(const torch::Tensor& skipped) override { state_.settle(skipped); }
+  std::optional<Evaluation> evaluate(const std::function<bool()>& stop) override;
+  void set_slope(double slope) override;
+  double slope() const override { return slope_; }
+  void save_state(SafeTensors& file) const override { state_.save(file); }
+  void load_state(const SafeTensors& file, const std::string& where) override {
+    state_.load(file, where, /*any_batch=*/true);
+  }
+  nlohmann::ordered_json describe() const override;
+  std::string unit() const override { return "points"; }
+  void add_measures(nlohmann::ordered_json& record, double loss, bool validation) const override;
+  std::string loss_text(double loss) const override;
+
+  const InkNormalisation& normalisation() const { return normalisation_; }
+  const InkBatches& batches() const { return train_; }
+
+ private:
+  HandwritingModel model_;
+  InkReference reference_;
+  InkTaskOptions options_;
+  InkNormalisation normalisation_;
+  InkBatches train_, valid_;
+  double slope_ = 1;
+  CarriedState state_;
+  WindowFeed feed_;  ///< of train_
+};
+
+}  // namespace hmrnn

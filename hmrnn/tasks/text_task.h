@@ -1,0 +1,68 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <optional>
+#include <string>
+
+#include "hmrnn/data/text_corpus.h"
+#include "hmrnn/data/text_streams.h"
+#include "hmrnn/export.h"
+#include "hmrnn/models/char_lm.h"
+#include "hmrnn/models/char_lm_checkpoint.h"
+#include "hmrnn/train/carried_state.h"
+#include "hmrnn/train/training_task.h"
+#include "hmrnn/train/window_feed.h"
+
+namespace hmrnn {
+
+/// Options of TextTask.
+struct TextTaskOptions {
+  int64_t batch = 64;         ///< parallel streams of the training text
+  int64_t window = 100;       ///< steps of truncated back-propagation
+  int64_t eval_streams = 64;  ///< streams the validation text is cut into
+  uint64_t seed = 1;          ///< of Bernoulli boundaries in validation
+  torch::Device device = torch::kCPU;
+  std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< of training; validation is float32
+};
+
+/// Next-character prediction: a CharLM over contiguous streams of a corpus, state carried from window to window.
+class HMRNN_API TextTask : public TrainingTask {
+ public:
+  /// Moves `model` to the device. Throws hmrnn::Error if the training text is shorter than one window of every stream
+  /// or the validation text has fewer than two characters.
+  TextTask(CharLM model, const TextCorpus& corpus, CorpusReference reference, const TextTaskOptions& options);
+
+  torch::nn::Module& module() override { return *model_; }
+  torch::Device device() const override { return options_.device; }
+  int64_t layers() const override { return static_cast<int64_t>(model_->options.hidden_sizes().size()); }
+  int64_t windows() const override { return train_.windows(); }
+  LoadedWindow load(int64_t epoch, int64_t window) override;
+  void prefetch(int64_t epoch, int64_t window) override { feed_.prefetch(epoch, window); }
+  WindowLoss forward() override;
+  void settle(const torch::Tensor& skipped) override { state_.settle(skipped); }
+  std::optional<Evaluation> evaluate(const std::function<bool()>& stop) override;
+  void set_slope(double slope) override;
+  double slope() const override { return slope_; }
+  void save_state(SafeTensors& file) const override { state_.save(file); }
+  void load_state(const SafeTensors& file, const std::string& where) override { state_.load(file, where); }
+  nlohmann::ordered_json describe() const override;
+  std::string unit() const override { return "characters"; }
+  void add_measures(nlohmann::ordered_json& record, double loss, bool validation) const override;
+  std::string loss_text(double loss) const override;
+
+ private:
+  CharLM model_;
+  Vocabulary vocabulary_;
+  CorpusReference reference_;
+  TextTaskOptions options_;
+  TextStreams train_, valid_;
+  double slope_ = 1;
+  CarriedState state_;
+  WindowFeed feed_;  ///< of train_
+};
+
+/// Bits per character of a mean loss in nats.
+HMRNN_API double bits_per_character(double nats);
+
+}  // namespace hmrnn
