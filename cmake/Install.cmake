@@ -1,4 +1,4 @@
-# What `cmake --install` and `cpack` hand over: headers, libhmrnn (and libhmrnn_cuda), the package files of CMake and
+# What `cmake --install` and `cpack` hand over: headers, libhmrnn, libhmrnn_train (and libhmrnn_cuda), the package files of CMake and
 # pkg-config, and the programs. Nothing in it names its own folder, so that the whole may be moved.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -10,9 +10,9 @@ if(NOT HMRNN_LIBTORCH_RUNTIME)
 endif()
 
 # ---------------------------------------------------------------- headers
-# The public ones: hmrnn/hmrnn.h and all that it includes.
+# The public ones: hmrnn/hmrnn.h, hmrnn/train.h and all that they include.
 function(hmrnn_public_headers out)
-  set(_todo hmrnn/hmrnn.h)
+  set(_todo ${ARGN})
   set(_done)
   while(_todo)
     list(POP_FRONT _todo _file)
@@ -30,7 +30,11 @@ function(hmrnn_public_headers out)
   set(${out} ${_done} PARENT_SCOPE)
 endfunction()
 
-hmrnn_public_headers(_headers)
+set(_entry_headers hmrnn/hmrnn.h)
+if(HMRNN_TRAIN)
+  list(APPEND _entry_headers hmrnn/train.h)
+endif()
+hmrnn_public_headers(_headers ${_entry_headers})
 foreach(_file IN LISTS _headers)
   get_filename_component(_dir ${_file} DIRECTORY)
   install(FILES ${_file} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/${_dir})
@@ -38,13 +42,22 @@ endforeach()
 
 # ---------------------------------------------------------------- libraries and programs
 # The next minor release may change the interface: 0.1 and 0.2 are not the same library to a loader.
-set_target_properties(hmrnn PROPERTIES
+set(_libraries hmrnn)
+if(HMRNN_TRAIN)
+  list(APPEND _libraries hmrnn_train)
+endif()
+set_target_properties(${_libraries} PROPERTIES
   VERSION ${PROJECT_VERSION}
   SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
   INSTALL_RPATH "$ORIGIN;${HMRNN_LIBTORCH_RUNTIME}/lib")
 install(TARGETS hmrnn EXPORT hmrnnTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+if(HMRNN_TRAIN) # a file of targets of its own, which the package reads where COMPONENTS train is asked for
+  install(TARGETS hmrnn_train EXPORT hmrnnTrainTargets
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+endif()
 if(TARGET hmrnn_cuda) # opened at run time, linked by nobody
   set_target_properties(hmrnn_cuda PROPERTIES INSTALL_RPATH "$ORIGIN;${HMRNN_LIBTORCH_RUNTIME}/lib")
   install(TARGETS hmrnn_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
@@ -66,6 +79,9 @@ configure_package_config_file(cmake/hmrnnConfig.cmake.in ${PROJECT_BINARY_DIR}/p
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/package/hmrnnConfigVersion.cmake
   COMPATIBILITY SameMinorVersion)
 install(EXPORT hmrnnTargets NAMESPACE hmrnn:: DESTINATION ${_package})
+if(HMRNN_TRAIN)
+  install(EXPORT hmrnnTrainTargets NAMESPACE hmrnn:: DESTINATION ${_package})
+endif()
 install(FILES cmake/LibTorch.cmake ${PROJECT_BINARY_DIR}/package/hmrnnConfig.cmake
               ${PROJECT_BINARY_DIR}/package/hmrnnConfigVersion.cmake
         DESTINATION ${_package})
@@ -77,8 +93,14 @@ if(EXISTS ${HMRNN_TORCH_ROOT}/lib/libgomp.so.1)
 else()
   set(HMRNN_PC_OPENMP ${OpenMP_CXX_FLAGS})
 endif()
-configure_file(cmake/hmrnn.pc.in ${PROJECT_BINARY_DIR}/package/hmrnn.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/package/hmrnn.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+set(_packages hmrnn)
+if(HMRNN_TRAIN)
+  list(APPEND _packages hmrnn_train)
+endif()
+foreach(_name IN LISTS _packages)
+  configure_file(cmake/${_name}.pc.in ${PROJECT_BINARY_DIR}/package/${_name}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/package/${_name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endforeach()
 
 # ---------------------------------------------------------------- CPack
 if(NOT PROJECT_IS_TOP_LEVEL)
@@ -102,7 +124,7 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${HMRNN_TORCH_ROOT}/lib)
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "g++, cmake")
 set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
-    "Programs, library and headers. Needs LibTorch ${HMRNN_TORCH_VERSION}, looked for in ${HMRNN_LIBTORCH_RUNTIME},\n"
+    "Programs, libraries and headers. Needs LibTorch ${HMRNN_TORCH_VERSION}, looked for in ${HMRNN_LIBTORCH_RUNTIME},\n"
     "in CMAKE_PREFIX_PATH (to build with it) and in LD_LIBRARY_PATH (to run).")
 string(REPLACE ";" "" CPACK_DEBIAN_PACKAGE_DESCRIPTION "${CPACK_DEBIAN_PACKAGE_DESCRIPTION}")
 include(CPack)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Reference of the public headers as HTML: docs/doxygen.sh [FOLDER]   (default build/docs; the page is FOLDER/html/index.html)
-# The public headers are hmrnn/hmrnn.h and all that it includes. Exit code 1 if Doxygen warns.
+# The public headers are hmrnn/hmrnn.h, hmrnn/train.h and all that they include. Exit code 1 if Doxygen warns.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 command -v doxygen >/dev/null || { echo "doxygen.sh: needs doxygen (apt-get install doxygen)" >&2; exit 2; }
@@ -8,7 +8,7 @@ out=${1:-build/docs}
 mkdir -p "$out"
 
 headers=()
-todo=(hmrnn/hmrnn.h)
+todo=(hmrnn/hmrnn.h hmrnn/train.h)
 while [ ${#todo[@]} -gt 0 ]; do
   file=${todo[0]}
   todo=("${todo[@]:1}")

@@ -1,13 +1,17 @@
-/// The one header a user includes.
+/// All of libhmrnn: operators, modules, models, files. Training is in hmrnn/train.h.
 #pragma once
 
 #include "hmrnn/error.h"
+#include "hmrnn/io/atomic_file.h"
 #include "hmrnn/io/checkpoint.h"
 #include "hmrnn/io/safetensors.h"
 #include "hmrnn/models/char_lm.h"
 #include "hmrnn/models/char_lm_checkpoint.h"
 #include "hmrnn/models/char_lm_stream.h"
+#include "hmrnn/models/handwriting_checkpoint.h"
 #include "hmrnn/models/handwriting_model.h"
+#include "hmrnn/models/handwriting_stream.h"
+#include "hmrnn/models/vocabulary.h"
 #include "hmrnn/nn/hm_lstm.h"
 #include "hmrnn/nn/hm_lstm_cell.h"
 #include "hmrnn/nn/mixture_density.h"
@@ -18,4 +22,6 @@
 #include "hmrnn/ops/cuda_persistent.h"
 #include "hmrnn/ops/gated_output.h"
 #include "hmrnn/ops/hm_lstm.h"
+#include "hmrnn/ops/product_dtype.h"
+#include "hmrnn/ops/window_graph.h"
 #include "hmrnn/version.h"

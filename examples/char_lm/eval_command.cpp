@@ -32,7 +32,7 @@ int eval_command(int argc, char** argv) {
   const auto device = set_up_machine(*arguments);
   const auto checkpoint = load_run(run, device);
 
-  auto options = checkpoint.corpus.options();
+  auto options = hmrnn::options_to_load(checkpoint.corpus);
   if (arguments->has("corpus") && arguments->get("corpus", "") != options.corpus) {
     options = {};
     options.corpus = arguments->get("corpus", "");

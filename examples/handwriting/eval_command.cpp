@@ -45,7 +45,7 @@ int eval_command(int argc, char** argv) {
     const nlohmann::ordered_json json = {
         {"split", chosen.split},        {"sequences", batches.sequences()},
         {"points", result.count},       {"log_likelihood", log_likelihood},
-        {"nll_per_point", result.loss}, {"normalisation", hmrnn::describe_normalisation(checkpoint.normalisation)},
+        {"nll_per_point", result.loss}, {"normalisation", nlohmann::ordered_json::parse(hmrnn::describe_normalisation(checkpoint.normalisation))},
         {"updates", result.updates}};
     fmt::print("{}\n", json.dump());
     return 0;

@@ -23,7 +23,7 @@ std::vector<OptionSpec> corpus_options() {
 }
 
 ChosenLines choose_lines(const Arguments& arguments, const hmrnn::HandwritingCheckpoint& checkpoint) {
-  auto options = checkpoint.corpus.options();
+  auto options = hmrnn::options_to_load(checkpoint.corpus);
   const auto corpus = parse_choice(
       "corpus", arguments.get("corpus", arguments.has("data-dir") ? "iam" : options.corpus), {"synthetic", "iam"});
   if (corpus != options.corpus) {

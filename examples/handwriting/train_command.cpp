@@ -12,7 +12,7 @@ namespace {
 /// What a resume must find again.
 Json data_of(const hmrnn::InkCorpus& corpus, const hmrnn::InkNormalisation& normalisation) {
   return {{"lines", {corpus.split("train").size(), corpus.split("valid").size()}},
-          {"normalisation", hmrnn::describe_normalisation(normalisation)}};
+          {"normalisation", Json::parse(hmrnn::describe_normalisation(normalisation))}};
 }
 
 }  // namespace

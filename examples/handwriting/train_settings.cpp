@@ -71,11 +71,10 @@ TrainSettings parse_settings(OptionMap map, bool layers_given) {
   if (!corpus.data_dir.empty() && corpus.corpus != "iam") {
     throw Error("--data-dir is for iam; the corpus is " + corpus.corpus);
   }
-  corpus.split = hmrnn::parse_ink_split(parse_choice("split", option_of(map, "split"), {"paper", "graves"}));
+  corpus.split = parse_choice("split", option_of(map, "split"), {"paper", "graves"});
   corpus.split_seed = static_cast<uint64_t>(parse_integer("split-seed", option_of(map, "split-seed"), 0));
   corpus.min_points = parse_integer("min-points", option_of(map, "min-points"), 2);
-  corpus.on_bad_file =
-      hmrnn::parse_on_bad_file(parse_choice("on-bad-file", option_of(map, "on-bad-file"), {"stop", "skip"}));
+  corpus.on_bad_file = parse_choice("on-bad-file", option_of(map, "on-bad-file"), {"stop", "skip"});
   corpus.synthetic_lines = parse_integer("synthetic-lines", option_of(map, "synthetic-lines"), 3, kMaxLines);
   out.coordinates =
       hmrnn::parse_ink_coordinates(parse_choice("coordinates", option_of(map, "coordinates"), {"offsets", "absolute"}));
@@ -102,11 +101,11 @@ OptionMap TrainSettings::options() const {
   auto out = CommonSettings::options();
   out["corpus"] = corpus.corpus;
   out["data-dir"] = corpus.data_dir;
-  out["split"] = hmrnn::to_string(corpus.split);
+  out["split"] = corpus.split;
   out["split-seed"] = std::to_string(corpus.split_seed);
   out["coordinates"] = hmrnn::to_string(coordinates);
   out["min-points"] = std::to_string(corpus.min_points);
-  out["on-bad-file"] = corpus.on_bad_file == hmrnn::OnBadFile::Stop ? "stop" : "skip";
+  out["on-bad-file"] = corpus.on_bad_file;
   out["synthetic-lines"] = std::to_string(corpus.synthetic_lines);
   out["mixtures"] = std::to_string(mixtures);
   return out;

@@ -70,7 +70,7 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
   bool persistent = run_settings.at("options").at("cuda-persistent") == "on" && task.device().is_cuda();
   hmrnn::set_cuda_persistent(persistent);
   std::function<int64_t()> steps_made;
-  hmrnn::Trainer trainer(task, options, folder, progress, settings, [&] {
+  hmrnn::Trainer trainer(task, options, folder, progress, settings.dump(), [&] {
     if (persistent && steps_made && steps_made() > 0) {
       persistent = false;  // said once
       if (hmrnn::cuda_persistent_windows() == 0) {

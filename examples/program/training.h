@@ -37,7 +37,7 @@ template <typename Settings>
 TrainSetup<Settings> set_up_training(const Arguments& arguments) {
   TrainSetup<Settings> out{hmrnn::RunFolder(arguments.require("out")), arguments.has("resume")};
   if (out.resume) {
-    out.stored = hmrnn::Trainer::read_run_settings(out.folder);
+    out.stored = Json::parse(hmrnn::Trainer::read_run_settings(out.folder));
     out.settings = Settings::resumed(stored_options(out.stored, out.folder.last_state().string()), arguments.values(),
                                      out.folder.path().string());
   } else {
@@ -53,7 +53,7 @@ TrainSetup<Settings> set_up_training(const Arguments& arguments) {
 /// run is.
 template <typename Reference>
 auto corpus_options_of(const Reference& corpus, const Arguments& arguments) {
-  auto out = corpus.options();
+  auto out = options_to_load(corpus);
   if (arguments.has("data-dir")) out.data_dir = corpus.data_dir;
   return out;
 }

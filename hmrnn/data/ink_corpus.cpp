@@ -32,16 +32,6 @@ std::string cache_note(const ParsedInk& ink) {
 
 }  // namespace
 
-InkCoordinates parse_ink_coordinates(const std::string& name) {
-  if (name == "offsets") return InkCoordinates::Offsets;
-  if (name == "absolute") return InkCoordinates::Absolute;
-  throw Error("coordinates '" + name + "' is not one of offsets, absolute");
-}
-
-std::string to_string(InkCoordinates coordinates) {
-  return coordinates == InkCoordinates::Offsets ? "offsets" : "absolute";
-}
-
 InkSplit parse_ink_split(const std::string& name) {
   if (name == "paper") return InkSplit::Paper;
   if (name == "graves") return InkSplit::Graves;
@@ -49,6 +39,20 @@ InkSplit parse_ink_split(const std::string& name) {
 }
 
 std::string to_string(InkSplit split) { return split == InkSplit::Paper ? "paper" : "graves"; }
+
+InkCorpusOptions options_to_load(const InkReference& reference) {
+  InkCorpusOptions out;
+  out.corpus = reference.corpus;
+  std::error_code error;
+  if (!reference.data_dir.empty() && fs::exists(reference.data_dir, error)) out.data_dir = reference.data_dir;
+  out.split = parse_ink_split(reference.split);
+  out.split_seed = reference.split_seed;
+  out.min_points = reference.min_points;
+  out.on_bad_file = parse_on_bad_file(reference.on_bad_file);
+  out.synthetic_lines = reference.synthetic_lines;
+  out.synthetic_seed = reference.synthetic_seed;
+  return out;
+}
 
 std::vector<size_t> InkCorpus::split(const std::string& split_name) const {
   if (split_name == "all") {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -10,15 +9,10 @@
 #include "hmrnn/data/ink_cache.h"
 #include "hmrnn/data/ink_line.h"
 #include "hmrnn/export.h"
+#include "hmrnn/models/corpus_reference.h"
+#include "hmrnn/models/ink_normalisation.h"
 
 namespace hmrnn {
-
-/// What a model sees of x and y: offsets from point to point, or the coordinates as they are.
-enum class InkCoordinates { Offsets, Absolute };
-
-/// "offsets" or "absolute"; throws hmrnn::Error for anything else.
-HMRNN_API InkCoordinates parse_ink_coordinates(const std::string& name);
-HMRNN_API std::string to_string(InkCoordinates coordinates);
 
 /// The protocol of the parts: the paper's counts, or Graves' lists.
 enum class InkSplit { Paper, Graves };
@@ -26,13 +20,6 @@ enum class InkSplit { Paper, Graves };
 /// "paper" or "graves"; throws hmrnn::Error for anything else.
 HMRNN_API InkSplit parse_ink_split(const std::string& name);
 HMRNN_API std::string to_string(InkSplit split);
-
-/// Standardisation of x and y, each by itself: (value - mean) / deviation.
-struct InkNormalisation {
-  InkCoordinates coordinates = InkCoordinates::Offsets;
-  std::array<double, 2> mean{};              ///< of x and y, units
-  std::array<double, 2> deviation = {1, 1};  ///< standard deviation, units; above 0
-};
 
 /// Options of load_ink_corpus.
 struct InkCorpusOptions {
@@ -48,6 +35,10 @@ struct InkCorpusOptions {
   uint64_t synthetic_seed = 1;
   std::filesystem::path cache = default_ink_cache();  ///< empty: no cache
 };
+
+/// How to load the handwriting again that a checkpoint names. A data folder that is gone (the run was moved) is left to
+/// the default look-up. Throws hmrnn::Error for a split or a treatment of bad files that does not exist.
+HMRNN_API InkCorpusOptions options_to_load(const InkReference& reference);
 
 /// Lines of handwriting in parts.
 struct HMRNN_API InkCorpus {

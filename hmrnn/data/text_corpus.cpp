@@ -202,6 +202,20 @@ std::string read_text_file(const fs::path& path) {
   return bytes;
 }
 
+TextCorpusOptions options_to_load(const CorpusReference& reference) {
+  TextCorpusOptions out;
+  out.corpus = reference.corpus;
+  std::error_code error;
+  if (!reference.data_dir.empty() && std::filesystem::is_directory(reference.data_dir, error)) {
+    out.data_dir = reference.data_dir;
+  }
+  if (reference.synthetic_length > 0) {
+    out.synthetic_length = reference.synthetic_length;
+    out.seed = reference.synthetic_seed;
+  }
+  return out;
+}
+
 TextCorpus load_text_corpus(const TextCorpusOptions& options) try {
   TextCorpus corpus;
   corpus.name = options.corpus;

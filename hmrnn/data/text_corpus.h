@@ -7,6 +7,7 @@
 
 #include "hmrnn/data/data_dir.h"
 #include "hmrnn/export.h"
+#include "hmrnn/models/corpus_reference.h"
 #include "hmrnn/models/vocabulary.h"
 
 namespace hmrnn {
@@ -37,6 +38,10 @@ struct TextCorpusOptions {
   int64_t synthetic_length = 2'000'000;
   uint64_t seed = 1;  ///< of the synthetic corpus
 };
+
+/// How to load the text again that a checkpoint names. A data folder that is gone (the run was moved) is left to the
+/// default look-up.
+HMRNN_API TextCorpusOptions options_to_load(const CorpusReference& reference);
 
 /// Reads a corpus. PTB: `ptb.char.{train,valid,test}.txt` (Mikolov's: symbols separated by spaces, `_` is the space,
 /// byte 32 in the vocabulary; a line end is a symbol; the blank last line is not a sentence) or, where these are

@@ -1,7 +1,6 @@
 #include "hmrnn/models/char_lm_checkpoint.h"
 
 #include "hmrnn/error.h"
-#include "hmrnn/models/char_lm_metadata.h"
 #include "hmrnn/models/model_metadata.h"
 
 namespace hmrnn {
@@ -30,18 +29,8 @@ Vocabulary read_vocabulary(const Json& json) {
 
 }  // namespace
 
-TextCorpusOptions CorpusReference::options() const {
-  TextCorpusOptions out;
-  out.corpus = corpus;
-  std::error_code error;
-  if (!data_dir.empty() && std::filesystem::is_directory(data_dir, error)) out.data_dir = data_dir;
-  if (synthetic_length > 0) out.synthetic_length = synthetic_length;
-  if (synthetic_length > 0) out.seed = synthetic_seed;
-  return out;
-}
-
-Json describe_char_lm(const CharLMOptions& options, double slope, const Vocabulary& vocabulary,
-                      const CorpusReference& corpus) {
+std::string describe_char_lm(const CharLMOptions& options, double slope, const Vocabulary& vocabulary,
+                             const CorpusReference& corpus) {
   Json about = {{"name", corpus.corpus}, {"data_dir", corpus.data_dir}};
   if (corpus.corpus == "synthetic") {
     about["length"] = corpus.synthetic_length;
@@ -51,7 +40,7 @@ Json describe_char_lm(const CharLMOptions& options, double slope, const Vocabula
   json["embedding_size"] = options.embedding_size();
   json["vocabulary"] = vocabulary.bytes();
   json["corpus"] = about;
-  return json;
+  return json.dump();
 }
 
 CharLMCheckpoint load_char_lm(const std::filesystem::path& path) {

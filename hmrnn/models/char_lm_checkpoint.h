@@ -3,23 +3,12 @@
 #include <filesystem>
 #include <string>
 
-#include "hmrnn/data/text_corpus.h"
 #include "hmrnn/export.h"
 #include "hmrnn/models/char_lm.h"
+#include "hmrnn/models/corpus_reference.h"
 #include "hmrnn/models/vocabulary.h"
 
 namespace hmrnn {
-
-/// The text a model was trained on, as its checkpoint names it.
-struct CorpusReference {
-  std::string corpus = "synthetic";  ///< as in TextCorpusOptions; a file by its absolute path
-  std::string data_dir = {};         ///< absolute; empty: the default one
-  int64_t synthetic_length = 0;      ///< of the synthetic corpus
-  uint64_t synthetic_seed = 0;       ///< of the synthetic corpus
-
-  /// How to load it again. A data folder that is gone (the run was moved) is left to the default look-up.
-  HMRNN_API TextCorpusOptions options() const;
-};
 
 /// A character model as model.safetensors holds it.
 struct CharLMCheckpoint {
@@ -32,5 +21,11 @@ struct CharLMCheckpoint {
 /// Rebuilds a model from a checkpoint. Throws hmrnn::Error naming the file and what is wrong with it: unreadable,
 /// metadata missing or malformed, tensors missing, left over or of another shape, values that are not finite.
 HMRNN_API CharLMCheckpoint load_char_lm(const std::filesystem::path& path);
+
+/// What model.safetensors says of its model beside the tensors: the text of a JSON object, to be kept under the metadata
+/// key `hmrnn`, without what belongs to training: format, model options, vocabulary (byte values in index order), slope,
+/// corpus.
+HMRNN_API std::string describe_char_lm(const CharLMOptions& options, double slope, const Vocabulary& vocabulary,
+                                       const CorpusReference& corpus);
 
 }  // namespace hmrnn

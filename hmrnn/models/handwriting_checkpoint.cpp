@@ -34,10 +34,10 @@ InkReference read_reference(const Json& json) {
   InkReference out;
   out.corpus = json.at("name").get<std::string>();
   out.data_dir = json.value("data_dir", "");
-  out.split = parse_ink_split(json.at("split").get<std::string>());
+  out.split = json.at("split").get<std::string>();
   out.split_seed = json.at("split_seed").get<uint64_t>();
   out.min_points = json.at("min_points").get<int64_t>();
-  out.on_bad_file = parse_on_bad_file(json.at("on_bad_file").get<std::string>());
+  out.on_bad_file = json.at("on_bad_file").get<std::string>();
   out.synthetic_lines = json.value("lines", out.synthetic_lines);
   out.synthetic_seed = json.value("seed", out.synthetic_seed);
   return out;
@@ -45,43 +45,23 @@ InkReference read_reference(const Json& json) {
 
 }  // namespace
 
-InkCorpusOptions InkReference::options() const {
-  InkCorpusOptions out;
-  out.corpus = corpus;
-  std::error_code error;
-  if (!data_dir.empty() && std::filesystem::exists(data_dir, error)) out.data_dir = data_dir;
-  out.split = split;
-  out.split_seed = split_seed;
-  out.min_points = min_points;
-  out.on_bad_file = on_bad_file;
-  out.synthetic_lines = synthetic_lines;
-  out.synthetic_seed = synthetic_seed;
-  return out;
-}
-
-Json describe_normalisation(const InkNormalisation& normalisation) {
-  return {{"coordinates", to_string(normalisation.coordinates)},
-          {"mean", normalisation.mean},
-          {"deviation", normalisation.deviation}};
-}
-
-Json describe_handwriting(const HandwritingOptions& options, double slope, const InkNormalisation& normalisation,
-                          const InkReference& corpus) {
+std::string describe_handwriting(const HandwritingOptions& options, double slope,
+                                 const InkNormalisation& normalisation, const InkReference& corpus) {
   auto json = describe_model(kHandwritingKind, options, slope);
   json["mixtures"] = options.mixtures();
-  json["normalisation"] = describe_normalisation(normalisation);
+  json["normalisation"] = Json::parse(describe_normalisation(normalisation));
   Json about = {{"name", corpus.corpus},
                 {"data_dir", corpus.data_dir},
-                {"split", to_string(corpus.split)},
+                {"split", corpus.split},
                 {"split_seed", corpus.split_seed},
                 {"min_points", corpus.min_points},
-                {"on_bad_file", corpus.on_bad_file == OnBadFile::Stop ? "stop" : "skip"}};
+                {"on_bad_file", corpus.on_bad_file}};
   if (corpus.corpus == "synthetic") {
     about["lines"] = corpus.synthetic_lines;
     about["seed"] = corpus.synthetic_seed;
   }
   json["corpus"] = about;
-  return json;
+  return json.dump();
 }
 
 HandwritingCheckpoint load_handwriting(const std::filesystem::path& path) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the metadata of all models' checkpoints share. Internal to hmrnn/train: not part of what libhmrnn shows.
+// What the metadata of all models' checkpoints share. Internal to hmrnn/models: not part of what libhmrnn shows.
 
 #include <functional>
 #include <nlohmann/json.hpp>

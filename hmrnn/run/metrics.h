@@ -4,12 +4,10 @@
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 
-#include "hmrnn/export.h"
-
 namespace hmrnn {
 
 /// RUN/metrics.jsonl: one JSON object a line, each written with a single write(2), so that a line is whole or absent.
-class HMRNN_API MetricsWriter {
+class MetricsWriter {
  public:
   /// Opens for appending; a new file is made if there is none. With `resume_step` ≥ 0, first removes a torn last line
   /// and every record whose "step" is greater (they will be written again), atomically; all other lines stay byte for

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "hmrnn/analysis/operations.h"
 #include "hmrnn/tasks/evaluate_ink.h"
 
@@ -57,15 +55,15 @@ void InkTask::set_slope(double slope) {
   model_->set_slope(slope);
 }
 
-nlohmann::ordered_json InkTask::describe() const {
+std::string InkTask::describe() const {
   return describe_handwriting(model_->options, model_->options.core() == Core::HMLSTM ? slope_ : 1.0, normalisation_,
                               reference_);
 }
 
-void InkTask::add_measures(nlohmann::ordered_json& record, double loss, bool validation) const {
+std::vector<std::pair<std::string, double>> InkTask::measures(double loss, bool validation) const {
   // Of training windows, which are of any length, what a sequence of mean length would have.
   const auto& of = validation ? valid_ : train_;
-  record["log_likelihood"] = -loss * static_cast<double>(of.targets()) / static_cast<double>(of.sequences());
+  return {{"log_likelihood", -loss * static_cast<double>(of.targets()) / static_cast<double>(of.sequences())}};
 }
 
 std::string InkTask::loss_text(double loss) const { return fmt::format("{:.4f} nats/point", loss); }

@@ -4,6 +4,8 @@
 
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "hmrnn/data/ink_batches.h"
 #include "hmrnn/data/ink_corpus.h"
@@ -48,9 +50,9 @@ class HMRNN_API InkTask : public TrainingTask {
   void load_state(const SafeTensors& file, const std::string& where) override {
     state_.load(file, where, /*any_batch=*/true);
   }
-  nlohmann::ordered_json describe() const override;
+  std::string describe() const override;
   std::string unit() const override { return "points"; }
-  void add_measures(nlohmann::ordered_json& record, double loss, bool validation) const override;
+  std::vector<std::pair<std::string, double>> measures(double loss, bool validation) const override;
   std::string loss_text(double loss) const override;
 
   const InkNormalisation& normalisation() const { return normalisation_; }

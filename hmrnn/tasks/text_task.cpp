@@ -2,12 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <numbers>
 
 #include "hmrnn/analysis/operations.h"
 #include "hmrnn/error.h"
-#include "hmrnn/models/char_lm_metadata.h"
 #include "hmrnn/tasks/evaluate_text.h"
 
 namespace hmrnn {
@@ -62,13 +60,13 @@ void TextTask::set_slope(double slope) {
   model_->set_slope(slope);
 }
 
-nlohmann::ordered_json TextTask::describe() const {
+std::string TextTask::describe() const {
   return describe_char_lm(model_->options, model_->options.core() == Core::HMLSTM ? slope_ : 1.0, vocabulary_,
                           reference_);
 }
 
-void TextTask::add_measures(nlohmann::ordered_json& record, double loss, bool /*validation*/) const {
-  record["bpc"] = bits_per_character(loss);
+std::vector<std::pair<std::string, double>> TextTask::measures(double loss, bool /*validation*/) const {
+  return {{"bpc", bits_per_character(loss)}};
 }
 
 std::string TextTask::loss_text(double loss) const { return fmt::format("{:.4f} bpc", bits_per_character(loss)); }

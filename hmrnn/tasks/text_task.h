@@ -4,6 +4,8 @@
 
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "hmrnn/data/text_corpus.h"
 #include "hmrnn/data/text_streams.h"
@@ -46,9 +48,9 @@ class HMRNN_API TextTask : public TrainingTask {
   double slope() const override { return slope_; }
   void save_state(SafeTensors& file) const override { state_.save(file); }
   void load_state(const SafeTensors& file, const std::string& where) override { state_.load(file, where); }
-  nlohmann::ordered_json describe() const override;
+  std::string describe() const override;
   std::string unit() const override { return "characters"; }
-  void add_measures(nlohmann::ordered_json& record, double loss, bool validation) const override;
+  std::vector<std::pair<std::string, double>> measures(double loss, bool validation) const override;
   std::string loss_text(double loss) const override;
 
  private:

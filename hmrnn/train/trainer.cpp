@@ -9,6 +9,7 @@
 
 #include "hmrnn/error.h"
 #include "hmrnn/io/checkpoint.h"
+#include "hmrnn/run/metrics.h"
 #include "hmrnn/run/random_state.h"
 #include "hmrnn/train/trainer_state.h"
 
@@ -37,12 +38,12 @@ bool has_evaluation(const std::filesystem::path& path, int64_t step) {
 }  // namespace
 
 Trainer::Trainer(TrainingTask& task, const TrainerOptions& options, RunFolder folder, Progress& progress,
-                 const nlohmann::ordered_json& run_settings, std::function<bool()> stop)
+                 const std::string& run_settings, std::function<bool()> stop)
     : task_(task),
       options_(options),
       folder_(std::move(folder)),
       progress_(progress),
-      run_settings_(std::make_unique<nlohmann::ordered_json>(run_settings)),
+      run_settings_(run_settings),
       stop_(std::move(stop)),
       optimizer_(named_parameters(task.module()), {.clip = options.clip}),
       schedule_(options.learning_rate, options.patience),
@@ -51,6 +52,8 @@ Trainer::Trainer(TrainingTask& task, const TrainerOptions& options, RunFolder fo
       start_(Clock::now()) {
   TORCH_CHECK(options_.log_every >= 1 && options_.checkpoint_every >= 1 && options_.eval_every >= 0,
               "Trainer: log_every and checkpoint_every must be at least 1, eval_every at least 0");
+  TORCH_CHECK(nlohmann::json::parse(run_settings_, nullptr, /*allow_exceptions=*/false).is_object(),
+              "Trainer: run_settings must be the text of a JSON object");
   if (options_.cuda_graph && task_.device().is_cuda()) runner_.set_graph(make_window_graph(task_.device()));
   slope_ = annealed_slope(options_.slope_rate, options_.slope_max, 0);
   task_.set_slope(slope_);
@@ -169,7 +172,7 @@ void Trainer::record() {
   const double speed = per_second(m.targets);
   sums_.clear();
   nlohmann::ordered_json record = {{"event", "train"}, {"step", step_}, {"epoch", epoch()}, {"loss", m.loss}};
-  task_.add_measures(record, m.loss, /*validation=*/false);
+  for (const auto& [name, value] : task_.measures(m.loss, /*validation=*/false)) record[name] = value;
   record["grad_norm"] = m.gradient_norm;
   record["lr"] = schedule_.learning_rate();
   record["slope"] = slope_;
@@ -191,7 +194,7 @@ bool Trainer::evaluate(bool scheduled) {
   saved_step_ = -1;  // what was saved for this step does not know the result
   if (!evaluation_recorded_) {
     nlohmann::ordered_json record = {{"event", "eval"}, {"step", step_}, {"epoch", epoch()}, {"loss", result->loss}};
-    task_.add_measures(record, result->loss, /*validation=*/true);
+    for (const auto& [name, value] : task_.measures(result->loss, /*validation=*/true)) record[name] = value;
     record["grad_norm"] = nullptr;  // an evaluation has none
     record["lr"] = schedule_.learning_rate();
     record["slope"] = slope_;
@@ -236,14 +239,14 @@ void Trainer::save() {
   state.skipped_total = sums_.skipped_total();
   state.skipped_in_row = sums_.skipped_in_row();
   state.slope = slope_;
-  state.store(file, *run_settings_);
+  state.store(file, nlohmann::ordered_json::parse(run_settings_));
   write_safetensors(folder_.last_state(), file);
   saved_step_ = step_;
 }
 
 void Trainer::save_model(const std::filesystem::path& path, std::optional<double> validation_loss) {
   auto file = pack_module(task_.module(), /*buffers=*/false);
-  auto description = task_.describe();
+  auto description = nlohmann::ordered_json::parse(task_.describe());
   description["step"] = step_;
   description["epoch"] = epoch();
   if (validation_loss) description["validation_loss"] = *validation_loss;
@@ -298,10 +301,10 @@ ProgressLine Trainer::progress_line(const RunningSums::Means& m, double per_seco
 
 int64_t Trainer::skipped() const { return static_cast<int64_t>(sums_.skipped_total()); }
 
-nlohmann::ordered_json Trainer::read_run_settings(const RunFolder& folder) {
+std::string Trainer::read_run_settings(const RunFolder& folder) {
   folder.require_state();
   const auto where = folder.last_state().string();
-  return TrainerState::run_settings(read_safetensors(folder.last_state()), where);
+  return TrainerState::run_settings(read_safetensors(folder.last_state()), where).dump();
 }
 
 }  // namespace hmrnn

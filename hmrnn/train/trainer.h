@@ -5,13 +5,11 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "hmrnn/export.h"
-#include "hmrnn/run/metrics.h"
 #include "hmrnn/run/progress.h"
 #include "hmrnn/run/run_folder.h"
 #include "hmrnn/run/run_lock.h"
@@ -22,6 +20,8 @@
 #include "hmrnn/train/window_runner.h"
 
 namespace hmrnn {
+
+class MetricsWriter;
 
 /// Options of Trainer. A step is one window of all streams.
 struct TrainerOptions {
@@ -52,10 +52,10 @@ enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 /// does no harm.
 class HMRNN_API Trainer {
  public:
-  /// `run_settings`: an object that is stored with the state and given back by read_run_settings, so that a program can
+  /// `run_settings`: the text of a JSON object that is stored with the state and given back by read_run_settings, so that a program can
   /// rebuild the task before a resume. `stop`, asked after every step, ends the run as a signal does.
   Trainer(TrainingTask& task, const TrainerOptions& options, RunFolder folder, Progress& progress,
-          const nlohmann::ordered_json& run_settings, std::function<bool()> stop = {});
+          const std::string& run_settings = "{}", std::function<bool()> stop = {});
   ~Trainer();
 
   /// Creates the folder and saves step 0. Throws hmrnn::Error if it holds a run already.
@@ -76,7 +76,7 @@ class HMRNN_API Trainer {
   int64_t skipped() const;
 
   /// What was given as `run_settings` to the run in `folder`. Throws hmrnn::Error naming the file.
-  static nlohmann::ordered_json read_run_settings(const RunFolder& folder);
+  static std::string read_run_settings(const RunFolder& folder);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -104,7 +104,7 @@ class HMRNN_API Trainer {
   TrainerOptions options_;
   RunFolder folder_;
   Progress& progress_;
-  std::unique_ptr<nlohmann::ordered_json> run_settings_;
+  std::string run_settings_;
   std::function<bool()> stop_;
 
   ClippedAdam optimizer_;

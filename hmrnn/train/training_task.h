@@ -4,9 +4,9 @@
 #include <torch/types.h>
 
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "hmrnn/export.h"
@@ -73,13 +73,15 @@ class HMRNN_API TrainingTask {
   /// Throws hmrnn::Error naming `where` and what does not fit.
   virtual void load_state(const SafeTensors& file, const std::string& where) = 0;
 
-  /// All that is needed to use the model from its checkpoint alone (JSON for `__metadata__.hmrnn`).
-  virtual nlohmann::ordered_json describe() const = 0;
+  /// All that is needed to use the model from its checkpoint alone: the text of a JSON object, for
+  /// `__metadata__.hmrnn`.
+  virtual std::string describe() const = 0;
 
   /// "characters", "points": what `count` counts.
   virtual std::string unit() const = 0;
-  /// The task's own measures of a mean loss in nats, of training or of `validation`, for metrics.jsonl (text: `bpc`).
-  virtual void add_measures(nlohmann::ordered_json& record, double loss, bool validation) const = 0;
+  /// The task's own measures of a mean loss in nats, of training or of `validation`, for metrics.jsonl: names and values
+  /// (text: `bpc`).
+  virtual std::vector<std::pair<std::string, double>> measures(double loss, bool validation) const = 0;
   /// A mean loss for people: "1.782 bpc".
   virtual std::string loss_text(double loss) const = 0;
 };

@@ -6,7 +6,7 @@ lib=$bin/../lib
 fail() { echo "FAILED: $*"; exit 1; }
 
 checked=0
-for file in "$bin"/* "$lib"/libhmrnn.so; do
+for file in "$bin"/* "$lib"/libhmrnn.so "$lib"/libhmrnn_train.so; do
   [ -x "$file" ] && [ -f "$file" ] || continue
   needed=$(ldd "$file")
   grep -q libtorch_cpu.so <<<"$needed" || fail "$file does not name libtorch_cpu"
@@ -16,6 +16,12 @@ for file in "$bin"/* "$lib"/libhmrnn.so; do
 done
 [ "$checked" -ge 2 ] || fail "nothing to check in $bin and $lib"
 echo "$checked programs and libraries stay clear of CUDA"
+
+# A stranger's module brings LibTorch and nothing else.
+others=$(readelf -d "$lib/libhmrnn.so" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' |
+  grep -vE '^(libtorch_cpu|libc10|libgomp|libomp|libstdc\+\+|libm|libgcc_s|libc|libdl|libpthread|ld-linux[-a-z0-9_]*|lib[a-z]*san)\.so' || true)
+[ -z "$others" ] || fail "libhmrnn needs more than LibTorch: $others"
+echo "libhmrnn needs LibTorch alone"
 
 if [ ! -e "$lib/libhmrnn_cuda.so" ]; then
   echo "skipped: libhmrnn_cuda is not built"

@@ -82,8 +82,7 @@ TEST_CASE("handwriting: a few hundred updates raise the likelihood clearly, with
   const auto before = task.evaluate({}).value();
   const TemporaryFolder folder;
   Progress progress(nullptr);
-  Trainer trainer(task, {.learning_rate = 0.01, .steps = 150, .eval_every = 1000}, RunFolder(folder / "run"), progress,
-                  nlohmann::ordered_json::object());
+  Trainer trainer(task, {.learning_rate = 0.01, .steps = 150, .eval_every = 1000}, RunFolder(folder / "run"), progress);
   trainer.start();
   trainer.run();
   INFO("nats per point: " << before.loss << " before, " << *trainer.best_loss() << " after");

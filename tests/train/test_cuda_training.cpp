@@ -164,7 +164,7 @@ TEST_CASE("a batch that does not fit into a GPU is named in one line", "[cuda]")
   const auto train = [&] {
     TextTask task(model, corpus, {}, {.batch = 65536, .window = 100, .device = *device});  // 53 GB per layer's h alone
     Progress progress(nullptr);
-    Trainer trainer(task, {.steps = 1}, RunFolder(folder / "run"), progress, nlohmann::ordered_json::object());
+    Trainer trainer(task, {.steps = 1}, RunFolder(folder / "run"), progress);
     trainer.start();
     trainer.run();
   };

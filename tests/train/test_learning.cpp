@@ -27,8 +27,7 @@ TEST_CASE("a few hundred updates beat the unigram entropy clearly, with both cor
   TextTask task(model, corpus, {}, {.batch = 16, .window = 25, .eval_streams = 16});
   const hmrnn::test::TemporaryFolder folder;
   Progress progress(nullptr);
-  Trainer trainer(task, {.learning_rate = 0.01, .steps = 200, .eval_every = 1000}, RunFolder(folder / "run"), progress,
-                  nlohmann::ordered_json::object());
+  Trainer trainer(task, {.learning_rate = 0.01, .steps = 200, .eval_every = 1000}, RunFolder(folder / "run"), progress);
   trainer.start();
   trainer.run();
   const double bits = bits_per_character(*trainer.best_loss());

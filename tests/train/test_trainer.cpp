@@ -50,10 +50,10 @@ class PointTask : public TrainingTask {
   double slope() const override { return slopes.back(); }
   void save_state(SafeTensors&) const override {}
   void load_state(const SafeTensors&, const std::string&) override {}
-  nlohmann::ordered_json describe() const override { return {{"kind", "point"}}; }
+  std::string describe() const override { return R"({"kind": "point"})"; }
   std::string unit() const override { return "points"; }
-  void add_measures(nlohmann::ordered_json& record, double loss, bool validation) const override {
-    record[validation ? "validation_twice" : "training_twice"] = 2 * loss;
+  std::vector<std::pair<std::string, double>> measures(double loss, bool validation) const override {
+    return {{validation ? "validation_twice" : "training_twice", 2 * loss}};
   }
   std::string loss_text(double loss) const override { return std::to_string(loss); }
 
@@ -77,7 +77,7 @@ std::vector<nlohmann::json> parsed(const std::filesystem::path& folder, const st
 
 StopReason train(PointTask& task, const TrainerOptions& options, const std::filesystem::path& folder) {
   Progress progress(nullptr);
-  Trainer trainer(task, options, RunFolder(folder), progress, nlohmann::ordered_json::object());
+  Trainer trainer(task, options, RunFolder(folder), progress);
   trainer.start();
   return trainer.run();
 }

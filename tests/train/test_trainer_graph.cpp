@@ -202,8 +202,7 @@ TEST_CASE("a task that bakes a number in is found out by the traced graph") {
         CharLMOptions(corpus.vocabulary.size()).embedding_size(6).hidden_sizes({8, 7}).output_embedding_size(9));
     BakingTask task(model, corpus, {}, {.batch = 6, .window = 20, .eval_streams = 5});
     Progress progress(nullptr);
-    Trainer trainer(task, {.steps = 9}, RunFolder(folder / (traced ? "traced" : "plain")), progress,
-                    nlohmann::ordered_json::object());
+    Trainer trainer(task, {.steps = 9}, RunFolder(folder / (traced ? "traced" : "plain")), progress);
     if (traced) trainer.use_graph(std::make_unique<TracedGraph>());
     trainer.start();
     trainer.run();

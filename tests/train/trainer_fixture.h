@@ -48,7 +48,7 @@ inline StopReason train_in(const std::filesystem::path& folder, bool resume, Tra
                            const TrainerOptions& options, const TrainerHooks& hooks) {
   Progress progress(nullptr);
   const Trainer* self = nullptr;
-  Trainer trainer(task, options, RunFolder(folder), progress, {{"note", "small"}},
+  Trainer trainer(task, options, RunFolder(folder), progress, R"({"note": "small"})",
                   [&] { return hooks.stop && self && hooks.stop(*self); });
   self = &trainer;
   if (hooks.prepare) hooks.prepare(trainer);

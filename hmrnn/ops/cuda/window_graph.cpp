@@ -1,4 +1,4 @@
-// CUDA graphs for libhmrnn's Trainer (ops/window_graph.h).
+// CUDA graphs (ops/window_graph.h).
 #include "hmrnn/ops/window_graph.h"
 
 #include <ATen/cuda/CUDAGraph.h>

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <array>
+#include <string>
+
+#include "hmrnn/export.h"
+
+namespace hmrnn {
+
+/// What a model of handwriting sees of x and y: offsets from point to point, or the coordinates as they are.
+enum class InkCoordinates { Offsets, Absolute };
+
+/// "offsets" or "absolute"; throws hmrnn::Error for anything else.
+HMRNN_API InkCoordinates parse_ink_coordinates(const std::string& name);
+/// The way back.
+HMRNN_API std::string to_string(InkCoordinates coordinates);
+
+/// Standardisation of x and y, each by itself: (value - mean) / deviation.
+struct InkNormalisation {
+  InkCoordinates coordinates = InkCoordinates::Offsets;  ///< what is standardised
+  std::array<double, 2> mean{};                          ///< of x and y, units
+  std::array<double, 2> deviation = {1, 1};              ///< standard deviation, units; above 0
+};
+
+/// The normalisation as the text of a JSON object: {"coordinates", "mean": [x, y], "deviation": [x, y]}, in units.
+HMRNN_API std::string describe_normalisation(const InkNormalisation& normalisation);
+
+}  // namespace hmrnn
