@@ -1,30 +1,13 @@
 // An HM-LSTM in a model of one's own, over a series of real values: bursts that fade, each at a rate of its own.
 // Nothing tells the model where a burst begins.
-#include <hmrnn/hmrnn.h>
 #include <torch/torch.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
 
+#include "forecaster.h"
 #include "readings.h"
-
-/// Predicts the next reading from all before it.
-struct ForecasterImpl : torch::nn::Module {
-  ForecasterImpl() {
-    const hmrnn::HMLSTMOptions options(/*input_size=*/1, /*hidden_sizes=*/{32, 32});
-    layers = register_module("layers", hmrnn::HMLSTM(options));
-    readout = register_module("readout", torch::nn::Linear(64, 1));
-  }
-  /// series [T, B, 1] → predictions [T, B, 1] and boundaries [T, B, 1]
-  std::pair<torch::Tensor, torch::Tensor> forward(const torch::Tensor& series) {
-    auto out = layers(series);
-    return {readout(torch::cat(out.h, -1)), out.z};
-  }
-  hmrnn::HMLSTM layers{nullptr};
-  torch::nn::Linear readout{nullptr};
-};
-TORCH_MODULE(Forecaster);
 
 int main(int argc, char** argv) {
   const int steps = argc > 1 ? std::atoi(argv[1]) : 300;
@@ -32,9 +15,10 @@ int main(int argc, char** argv) {
   torch::manual_seed(1);
   Forecaster model;
   torch::optim::Adam optimizer(model->parameters(), torch::optim::AdamOptions(5e-3));
+  std::mt19937 generator(1);
   double sum = 0;
   for (int step = 1; step <= steps; ++step) {
-    const auto [series, starts] = readings(/*steps=*/80, /*batch=*/16);
+    const auto [series, starts] = readings(/*steps=*/80, /*batch=*/16, generator);
     const auto loss = torch::mse_loss(model->forward(series.slice(0, 0, -1)).first, series.slice(0, 1));
     optimizer.zero_grad();
     loss.backward();
@@ -44,7 +28,7 @@ int main(int argc, char** argv) {
     if (step % 100 == 0) std::printf("step %d  mean squared error %.4f\n", step, std::exchange(sum, 0) / 100);
   }
 
-  const auto [series, starts] = readings(80, 1);
+  const auto [series, starts] = readings(80, 1, generator);
   const torch::NoGradGuard no_grad;
   const auto [prediction, boundaries] = model->forward(series);
   show(series, starts, boundaries);

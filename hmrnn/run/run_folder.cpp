@@ -31,8 +31,10 @@ void RunFolder::require_absent() const {
   }
 }
 
+bool RunFolder::has_state() const { return is_there(last_state()); }
+
 void RunFolder::require_state() const {
-  if (!is_there(last_state())) {
+  if (!has_state()) {
     throw Error(path_.string() + " holds no run to resume: there is no " + last_state().string());
   }
 }

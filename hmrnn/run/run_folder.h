@@ -20,6 +20,8 @@ class HMRNN_API RunFolder {
 
   /// Throws hmrnn::Error if a new run cannot be made here: there is one already, or the path is no folder.
   void require_absent() const;
+  /// There is a state here that a resume can take up.
+  bool has_state() const;
   /// Throws hmrnn::Error if there is no state here that a resume could take up.
   void require_state() const;
   /// Creates the folder, best/ and last/. Throws hmrnn::Error naming what could not be created.

@@ -96,6 +96,30 @@ error=$(sed -n 's/^step 300  mean squared error //p' "$work/out")
 awk -v error="$error" 'BEGIN { exit !(error > 0 && error < 0.0625) }' || fail "series learns nothing: $error"
 grep -qE '^layer 1  [.|]{80}$' "$work/out" || fail "series shows no boundaries"
 
+# The training loop with a task of one's own: stopped by Ctrl-C and started again, the run ends with the same model as one
+# that was not stopped.
+own_task=$work/embed/build/own_task
+"$own_task" "$work/whole" >"$work/out" 2>&1 || fail "own_task"
+grep -q '^best: 0\.0[0-9]* at step [0-9]*$' "$work/out" || fail "own_task does not say how it ended"
+error=$(sed -n 's/^best: \([0-9.]*\) .*/\1/p' "$work/out")
+awk -v error="$error" 'BEGIN { exit !(error > 0 && error < 0.0625) }' || fail "own_task learns nothing: $error"
+mkfifo "$work/pipe"
+"$own_task" "$work/stopped" >"$work/pipe" 2>&1 & # not in a job of its own: nothing but the signal may end it
+task=$!
+while IFS= read -r text; do
+  echo "$text"
+  case $text in "step 20 "*) kill -INT "$task" ;; esac
+done <"$work/pipe" >"$work/out"
+code=0
+wait "$task" || code=$?
+[ "$code" = 130 ] || fail "own_task stopped by SIGINT ends with $code"
+grep -q '^stopped after step [0-9]*, saved' "$work/out" || fail "own_task does not say that it was stopped"
+stopped=$(sed -n 's/^stopped after step \([0-9]*\),.*/\1/p' "$work/out")
+[ "$stopped" -ge 20 ] && [ "$stopped" -lt 300 ] || fail "own_task was stopped at step $stopped"
+"$own_task" "$work/stopped" >"$work/out" 2>&1 || fail "own_task does not go on"
+cmp "$work/whole/last/model.safetensors" "$work/stopped/last/model.safetensors" || fail "another model after a stop"
+cmp "$work/whole/best/model.safetensors" "$work/stopped/best/model.safetensors" || fail "another best model after a stop"
+
 "$moved/bin/char_lm" train --corpus synthetic --out "$work/run" --units 8 --embedding 4 --output-embedding 8 --batch 4 \
   --window 10 --steps 3 --threads 1 >"$work/out" 2>&1 || fail "the installed char_lm does not train"
 text=$("$moved/bin/char_lm" sample "$work/run" --length 12 --seed 1 2>"$work/out" | tr -d '\n') || fail "char_lm sample"
@@ -109,6 +133,7 @@ for layer in 1 2; do
   stepped=$(cut -c"$layer" <<<"$columns" | tr '.|\n' '01,' | sed 's/,$//')
   grep -qF "[$stepped]" <<<"$segmented" || fail "layer $layer, character by character: $stepped, at once: $segmented"
 done
+run "$(commands build/own_task)" || fail "the README's own_task"
 run "$(commands build/stream)" || fail "the README's stream"
 grep -qE "^[a-z ] [.|]{2}  next '.' [01]" "$work/out" || fail "the README's stream reads nothing"
 code=0
