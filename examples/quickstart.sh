@@ -4,12 +4,12 @@
 #
 #   HMRNN_QUICKSTART_MINUTES   training time in minutes (default 2)
 #   HMRNN_QUICKSTART_OUT       folder of the run (default: the first of runs/quickstart, runs/quickstart-2, … that is free)
-#   HMRNN_DATA_DIR             folder of the corpora (default ../shared/data)
+#   HMRNN_DATA_DIR             folder of the corpora (default data, where data/fetch.sh puts them)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 minutes=${HMRNN_QUICKSTART_MINUTES:-2}
-data=${HMRNN_DATA_DIR:-../shared/data}
+data=${HMRNN_DATA_DIR:-data}
 char_lm=build/release/bin/char_lm
 
 cmake/bootstrap.sh
@@ -45,6 +45,8 @@ if [ -z "$run" ]; then
 fi
 
 say() { printf '\n== %s\n' "$*"; }
+
+[ "$corpus" != synthetic ] || say "no text is at hand, so one is generated; data/fetch.sh ptb brings real text"
 
 say "training on $corpus for $minutes minutes into $run"
 "$char_lm" train --corpus "$corpus" "${source[@]}" --out "$run" --minutes "$minutes" \

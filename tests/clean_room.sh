@@ -11,7 +11,7 @@
 #   HMRNN_CLEAN_ROOM_USER    a user to make and run as, with sudo and no password (default: root, without sudo)
 #   HMRNN_CLEAN_ROOM_GIVE    files and folders that are all the room gets of the project, instead of a clone (used by
 #                            tests/package_clean_room.sh)
-#   HMRNN_DATA_DIR           corpora, shown to the room read-only (default ../shared/data if that is there)
+#   HMRNN_DATA_DIR           corpora, shown to the room read-only (default: none)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ "$(id -u)" = 0 ] || { echo "clean_room: needs root" >&2; exit 2; }
@@ -20,7 +20,7 @@ command -v debootstrap >/dev/null || { echo "clean_room: needs debootstrap (apt-
 folder=${HMRNN_CLEAN_ROOM:-/var/tmp/hmrnn-clean-room}
 suite=${HMRNN_CLEAN_ROOM_SUITE:-bookworm}
 user=${HMRNN_CLEAN_ROOM_USER:-root}
-data=$(realpath -m "${HMRNN_DATA_DIR:-../shared/data}")
+data=${HMRNN_DATA_DIR:+$(realpath -m "$HMRNN_DATA_DIR")}
 bare=$folder/$suite
 room=$folder/room
 case $suite in
@@ -66,7 +66,7 @@ done < <(env)
 mount -t proc proc "$room/proc"
 mount --rbind /dev "$room/dev"
 mount -t tmpfs tmpfs "$room/dev/shm"
-if [ -d "$data" ]; then
+if [ -n "$data" ] && [ -d "$data" ]; then
   mkdir -p "$room/data"
   mount --bind "$data" "$room/data"
   mount -o remount,bind,ro "$room/data"

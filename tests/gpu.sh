@@ -5,7 +5,7 @@
 #   tests/gpu.sh [--minutes X] [--data-dir DIR] [--out DIR]
 #
 #   --minutes X      of training (default 2)
-#   --data-dir DIR   the corpus's folder; default: $HMRNN_DATA_DIR/ptb, ../shared/data/ptb, else the synthetic corpus
+#   --data-dir DIR   the corpus's folder; default: $HMRNN_DATA_DIR/ptb, data/ptb, else the synthetic corpus
 #   --out DIR        where the summary and every stage's output go (default build/gpu/report)
 #
 #   HMRNN_DEPS       folder of headers, where the Debian packages are missing (tests/gpu_carry.sh)
@@ -43,7 +43,7 @@ if [ -z "${CMAKE_PREFIX_PATH:-}${Torch_DIR:-}" ]; then
   [ -z "$prefix" ] || export CMAKE_PREFIX_PATH=$prefix
 fi
 if [ -z "$data_dir" ]; then
-  for candidate in "${HMRNN_DATA_DIR:-/nonexistent}/ptb" ../shared/data/ptb; do
+  for candidate in "${HMRNN_DATA_DIR:-/nonexistent}/ptb" data/ptb; do
     if [ -z "$data_dir" ] && [ -d "$candidate" ]; then data_dir=$(cd "$candidate" && pwd); fi
   done
 fi

@@ -40,7 +40,7 @@ std::map<std::string, OptionMap> presets() {
 const TrainOptions& train_options() {
   static const TrainOptions all(
       {{"corpus", "NAME", kNoStandard, false, kData, "ptb, text8, enwik8, synthetic, or a file, read as bytes"},
-       {"data-dir", "DIR", "", true, kData, "the corpus's folder (default: $HMRNN_DATA_DIR/CORPUS, ../shared/data/CORPUS)"},
+       {"data-dir", "DIR", "", true, kData, "the corpus's folder (default: $HMRNN_DATA_DIR/CORPUS, data/CORPUS)"},
        {"synthetic-length", "N", "2000000", false, kData, "characters of the synthetic corpus"},
        {"embedding", "N", "128", false, kModel, "size of the input embedding"},
        {"eval-streams", "N", "64", false, kLength, "streams that the validation text is cut into"}},

@@ -16,7 +16,7 @@ const TrainOptions& train_options() {
       {{"corpus", "NAME", "", false, kData, "synthetic, or iam, which a data folder implies (default: synthetic)"},
        {"data-dir", "DIR", "", true, kData,
         "IAM-OnDB: a folder of lineStrokes files, or their archive (default: $HMRNN_DATA_DIR/iam_ondb, "
-        "../shared/data/iam_ondb)"},
+        "data/iam_ondb)"},
        {"split", "NAME", "paper", false, kData, "paper (10465 / 581 / 582, by form) or graves (the form lists)"},
        {"split-seed", "N", "1", false, kData, "of the split paper"},
        {"coordinates", "KIND", "offsets", false, kData, "offsets from point to point, or absolute"},

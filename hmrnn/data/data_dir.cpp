@@ -13,7 +13,7 @@ fs::path default_data_dir(const std::string& corpus) {
     const auto dir = fs::path(parent) / corpus;
     if (fs::is_directory(dir, ignored)) return dir;
   }
-  const auto dir = fs::path("../shared/data") / corpus;
+  const auto dir = fs::path("data") / corpus;
   return fs::is_directory(dir, ignored) ? dir : fs::path();
 }
 

@@ -24,8 +24,7 @@ HMRNN_API std::string to_string(InkSplit split);
 /// Options of load_ink_corpus.
 struct InkCorpusOptions {
   std::string corpus = "synthetic";  ///< synthetic | iam
-  /// of IAM-OnDB: a folder or an archive (find_ink_source). Empty: $HMRNN_DATA_DIR/iam_ondb, then
-  /// ../shared/data/iam_ondb.
+  /// of IAM-OnDB: a folder or an archive (find_ink_source). Empty: default_data_dir.
   std::filesystem::path data_dir;
   InkSplit split = InkSplit::Paper;
   uint64_t split_seed = 1;   ///< of the paper's split

@@ -29,8 +29,7 @@ struct HMRNN_API TextCorpus {
 struct TextCorpusOptions {
   /// ptb | text8 | enwik8 | synthetic | path of a file (read as bytes)
   std::string corpus = "synthetic";
-  /// The corpus's own folder. Empty: $HMRNN_DATA_DIR/NAME, then ../shared/data/NAME beside the working
-  /// directory.
+  /// The corpus's own folder. Empty: default_data_dir.
   std::filesystem::path data_dir;
   /// If not empty, this vocabulary is used (and must cover the text) instead of the text's own.
   Vocabulary vocabulary;

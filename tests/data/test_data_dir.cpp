@@ -23,7 +23,7 @@ class ScopedWorkingFolder {
 
 }  // namespace
 
-TEST_CASE("data are looked for in $HMRNN_DATA_DIR, then in ../shared/data") {
+TEST_CASE("data are looked for in $HMRNN_DATA_DIR, then in data/") {
   const TemporaryFolder named, place;
   fs::create_directories(named / "ptb");
   named.write("text8", "a file, no folder");
@@ -34,9 +34,9 @@ TEST_CASE("data are looked for in $HMRNN_DATA_DIR, then in ../shared/data") {
   CHECK(default_data_dir("ptb") == named / "ptb");
   CHECK(default_data_dir("iam_ondb").empty());
   CHECK(default_data_dir("text8").empty());
-  fs::create_directories(place / "shared/data/iam_ondb");
-  fs::create_directories(place / "shared/data/ptb");
-  CHECK(default_data_dir("iam_ondb") == fs::path("../shared/data/iam_ondb"));
+  fs::create_directories(place / "work/data/iam_ondb");
+  fs::create_directories(place / "work/data/ptb");
+  CHECK(default_data_dir("iam_ondb") == fs::path("data/iam_ondb"));
   CHECK(default_data_dir("ptb") == named / "ptb");
 }
 
@@ -46,6 +46,6 @@ TEST_CASE("an unset or empty $HMRNN_DATA_DIR names no folder") {
   const ScopedWorkingFolder here(place / "work");
   const ScopedEnvironment variable("HMRNN_DATA_DIR", GENERATE(static_cast<const char*>(nullptr), ""));
   CHECK(default_data_dir("ptb").empty());
-  fs::create_directories(place / "shared/data/ptb");
-  CHECK(default_data_dir("ptb") == fs::path("../shared/data/ptb"));
+  fs::create_directories(place / "work/data/ptb");
+  CHECK(default_data_dir("ptb") == fs::path("data/ptb"));
 }

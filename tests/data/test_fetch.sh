@@ -5,7 +5,7 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." || exit
 root=$PWD
 fetch=$root/data/fetch.sh
 unset HMRNN_DATA_URL
-data=${HMRNN_DATA_DIR:-../shared/data}
+data=${HMRNN_DATA_DIR:-data}
 unset HMRNN_DATA_DIR
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT

@@ -114,7 +114,7 @@ TEST_CASE("the normalisation is the mean and the standard deviation of offsets o
 TEST_CASE("IAM-OnDB itself: the paper's counts, Graves' lists, and a second start from the cache") {
   const auto dir = default_data_dir("iam_ondb");
   if (dir.empty()) {
-    std::cout << "skipped: no iam_ondb in $HMRNN_DATA_DIR or ../shared/data" << std::endl;
+    std::cout << "skipped: no iam_ondb in $HMRNN_DATA_DIR or data/" << std::endl;
     return;
   }
   TemporaryFolder folder;

@@ -74,7 +74,7 @@ std::string long_text() { return hmrnn::SyntheticTextGenerator(9).next(300'000).
 /// The folder of the real data, or none with a note that the test is skipped.
 fs::path real_data(const std::string& corpus) {
   const auto dir = hmrnn::default_data_dir(corpus);
-  if (dir.empty()) std::cout << "skipped: no " << corpus << " in $HMRNN_DATA_DIR or ../shared/data" << std::endl;
+  if (dir.empty()) std::cout << "skipped: no " << corpus << " in $HMRNN_DATA_DIR or data/" << std::endl;
   return dir;
 }
 
@@ -266,27 +266,27 @@ TEST_CASE("a file that cannot be read is named") {
   CHECK(error_of([&] { load("ptb", folder.write("file", "x")); }) == dir + "/file is not a folder");
 }
 
-TEST_CASE("the default folder: HMRNN_DATA_DIR, then ../shared/data, and only if it is there") {
+TEST_CASE("the default folder: HMRNN_DATA_DIR, then data/, and only if it is there") {
   TemporaryFolder folder;
   folder.write("env/ptb/x", "x");
-  folder.write("shared/data/ptb/x", "x");
-  folder.write("shared/data/text8/text8", "beside");
-  fs::create_directory(folder.path / "work");
+  folder.write("work/data/ptb/x", "x");
+  folder.write("work/data/text8/text8", "beside");
   const auto before = fs::current_path();
   fs::current_path(folder.path / "work");
   {
     ScopedEnvironment environment("HMRNN_DATA_DIR", (folder.path / "env").c_str());
     CHECK(hmrnn::default_data_dir("ptb") == folder.path / "env/ptb");
-    CHECK(hmrnn::default_data_dir("text8") == fs::path("../shared/data/text8"));
+    CHECK(hmrnn::default_data_dir("text8") == fs::path("data/text8"));
     CHECK(hmrnn::default_data_dir("enwik8").empty());
     CHECK(text(load("text8"), "all") == "beside");
     CHECK(error_of([&] { load("enwik8"); }) == "no data folder for corpus enwik8: looked for " +
                                                    (folder.path / "env/enwik8").string() +
-                                                   " and ../shared/data/enwik8; give --data-dir");
+                                                   " and data/enwik8; data/fetch.sh enwik8 brings it, "
+                                                   "--data-dir names another folder");
   }
   {
     ScopedEnvironment environment("HMRNN_DATA_DIR", nullptr);
-    CHECK(hmrnn::default_data_dir("ptb") == fs::path("../shared/data/ptb"));
+    CHECK(hmrnn::default_data_dir("ptb") == fs::path("data/ptb"));
     CHECK_THAT(error_of([&] { load("enwik8"); }), ContainsSubstring("HMRNN_DATA_DIR is not set"));
   }
   fs::current_path(before);
