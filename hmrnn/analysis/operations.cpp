@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "hmrnn/ops/rules.h"
+
 namespace hmrnn {
 
 namespace {
@@ -21,10 +23,10 @@ torch::Tensor active_steps(const torch::Tensor& z, const torch::Tensor& z0, int6
   check(z, z0, layers, 3);
   torch::NoGradGuard no_grad;
   const auto steps = z.size(0), detectors = z.size(2);
-  const auto fires = z.detach().ne(0);
+  const auto fires = rules::fires(z.detach());
   auto active = torch::ones({steps, z.size(1), layers}, fires.options());
   if (steps == 0 || detectors == 0) return active;
-  const auto before = torch::cat({z0.detach().ne(0).unsqueeze(0), fires.narrow(0, 0, steps - 1)});
+  const auto before = torch::cat({rules::fires(z0.detach()).unsqueeze(0), fires.narrow(0, 0, steps - 1)});
   for (int64_t l = 1; l < layers && l <= detectors; ++l) {
     auto here = active.select(2, l);
     here.copy_(fires.select(2, l - 1));
@@ -42,16 +44,16 @@ torch::Tensor update_counts(const torch::Tensor& z, const torch::Tensor& z0, int
 std::vector<std::string> operation_strings(const torch::Tensor& z, const torch::Tensor& z0, int64_t layers) {
   check(z, z0, layers, 2);
   const auto steps = z.size(0), detectors = z.size(1);
-  const auto fires = z.detach().gt(0.5).to(torch::kCPU).contiguous();
-  const auto first = z0.detach().gt(0.5).to(torch::kCPU).contiguous();
+  const auto fires = rules::fires(z.detach()).to(torch::kCPU).contiguous();
+  const auto first = rules::fires(z0.detach()).to(torch::kCPU).contiguous();
   const bool* now = fires.data_ptr<bool>();
   std::vector<std::string> out(layers, std::string(steps, 'U'));
   for (int64_t l = 0; l < std::min(layers, detectors + 1); ++l) {
     for (int64_t t = 0; t < steps; ++t) {
-      const bool below = l == 0 || now[t * detectors + l - 1];
-      bool own = false;
-      if (l < detectors) own = t == 0 ? first.data_ptr<bool>()[l] : now[(t - 1) * detectors + l];
-      out[l][t] = own ? 'F' : below ? 'U' : 'C';
+      const bool bottom_up = l == 0 || now[t * detectors + l - 1];
+      const bool flush = l < detectors && (t == 0 ? first.data_ptr<bool>()[l] : now[(t - 1) * detectors + l]);
+      const rules::Operation operation{bottom_up, flush};
+      out[l][t] = operation.flush ? 'F' : operation.active() ? 'U' : 'C';
     }
   }
   return out;

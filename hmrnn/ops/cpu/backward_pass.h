@@ -7,6 +7,7 @@
 #include "hmrnn/ops/cpu/gradient_sums.h"
 #include "hmrnn/ops/cpu/weight_gradient.h"
 #include "hmrnn/ops/cpu/window.h"
+#include "hmrnn/ops/rules.h"
 
 namespace hmrnn::cpu {
 
@@ -90,8 +91,7 @@ class Backward {
   /// The detector of layer l at step t is not saturated: dL/dz_t matters. z_0's always does.
   bool useful(int64_t t, int64_t b, int64_t l) {
     if (t < 0) return true;
-    const T x = slope_ * at_[l].pre[t * B_ + b];
-    return x >= T(-1) && x <= T(1);
+    return rules::passes_gradient(at_[l].pre[t * B_ + b], slope_);
   }
   /// Whether dL/dz needs W x, or V h^, of a step that they are no part of.
   bool wants_bottom_up(int64_t t, int64_t l, int64_t b) { return detect_ && l > 0 && useful(t, b, l - 1); }

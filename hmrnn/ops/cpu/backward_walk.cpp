@@ -199,12 +199,12 @@ void Backward<T, P>::boundary_row(int64_t t, int64_t l, int64_t b, int64_t threa
 
 template <class T, class P>
 bool Backward<T, P>::z_below(int64_t t, int64_t b, int64_t l) {
-  return l == 0 || result_.z.template const_data_ptr<T>()[(t * B_ + b) * (L_ - 1) + l - 1] != T(0);
+  return l == 0 || rules::fires(result_.z.template const_data_ptr<T>()[(t * B_ + b) * (L_ - 1) + l - 1]);
 }
 template <class T, class P>
 bool Backward<T, P>::z_before(int64_t t, int64_t b, int64_t l) {
-  return (t > 0 ? result_.z.template const_data_ptr<T>()[((t - 1) * B_ + b) * (L_ - 1) + l]
-                : a_.z0.template const_data_ptr<T>()[b * (L_ - 1) + l]) != T(0);
+  return rules::fires(t > 0 ? result_.z.template const_data_ptr<T>()[((t - 1) * B_ + b) * (L_ - 1) + l]
+                            : a_.z0.template const_data_ptr<T>()[b * (L_ - 1) + l]);
 }
 
 /// Row b's steps back from where it stands, as far as they are COPYs or lie past the sequence's end.
@@ -245,7 +245,7 @@ typename Backward<T, P>::BoundaryGradients Backward<T, P>::arrive(int64_t t, int
   BoundaryGradients z;
   if (!has_detector(l)) return z;
   auto& s = layer_[l];
-  const T d_pre = useful(t, b, l) ? s.dz[b] * slope_ * T(0.5) : T(0);
+  const T d_pre = useful(t, b, l) ? rules::slope_gradient(s.dz[b], slope_) : T(0);
   s.d_pre.template data_ptr<T>()[t * B_ + b] = d_pre;
   s.sums[thread].bias_z += d_pre;
   if (l > 0) z.below = d_pre * dots_of(t, l - 1, b).bottom_up;

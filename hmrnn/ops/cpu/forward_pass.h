@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "hmrnn/ops/cpu/window.h"
+#include "hmrnn/ops/rules.h"
 
 // The window forwards: each product once per change of state (hm_lstm.h; DESIGN, "compute each product once").
 //
@@ -137,9 +138,9 @@ class Forward {
  private:
   struct Row {
     int64_t t = 0, l = 0;      // the step not yet made; l = L: the window is over
-    bool update_below, flush;  // z_below = 1;  own last z = 1; one of them, or the step is a COPY
-    bool live;                 // t < length
-    int32_t i, w, v;           // place among the batch's rows, rows of raw_w and raw_v (or -1)
+    rules::Operation operation;
+    bool live;        // t < length
+    int32_t i, w, v;  // place among the batch's rows, rows of raw_w and raw_v (or -1)
   };
 
   /// Of one layer: what single steps read and write. (Tensor's accessors check their type at each call.)
@@ -156,7 +157,7 @@ class Forward {
 
   int64_t& count(int64_t l, int which) { return tape_[l].counts.template data_ptr<int64_t>()[which]; }
   T* z_at(int64_t t, int64_t b, int64_t l) { return z_ + (t * B_ + b) * (L_ - 1) + l; }
-  T last_z(int64_t t, int64_t b, int64_t l) { return t > 0 ? *z_at(t - 1, b, l) : z0_[b * (L_ - 1) + l]; }
+  const T* last_z(int64_t t, int64_t b, int64_t l) { return t > 0 ? z_at(t - 1, b, l) : z0_ + b * (L_ - 1) + l; }
   /// h of layer l after step t (t = -1: h0), [B, d].
   const T* h_at(int64_t t, int64_t l) { return t < 0 ? at_[l].h0 : h_now(t, l, 0); }
   T* h_now(int64_t t, int64_t l, int64_t b) { return at_[l].h + (t * B_ + b) * layers_[l].d; }
@@ -208,9 +209,9 @@ class Forward {
     for (; r.t < T_; ++r.t, r.l = 0) {
       for (; r.l < L_; ++r.l) {
         r.live = lengths_.empty() || r.t < lengths_[b];
-        r.update_below = r.l == 0 || *z_at(r.t, b, r.l - 1) != T(0);
-        r.flush = !layers_[r.l].top() && last_z(r.t, b, r.l) != T(0);
-        if (r.live && (r.update_below || r.flush)) return;
+        r.operation = rules::operation<T>(r.l == 0 ? nullptr : z_at(r.t, b, r.l - 1),
+                                          layers_[r.l].top() ? nullptr : last_z(r.t, b, r.l));
+        if (r.live && r.operation.active()) return;
         copy(r.t, r.l, b);
       }
     }
@@ -233,14 +234,14 @@ class Forward {
       batch_rows_.push_back(b);
       x_u_.push_back(operand(r.t - 1, l, b));
       r.w = -1;
-      if (r.update_below && table) {
+      if (r.operation.bottom_up && table) {
         r.w = static_cast<int32_t>(index_[r.t * B_ + b]);
-      } else if (r.update_below) {
+      } else if (r.operation.bottom_up) {
         r.w = static_cast<int32_t>(base_w + static_cast<int64_t>(x_w_.size()));
         x_w_.push_back(l > 0 ? operand(r.t, l - 1, b) : row_of<P>(input_, r.t * B_ + b, y.below));
       }
       r.v = -1;
-      if (r.flush) {  // layer l+1 has not stepped yet: its state is that of t-1
+      if (r.operation.flush) {  // layer l+1 has not stepped yet: its state is that of t-1
         r.v = static_cast<int32_t>(base_v + static_cast<int64_t>(x_v_.size()));
         x_v_.push_back(operand(r.t - 1, l + 1, b));
       }
@@ -276,8 +277,8 @@ class Forward {
     if (y.top() || !a_.detect() || !r.live) return T(0);
     const int64_t at = r.t * B_ + b;
     T pre = dots_now(l, b).recurrent + y.bias_z();
-    if (r.flush) pre += dots_now(l + 1, b).top_down;
-    if (r.update_below) pre += l > 0 ? dots_now(l - 1, b).bottom_up : input_z_[index_ != nullptr ? index_[at] : at];
+    if (r.operation.flush) pre += dots_now(l + 1, b).top_down;
+    if (r.operation.bottom_up) pre += l > 0 ? dots_now(l - 1, b).bottom_up : input_z_[index_ != nullptr ? index_[at] : at];
     at_[l].pre[at] = pre;
     return pre;
   }
@@ -292,7 +293,7 @@ class Forward {
     copy_row(h_now(t, l, b), h_at(t - 1, l) + b * y.d, y.d);
     *slot_at(t, l, b) = t > 0 ? *slot_at(t - 1, l, b) : -1;
     *index_at(t, l, b) = t > 0 ? *index_at(t - 1, l, b) : 0;
-    if (!y.top()) *z_at(t, b, l) = rows_[b].live ? decide(t, l, b, pre) : last_z(t, b, l);
+    if (!y.top()) *z_at(t, b, l) = rows_[b].live ? decide(t, l, b, pre) : *last_z(t, b, l);
   }
 
   /// What update will read and write, in that order.
@@ -334,7 +335,7 @@ class Forward {
     T* c_now = row_of<T>(tape.c, training_ ? s : b, d);
     T* h = h_now(t, l, b);
     *row_of<Moments<T>>(tape.stats_c, s, 1) =
-        k_.active_forward(d, u, w, v, y.gate_bias(r.w >= 0, r.flush), r.flush ? nullptr : c_before, y.cell,
+        k_.active_forward(d, u, w, v, y.gate_bias(r.w >= 0, r.operation.flush), r.operation.flush ? nullptr : c_before, y.cell,
                           row_of<T>(gates_, thread, gates_.size(1)), c_now, h, ahead);
     if (training_) now_[l][b] = static_cast<int32_t>(B_ + s);
     if constexpr (kNarrow) k_.narrow(d, h, at_[l].states + now_[l][b] * d);
@@ -351,9 +352,7 @@ class Forward {
   T decide(int64_t t, int64_t l, int64_t b, T pre) {
     const int64_t at = (t * B_ + b) * (L_ - 1) + l;
     if (a_.boundaries) return a_.boundaries->template const_data_ptr<T>()[at];
-    const T p = std::max(T(0), std::min(T(1), (pre * slope_ + T(1)) * T(0.5)));
-    if (a_.noise) return a_.noise->template const_data_ptr<T>()[at] < p ? T(1) : T(0);
-    return p > T(0.5) ? T(1) : T(0);
+    return rules::decide(pre, slope_, a_.noise ? a_.noise->template const_data_ptr<T>() + at : nullptr);
   }
 
   at::Tensor last_c(int64_t l) {

@@ -2,6 +2,7 @@
 
 #include "hmrnn/ops/cpu/matrix_vector.h"
 #include "hmrnn/ops/cpu/window.h"
+#include "hmrnn/ops/rules.h"
 
 namespace hmrnn::cpu {
 
@@ -37,8 +38,7 @@ class Stream final : public HMLSTMStream {
     for (int64_t l = 0; l < L_; ++l) {
       const auto& y = layers_[l];
       T* zs = z.template data_ptr<T>();
-      const bool below = l == 0 || zs[l - 1] != T(0);
-      const bool flush = !y.top() && zs[l] != T(0);
+      const auto [below, flush] = rules::operation<T>(l == 0 ? nullptr : zs + l - 1, y.top() ? nullptr : zs + l);
       changed[l] = below || flush;
       if (l == 0) first = &first_layer(input, row);
       T pre = T(0);
@@ -48,7 +48,9 @@ class Stream final : public HMLSTMStream {
         if (below) pre += l == 0 ? first->z : k_.dot(y.below, y.w_z(), at(h[l - 1]));
       }
       if (changed[l]) active(l, below, flush, *first);
-      if (!y.top()) zs[l] = given != nullptr ? static_cast<const T*>(given)[l] : decide(l, slope * pre, noise);
+      if (y.top()) continue;
+      const T* draw = noise != nullptr ? static_cast<const T*>(noise) + l : nullptr;
+      zs[l] = given != nullptr ? static_cast<const T*>(given)[l] : rules::decide(pre, slope, draw);
     }
   }
 
@@ -109,12 +111,6 @@ class Stream final : public HMLSTMStream {
                       at(c[l]), at(h[l]), nullptr);
     if (!y.top()) own_z_[l] = k_.dot(y.d, y.u_z(), at(h[l]));
     if (l > 0) top_down_known_[l - 1] = 0;
-  }
-
-  static T decide(int64_t l, T scaled, const void* noise) {
-    const T p = std::max(T(0), std::min(T(1), (scaled + T(1)) * T(0.5)));
-    if (noise != nullptr) return static_cast<const T*>(noise)[l] < p ? T(1) : T(0);
-    return p > T(0.5) ? T(1) : T(0);
   }
 
   const HMLSTMArguments a_;  // keeps the parameters alive

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "hmrnn/ops/cell_math.h"
+#include "hmrnn/ops/rules.h"
 
 namespace hmrnn::cuda {
 
@@ -60,8 +61,10 @@ struct Step {
   const int64_t* lengths = nullptr;  ///< [batch]; null: no row ends early
 
   HMRNN_HOST_DEVICE bool live(int64_t b) const { return lengths == nullptr || time < lengths[b]; }
-  HMRNN_HOST_DEVICE bool input_arrives(int64_t b) const { return z_below == nullptr || z_below[b * z_stride] != T(0); }
-  HMRNN_HOST_DEVICE bool flush(int64_t b) const { return z_before != nullptr && z_before[b * z_stride] != T(0); }
+  HMRNN_HOST_DEVICE rules::Operation operation(int64_t b) const {
+    return rules::operation<T>(z_below != nullptr ? z_below + b * z_stride : nullptr,
+                               z_before != nullptr ? z_before + b * z_stride : nullptr);
+  }
 };
 
 template <class T, class P>

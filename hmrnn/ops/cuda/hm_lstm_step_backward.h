@@ -97,8 +97,9 @@ HMRNN_HOST_DEVICE void step_backward(const Block& block, int64_t b, const StepBa
   const BlockRow<Block, T, N> row(block);
   using V = typename BlockRow<Block, T, N>::V;
   const int64_t d = s.units;
-  const bool live = s.live(b), arrives = s.input_arrives(b), flush = s.flush(b);
-  const bool active = live && (arrives || flush);
+  const bool live = s.live(b);
+  const auto operation = s.operation(b);
+  const bool arrives = operation.bottom_up, flush = operation.flush, active = live && operation.active();
   collect(row, b, s);
   if (!active) {
     HMRNN_UNROLL
@@ -113,8 +114,7 @@ HMRNN_HOST_DEVICE void step_backward(const Block& block, int64_t b, const StepBa
   if (s.dz != nullptr) {
     // All threads read it before the first one overwrites it at the end: there are reductions in between, or a barrier.
     dz = s.dz[b * s.z_stride] + (s.grad_z != nullptr ? s.grad_z[b * s.z_stride] : T(0));
-    const T x = live ? *s.slope * s.pre[b] : T(2);
-    d_pre = x >= T(-1) && x <= T(1) ? dz * *s.slope * T(0.5) : T(0);
+    if (live && rules::passes_gradient(s.pre[b], *s.slope)) d_pre = rules::slope_gradient(dz, *s.slope);
     HMRNN_UNROLL
     for (int k = 0; k < kProducts; ++k) {
       const auto& to = s.d_term[k];

@@ -20,10 +20,7 @@ HMRNN_HOST_DEVICE T decide(const StepForward<T, P>& s, int64_t b, bool input_arr
   }
   if (s.pre != nullptr) s.pre[b] = pre;
   if (s.given != nullptr) return s.given[b * s.z_stride];
-  const T x = (pre * *s.slope + T(1)) * T(0.5);
-  const T p = x < T(0) ? T(0) : x > T(1) ? T(1) : x;
-  const bool fires = s.noise != nullptr ? s.noise[b * s.z_stride] < p : p > T(0.5);
-  return fires ? T(1) : T(0);
+  return rules::decide(pre, *s.slope, s.noise != nullptr ? s.noise + b * s.z_stride : nullptr);
 }
 
 template <class Row, class T>
@@ -51,8 +48,9 @@ template <int N, class Block, class T, class P>
 HMRNN_HOST_DEVICE void step_forward(const Block& block, int64_t b, const StepForward<T, P>& s) {
   const BlockRow<Block, T, N> row(block);
   const int64_t d = s.units;
-  const bool live = s.live(b), arrives = s.input_arrives(b), flush = s.flush(b);
-  const bool active = live && (arrives || flush);
+  const bool live = s.live(b);
+  const auto operation = s.operation(b);
+  const bool arrives = operation.bottom_up, flush = operation.flush, active = live && operation.active();
   if (row.first()) {
     if (s.z != nullptr) s.z[b * s.z_stride] = live ? decide(s, b, arrives, flush) : s.z_before[b * s.z_stride];
     s.state[b] = (s.state_before != nullptr ? s.state_before[b] : 0) + (active ? 1 : 0);

@@ -1,0 +1,70 @@
+#pragma once
+
+// The rules of the HM-LSTM that are choices, not sums (PAPER.md, "The cell"): which operation a step is, how a boundary
+// is decided, which gradients the boundaries get. The backends for CPU and CUDA, the stream and analysis/ have them from
+// here; ops/reference writes them down a second time, as a polynomial in z, since it is what all are tested against.
+// C++17, for .cu files.
+
+#include <type_traits>
+
+#include "hmrnn/ops/host_device.h"
+
+namespace hmrnn::rules {
+
+/// Whether a boundary fired: hard boundaries are 0 or 1; of soft ones, the greater weight counts. Of a tensor: a bool
+/// tensor.
+template <class Z>
+HMRNN_HOST_DEVICE HMRNN_INLINE auto fires(const Z& z) {
+  if constexpr (std::is_floating_point_v<Z>) {
+    return z > Z(0.5);
+  } else {
+    return z > 0.5;
+  }
+}
+
+/// What a step of a layer is: FLUSH where the layer's own boundary fired at the step before, else UPDATE where that of
+/// the layer below fired at this step, else COPY.
+struct Operation {
+  bool bottom_up;  ///< the boundary below fired: W x is part of an active step
+  bool flush;
+
+  /// UPDATE or FLUSH
+  HMRNN_HOST_DEVICE HMRNN_INLINE bool active() const { return bottom_up || flush; }
+};
+
+/// `z_below`: z of the layer below at this step; null in the first layer, whose input always counts as a segment's end.
+/// `z_before`: z of the layer itself at the step before; null at the top, which has no boundary and never flushes.
+template <class T>
+HMRNN_HOST_DEVICE HMRNN_INLINE Operation operation(const T* z_below, const T* z_before) {
+  return {z_below == nullptr || fires(*z_below), z_before != nullptr && fires(*z_before)};
+}
+
+/// hardσ(s) = max(0, min(1, (a·s + 1) / 2)); of a NaN it is NaN.
+template <class T>
+HMRNN_HOST_DEVICE HMRNN_INLINE T hard_sigmoid(T pre, T slope) {
+  const T x = (pre * slope + T(1)) * T(0.5);
+  return x < T(0) ? T(0) : x > T(1) ? T(1) : x;
+}
+
+/// z of a pre-activation s: with `noise` (uniform in [0, 1)) the Bernoulli draw noise < hardσ(s), without (null) the step
+/// hardσ(s) > ½. A pre-activation that is NaN does not fire.
+template <class T>
+HMRNN_HOST_DEVICE HMRNN_INLINE T decide(T pre, T slope, const T* noise) {
+  const T p = hard_sigmoid(pre, slope);
+  return (noise != nullptr ? *noise < p : p > T(0.5)) ? T(1) : T(0);
+}
+
+/// Whether the straight-through gradient passes: |a·s| ≤ 1. Beyond that hardσ is flat.
+template <class T>
+HMRNN_HOST_DEVICE HMRNN_INLINE bool passes_gradient(T pre, T slope) {
+  const T x = slope * pre;
+  return x >= T(-1) && x <= T(1);
+}
+
+/// dz/ds of the straight-through estimator where it passes.
+template <class T>
+HMRNN_HOST_DEVICE HMRNN_INLINE T slope_gradient(T dz, T slope) {
+  return dz * slope * T(0.5);
+}
+
+}  // namespace hmrnn::rules
