@@ -5,6 +5,7 @@
 #include "hmrnn/ops/autograd/gated_output.h"
 #include "hmrnn/ops/cpu/gated_output.h"
 #include "hmrnn/ops/gated_output_schema.h"
+#include "hmrnn/ops/has_kernels.h"
 
 namespace hmrnn {
 
@@ -62,18 +63,13 @@ torch::Tensor reference_gated_output(const std::vector<torch::Tensor>& h, const 
 
 namespace {
 
-bool has_backend(const at::Tensor& x) {
-  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_gated_output_forward", "");
-  return op.hasKernelForDispatchKey(
-      c10::toRuntimePerBackendFunctionalityKey(c10::DispatchKey::Dense, x.key_set().highestBackendKey()));
-}
-
 /// Above autograd: the backend's kernels, or the composite where there are none.
 at::Tensor entry(at::TensorList h, const std::optional<at::Tensor>& state_index, const at::Tensor& gates,
                  at::TensorList embedding, std::optional<at::ScalarType> product_dtype) {
   check(h, state_index, gates, embedding);
   const auto type = h[0].scalar_type();
-  if (!has_backend(h[0]) || (type != at::kFloat && type != at::kDouble)) {
+  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_gated_output_forward", "");
+  if (!has_kernels(op, h[0]) || (type != at::kFloat && type != at::kDouble)) {
     return reference_gated_output(h.vec(), gates, embedding.vec());
   }
   std::vector<at::Tensor> states, weights;

@@ -3,6 +3,7 @@
 #include <torch/autograd.h>
 #include <torch/library.h>
 
+#include "hmrnn/ops/has_kernels.h"
 #include "hmrnn/ops/hm_lstm_schema.h"
 
 namespace hmrnn {
@@ -21,44 +22,28 @@ WindowResult composite(const HMLSTMArguments& a) {
   return reference_window(layer_parameters(a), input, a.h0, a.c0, a.z0, rule, a.lengths.value_or(at::Tensor()), a.eps);
 }
 
-bool has_backend(const at::Tensor& x) {
-  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_forward", "");
-  return op.hasKernelForDispatchKey(
-      c10::toRuntimePerBackendFunctionalityKey(c10::DispatchKey::Dense, x.key_set().highestBackendKey()));
-}
-
-/// Everything contiguous and on the parameters' dtype, as the kernels read raw memory.
-HMLSTMArguments contiguous(HMLSTMArguments a) {
-  auto list = differentiable(a);
-  for (auto& x : list) x = x.contiguous();
-  set_differentiable(a, list);
-  for (auto* x : {&a.index, &a.boundaries, &a.noise}) {
-    if (*x) *x = (*x)->detach().contiguous();
-  }
-  return a;
-}
-
 WindowTuple to_tuple(WindowResult r) { return {std::move(r.h), std::move(r.c_n), r.z, r.state_index}; }
 
 /// Above autograd: chooses between the backend's operators and the composite.
 WindowTuple hm_lstm_entry(HMRNN_HM_LSTM_PARAMETERS) {
   auto a = gather_arguments(HMRNN_HM_LSTM_PASS);
   check_arguments(a);
-  if (a.soft || !has_backend(a.input)) return to_tuple(composite(a));
+  static const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_forward", "").typed<ForwardOperator>();
+  if (a.soft || !has_kernels(op, a.input)) return to_tuple(composite(a));
   a = contiguous(std::move(a));
   if (a.index && a.input.is_cpu()) {  // a device checks for itself: reading its answer would make the host wait
     TORCH_CHECK(a.index->numel() == 0 ||
                     (a.index->min().item<int64_t>() >= 0 && a.index->max().item<int64_t>() < a.input.size(0)),
                 "hm_lstm: index must lie in [0, ", a.input.size(0), ")");
   }
+  if (a.input.is_cpu()) check_hard_boundaries(a);
   bool training = false;
   if (at::GradMode::is_enabled()) {
     for (const auto& x : differentiable(a)) training = training || x.requires_grad();
   }
   if (training) return hm_lstm_autograd(HMRNN_HM_LSTM_UNPACK(a));
   at::AutoDispatchBelowADInplaceOrView below;
-  static const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_forward", "").typed<ForwardOperator>();
   auto [h, c_n, z, state_index, saved] = op.call(HMRNN_HM_LSTM_UNPACK(a), false);
   return {h, c_n, z, state_index};
 }

@@ -27,7 +27,9 @@ struct WindowInput {
 ///
 /// Dtypes: input, states and parameters all float32 or all float64; `product_dtype` bfloat16 rounds the operands of the
 /// gate products (float32 only), everything else stays float32.
-/// Errors: c10::Error naming the argument, what was expected and what was found.
+/// z0 and given boundaries are 0 or 1, but for a soft z0 with soft boundaries.
+/// Errors: c10::Error naming the argument, what was expected and what was found. (Values of an index or of boundaries
+/// on a device are not looked at, since the host would have to wait for them.)
 ///
 /// CPU: each product once per change of state (COPY costs nothing). CUDA: `load_cuda_library()` or
 /// `resolve_device("cuda")` (ops/cuda_library.h) first, then all tensors on the device, `slope` and `lengths` too: one

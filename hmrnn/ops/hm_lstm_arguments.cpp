@@ -1,5 +1,12 @@
 #include "hmrnn/ops/hm_lstm_arguments.h"
 
+#include <ATen/Dispatch.h>
+
+#include <cstdint>
+#include <limits>
+
+#include "hmrnn/ops/hm_lstm_schema.h"
+
 namespace hmrnn {
 
 namespace {
@@ -46,6 +53,11 @@ void check_arguments(const HMLSTMArguments& a) {
   }
   const auto T = a.steps(), B = a.batch();
   TORCH_CHECK(T >= 1 && B >= 1, "hm_lstm: a window needs at least one step and one row, got T = ", T, ", B = ", B);
+  // The states of a layer, B at the start and one for each step of each row at most, are numbered by int32.
+  TORCH_CHECK(B <= std::numeric_limits<int32_t>::max() / (T + 1), "hm_lstm: (T + 1) · B must be below 2^31, got T = ", T,
+              ", B = ", B);
+  TORCH_CHECK(!a.index || a.input.size(0) <= std::numeric_limits<int32_t>::max(),
+              "hm_lstm: a table must have fewer than 2^31 rows, got ", a.input.size(0));
   for (int64_t l = 0; l < L; ++l) {
     TORCH_CHECK(a.recurrent[l].dim() == 2, "hm_lstm: recurrent[", l, "] must have shape [R, d], got ",
                 a.recurrent[l].sizes());
@@ -77,6 +89,32 @@ void check_arguments(const HMLSTMArguments& a) {
       !a.product_dtype || *a.product_dtype == type || (*a.product_dtype == torch::kBFloat16 && type == torch::kFloat32),
       "hm_lstm: product_dtype must be the input's dtype, or bfloat16 with a float32 input, got ", *a.product_dtype);
   TORCH_CHECK(a.eps > 0, "hm_lstm: eps must be positive, got ", a.eps);
+}
+
+HMLSTMArguments contiguous(HMLSTMArguments a) {
+  auto list = differentiable(a);
+  for (auto& x : list) {
+    if (x.defined()) x = x.contiguous();
+  }
+  set_differentiable(a, list);
+  for (auto* x : {&a.index, &a.boundaries, &a.noise, &a.lengths}) {
+    if (*x) *x = (*x)->detach().contiguous();
+  }
+  return a;
+}
+
+void check_hard_boundaries(const HMLSTMArguments& a) {
+  const auto check = [](const char* name, const torch::Tensor& z) {
+    AT_DISPATCH_FLOATING_TYPES(z.scalar_type(), "hm_lstm", [&] {
+      const auto* value = z.const_data_ptr<scalar_t>();
+      for (int64_t i = 0; i < z.numel(); ++i) {
+        TORCH_CHECK(value[i] == 0 || value[i] == 1, "hm_lstm: ", name,
+                    " must be 0 or 1 everywhere (only soft boundaries lie in between), got ", value[i]);
+      }
+    });
+  };
+  check("z0", a.z0);
+  if (a.boundaries) check("boundaries", *a.boundaries);
 }
 
 std::vector<LayerParameters> layer_parameters(const HMLSTMArguments& a) {

@@ -53,6 +53,13 @@ struct HMLSTMArguments {
 /// Throws c10::Error naming the argument, what was expected and what was found.
 void check_arguments(const HMLSTMArguments& a);
 
+/// Every tensor that kernels read through a pointer contiguous; an input that is undefined stays so.
+HMLSTMArguments contiguous(HMLSTMArguments a);
+
+/// Throws c10::Error where z0 or the boundaries (contiguous, on the CPU) have a value that is neither 0 nor 1: the
+/// reference would take it as a factor, the kernels as one of the two.
+void check_hard_boundaries(const HMLSTMArguments& a);
+
 /// The same arguments for reference_window.
 std::vector<LayerParameters> layer_parameters(const HMLSTMArguments& a);
 HMLSTMArguments make_arguments(const std::vector<LayerParameters>& layers, const WindowInput& window,

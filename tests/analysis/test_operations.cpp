@@ -49,9 +49,11 @@ TEST_CASE("layers without detectors update at every step") {
   CHECK(hmrnn::operation_strings(torch::zeros({3, 0}), torch::zeros({0}), 2) == std::vector<std::string>{"UUU", "UUU"});
 }
 
-TEST_CASE("a soft z that is not 0 is no COPY") {
-  const auto z = torch::tensor({0.25, 0.0}).reshape({2, 1, 1});
-  CHECK(hmrnn::update_counts(z, torch::zeros({1, 1}), 2)[1].item<double>() == 1);
+TEST_CASE("a soft z fires above one half, for counts and letters alike") {
+  const auto z = torch::tensor({0.25, 0.75, 0.5, 0.0}).reshape({4, 1, 1});
+  const auto z0 = torch::full({1, 1}, 0.25);
+  CHECK(hmrnn::operation_strings(z.select(1, 0), z0[0], 2) == std::vector<std::string>{"UUFU", "CUCC"});
+  CHECK(torch::equal(hmrnn::update_counts(z, z0, 2), torch::tensor({4., 1.}, torch::kFloat64)));
 }
 
 TEST_CASE("operations refuse shapes that do not fit") {

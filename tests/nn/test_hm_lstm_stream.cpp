@@ -1,5 +1,6 @@
 #include <torch/types.h>
 
+#include <cmath>
 #include <string>
 #include <thread>
 #include <vector>
@@ -148,4 +149,46 @@ TEST_CASE("a stream says what does not fit") {
   CHECK_THROWS_WITH(model->step_indexed(torch::zeros({7, 3}), 7, stream), ContainsSubstring("index must be in [0, 7)"));
   CHECK_THROWS_WITH(stream.h(2), ContainsSubstring("layer must be in [0, 2)"));
   CHECK_THROWS_WITH(model->stream(model->initial_state(2)), ContainsSubstring("HMLSTM::stream"));
+}
+
+TEST_CASE("a stream reads parameters that are not contiguous as forward does") {
+  auto model = random_stack(HMLSTMOptions(3, {5, 4, 6}));
+  model->to(torch::kFloat64);
+  {
+    const torch::NoGradGuard no_grad;
+    // The same values with other strides: transposed matrices, every second value of a longer vector.
+    for (auto& p : model->parameters()) {
+      p.set_data(p.dim() == 2 ? p.t().contiguous().t() : torch::stack({p, -p}, 1).select(1, 0));
+      REQUIRE_FALSE(p.is_contiguous());
+    }
+  }
+  auto start = random_state(model);
+  for (auto* list : {&start.h, &start.c}) {
+    for (auto& x : *list) x = torch::stack({x, x + 1}, 2).select(2, 0);
+  }
+  const auto input = torch::randn({30, 1, 3}, torch::kFloat64);
+  const auto expected = model->forward(input, start);
+  auto stream = model->stream(start);
+  for (int64_t t = 0; t < 30; ++t) {
+    model->step(input[t][0], stream);
+    REQUIRE(same(stream.z(), expected.z[t][0]));
+    for (int64_t l = 0; l < 3; ++l) REQUIRE(distance(stream.h(l), expected.h[l][t][0]) < 1e-10);
+  }
+}
+
+TEST_CASE("a stream refuses boundaries that are neither 0 nor 1") {
+  const HMLSTM model(3, std::vector<int64_t>{5, 4});
+  auto stream = model->stream();
+  HMLSTMStepCall call;
+  for (const float bad : {0.5F, 2.0F, -1.0F, std::nanf("")}) {
+    call.boundaries = torch::full({1}, bad);
+    CHECK_THROWS_WITH(model->step(torch::zeros({3}), stream, call), ContainsSubstring("boundaries must be 0 or 1"));
+    auto state = model->initial_state(1);
+    state.z.fill_(bad);
+    CHECK_THROWS_WITH(model->stream(state), ContainsSubstring("z0 must be 0 or 1"));
+  }
+  const HMLSTM soft(HMLSTMOptions(3, {5, 4}).boundary(BoundaryMode::Soft));
+  auto state = soft->initial_state(1);
+  state.z.fill_(0.5);
+  CHECK_NOTHROW(soft->stream(state));
 }

@@ -2,6 +2,7 @@
 // of the equations in support/dense_window.h.
 #include <torch/types.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -298,4 +299,43 @@ TEST_CASE("hm_lstm: a row does not depend on the rows beside it, which reach eac
     const auto single = h_and_gradient(alone);
     for (size_t i = 0; i < single.size(); ++i) CHECK(distance(single[i], together[i].narrow(1, b, 1)) < 1e-12);
   }
+}
+
+TEST_CASE("hm_lstm refuses boundaries and z0 that are neither 0 nor 1, unless they are soft") {
+  for (const double bad : {0.5, 2.0, -1.0, std::nan("")}) {
+    auto p = random_problem({.sizes = {4, 3}});
+    p.window.z0 = p.window.z0.detach().clone();
+    p.window.z0[1][0] = bad;
+    CHECK_THROWS_WITH(p.op(), ContainsSubstring("z0 must be 0 or 1"));
+    auto given = random_problem({.sizes = {4, 3}});
+    given.rule.given = torch::ones({6, 4, 1}, given.like);
+    CHECK_NOTHROW(given.op());
+    given.rule.given[5][3][0] = bad;
+    CHECK_THROWS_WITH(given.op(), ContainsSubstring("boundaries must be 0 or 1"));
+  }
+  const auto soft = random_problem({.mode = BoundaryMode::Soft});
+  CHECK_NOTHROW(soft.op());
+}
+
+TEST_CASE("hm_lstm refuses a window with more states than int32 can number") {
+  auto p = random_problem({.sizes = {4, 3}, .steps = 1, .batch = 1});
+  const auto meta = [](const torch::Tensor& x) { return x.defined() ? x.detach().to(torch::kMeta) : x; };
+  for (auto& y : p.layers) {
+    for (auto* x : {&y.recurrent, &y.bottom_up, &y.top_down, &y.bias}) *x = meta(*x);
+    for (auto* n : {&y.recurrent_norm, &y.bottom_up_norm, &y.top_down_norm, &y.cell_norm}) {
+      n->weight = meta(n->weight), n->bias = meta(n->bias);
+    }
+  }
+  p.rule.slope = meta(p.rule.slope);
+  const auto run = [&](int64_t steps, int64_t batch) {
+    const auto like = p.like.device(torch::kMeta);
+    p.window.input = torch::empty({steps, batch, 2}, like);
+    p.window.z0 = torch::empty({batch, 1}, like);
+    p.window.h0 = {torch::empty({batch, 4}, like), torch::empty({batch, 3}, like)};
+    p.window.c0 = p.window.h0;
+    return p.op();
+  };
+  CHECK(run(1, 1 << 29).h[0].sizes() == torch::IntArrayRef({1, 1 << 29, 4}));
+  CHECK_THROWS_WITH(run(1, 1 << 30), ContainsSubstring("(T + 1) · B must be below 2^31"));
+  CHECK_THROWS_WITH(run((1LL << 31) - 1, 1), ContainsSubstring("(T + 1) · B must be below 2^31"));
 }

@@ -34,6 +34,10 @@ class Stream final : public HMLSTMStream {
   void step(const void* x, int64_t row, const void* given, const void* noise) override {
     const T* input = static_cast<const T*>(x);
     const First* first = nullptr;
+    for (int64_t l = 0; given != nullptr && l + 1 < L_; ++l) {
+      const T value = static_cast<const T*>(given)[l];
+      TORCH_CHECK(value == T(0) || value == T(1), "hm_lstm: boundaries must be 0 or 1 everywhere, got ", value);
+    }
     const T slope = given == nullptr ? static_cast<T>(slope_.item<double>()) : T(1);
     for (int64_t l = 0; l < L_; ++l) {
       const auto& y = layers_[l];
@@ -129,7 +133,9 @@ class Stream final : public HMLSTMStream {
 
 }  // namespace
 
-std::unique_ptr<HMLSTMStream> make_stream(const HMLSTMArguments& a) {
+std::unique_ptr<HMLSTMStream> make_stream(const HMLSTMArguments& arguments) {
+  const auto a = contiguous(arguments);
+  check_hard_boundaries(a);
   if (a.h0[0].scalar_type() == at::kDouble) return std::make_unique<Stream<double>>(a);
   return std::make_unique<Stream<float>>(a);
 }

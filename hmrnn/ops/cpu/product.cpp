@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Version.h>
 #include <ATen/core/dispatch/Dispatcher.h>
-#include <dlfcn.h>
 
 #include <cstring>
 #include <type_traits>
@@ -15,39 +14,20 @@ namespace hmrnn::cpu {
 
 namespace {
 
-// Fortran BLAS, column-major, 32-bit integers: LibTorch exports MKL's or OpenBLAS's.
-template <class T>
-using Blas = void (*)(const char*, const char*, const int*, const int*, const int*, const T*, const T*, const int*,
-                      const T*, const int*, const T*, T*, const int*);
-
-template <class T>
-Blas<T> find_blas() {
-  return reinterpret_cast<Blas<T>>(dlsym(RTLD_DEFAULT, std::is_same_v<T, float> ? "sgemm_" : "dgemm_"));
-}
-
 at::Tensor matrix(const void* data, int64_t rows, int64_t columns, int64_t stride, at::ScalarType type) {
   return at::from_blob(const_cast<void*>(data), {rows, columns}, {stride, 1}, at::TensorOptions(type));
 }
 
 /// C = op(A) · op(B), row-major, or C + that: op(A) [m, k], op(B) [k, n], C [m, n]; lda, ldb, ldc are row lengths in
-/// memory. LibTorch's own BLAS, called without a tensor in between where its symbols are visible.
+/// memory. By ATen, whose BLAS it is: a symbol `sgemm_` that the host program exports may be another one.
 template <class T>
 void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
           int64_t ldb, T* c, int64_t ldc, bool add = false) {
-  static const Blas<T> blas = find_blas<T>();
-  if (blas != nullptr && k > 0) {
-    // A row-major product is the column-major product of the transposed operands in the other order.
-    const int mi = static_cast<int>(m), ni = static_cast<int>(n), ki = static_cast<int>(k);
-    const int la = static_cast<int>(lda), lb = static_cast<int>(ldb), lc = static_cast<int>(ldc);
-    const T one = 1, kept = add ? 1 : 0;
-    blas(transpose_b ? "T" : "N", transpose_a ? "T" : "N", &ni, &mi, &ki, &one, b, &lb, a, &la, &kept, c, &lc);
-    return;
-  }
   constexpr auto type = c10::CppTypeToScalarType<T>::value;
   const auto ta = transpose_a ? matrix(a, k, m, lda, type).t() : matrix(a, m, k, lda, type);
   const auto tb = transpose_b ? matrix(b, n, k, ldb, type).t() : matrix(b, k, n, ldb, type);
   auto to = matrix(c, m, n, ldc, type);
-  add ? to.addmm_(ta, tb) : to.copy_(at::mm(ta, tb));
+  add ? to.addmm_(ta, tb) : at::mm_out(to, ta, tb);
 }
 
 /// oneDNN's packed linear layer, registered by LibTorch where it was built with oneDNN; null where it was not.
