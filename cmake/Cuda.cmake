@@ -1,6 +1,16 @@
 # libhmrnn_cuda: the CUDA operators, a library of its own that is opened at run time when a CUDA device is asked for,
 # so that CPU programs never load libtorch_cuda (which cannot even be opened without cuDNN, NCCL and friends).
-set(HMRNN_CUDA_ARCHITECTURES "80-real;90-real;90-virtual" CACHE STRING "CUDA architectures of libhmrnn_cuda")
+# Architectures: HMRNN_CUDA_ARCHITECTURES, else what CMake itself reads where it is set, else the GPUs that the kernels were
+# written for.
+if(NOT HMRNN_CUDA_ARCHITECTURES)
+  if(CMAKE_CUDA_ARCHITECTURES)
+    set(HMRNN_CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
+  elseif(NOT "$ENV{CUDAARCHS}" STREQUAL "")
+    set(HMRNN_CUDA_ARCHITECTURES "$ENV{CUDAARCHS}")
+  else()
+    set(HMRNN_CUDA_ARCHITECTURES "80-real;90-real;90-virtual")
+  endif()
+endif()
 if(HMRNN_CUDA STREQUAL "OFF")
   return()
 endif()

@@ -129,7 +129,7 @@ function(hmrnn_find_libtorch error)
     file(GLOB _cuda_libs LIST_DIRECTORIES true ${_root}/../nvidia/*/lib)
     target_link_options(hmrnn::torch INTERFACE -Wl,--allow-shlib-undefined)
     foreach(_dir IN LISTS _cuda_libs)
-      target_link_options(hmrnn::torch INTERFACE -Wl,-rpath-link,${_dir})
+      target_link_options(hmrnn::torch INTERFACE "SHELL:-Xlinker -rpath-link -Xlinker '${_dir}'")
     endforeach()
   endif()
 
