@@ -14,7 +14,8 @@ int eval_command(int argc, char** argv) {
   std::vector<OptionSpec> specs = {
       {"run", "", "folder of a run, or a model.safetensors"},
       {"split", "NAME", "train, valid, test or all (default: test)"},
-      {"corpus", "CORPUS", "another text: ptb, text8, enwik8, synthetic or a file (default: the one it was trained on)"},
+      {"corpus", "CORPUS",
+       "another text: ptb, text8, enwik8, synthetic or a file (default: the one it was trained on)"},
       {"data-dir", "DIR", "the corpus's folder"},
       {"streams", "N", "cut the text into N streams, each of which starts cold (default: 1)"},
       {"seed", "N", "of Bernoulli boundaries (default: 1)"},
@@ -50,8 +51,8 @@ int eval_command(int argc, char** argv) {
         {"split", split}, {"bpc", bpc}, {"characters", result.count}, {"updates", result.updates}};
     fmt::print("{}\n", json.dump());
   } else {
-    fmt::print("{} of {}: {:.4f} bits per character over {} characters\nupdates per character:", split, corpus.name, bpc,
-               result.count);
+    fmt::print("{} of {}: {:.4f} bits per character over {} characters\nupdates per character:", split, corpus.name,
+               bpc, result.count);
     for (const auto rate : result.updates) fmt::print(" {:.4f}", rate);
     fmt::print("\n");
   }

@@ -12,9 +12,10 @@ namespace {
 constexpr int64_t kMaxSize = 65536, kMaxStreams = 1 << 20;
 
 std::map<std::string, OptionMap> presets() {
-  const OptionMap large = {{"units", "1024"},  {"layers", "3"},     {"embedding", "128"}, {"output-embedding", "2048"},
-                           {"batch", "128"},   {"window", "100"},   {"lr", "0.001"},      {"clip", "1"},
-                           {"boundary", "step"}, {"slope-rate", "0"}, {"layer-norm", "on"}};
+  const OptionMap large = {
+      {"units", "1024"},    {"layers", "3"},     {"embedding", "128"}, {"output-embedding", "2048"},
+      {"batch", "128"},     {"window", "100"},   {"lr", "0.001"},      {"clip", "1"},
+      {"boundary", "step"}, {"slope-rate", "0"}, {"layer-norm", "on"}};
   const auto with_corpus = [](OptionMap map, const char* corpus) {
     map["corpus"] = corpus;
     return map;
@@ -91,7 +92,8 @@ TrainSettings TrainSettings::create(const OptionMap& given) {
 }
 
 TrainSettings TrainSettings::resumed(const OptionMap& stored, const OptionMap& given, const std::string& where) {
-  const auto settings = parse_settings(train_options().resume(stored, with_absolute_paths(given)), given.contains("layers"));
+  const auto settings =
+      parse_settings(train_options().resume(stored, with_absolute_paths(given)), given.contains("layers"));
   train_options().require_unchanged(stored, given, settings.options(), where);
   return settings;
 }

@@ -11,8 +11,7 @@
 
 /// series [steps, batch, 1]: bursts, each a jump to a new height that fades at a rate of its own for 6 to 14 steps,
 /// with a little noise; starts [steps, batch]: 1 where a burst begins.
-inline std::pair<torch::Tensor, torch::Tensor> readings(int64_t steps, int64_t batch,
-                                                        std::mt19937& generator) {
+inline std::pair<torch::Tensor, torch::Tensor> readings(int64_t steps, int64_t batch, std::mt19937& generator) {
   auto series = torch::empty({steps, batch, 1});
   auto starts = torch::zeros({steps, batch});
   auto values = series.accessor<float, 3>();

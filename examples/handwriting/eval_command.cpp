@@ -43,9 +43,12 @@ int eval_command(int argc, char** argv) {
       -result.loss * static_cast<double>(result.count) / static_cast<double>(batches.sequences());
   if (arguments->has("json")) {
     const nlohmann::ordered_json json = {
-        {"split", chosen.split},        {"sequences", batches.sequences()},
-        {"points", result.count},       {"log_likelihood", log_likelihood},
-        {"nll_per_point", result.loss}, {"normalisation", nlohmann::ordered_json::parse(hmrnn::describe_normalisation(checkpoint.normalisation))},
+        {"split", chosen.split},
+        {"sequences", batches.sequences()},
+        {"points", result.count},
+        {"log_likelihood", log_likelihood},
+        {"nll_per_point", result.loss},
+        {"normalisation", nlohmann::ordered_json::parse(hmrnn::describe_normalisation(checkpoint.normalisation))},
         {"updates", result.updates}};
     fmt::print("{}\n", json.dump());
     return 0;

@@ -10,15 +10,19 @@ namespace hmrnn {
 
 /// How the boundaries of a layer agree with events (pen-ups, ends of words), summed over sequences.
 struct HMRNN_API Alignment {
-  double boundaries = 0;
-  double events = 0;
-  double hits = 0;       ///< pairs of a boundary and an event that belong together
-  double positions = 0;  ///< points looked at
+  double boundaries = 0;  ///< their number
+  double events = 0;      ///< their number
+  double hits = 0;        ///< pairs of a boundary and an event that belong together
+  double positions = 0;   ///< points looked at
 
+  /// hits / boundaries; 0 without any
   double precision() const { return boundaries > 0 ? hits / boundaries : 0; }
+  /// hits / events; 0 without any
   double recall() const { return events > 0 ? hits / events : 0; }
+  /// harmonic mean of both
   double f1() const { return boundaries + events > 0 ? 2 * hits / (boundaries + events) : 0; }
 
+  /// The sum over two sets of sequences.
   Alignment& operator+=(const Alignment& other);
 };
 

@@ -18,8 +18,8 @@ struct InkPath {
 
 /// Some paths with a caption above them (empty: none).
 struct InkPanel {
-  std::vector<InkPath> paths;
-  std::string caption;
+  std::vector<InkPath> paths;  ///< drawn in this order
+  std::string caption;         ///< a line of text, escaped where it is written
 };
 
 /// Options of ink_svg.

@@ -38,7 +38,8 @@ torch::Tensor active_steps(const torch::Tensor& z, const torch::Tensor& z0, int6
 torch::Tensor update_counts(const torch::Tensor& z, const torch::Tensor& z0, int64_t layers,
                             const torch::Tensor& weight) {
   const auto active = active_steps(z, z0, layers).to(torch::kFloat64);
-  return weight.defined() ? (active * weight.unsqueeze(2)).sum(at::IntArrayRef({0, 1})) : active.sum(at::IntArrayRef({0, 1}));
+  return weight.defined() ? (active * weight.unsqueeze(2)).sum(at::IntArrayRef({0, 1}))
+                          : active.sum(at::IntArrayRef({0, 1}));
 }
 
 std::vector<std::string> operation_strings(const torch::Tensor& z, const torch::Tensor& z0, int64_t layers) {

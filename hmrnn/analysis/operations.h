@@ -9,10 +9,10 @@
 
 namespace hmrnn {
 
-/// Where layers did something other than COPY: bool [T, B, L] for `layers` L, from the boundaries z [T, B, M] of a window
-/// and z0 [B, M] of the step before it (PAPER.md, "The cell"). Layer l is active (UPDATE or FLUSH) where the boundary
-/// below it fires now or its own fired a step ago; the first layer always is, and so is a layer without a detector below
-/// it (M = 0: a plain LSTM). A soft z fires where it is above ½: what counts is the operation of the
+/// Where layers did something other than COPY: bool [T, B, L] for `layers` L, from the boundaries z [T, B, M] of a
+/// window and z0 [B, M] of the step before it (PAPER.md, "The cell"). Layer l is active (UPDATE or FLUSH) where the
+/// boundary below it fires now or its own fired a step ago; the first layer always is, and so is a layer without a
+/// detector below it (M = 0: a plain LSTM). A soft z fires where it is above ½: what counts is the operation of the
 /// greater weight.
 HMRNN_API torch::Tensor active_steps(const torch::Tensor& z, const torch::Tensor& z0, int64_t layers);
 

@@ -48,6 +48,7 @@ class HMRNN_API InkBatches {
   InkBatches(std::vector<torch::Tensor> sequences, int64_t batch, int64_t window, std::optional<uint64_t> seed);
 
   int64_t windows() const { return windows_; }  ///< of an epoch; the same in all of them
+  /// The number of sequences.
   int64_t sequences() const { return static_cast<int64_t>(sequences_.size()); }
   int64_t targets() const { return targets_; }  ///< of all sequences: all points but each first
   /// Share of an epoch's steps that is padding (of epoch 0; without mixing it is the same in all).

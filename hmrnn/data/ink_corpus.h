@@ -19,6 +19,7 @@ enum class InkSplit { Paper, Graves };
 
 /// "paper" or "graves"; throws hmrnn::Error for anything else.
 HMRNN_API InkSplit parse_ink_split(const std::string& name);
+/// The way back.
 HMRNN_API std::string to_string(InkSplit split);
 
 /// Options of load_ink_corpus.
@@ -26,12 +27,12 @@ struct InkCorpusOptions {
   std::string corpus = "synthetic";  ///< synthetic | iam
   /// of IAM-OnDB: a folder or an archive (find_ink_source). Empty: default_data_dir.
   std::filesystem::path data_dir;
-  InkSplit split = InkSplit::Paper;
-  uint64_t split_seed = 1;   ///< of the paper's split
-  int64_t min_points = 300;  ///< lines with fewer points are dropped, and such of a single point in any case
-  OnBadFile on_bad_file = OnBadFile::Stop;
-  int64_t synthetic_lines = 1500;
-  uint64_t synthetic_seed = 1;
+  InkSplit split = InkSplit::Paper;  ///< how the lines are parted
+  uint64_t split_seed = 1;           ///< of the paper's split
+  int64_t min_points = 300;          ///< lines with fewer points are dropped, and such of a single point in any case
+  OnBadFile on_bad_file = OnBadFile::Stop;            ///< what a malformed file does
+  int64_t synthetic_lines = 1500;                     ///< of the synthetic corpus
+  uint64_t synthetic_seed = 1;                        ///< of the synthetic corpus
   std::filesystem::path cache = default_ink_cache();  ///< empty: no cache
 };
 
@@ -47,11 +48,12 @@ struct HMRNN_API InkCorpus {
   std::map<std::string, std::vector<size_t>>
       parts;  ///< "train", "valid", "test" (and Graves' "valid2") → indices of lines
 
-  int64_t files = 0;                       ///< read, bad ones included
-  std::vector<std::string> bad;            ///< an error for each file left out
-  int64_t dropped = 0;                     ///< files with fewer than min_points
-  size_t divided_forms = 0, unlisted = 0;  ///< see InkSplits
-  std::string cache_note;                  ///< "read from PATH", "written to PATH" or why it was not; empty: no cache
+  int64_t files = 0;             ///< read, bad ones included
+  std::vector<std::string> bad;  ///< an error for each file left out
+  int64_t dropped = 0;           ///< files with fewer than min_points
+  size_t divided_forms = 0;      ///< see InkSplits
+  size_t unlisted = 0;           ///< see InkSplits
+  std::string cache_note;        ///< "read from PATH", "written to PATH" or why it was not; empty: no cache
 
   /// Indices of the lines of a part, or of "all" of them. Throws hmrnn::Error for another name.
   std::vector<size_t> split(const std::string& split_name) const;

@@ -12,9 +12,10 @@ namespace hmrnn {
 /// One point of the pen on the whiteboard: coordinates in the units of the IAM-OnDB files, x to the right, y UP (the
 /// files have it down).
 struct InkPoint {
-  float x = 0;
-  float y = 0;
+  float x = 0;          ///< units, to the right
+  float y = 0;          ///< units, up
   bool pen_up = false;  ///< the last point of its stroke
+  /// the same in all three
   bool operator==(const InkPoint&) const = default;
 };
 

@@ -10,8 +10,10 @@ namespace hmrnn {
 /// SplitMix64 (Steele, Lea and Flood, 2014): 64 bits of state, the same numbers on every machine.
 class SplitMix64 {
  public:
+  /// Equal seeds give equal numbers on every machine.
   explicit SplitMix64(uint64_t seed) : state_(seed) {}
 
+  /// Uniform over all 2^64 values.
   uint64_t next() {
     uint64_t x = state_ += 0x9e3779b97f4a7c15U;
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;

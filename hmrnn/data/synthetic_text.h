@@ -24,6 +24,7 @@ struct SyntheticText {
 /// Copies of a generator share one stream.
 class HMRNN_API SyntheticTextGenerator {
  public:
+  /// Equal seeds give equal texts on every machine.
   explicit SyntheticTextGenerator(uint64_t seed = 1);
   /// Every character that the grammar can write, in ascending byte order.
   static const std::string& alphabet();

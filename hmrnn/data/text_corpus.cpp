@@ -80,8 +80,8 @@ fs::path corpus_dir(const TextCorpusOptions& options) {
   throw Error("no data folder for corpus " + options.corpus + ": looked for " +
               (parent && *parent ? (fs::path(parent) / options.corpus).string()
                                  : "$HMRNN_DATA_DIR/" + options.corpus + " (HMRNN_DATA_DIR is not set)") +
-              " and " + (fs::path("data") / options.corpus).string() +
-              "; data/fetch.sh " + options.corpus + " brings it, --data-dir names another folder");
+              " and " + (fs::path("data") / options.corpus).string() + "; data/fetch.sh " + options.corpus +
+              " brings it, --data-dir names another folder");
 }
 
 /// The one file of `dir` whose name begins with `prefix`, plain or .xz.

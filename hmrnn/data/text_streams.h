@@ -34,6 +34,7 @@ class HMRNN_API TextStreams {
 
   /// Windows in one pass over the text (an epoch).
   int64_t windows() const;
+  /// B
   int64_t streams() const { return streams_; }
 
   /// Window `i` of the pass, 0 ≤ i < windows(); random access, so that a resume needs no replay.

@@ -22,9 +22,9 @@ struct CharLMCheckpoint {
 /// metadata missing or malformed, tensors missing, left over or of another shape, values that are not finite.
 HMRNN_API CharLMCheckpoint load_char_lm(const std::filesystem::path& path);
 
-/// What model.safetensors says of its model beside the tensors: the text of a JSON object, to be kept under the metadata
-/// key `hmrnn`, without what belongs to training: format, model options, vocabulary (byte values in index order), slope,
-/// corpus.
+/// What model.safetensors says of its model beside the tensors: the text of a JSON object, to be kept under the
+/// metadata key `hmrnn`, without what belongs to training: format, model options, vocabulary (byte values in index
+/// order), slope, corpus.
 HMRNN_API std::string describe_char_lm(const CharLMOptions& options, double slope, const Vocabulary& vocabulary,
                                        const CorpusReference& corpus);
 

@@ -45,17 +45,14 @@ InkReference read_reference(const Json& json) {
 
 }  // namespace
 
-std::string describe_handwriting(const HandwritingOptions& options, double slope,
-                                 const InkNormalisation& normalisation, const InkReference& corpus) {
+std::string describe_handwriting(const HandwritingOptions& options, double slope, const InkNormalisation& normalisation,
+                                 const InkReference& corpus) {
   auto json = describe_model(kHandwritingKind, options, slope);
   json["mixtures"] = options.mixtures();
   json["normalisation"] = Json::parse(describe_normalisation(normalisation));
-  Json about = {{"name", corpus.corpus},
-                {"data_dir", corpus.data_dir},
-                {"split", corpus.split},
-                {"split_seed", corpus.split_seed},
-                {"min_points", corpus.min_points},
-                {"on_bad_file", corpus.on_bad_file}};
+  Json about = {{"name", corpus.corpus},           {"data_dir", corpus.data_dir},
+                {"split", corpus.split},           {"split_seed", corpus.split_seed},
+                {"min_points", corpus.min_points}, {"on_bad_file", corpus.on_bad_file}};
   if (corpus.corpus == "synthetic") {
     about["lines"] = corpus.synthetic_lines;
     about["seed"] = corpus.synthetic_seed;

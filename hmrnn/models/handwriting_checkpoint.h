@@ -18,8 +18,8 @@ struct HandwritingCheckpoint {
   int64_t step = 0;                 ///< of training
 };
 
-/// What model.safetensors says of its model beside the tensors: the text of a JSON object, to be kept under the metadata
-/// key `hmrnn`, without what belongs to training: format, model options, slope, normalisation, corpus.
+/// What model.safetensors says of its model beside the tensors: the text of a JSON object, to be kept under the
+/// metadata key `hmrnn`, without what belongs to training: format, model options, slope, normalisation, corpus.
 HMRNN_API std::string describe_handwriting(const HandwritingOptions& options, double slope,
                                            const InkNormalisation& normalisation, const InkReference& corpus);
 

@@ -34,8 +34,8 @@ struct WindowInput {
 /// CPU: each product once per change of state (COPY costs nothing). CUDA: `load_cuda_library()` or
 /// `resolve_device("cuda")` (ops/cuda_library.h) first, then all tensors on the device, `slope` and `lengths` too: one
 /// that is not is copied, which makes the host wait. Dense over time with static shapes, four launches one after
-/// the other for a step, whatever L (or one for the whole window: ops/cuda_persistent.h); the host reads nothing back, so
-/// that a call, its backward pass included, can be captured in a CUDA graph whatever the boundary mode, and a replay
+/// the other for a step, whatever L (or one for the whole window: ops/cuda_persistent.h); the host reads nothing back,
+/// so that a call, its backward pass included, can be captured in a CUDA graph whatever the boundary mode, and a replay
 /// reads `slope`, noise, lengths, states and parameters anew. Results repeat bit for bit. An `index` out of range is a
 /// device-side assertion there, as with torch::embedding. float32 products follow LibTorch's own TF32 switch
 /// (`at::globalContext().setAllowTF32CuBLAS(true)`), bfloat16 products are accumulated and kept in float32. Soft

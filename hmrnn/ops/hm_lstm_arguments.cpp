@@ -54,8 +54,8 @@ void check_arguments(const HMLSTMArguments& a) {
   const auto T = a.steps(), B = a.batch();
   TORCH_CHECK(T >= 1 && B >= 1, "hm_lstm: a window needs at least one step and one row, got T = ", T, ", B = ", B);
   // The states of a layer, B at the start and one for each step of each row at most, are numbered by int32.
-  TORCH_CHECK(B <= std::numeric_limits<int32_t>::max() / (T + 1), "hm_lstm: (T + 1) · B must be below 2^31, got T = ", T,
-              ", B = ", B);
+  TORCH_CHECK(B <= std::numeric_limits<int32_t>::max() / (T + 1),
+              "hm_lstm: (T + 1) · B must be below 2^31, got T = ", T, ", B = ", B);
   TORCH_CHECK(!a.index || a.input.size(0) <= std::numeric_limits<int32_t>::max(),
               "hm_lstm: a table must have fewer than 2^31 rows, got ", a.input.size(0));
   for (int64_t l = 0; l < L; ++l) {

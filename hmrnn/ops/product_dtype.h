@@ -22,6 +22,7 @@ HMRNN_API std::optional<torch::ScalarType> resolve_product_dtype(const std::stri
 /// what it was.
 class HMRNN_API TF32Products {
  public:
+  /// Allows TF32, or forbids it.
   explicit TF32Products(bool allowed);
   ~TF32Products();
   TF32Products(const TF32Products&) = delete;

@@ -1,9 +1,9 @@
 #pragma once
 
 // The rules of the HM-LSTM that are choices, not sums (PAPER.md, "The cell"): which operation a step is, how a boundary
-// is decided, which gradients the boundaries get. The backends for CPU and CUDA, the stream and analysis/ have them from
-// here; ops/reference writes them down a second time, as a polynomial in z, since it is what all are tested against.
-// C++17, for .cu files.
+// is decided, which gradients the boundaries get. The backends for CPU and CUDA, the stream and analysis/ have them
+// from here; ops/reference writes them down a second time, as a polynomial in z, since it is what all are tested
+// against. C++17, for .cu files.
 
 #include <type_traits>
 
@@ -46,8 +46,8 @@ HMRNN_HOST_DEVICE HMRNN_INLINE T hard_sigmoid(T pre, T slope) {
   return x < T(0) ? T(0) : x > T(1) ? T(1) : x;
 }
 
-/// z of a pre-activation s: with `noise` (uniform in [0, 1)) the Bernoulli draw noise < hardσ(s), without (null) the step
-/// hardσ(s) > ½. A pre-activation that is NaN does not fire.
+/// z of a pre-activation s: with `noise` (uniform in [0, 1)) the Bernoulli draw noise < hardσ(s), without (null) the
+/// step hardσ(s) > ½. A pre-activation that is NaN does not fire.
 template <class T>
 HMRNN_HOST_DEVICE HMRNN_INLINE T decide(T pre, T slope, const T* noise) {
   const T p = hard_sigmoid(pre, slope);

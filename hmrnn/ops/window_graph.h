@@ -38,6 +38,7 @@ HMRNN_API void register_window_graphs(WindowGraphFactory factory);
 /// wait for what was launched before.
 class HMRNN_API GraphStream {
  public:
+  /// `graph` null, or without a stream: no effect.
   explicit GraphStream(const WindowGraph* graph);
   ~GraphStream();
   GraphStream(const GraphStream&) = delete;

@@ -10,9 +10,12 @@ namespace hmrnn {
 /// What LibTorch's message about a failed allocation on a device says, in its words ("20.00 GiB"); empty where it does
 /// not say it.
 struct FailedAllocation {
-  std::string asked, free, total;
+  std::string asked;  ///< for
+  std::string free;   ///< on the device
+  std::string total;  ///< of the device
 };
 
+/// Reads it from `message`.
 HMRNN_API FailedAllocation read_failed_allocation(const std::string& message);
 
 /// Does `work`. Where a device runs out of memory meanwhile, throws hmrnn::Error with one line: `what` was at work (the

@@ -10,12 +10,18 @@ namespace hmrnn {
 /// RUN/metrics.jsonl.
 class HMRNN_API RunFolder {
  public:
+  /// Throws hmrnn::Error for an empty path; touches no file.
   explicit RunFolder(std::filesystem::path path);
 
+  /// RUN
   const std::filesystem::path& path() const { return path_; }
+  /// The model with the lowest validation loss.
   std::filesystem::path best_model() const { return path_ / "best" / "model.safetensors"; }
+  /// The model of the last save.
   std::filesystem::path last_model() const { return path_ / "last" / "model.safetensors"; }
+  /// What a resume needs, of the last save.
   std::filesystem::path last_state() const { return path_ / "last" / "state.safetensors"; }
+  /// The records, one JSON object a line.
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
 
   /// Throws hmrnn::Error if a new run cannot be made here: there is one already, or the path is no folder.

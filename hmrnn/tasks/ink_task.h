@@ -20,11 +20,11 @@ namespace hmrnn {
 
 /// Options of InkTask.
 struct InkTaskOptions {
-  int64_t batch = 32;  ///< sequences side by side
-  int64_t window = 0;  ///< steps of truncated back-propagation; 0: the whole sequence
-  InkCoordinates coordinates = InkCoordinates::Offsets;
-  uint64_t seed = 1;  ///< of the order of sequences, and of Bernoulli boundaries in validation
-  torch::Device device = torch::kCPU;
+  int64_t batch = 32;                                    ///< sequences side by side
+  int64_t window = 0;                                    ///< steps of truncated back-propagation; 0: the whole sequence
+  InkCoordinates coordinates = InkCoordinates::Offsets;  ///< what the model sees of x and y
+  uint64_t seed = 1;                   ///< of the order of sequences, and of Bernoulli boundaries in validation
+  torch::Device device = torch::kCPU;  ///< of model and windows
   std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< of training; validation is float32
 };
 
@@ -55,7 +55,9 @@ class HMRNN_API InkTask : public TrainingTask {
   std::vector<std::pair<std::string, double>> measures(double loss, bool validation) const override;
   std::string loss_text(double loss) const override;
 
+  /// As measured on the training lines.
   const InkNormalisation& normalisation() const { return normalisation_; }
+  /// Of the training lines.
   const InkBatches& batches() const { return train_; }
 
  private:

@@ -20,11 +20,11 @@ namespace hmrnn {
 
 /// Options of TextTask.
 struct TextTaskOptions {
-  int64_t batch = 64;         ///< parallel streams of the training text
-  int64_t window = 100;       ///< steps of truncated back-propagation
-  int64_t eval_streams = 64;  ///< streams the validation text is cut into
-  uint64_t seed = 1;          ///< of Bernoulli boundaries in validation
-  torch::Device device = torch::kCPU;
+  int64_t batch = 64;                                             ///< parallel streams of the training text
+  int64_t window = 100;                                           ///< steps of truncated back-propagation
+  int64_t eval_streams = 64;                                      ///< streams the validation text is cut into
+  uint64_t seed = 1;                                              ///< of Bernoulli boundaries in validation
+  torch::Device device = torch::kCPU;                             ///< of model and windows
   std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< of training; validation is float32
 };
 

@@ -18,11 +18,12 @@ namespace hmrnn {
 /// updates and the learning rate are tensors.
 class HMRNN_API ClippedAdam {
  public:
+  /// The names are those of the paper (torch::optim::Adam).
   struct Options {
-    double beta1 = 0.9;
-    double beta2 = 0.999;
-    double eps = 1e-8;
-    double clip = 1.0;  ///< greatest global gradient norm; 0: no clipping
+    double beta1 = 0.9;    ///< decay of the first moment
+    double beta2 = 0.999;  ///< decay of the second moment
+    double eps = 1e-8;     ///< added to the root of the second moment
+    double clip = 1.0;     ///< greatest global gradient norm; 0: no clipping
   };
   /// What one step did, as 0-d tensors on the parameters' device.
   struct Report {
@@ -30,6 +31,7 @@ class HMRNN_API ClippedAdam {
     torch::Tensor skipped;  ///< float32: 1 if loss or gradient was not finite and nothing was changed, else 0
   };
 
+  /// Names and parameters, all on one device; moments start at zero.
   ClippedAdam(std::vector<std::pair<std::string, torch::Tensor>> parameters, const Options& options);
 
   /// Of the steps to come (0 until it is set). Not part of a graph: a replay makes its update with the rate that is

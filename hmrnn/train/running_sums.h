@@ -18,13 +18,14 @@ class HMRNN_API RunningSums {
  public:
   /// Means over the windows that counted; NaN where there were none.
   struct Means {
-    double loss = 0;           ///< nats a target
-    double gradient_norm = 0;  ///< before clipping
-    std::vector<double> updates;
-    double targets = 0;   ///< their number
-    int64_t skipped = 0;  ///< windows that did not count
+    double loss = 0;              ///< nats a target
+    double gradient_norm = 0;     ///< before clipping
+    std::vector<double> updates;  ///< per layer, 1 − its share of COPY
+    double targets = 0;           ///< their number
+    int64_t skipped = 0;          ///< windows that did not count
   };
 
+  /// Of a model of so many layers (L of `updates`, 0: none are counted).
   RunningSums(int64_t layers, torch::Device device);
 
   /// Sets the number of targets and of positions of the window that comes next. Not part of a graph: a replay adds what
@@ -35,7 +36,9 @@ class HMRNN_API RunningSums {
 
   /// These wait for the device.
   Means means() const;
+  /// Updates skipped so far.
   double skipped_total() const { return skipped_total_.item<double>(); }
+  /// Updates skipped since the last that was not.
   double skipped_in_row() const { return skipped_in_row_.item<double>(); }
 
   /// Begins anew after a record.

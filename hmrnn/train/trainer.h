@@ -25,20 +25,20 @@ class MetricsWriter;
 
 /// Options of Trainer. A step is one window of all streams.
 struct TrainerOptions {
-  double learning_rate = 0.002;
-  double clip = 1.0;      ///< greatest global gradient norm; 0: no clipping
-  int64_t patience = 1;   ///< evaluations without improvement before the learning rate is divided by 50
-  double slope_rate = 0;  ///< slope annealing, see annealed_slope
-  double slope_max = 5;
-  int64_t steps = 0;       ///< stop after so many steps; 0: no such limit. Without any limit training ends when
-                           ///< validation stops improving once more after the learning rate's drop.
-  int64_t epochs = 0;      ///< stop after so many epochs; 0: no such limit
-  double minutes = 0;      ///< stop after so many minutes, resumes counted together; 0: no such limit
-  int64_t eval_every = 0;  ///< steps between validations; 0: after each epoch
-  int64_t checkpoint_every = 500;
-  int64_t log_every = 10;    ///< steps between records
-  int64_t max_skipped = 20;  ///< give up after so many skipped updates in a row
-  bool cuda_graph = true;    ///< on CUDA: replay windows from a graph (WindowRunner); the same bits either way
+  double learning_rate = 0.002;    ///< of Adam, at the start
+  double clip = 1.0;               ///< greatest global gradient norm; 0: no clipping
+  int64_t patience = 1;            ///< evaluations without improvement before the learning rate is divided by 50
+  double slope_rate = 0;           ///< slope annealing, see annealed_slope
+  double slope_max = 5;            ///< of the annealing
+  int64_t steps = 0;               ///< stop after so many steps; 0: no such limit. Without any limit training ends when
+                                   ///< validation stops improving once more after the learning rate's drop.
+  int64_t epochs = 0;              ///< stop after so many epochs; 0: no such limit
+  double minutes = 0;              ///< stop after so many minutes, resumes counted together; 0: no such limit
+  int64_t eval_every = 0;          ///< steps between validations; 0: after each epoch
+  int64_t checkpoint_every = 500;  ///< steps between saves
+  int64_t log_every = 10;          ///< steps between records
+  int64_t max_skipped = 20;        ///< give up after so many skipped updates in a row
+  bool cuda_graph = true;          ///< on CUDA: replay windows from a graph (WindowRunner); the same bits either way
 };
 
 /// Why Trainer::run returned.
@@ -52,8 +52,9 @@ enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 /// does no harm.
 class HMRNN_API Trainer {
  public:
-  /// `run_settings`: the text of a JSON object that is stored with the state and given back by read_run_settings, so that a program can
-  /// rebuild the task before a resume. `stop`, asked after every step, ends the run as a signal does.
+  /// `run_settings`: the text of a JSON object that is stored with the state and given back by read_run_settings, so
+  /// that a program can rebuild the task before a resume. `stop`, asked after every step, ends the run as a signal
+  /// does.
   Trainer(TrainingTask& task, const TrainerOptions& options, RunFolder folder, Progress& progress,
           const std::string& run_settings = "{}", std::function<bool()> stop = {});
   ~Trainer();
@@ -67,10 +68,14 @@ class HMRNN_API Trainer {
 
   /// Replays windows from `graph` instead of the device's own kind of graph; before run(). For tests.
   void use_graph(std::unique_ptr<WindowGraph> graph) { runner_.set_graph(std::move(graph)); }
+  /// How windows are launched.
   const WindowRunner& runner() const { return runner_; }
 
+  /// Steps made, resumes counted together.
   int64_t step() const { return step_; }
+  /// Lowest validation loss so far; empty before the first validation.
   std::optional<double> best_loss() const { return best_loss_; }
+  /// The step that had it.
   int64_t best_step() const { return best_step_; }
   /// Updates skipped because of a loss or gradient that was not finite.
   int64_t skipped() const;

@@ -53,7 +53,8 @@ class HMRNN_API TrainingTask {
   virtual int64_t windows() const = 0;
 
   /// Makes a window of an epoch (both counted from 0) ready: its data, and zeros as the carried state where its
-  /// sequences start. Must give the same window whenever it is called with the same numbers, and not wait for the device.
+  /// sequences start. Must give the same window whenever it is called with the same numbers, and not wait for the
+  /// device.
   virtual LoadedWindow load(int64_t epoch, int64_t window) = 0;
   /// Says which window will be loaded next, so that its data can be on the way while the present one is computed.
   virtual void prefetch(int64_t epoch, int64_t window);

@@ -28,6 +28,7 @@ class HMRNN_API WindowFeed {
   /// Makes window `window` of epoch `epoch`; the same one whenever it is asked.
   using Source = std::function<HostWindow(int64_t epoch, int64_t window)>;
 
+  /// `source` is called by load and prefetch, on the calling thread; `device` is where the windows go.
   WindowFeed(Source source, torch::Device device);
   ~WindowFeed();
   WindowFeed(const WindowFeed&) = delete;
@@ -35,8 +36,8 @@ class HMRNN_API WindowFeed {
 
   /// What there is to know of the window in place.
   struct Window {
-    int64_t count = 0;
-    bool first = false;
+    int64_t count = 0;   ///< targets
+    bool first = false;  ///< its sequences start here
   };
   /// Puts a window in place, for what is launched on the current stream from now on.
   Window load(int64_t epoch, int64_t window);

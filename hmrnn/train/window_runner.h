@@ -24,7 +24,9 @@ class HMRNN_API WindowRunner {
   /// `step` must do with a replay as WindowGraph says. `graph`: null to launch every window plainly.
   explicit WindowRunner(std::function<void()> step, std::unique_ptr<WindowGraph> graph = nullptr);
 
+  /// Takes another graph, or none, before the next window.
   void set_graph(std::unique_ptr<WindowGraph> graph);
+  /// The graph in use; null: none.
   const WindowGraph* graph() const { return graph_.get(); }
 
   /// Does the step. Windows of equal `layout` (sizes of tensors and what tells where they lie) make it launch the same

@@ -4,9 +4,7 @@
 namespace {
 
 // One sequence of 5 steps, 3 layers, worked out by hand with the table of PAPER.md. z before: (1, 0).
-const torch::Tensor z_example() {
-  return torch::tensor({{0., 0.}, {1., 0.}, {0., 0.}, {1., 1.}, {0., 0.}});
-}
+const torch::Tensor z_example() { return torch::tensor({{0., 0.}, {1., 0.}, {0., 0.}, {1., 1.}, {0., 0.}}); }
 const torch::Tensor z0_example() { return torch::tensor({1., 0.}); }
 
 }  // namespace

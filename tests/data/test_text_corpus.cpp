@@ -3,10 +3,10 @@
 #include <string_view>
 
 #include "catch.h"
-#include "support/temporary_folder.h"
 #include "hmrnn/data/synthetic_text.h"
 #include "hmrnn/data/text_corpus.h"
 #include "hmrnn/error.h"
+#include "support/temporary_folder.h"
 
 namespace fs = std::filesystem;
 using hmrnn::Error;

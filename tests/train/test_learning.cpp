@@ -40,7 +40,8 @@ TEST_CASE("evaluation scores the same whatever the windows, and each character o
   options.synthetic_length = 20000;
   const auto corpus = load_text_corpus(options);
   torch::manual_seed(2);
-  CharLM model(CharLMOptions(corpus.vocabulary.size()).embedding_size(8).hidden_sizes({12, 9}).output_embedding_size(8));
+  CharLM model(
+      CharLMOptions(corpus.vocabulary.size()).embedding_size(8).hidden_sizes({12, 9}).output_embedding_size(8));
   const auto text = corpus.test;
   const auto one = evaluate_text(model, TextStreams(text, 1, 200, true), torch::kCPU, 1).value();
   const auto other = evaluate_text(model, TextStreams(text, 1, 37, true), torch::kCPU, 1).value();

@@ -118,9 +118,10 @@ TEST_CASE("the learning rate falls and the slope rises in the records as the sch
   const TemporaryFolder folder;
   PointTask task;
   task.losses = {3, 2, 2.5, 2.2, 1.9};
-  REQUIRE(train(task,
-                {.learning_rate = 0.01, .slope_rate = 0.5, .slope_max = 1.8, .epochs = 4, .eval_every = 8, .log_every = 1},
-                folder / "run") == StopReason::Epochs);
+  REQUIRE(
+      train(task,
+            {.learning_rate = 0.01, .slope_rate = 0.5, .slope_max = 1.8, .epochs = 4, .eval_every = 8, .log_every = 1},
+            folder / "run") == StopReason::Epochs);
   const auto train_records = parsed(folder / "run", "train");
   REQUIRE(train_records.size() == 40);
   for (size_t i = 0; i < train_records.size(); ++i) {
@@ -182,8 +183,8 @@ TEST_CASE("records have the fields that are promised") {
   size_t lines = 0;
   for (std::string line; std::getline(file, line); ++lines) {
     const auto json = nlohmann::json::parse(line);
-    for (const auto* key : {"event", "step", "epoch", "loss", "bpc", "grad_norm", "lr", "slope", "updates",
-                            "characters_per_second"}) {
+    for (const auto* key :
+         {"event", "step", "epoch", "loss", "bpc", "grad_norm", "lr", "slope", "updates", "characters_per_second"}) {
       INFO(line);
       CHECK(json.contains(key));
     }

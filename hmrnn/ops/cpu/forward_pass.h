@@ -137,7 +137,7 @@ class Forward {
 
  private:
   struct Row {
-    int64_t t = 0, l = 0;      // the step not yet made; l = L: the window is over
+    int64_t t = 0, l = 0;  // the step not yet made; l = L: the window is over
     rules::Operation operation;
     bool live;        // t < length
     int32_t i, w, v;  // place among the batch's rows, rows of raw_w and raw_v (or -1)
@@ -278,7 +278,8 @@ class Forward {
     const int64_t at = r.t * B_ + b;
     T pre = dots_now(l, b).recurrent + y.bias_z();
     if (r.operation.flush) pre += dots_now(l + 1, b).top_down;
-    if (r.operation.bottom_up) pre += l > 0 ? dots_now(l - 1, b).bottom_up : input_z_[index_ != nullptr ? index_[at] : at];
+    if (r.operation.bottom_up)
+      pre += l > 0 ? dots_now(l - 1, b).bottom_up : input_z_[index_ != nullptr ? index_[at] : at];
     at_[l].pre[at] = pre;
     return pre;
   }
@@ -335,8 +336,8 @@ class Forward {
     T* c_now = row_of<T>(tape.c, training_ ? s : b, d);
     T* h = h_now(t, l, b);
     *row_of<Moments<T>>(tape.stats_c, s, 1) =
-        k_.active_forward(d, u, w, v, y.gate_bias(r.w >= 0, r.operation.flush), r.operation.flush ? nullptr : c_before, y.cell,
-                          row_of<T>(gates_, thread, gates_.size(1)), c_now, h, ahead);
+        k_.active_forward(d, u, w, v, y.gate_bias(r.w >= 0, r.operation.flush), r.operation.flush ? nullptr : c_before,
+                          y.cell, row_of<T>(gates_, thread, gates_.size(1)), c_now, h, ahead);
     if (training_) now_[l][b] = static_cast<int32_t>(B_ + s);
     if constexpr (kNarrow) k_.narrow(d, h, at_[l].states + now_[l][b] * d);
     if (a_.detect()) dots_now(l, b) = state_dots(l, h);

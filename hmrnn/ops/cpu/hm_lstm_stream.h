@@ -29,8 +29,8 @@ class HMLSTMStream {
 };
 
 /// A stream over the parameters of `a` from h0, c0, z0 (batch 1, copied); `a.input` and the rest are not read, but for
-/// slope, which each step reads, and eps. Parameters that are not contiguous are copied, as they are now. The stream keeps the parameters' memory alive and must not outlive their
-/// values.
+/// slope, which each step reads, and eps. Parameters that are not contiguous are copied, as they are now. The stream
+/// keeps the parameters' memory alive and must not outlive their values.
 std::unique_ptr<HMLSTMStream> make_stream(const HMLSTMArguments& a);
 
 }  // namespace hmrnn::cpu
