@@ -7,7 +7,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 
-#include <algorithm>
 #include <new>
 
 namespace hmrnn {
@@ -22,8 +21,12 @@ struct TarReader::Archive {
   explicit Archive(std::filesystem::path from) : path(std::move(from)), reader(archive_read_new(), archive_read_free) {
     if (!reader) throw std::bad_alloc();
   }
+  /// Of a header ARCHIVE_WARN is let pass: it is of names' encodings.
   void check(int result) const {
-    if (result == ARCHIVE_OK || result == ARCHIVE_WARN) return;  // a warning is of names' encodings
+    if (result == ARCHIVE_OK || result == ARCHIVE_WARN) return;
+    fail();
+  }
+  [[noreturn]] void fail() const {
     const char* reason = archive_error_string(reader.get());
     throw Error("cannot read " + path.string() + ": " + (reason ? reason : "unknown error"));
   }
@@ -58,9 +61,9 @@ bool TarReader::read(int64_t limit, std::string& bytes) {
     const size_t before = bytes.size();
     bytes.resize(before + (before == 0 ? size_t{1} << 16 : before));
     const auto count = archive_read_data(archive_->reader.get(), bytes.data() + before, bytes.size() - before);
-    if (count < 0) archive_->check(static_cast<int>(count));
-    bytes.resize(before + static_cast<size_t>(std::max<la_ssize_t>(count, 0)));
-    if (count <= 0) return true;
+    if (count < 0) archive_->fail();  // ARCHIVE_WARN too: of data it says that they are not all there
+    bytes.resize(before + static_cast<size_t>(count));
+    if (count == 0) return true;
     if (static_cast<int64_t>(bytes.size()) > limit) return false;
   }
 }

@@ -23,6 +23,23 @@ others=$(readelf -d "$lib/libhmrnn.so" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' |
 [ -z "$others" ] || fail "libhmrnn needs more than LibTorch: $others"
 echo "libhmrnn needs LibTorch alone"
 
+# Kernels of several instruction sets lie in one library. A weak symbol outside of the set's own namespace would be merged
+# with that of other files, which then ran this set's instructions on any CPU.
+objects=0
+for folder in "$bin"/../CMakeFiles/hmrnn_kernels_AVX*.dir; do
+  [ -d "$folder" ] || continue
+  set=${folder##*hmrnn_kernels_} set=${set%.dir}
+  while IFS= read -r object; do
+    objects=$((objects + 1))
+    # In a mangled name a namespace is preceded by its length.
+    shared=$(nm "$object" | awk -v own="${#set}$set" '$2 ~ /^[WVu]$/ && !index($3, own) { print $3 }' | head -n 3 | c++filt)
+    [ -z "$shared" ] || fail "$object has weak symbols that other files may be given: $shared"
+  done < <(find "$folder" -name '*.o')
+done
+if [ -n "$(sed -n 's/^HMRNN_SANITIZE:[^=]*=//p' "$bin/../CMakeCache.txt")" ]; then objects=1; fi
+case $(uname -m) in x86_64) [ "$objects" -gt 0 ] || fail "no kernels of an instruction set were found" ;; esac
+echo "$objects kernel objects keep their symbols to themselves"
+
 if [ ! -e "$lib/libhmrnn_cuda.so" ]; then
   echo "skipped: libhmrnn_cuda is not built"
   exit 0
