@@ -21,8 +21,12 @@ if(HMRNN_KERNELS)
     target_include_directories(hmrnn_kernels_${_isa} PRIVATE ${PROJECT_SOURCE_DIR})
     target_link_libraries(hmrnn_kernels_${_isa} PRIVATE hmrnn_options hmrnn::torch)
     # ATen's vectorised sigmoid and exp promise nothing about errno or traps; ours need not either.
+    set(_level ${_optimise})
+    if(_isa STREQUAL "DEFAULT" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT HMRNN_SANITIZE)
+      set(_level -O2) # vectors that are arrays (cell_kernel.cpp): -O3 unrolls every loop over one
+    endif()
     target_compile_options(hmrnn_kernels_${_isa} PRIVATE
-      -DCPU_CAPABILITY=${_isa} ${_flags_${_isa}} ${_optimise} -fno-math-errno -fno-trapping-math
+      -DCPU_CAPABILITY=${_isa} ${_flags_${_isa}} ${_level} -fno-math-errno -fno-trapping-math
       $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>) # g++ 12 warns about its own AVX-512 intrinsics
     target_sources(hmrnn PRIVATE $<TARGET_OBJECTS:hmrnn_kernels_${_isa}>)
     list(APPEND HMRNN_KERNEL_OBJECTS $<TARGET_OBJECTS:hmrnn_kernels_${_isa}>)

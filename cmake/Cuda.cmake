@@ -32,10 +32,12 @@ find_package(CUDAToolkit REQUIRED)
 
 file(GLOB_RECURSE HMRNN_CUDA_SOURCES CONFIGURE_DEPENDS hmrnn/*/cuda/*.cu hmrnn/*/cuda/*.cpp)
 add_library(hmrnn_cuda SHARED ${HMRNN_CUDA_SOURCES})
+set_target_properties(hmrnn_cuda PROPERTIES DEFINE_SYMBOL "") # shares libhmrnn's precompiled header
 target_include_directories(hmrnn_cuda PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
 # Ubuntu links as needed, and would drop libtorch_cuda, whose operators are only registered, never named.
 target_link_options(hmrnn_cuda PRIVATE -Wl,--no-as-needed)
 target_link_libraries(hmrnn_cuda PRIVATE hmrnn_options hmrnn hmrnn::torch_cuda CUDA::cudart)
+target_precompile_headers(hmrnn_cuda REUSE_FROM hmrnn)
 target_compile_options(hmrnn_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr --expt-extended-lambda -Xcompiler=-fPIC>)
 message(STATUS "CUDA: libhmrnn_cuda for ${HMRNN_CUDA_ARCHITECTURES}")

@@ -70,8 +70,9 @@ template <class Scalar>
 struct VectorRow {
   using T = Scalar;
   using V = at::vec::Vectorized<T>;
-#ifdef __SANITIZE_ADDRESS__
-  static constexpr bool kUnswitch = false;  // the sanitizer's code in every copy takes the compiler minutes
+#if defined(__SANITIZE_ADDRESS__) || \
+    (defined(__x86_64__) && !defined(CPU_CAPABILITY_AVX2) && !defined(CPU_CAPABILITY_AVX512))
+  static constexpr bool kUnswitch = false;  // a copy of each loop takes the compiler minutes (cell_kernel.cpp)
 #else
   static constexpr bool kUnswitch = true;
 #endif
