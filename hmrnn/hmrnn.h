@@ -8,6 +8,7 @@
 #include "hmrnn/models/char_lm.h"
 #include "hmrnn/models/char_lm_checkpoint.h"
 #include "hmrnn/models/char_lm_stream.h"
+#include "hmrnn/models/given_boundaries.h"
 #include "hmrnn/models/handwriting_checkpoint.h"
 #include "hmrnn/models/handwriting_model.h"
 #include "hmrnn/models/handwriting_stream.h"

@@ -16,3 +16,7 @@ int segment_command(int argc, char** argv);
 
 /// The model of RUN (best, else last), on `device`.
 hmrnn::CharLMCheckpoint load_run(const std::string& run, torch::Device device);
+
+/// The boundaries [T, L-1] that a model with a given segmentation has at the symbols `index` [T], the first of which is
+/// at `position` of the text; undefined for a model whose detectors decide.
+torch::Tensor given_boundaries(const hmrnn::CharLMCheckpoint& checkpoint, const torch::Tensor& index, int64_t position);

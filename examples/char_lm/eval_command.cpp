@@ -43,16 +43,18 @@ int eval_command(int argc, char** argv) {
   const auto corpus = hmrnn::load_text_corpus(options);
   const hmrnn::TextStreams text(corpus.split(split), streams, hmrnn::kEvaluationWindow, /*exact=*/true,
                                 "the " + split + " split of " + corpus.source);
-  const auto result = hmrnn::evaluate_text(checkpoint.model, text, device, seed).value();
+  const auto result =
+      hmrnn::evaluate_text(checkpoint.model, text, device, seed, {}, std::nullopt, checkpoint.boundaries).value();
 
   const double bpc = hmrnn::bits_per_character(result.loss);
+  const double bits = bpc * static_cast<double>(result.count);
   if (arguments->has("json")) {
     const nlohmann::ordered_json json = {
-        {"split", split}, {"bpc", bpc}, {"characters", result.count}, {"updates", result.updates}};
+        {"split", split}, {"bpc", bpc}, {"bits", bits}, {"characters", result.count}, {"updates", result.updates}};
     fmt::print("{}\n", json.dump());
   } else {
-    fmt::print("{} of {}: {:.4f} bits per character over {} characters\nupdates per character:", split, corpus.name,
-               bpc, result.count);
+    fmt::print("{} of {}: {:.4f} bits per character over {} characters ({:.0f} bits in all)\nupdates per character:",
+               split, corpus.name, bpc, result.count, bits);
     for (const auto rate : result.updates) fmt::print(" {:.4f}", rate);
     fmt::print("\n");
   }

@@ -9,6 +9,12 @@ hmrnn::CharLMCheckpoint load_run(const std::string& name, torch::Device device) 
   return checkpoint;
 }
 
+torch::Tensor given_boundaries(const hmrnn::CharLMCheckpoint& checkpoint, const torch::Tensor& index,
+                               int64_t position) {
+  const auto& given = checkpoint.boundaries;
+  return given.defined() ? given(index.unsqueeze(1), position).squeeze(1) : torch::Tensor();
+}
+
 int main(int argc, char** argv) {
   return run_program("char_lm", "character models with hierarchical multiscale LSTMs",
                      {{"train", train_command, "train a model on a text"},

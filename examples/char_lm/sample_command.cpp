@@ -45,8 +45,10 @@ int sample_command(int argc, char** argv) {
 
   auto generator = hmrnn::make_generator(seed);
   hmrnn::CharLMReader reader(checkpoint.model, seed);
-  for (int64_t i = 0; i < length; ++i) {
-    const auto symbol = hmrnn::sample_symbol(reader.feed(next).logits, temperature, generator);
+  for (int64_t i = 0, read = 0; i < length; ++i) {
+    const auto given = given_boundaries(checkpoint, next, read);
+    read += next.size(0);
+    const auto symbol = hmrnn::sample_symbol(reader.feed(next, given).logits, temperature, generator);
     std::fputc(vocabulary.bytes()[static_cast<size_t>(symbol)], stdout);
     std::fflush(stdout);
     next = torch::full({1}, symbol, torch::kInt64);

@@ -24,11 +24,14 @@ struct Boundaries {
   torch::Tensor z, z_before;
 };
 
-Boundaries feed(hmrnn::CharLMReader& reader, const torch::Tensor& index) {
+/// `read`: characters that the reader has read so far; moved on.
+Boundaries feed(hmrnn::CharLMReader& reader, const hmrnn::CharLMCheckpoint& checkpoint, const torch::Tensor& index,
+                int64_t& read) {
   Boundaries out;
   std::vector<torch::Tensor> pieces;
   for (const auto& piece : index.split(kPiece)) {
-    auto result = reader.feed(piece);
+    auto result = reader.feed(piece, given_boundaries(checkpoint, piece, read));
+    read += piece.size(0);
     if (pieces.empty()) out.z_before = result.z_before;
     pieces.push_back(result.z);
   }
@@ -88,6 +91,7 @@ int segment_command(int argc, char** argv) {
   hmrnn::CharLMReader reader(checkpoint.model, seed);
   auto last = torch::zeros({options.core() == hmrnn::Core::HMLSTM ? layers - 1 : 0});
   std::string line;
+  int64_t read = 0;
   for (int64_t number = 1; std::getline(std::cin, line); ++number) {
     const auto size = static_cast<int64_t>(line.size());
     const bool has_end = !std::cin.eof();
@@ -95,7 +99,7 @@ int segment_command(int argc, char** argv) {
     const auto index = checkpoint.vocabulary.encode(fed, fmt::format("line {} of the input", number));
     Boundaries found{torch::zeros({0, last.size(0)}), last};
     if (!fed.empty()) {
-      found = feed(reader, index.to(torch::kInt64));
+      found = feed(reader, checkpoint, index.to(torch::kInt64), read);
       last = found.z[-1];
       found.z = found.z.narrow(0, 0, size);
     }

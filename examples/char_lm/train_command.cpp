@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "examples/program/training.h"
+#include "hmrnn/error.h"
 #include "hmrnn/run/out_of_memory.h"
 #include "hmrnn/tasks/text_task.h"
 #include "train_settings.h"
@@ -14,6 +15,27 @@ Json data_of(const hmrnn::TextCorpus& corpus) {
   return {{"vocabulary", corpus.vocabulary.bytes()}, {"characters", {corpus.train.numel(), corpus.valid.numel()}}};
 }
 
+hmrnn::Vocabulary stored_vocabulary(const Json& stored) {
+  try {
+    return hmrnn::Vocabulary(stored.at("vocabulary").get<std::vector<uint8_t>>());
+  } catch (const nlohmann::json::exception&) {
+    throw hmrnn::Error("the run's vocabulary is malformed");
+  }
+}
+
+/// "begins with the weights of step 1200 of …; 2 new symbols: 0x7e 0x80"
+std::string describe_new_symbols(const hmrnn::CharLMCheckpoint& first, const hmrnn::Vocabulary& of_text) {
+  std::string names;
+  int64_t count = 0;
+  for (const auto byte : of_text.bytes()) {
+    if (first.vocabulary.contains(byte)) continue;
+    ++count;
+    names += fmt::format(" 0x{:02x}", byte);
+  }
+  return fmt::format("begins with the weights of a model of {} symbols trained on {} ({} steps); new symbols: {}{}",
+                     first.vocabulary.size(), first.corpus.corpus, first.step, count, count > 0 ? ":" + names : "");
+}
+
 }  // namespace
 
 int train_command(int argc, char** argv) {
@@ -23,23 +45,40 @@ int train_command(int argc, char** argv) {
   if (!arguments) return 0;
 
   const auto [folder, resume, stored, settings, device, dtype] = set_up_training<TrainSettings>(*arguments);
-  const auto corpus = hmrnn::load_text_corpus(corpus_options_of(settings.corpus, *arguments));
+  auto corpus = hmrnn::load_text_corpus(corpus_options_of(settings.corpus, *arguments));
+  std::optional<hmrnn::CharLMCheckpoint> first;  // whose weights the run begins with
+  std::string continues;
+  if (!settings.init_from.empty()) {
+    if (resume) {
+      corpus.use_vocabulary(stored_vocabulary(stored));
+    } else {
+      first = load_run(settings.init_from, torch::kCPU);
+      continues = describe_new_symbols(*first, corpus.vocabulary);
+      corpus.use_vocabulary(first->vocabulary.joined_with(corpus.vocabulary));
+    }
+  }
   if (resume) require_same_data(stored, data_of(corpus), corpus.source, folder.path().string());
 
   torch::manual_seed(settings.seed);
   hmrnn::CharLM model(settings.model(corpus.vocabulary.size()));
+  if (first) hmrnn::init_from(model, first->model);
   int exit_code = 0;
   hmrnn::with_memory_errors_of(describe_sizes(settings, *model), [&] {
     hmrnn::TextTask task(model, corpus, settings.corpus,
                          {.batch = settings.batch,
                           .window = settings.window,
                           .eval_streams = settings.eval_streams,
+                          .roll = settings.roll,
+                          .boundaries = settings.boundaries,
+                          .boundary_cost = settings.boundary_cost,
+                          .detector_norm_cap = settings.detector_norm_cap,
                           .seed = settings.seed,
                           .device = device,
                           .product_dtype = dtype});
     Json run_settings = {{"options", settings.options()}};
     run_settings.update(data_of(corpus));
     exit_code = run_training(task, settings.trainer, folder, run_settings, resume, [&] {
+      if (!continues.empty()) fmt::print("{}\n", continues);
       fmt::print("{}: {} training, {} validation, {} test characters of {} kinds\n{}", corpus.source,
                  corpus.train.numel(), corpus.valid.numel(), corpus.test.numel(), corpus.vocabulary.size(),
                  describe_setting(settings, *model, device, dtype));

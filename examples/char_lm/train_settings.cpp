@@ -1,8 +1,13 @@
 #include "train_settings.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <filesystem>
 
 #include "hmrnn/error.h"
+#include "hmrnn/run/run_folder.h"
 
 using hmrnn::Error;
 namespace fs = std::filesystem;
@@ -40,10 +45,19 @@ std::map<std::string, OptionMap> presets() {
 
 const TrainOptions& train_options() {
   static const TrainOptions all(
-      {{"corpus", "NAME", kNoStandard, false, kData, "ptb, text8, enwik8, synthetic, or a file, read as bytes"},
+      {{"corpus", "NAME", kNoStandard, false, kData,
+        "ptb, text8, enwik8, synthetic, or a file, read as bytes, or several, as FILE,FILE"},
+       {"valid-file", "FILE", "", false, kData, "with a corpus of files: validate on this one, not on a part of them"},
+       {"test-file", "FILE", "", false, kData, "with a corpus of files: the test split"},
+       {"init-from", "RUN", "", false, kData,
+        "begin with the weights of this run or model.safetensors, whose sizes are taken over; symbols that it does not "
+        "know get new rows"},
        {"data-dir", "DIR", "", true, kData, "the corpus's folder (default: $HMRNN_DATA_DIR/CORPUS, data/CORPUS)"},
        {"synthetic-length", "N", "2000000", false, kData, "characters of the synthetic corpus"},
        {"embedding", "N", "128", false, kModel, "size of the input embedding"},
+       {"boundaries", "SPEC", "", false, kModel,
+        "a given segmentation in place of the detectors': spaces, or clock:N[,N..]"},
+       {"roll", "on|off", "off", false, kRecipe, "begin each epoch at another character of the text"},
        {"eval-streams", "N", "64", false, kLength, "streams that the validation text is cut into"}},
       {{"units", "512"}, {"output-embedding", "512"}, {"batch", "64"}, {"window", "100"}, {"lr", "0.002"}},
       {{"preset", "the paper's settings for ptb, text8 or enwik8; other options override them"},
@@ -58,13 +72,45 @@ bool is_named_corpus(const std::string& name) {
 
 /// Paths made absolute, so that a run can be taken up from another working directory.
 OptionMap with_absolute_paths(OptionMap map) {
+  const auto absolute = [](const fs::path& path) { return fs::absolute(path).lexically_normal().string(); };
   if (const auto found = map.find("corpus"); found != map.end() && !is_named_corpus(found->second)) {
-    found->second = fs::absolute(found->second).lexically_normal().string();
+    auto files = hmrnn::corpus_files(found->second);
+    if (files.empty()) files = {found->second};  // which loading it will say does not exist
+    std::string list;
+    for (const auto& file : files) list += (list.empty() ? "" : ",") + absolute(file);
+    found->second = list;
   }
-  if (const auto found = map.find("data-dir"); found != map.end() && !found->second.empty()) {
-    found->second = fs::absolute(found->second).lexically_normal().string();
+  for (const char* name : {"data-dir", "valid-file", "test-file", "init-from"}) {
+    if (const auto found = map.find(name); found != map.end() && !found->second.empty()) {
+      found->second = absolute(found->second);
+    }
   }
   return map;
+}
+
+/// Sets what has to be as in the model at `from`; throws hmrnn::Error where `map` asks for something else.
+void take_sizes_over(const std::string& from, OptionMap& map) {
+  const auto path = hmrnn::RunFolder::find_model(from);
+  const auto options = hmrnn::load_char_lm(path).model->options;
+  const OptionMap sizes = {{"units", fmt::format("{}", fmt::join(options.hidden_sizes(), ","))},
+                           {"layers", std::to_string(options.hidden_sizes().size())},
+                           {"embedding", std::to_string(options.embedding_size())},
+                           {"output-embedding", std::to_string(options.output_embedding_size())},
+                           {"core", hmrnn::to_string(options.core())},
+                           {"layer-norm", options.layer_norm() ? "on" : "off"}};
+  // "--units 512" stands for as many layers as there are.
+  const auto& units = options.hidden_sizes();
+  const bool equal = std::all_of(units.begin(), units.end(), [&](int64_t d) { return d == units[0]; });
+  for (const auto& [name, value] : sizes) {
+    const auto asked = map.find(name);
+    const bool same = asked == map.end() || asked->second == value ||
+                      (name == "units" && equal && asked->second == std::to_string(units[0]));
+    if (!same) {
+      throw Error(fmt::format("--{} {} contradicts --init-from: the model in {} has {}", name, asked->second,
+                              path.string(), value));
+    }
+    map[name] = value;
+  }
 }
 
 TrainSettings parse_settings(const OptionMap& map, bool layers_given) {
@@ -76,6 +122,14 @@ TrainSettings parse_settings(const OptionMap& map, bool layers_given) {
   if (!out.corpus.data_dir.empty() && (!is_named_corpus(out.corpus.corpus) || out.corpus.corpus == "synthetic")) {
     throw Error("--data-dir is for ptb, text8 and enwik8; the corpus is " + out.corpus.corpus);
   }
+  out.corpus.valid_file = option_of(map, "valid-file");
+  out.corpus.test_file = option_of(map, "test-file");
+  if (is_named_corpus(out.corpus.corpus) && !(out.corpus.valid_file + out.corpus.test_file).empty()) {
+    throw Error("--valid-file and --test-file are for a corpus of files; the corpus is " + out.corpus.corpus);
+  }
+  out.boundaries = option_of(map, "boundaries");
+  out.roll = parse_switch("roll", option_of(map, "roll"));
+  out.init_from = option_of(map, "init-from");
   out.corpus.synthetic_length = parse_integer("synthetic-length", option_of(map, "synthetic-length"), 1, 1'000'000'000);
   out.corpus.synthetic_seed = 1;
   out.embedding = parse_integer("embedding", option_of(map, "embedding"), 1, kMaxSize);
@@ -88,7 +142,9 @@ TrainSettings parse_settings(const OptionMap& map, bool layers_given) {
 std::vector<OptionSpec> TrainSettings::specs() { return train_options().specs(); }
 
 TrainSettings TrainSettings::create(const OptionMap& given) {
-  return parse_settings(train_options().create(with_absolute_paths(given)), given.contains("layers"));
+  auto map = with_absolute_paths(given);
+  if (const auto from = map.find("init-from"); from != map.end()) take_sizes_over(from->second, map);
+  return parse_settings(train_options().create(map), given.contains("layers"));
 }
 
 TrainSettings TrainSettings::resumed(const OptionMap& stored, const OptionMap& given, const std::string& where) {
@@ -104,6 +160,11 @@ OptionMap TrainSettings::options() const {
   out["data-dir"] = corpus.data_dir;
   out["synthetic-length"] = std::to_string(corpus.synthetic_length);
   out["embedding"] = std::to_string(embedding);
+  out["valid-file"] = corpus.valid_file;
+  out["test-file"] = corpus.test_file;
+  out["init-from"] = init_from;
+  out["boundaries"] = boundaries;
+  out["roll"] = roll ? "on" : "off";
   out["eval-streams"] = std::to_string(eval_streams);
   return out;
 }

@@ -13,6 +13,9 @@
 struct TrainSettings : CommonSettings {
   hmrnn::CorpusReference corpus;
   int64_t embedding = 0, eval_streams = 0;
+  std::string boundaries;  ///< a given segmentation; empty: the detectors decide
+  std::string init_from;   ///< a run or a model whose weights are the first ones; empty: new ones
+  bool roll = false;
 
   /// Options of `train` as the help shows them, --out and --resume among them.
   static std::vector<OptionSpec> specs();

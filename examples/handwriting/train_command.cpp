@@ -34,6 +34,9 @@ int train_command(int argc, char** argv) {
                         {.batch = settings.batch,
                          .window = settings.window,
                          .coordinates = settings.coordinates,
+                         .scale_jitter = settings.scale_jitter,
+                         .boundary_cost = settings.boundary_cost,
+                         .detector_norm_cap = settings.detector_norm_cap,
                          .seed = settings.seed,
                          .device = device,
                          .product_dtype = dtype});

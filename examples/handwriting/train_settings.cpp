@@ -1,5 +1,7 @@
 #include "train_settings.h"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 
 #include "hmrnn/error.h"
@@ -17,8 +19,11 @@ const TrainOptions& train_options() {
        {"data-dir", "DIR", "", true, kData,
         "IAM-OnDB: a folder of lineStrokes files, or their archive (default: $HMRNN_DATA_DIR/iam_ondb, "
         "data/iam_ondb)"},
-       {"split", "NAME", "paper", false, kData, "paper (10465 / 581 / 582, by form) or graves (the form lists)"},
-       {"split-seed", "N", "1", false, kData, "of the split paper"},
+       {"split", "NAME", "paper", false, kData,
+        "paper (10465 / 581 / 582, by form), lines (the same by line) or graves (the form lists)"},
+       {"split-seed", "N", "1", false, kData, "of the splits paper and lines"},
+       {"scale-jitter", "X", "0", false, kRecipe,
+        "in each epoch, scale x and y of each training line by factors between 1 - X and 1 + X"},
        {"coordinates", "KIND", "offsets", false, kData, "offsets from point to point, or absolute"},
        {"min-points", "N", "300", false, kData, "lines with fewer points are dropped"},
        {"on-bad-file", "WHAT", "stop", false, kData, "malformed files: stop, or skip them"},
@@ -71,13 +76,14 @@ TrainSettings parse_settings(OptionMap map, bool layers_given) {
   if (!corpus.data_dir.empty() && corpus.corpus != "iam") {
     throw Error("--data-dir is for iam; the corpus is " + corpus.corpus);
   }
-  corpus.split = parse_choice("split", option_of(map, "split"), {"paper", "graves"});
+  corpus.split = parse_choice("split", option_of(map, "split"), {"paper", "lines", "graves"});
   corpus.split_seed = static_cast<uint64_t>(parse_integer("split-seed", option_of(map, "split-seed"), 0));
   corpus.min_points = parse_integer("min-points", option_of(map, "min-points"), 2);
   corpus.on_bad_file = parse_choice("on-bad-file", option_of(map, "on-bad-file"), {"stop", "skip"});
   corpus.synthetic_lines = parse_integer("synthetic-lines", option_of(map, "synthetic-lines"), 3, kMaxLines);
   out.coordinates =
       hmrnn::parse_ink_coordinates(parse_choice("coordinates", option_of(map, "coordinates"), {"offsets", "absolute"}));
+  out.scale_jitter = parse_below_one("scale-jitter", option_of(map, "scale-jitter"));
   out.mixtures = parse_integer("mixtures", option_of(map, "mixtures"), 1, kMaxMixtures);
   return out;
 }
@@ -107,6 +113,7 @@ OptionMap TrainSettings::options() const {
   out["min-points"] = std::to_string(corpus.min_points);
   out["on-bad-file"] = corpus.on_bad_file;
   out["synthetic-lines"] = std::to_string(corpus.synthetic_lines);
+  out["scale-jitter"] = fmt::format("{}", scale_jitter);
   out["mixtures"] = std::to_string(mixtures);
   return out;
 }

@@ -13,6 +13,7 @@ struct TrainSettings : CommonSettings {
   hmrnn::InkReference corpus;
   hmrnn::InkCoordinates coordinates = hmrnn::InkCoordinates::Offsets;
   int64_t mixtures = 0;
+  double scale_jitter = 0;
 
   /// See char_lm's.
   static std::vector<OptionSpec> specs();

@@ -90,7 +90,8 @@ std::string Arguments::get(const std::string& name, const std::string& otherwise
 
 std::string Arguments::require(const std::string& name) const {
   const auto found = values_.find(name);
-  if (found == values_.end()) throw Error(name == "run" ? "RUN, the folder of a run, is missing" : "--" + name + " is missing");
+  if (found == values_.end())
+    throw Error(name == "run" ? "RUN, the folder of a run, is missing" : "--" + name + " is missing");
   return found->second;
 }
 
@@ -116,8 +117,8 @@ std::vector<int64_t> parse_sizes(const std::string& name, const std::string& tex
     const auto end = std::min(text.find(',', begin), text.size());
     const auto value = parse_whole<int64_t>(text.substr(begin, end - begin));
     if (!value || *value < 1 || *value > max) {
-      throw Error(fmt::format("--{} {}: expected a size from 1 to {}, or several with commas between them", name, text,
-                              max));
+      throw Error(
+          fmt::format("--{} {}: expected a size from 1 to {}, or several with commas between them", name, text, max));
     }
     out.push_back(*value);
     begin = end + 1;
@@ -134,6 +135,22 @@ double parse_above_zero(const std::string& name, const std::string& text) {
   const double value = parse_number(name, text);
   if (value <= 0) throw Error(fmt::format("--{} {}: must be above 0", name, text));
   return value;
+}
+
+double parse_below_one(const std::string& name, const std::string& text) {
+  const double value = parse_number(name, text, 0, 1);
+  if (value == 1) throw Error(fmt::format("--{} {}: must be below 1", name, text));
+  return value;
+}
+
+std::vector<double> parse_numbers(const std::string& name, const std::string& text, double min, double max) {
+  std::vector<double> out;
+  for (size_t begin = 0; !text.empty() && begin <= text.size();) {
+    const auto end = std::min(text.find(',', begin), text.size());
+    out.push_back(parse_number(name, text.substr(begin, end - begin), min, max));
+    begin = end + 1;
+  }
+  return out;
 }
 
 bool parse_switch(const std::string& name, const std::string& text) {

@@ -47,9 +47,13 @@ double parse_number(const std::string& name, const std::string& text,
                     double max = std::numeric_limits<double>::max());
 /// The same, above 0.
 double parse_above_zero(const std::string& name, const std::string& text);
+/// In [0, 1).
+double parse_below_one(const std::string& name, const std::string& text);
 /// One of `allowed`.
 std::string parse_choice(const std::string& name, const std::string& text, const std::vector<std::string>& allowed);
 /// "512" or "512,256,128"
 std::vector<int64_t> parse_sizes(const std::string& name, const std::string& text, int64_t max);
+/// "0.02" or "0.02,0": finite numbers in [min, max]; none for an empty text
+std::vector<double> parse_numbers(const std::string& name, const std::string& text, double min, double max);
 /// on | off
 bool parse_switch(const std::string& name, const std::string& text);

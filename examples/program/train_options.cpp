@@ -24,11 +24,32 @@ std::vector<TrainOption> common_options() {
       {"boundary", "MODE", "step", false, kModel, "how boundaries are decided: step, bernoulli or soft"},
       {"forget-bias", "X", "0", false, kModel, "initial bias of the forget gates"},
       {"boundary-bias", "X", "0", false, kModel, "initial bias of the boundary detectors"},
+      {"init", "HOW", "uniform", false, kModel, "how the recurrent layers' matrices start: uniform or orthogonal"},
+      {"norm-gain", "X", "1", false, kModel, "initial gain of the layer norms of the gate products"},
       {"batch", "N", kNoStandard, false, kRecipe, ""},
       {"window", "N", kNoStandard, false, kRecipe, "steps of truncated back-propagation"},
-      {"lr", "X", kNoStandard, false, kRecipe, "learning rate of Adam"},
+      {"lr", "X", kNoStandard, false, kRecipe, "learning rate of Adam, at its highest"},
+      {"schedule", "KIND", "plateau", false, kRecipe,
+       "of lr: plateau (divided where validation stops improving), cosine (down to --final-lr at the end that --steps "
+       "or "
+       "--epochs set) or constant"},
+      {"warmup", "N", "0", false, kRecipe, "updates over which lr rises"},
+      {"final-lr", "X", "0", false, kRecipe, "where a cosine ends"},
+      {"patience", "N", "1", false, kRecipe, "plateau: validations without improvement before lr is divided"},
+      {"plateau-factor", "X", "50", false, kRecipe, "plateau: what lr is divided by"},
+      {"plateau-drops", "N", "1", false, kRecipe, "plateau: how often that happens"},
       {"clip", "X", "1", false, kRecipe, "greatest gradient norm (0: no clipping)"},
-      {"patience", "N", "1", false, kRecipe, "validations without improvement before lr is divided by 50, once"},
+      {"beta2", "X", "0.999", false, kRecipe, "Adam's decay of squared gradients"},
+      {"weight-decay", "X", "0", false, kRecipe, "decay of matrices; vectors never decay"},
+      {"weight-decay-mode", "MODE", "l2", false, kRecipe, "l2 (added to the gradient) or decoupled (AdamW)"},
+      {"ema", "X", "0", false, kRecipe,
+       "decay of averaged weights, validated as well and saved as RUN/best_ema; 0: none"},
+      {"update-cost", "X[,X..]", "", false, kRecipe,
+       "nats a step that firing all the time would cost, of every boundary detector, or of each"},
+      {"target-rate", "X[,X..]", "", false, kRecipe,
+       "in place of a cost: the rate at which detectors are to fire, reached by a cost that moves by itself"},
+      {"detector-norm-cap", "X", "0", false, kRecipe,
+       "greatest norm of a detector's row in each matrix after an update; 0: none"},
       {"slope-rate", "X", "0", false, kRecipe,
        "slope annealing: a = min(slope-max, 1 + slope-rate · completed epochs)"},
       {"slope-max", "X", "5", false, kRecipe, "greatest slope"},
@@ -58,6 +79,30 @@ std::vector<TrainOption> common_options() {
 size_t rank(const TrainOption& option) {
   const std::vector<std::string> groups = {kData, kModel, kRecipe, kLength, kMachine};
   return static_cast<size_t>(std::find(groups.begin(), groups.end(), option.group) - groups.begin());
+}
+
+void parse_schedule(const OptionMap& map, hmrnn::TrainerOptions& t) {
+  using Kind = hmrnn::ScheduleKind;
+  auto& schedule = t.schedule;
+  const auto kind = parse_choice("schedule", option_of(map, "schedule"), {"plateau", "cosine", "constant"});
+  schedule.kind = kind == "plateau" ? Kind::Plateau : kind == "cosine" ? Kind::Cosine : Kind::Constant;
+  schedule.warmup = parse_integer("warmup", option_of(map, "warmup"), 0);
+  schedule.final_rate = parse_number("final-lr", option_of(map, "final-lr"), 0);
+  schedule.patience = parse_integer("patience", option_of(map, "patience"), 1);
+  schedule.divisor = parse_number("plateau-factor", option_of(map, "plateau-factor"), 1);
+  schedule.drops = parse_integer("plateau-drops", option_of(map, "plateau-drops"), 0, 1000);
+}
+
+std::string schedule_name(hmrnn::ScheduleKind kind) {
+  switch (kind) {
+    case hmrnn::ScheduleKind::Plateau:
+      return "plateau";
+    case hmrnn::ScheduleKind::Cosine:
+      return "cosine";
+    case hmrnn::ScheduleKind::Constant:
+      break;
+  }
+  return "constant";
 }
 
 }  // namespace
@@ -94,8 +139,9 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
       hmrnn::parse_boundary_mode(parse_choice("boundary", option_of(map, "boundary"), {"step", "bernoulli", "soft"}));
   out.forget_bias = number("forget-bias", -1e6, 1e6);
   out.boundary_bias = number("boundary-bias", -1e6, 1e6);
-  out.dropout = number("dropout", 0, 1);
-  if (out.dropout == 1) throw Error("--dropout 1: must be below 1");
+  out.dropout = parse_below_one("dropout", option_of(map, "dropout"));
+  out.init = hmrnn::parse_initialisation(parse_choice("init", option_of(map, "init"), {"uniform", "orthogonal"}));
+  out.norm_gain = number("norm-gain", -1e6, 1e6);
 
   out.batch = integer("batch", 1, kMaxBatch);
   out.window = integer("window", least_window, kMaxBatch);
@@ -106,8 +152,22 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
 
   auto& t = out.trainer;
   t.learning_rate = parse_above_zero("lr", option_of(map, "lr"));
-  t.clip = number("clip", 0);
-  t.patience = integer("patience", 1);
+  parse_schedule(map, t);
+  auto& adam = t.optimizer;
+  adam.clip = number("clip", 0);
+  adam.beta2 = parse_below_one("beta2", option_of(map, "beta2"));
+  adam.weight_decay = number("weight-decay", 0);
+  adam.weight_decay_mode =
+      parse_choice("weight-decay-mode", option_of(map, "weight-decay-mode"), {"l2", "decoupled"}) == "l2"
+          ? hmrnn::WeightDecayMode::L2
+          : hmrnn::WeightDecayMode::Decoupled;
+  t.ema = parse_below_one("ema", option_of(map, "ema"));
+  out.boundary_cost.cost = parse_numbers("update-cost", option_of(map, "update-cost"), -1e6, 1e6);
+  out.boundary_cost.target_rate = parse_numbers("target-rate", option_of(map, "target-rate"), 0, 1);
+  if (!out.boundary_cost.cost.empty() && !out.boundary_cost.target_rate.empty()) {
+    throw Error("--update-cost and --target-rate exclude each other");
+  }
+  out.detector_norm_cap = number("detector-norm-cap", 0);
   t.slope_rate = number("slope-rate", 0);
   t.slope_max = number("slope-max", 1);
   t.steps = integer("steps", 0);
@@ -135,8 +195,22 @@ OptionMap CommonSettings::options() const {
           {"batch", text(batch)},
           {"window", text(window)},
           {"lr", text(trainer.learning_rate)},
-          {"clip", text(trainer.clip)},
-          {"patience", text(trainer.patience)},
+          {"clip", text(trainer.optimizer.clip)},
+          {"schedule", schedule_name(trainer.schedule.kind)},
+          {"warmup", text(trainer.schedule.warmup)},
+          {"final-lr", text(trainer.schedule.final_rate)},
+          {"patience", text(trainer.schedule.patience)},
+          {"plateau-factor", text(trainer.schedule.divisor)},
+          {"plateau-drops", text(trainer.schedule.drops)},
+          {"beta2", text(trainer.optimizer.beta2)},
+          {"weight-decay", text(trainer.optimizer.weight_decay)},
+          {"weight-decay-mode", trainer.optimizer.weight_decay_mode == hmrnn::WeightDecayMode::L2 ? "l2" : "decoupled"},
+          {"ema", text(trainer.ema)},
+          {"init", hmrnn::to_string(init)},
+          {"norm-gain", text(norm_gain)},
+          {"update-cost", fmt::format("{}", fmt::join(boundary_cost.cost, ","))},
+          {"target-rate", fmt::format("{}", fmt::join(boundary_cost.target_rate, ","))},
+          {"detector-norm-cap", text(detector_norm_cap)},
           {"slope-rate", text(trainer.slope_rate)},
           {"slope-max", text(trainer.slope_max)},
           {"dropout", text(dropout)},

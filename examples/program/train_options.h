@@ -7,7 +7,9 @@
 
 #include "examples/program/arguments.h"
 #include "hmrnn/models/core.h"
+#include "hmrnn/nn/hm_lstm_cell.h"
 #include "hmrnn/ops/boundary.h"
+#include "hmrnn/tasks/boundary_cost.h"
 #include "hmrnn/train/trainer.h"
 
 /// An option of `train`.
@@ -35,6 +37,10 @@ struct CommonSettings {
   hmrnn::BoundaryMode boundary = hmrnn::BoundaryMode::Step;
   bool layer_norm = true;
   double forget_bias = 0, boundary_bias = 0, dropout = 0;
+  hmrnn::Initialisation init = hmrnn::Initialisation::Uniform;
+  double norm_gain = 1;
+  hmrnn::BoundaryCostOptions boundary_cost;
+  double detector_norm_cap = 0;  ///< 0: no cap
   int64_t batch = 0, window = 0;
   uint64_t seed = 0;
   int64_t threads = 0;  ///< 0: LibTorch's choice
@@ -52,6 +58,7 @@ struct CommonSettings {
   ModelOptions model(ModelOptions out) const {
     out.hidden_sizes(units).output_embedding_size(output_embedding).core(core).layer_norm(layer_norm);
     out.boundary(boundary).forget_bias(forget_bias).boundary_bias(boundary_bias).dropout(dropout);
+    out.init(init).norm_gain(norm_gain);
     return out;
   }
 };

@@ -55,8 +55,10 @@ std::vector<torch::Tensor> ink_sequences(const InkCorpus& corpus, const std::vec
 }
 
 InkBatches::InkBatches(std::vector<torch::Tensor> sequences, int64_t batch, int64_t window,
-                       std::optional<uint64_t> seed)
-    : sequences_(std::move(sequences)), batch_(batch), window_(window), seed_(seed) {
+                       std::optional<uint64_t> seed, const InkJitter& jitter)
+    : sequences_(std::move(sequences)), batch_(batch), window_(window), seed_(seed), jitter_(jitter) {
+  TORCH_CHECK(jitter.scale >= 0 && jitter.scale < 1 && (jitter.scale == 0 || seed),
+              "InkBatches: a jitter's scale must lie in [0, 1), and it needs a seed; got ", jitter.scale);
   TORCH_CHECK(!sequences_.empty(), "InkBatches: there is no sequence");
   TORCH_CHECK(batch_ >= 1 && window_ >= 0, "InkBatches: batch must be at least 1 and window at least 0, got ", batch_,
               " and ", window_);
@@ -132,6 +134,18 @@ const InkBatches::Plan& InkBatches::plan(int64_t epoch) const {
   return plan_;
 }
 
+void InkBatches::jitter(torch::Tensor steps, int64_t epoch, size_t sequence) const {
+  if (jitter_.scale == 0) return;
+  // Of seed, epoch and sequence alone, so that a resume needs no replay and all windows of a line agree.
+  SplitMix64 random(*seed_ + 0x632be59bd9b4e019U * (static_cast<uint64_t>(epoch) + 1));
+  SplitMix64 own(random.next() + 0x9e3779b97f4a7c15U * (static_cast<uint64_t>(sequence) + 1));
+  for (int64_t k = 0; k < 2; ++k) {
+    const double factor = own.between(1 - jitter_.scale, 1 + jitter_.scale),
+                 zero = jitter_.zero[static_cast<size_t>(k)];
+    steps.select(1, k).mul_(factor).add_(zero * (1 - factor));
+  }
+}
+
 double InkBatches::padding() const {
   int64_t all = 0;
   for (const auto& members : plan(0).batches) {
@@ -166,8 +180,11 @@ InkWindow InkBatches::window(int64_t epoch, int64_t i) const {
     out.lengths[b] = live;
     out.count += live;
     if (live == 0) continue;
-    out.input.select(1, b).narrow(0, 0, live).copy_(sequences_[s].narrow(0, out.begin, live));
-    out.target.select(1, b).narrow(0, 0, live).copy_(sequences_[s].narrow(0, out.begin + 1, live));
+    const auto points = jitter_.scale == 0 ? sequences_[s].narrow(0, out.begin, live + 1)
+                                           : sequences_[s].narrow(0, out.begin, live + 1).clone();
+    jitter(points, epoch, s);
+    out.input.select(1, b).narrow(0, 0, live).copy_(points.narrow(0, 0, live));
+    out.target.select(1, b).narrow(0, 0, live).copy_(points.narrow(0, 1, live));
     out.weight.select(1, b).narrow(0, 0, live).fill_(1);
   }
   return out;

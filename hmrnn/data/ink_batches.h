@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -35,6 +36,13 @@ struct InkWindow {
   std::vector<size_t> rows;  ///< which sequence each row is, as an index into those given to InkBatches
 };
 
+/// Changes of size: in each epoch x and y of a line, in units, are multiplied by factors of their own, uniform in
+/// [1 - scale, 1 + scale).
+struct InkJitter {
+  double scale = 0;              ///< in [0, 1); 0: none
+  std::array<double, 2> zero{};  ///< what 0 units are as standardised x and y: -mean / deviation
+};
+
 /// Batches of whole sequences of similar length, padded to the longest of each batch, and cut into windows of at most
 /// `window` steps if that is not 0. Every sequence is in one batch of every epoch; a remainder makes a smaller batch.
 ///
@@ -44,8 +52,9 @@ struct InkWindow {
 class HMRNN_API InkBatches {
  public:
   /// `sequences` float32 [N, 3], N ≥ 2 each. Throws c10::Error for other shapes, no sequence, a batch below 1 or a
-  /// window below 0.
-  InkBatches(std::vector<torch::Tensor> sequences, int64_t batch, int64_t window, std::optional<uint64_t> seed);
+  /// window below 0, or a jitter out of range or without a seed.
+  InkBatches(std::vector<torch::Tensor> sequences, int64_t batch, int64_t window, std::optional<uint64_t> seed,
+             const InkJitter& jitter = {});
 
   int64_t windows() const { return windows_; }  ///< of an epoch; the same in all of them
   /// The number of sequences.
@@ -71,10 +80,13 @@ class HMRNN_API InkBatches {
   int64_t windows_of(size_t sequence) const;
   Plan make_plan(int64_t epoch) const;
   const Plan& plan(int64_t epoch) const;
+  /// Changes the x and y of steps [N, 3] of a sequence in place, in the same way at all steps of an epoch.
+  void jitter(torch::Tensor steps, int64_t epoch, size_t sequence) const;
 
   std::vector<torch::Tensor> sequences_;
   int64_t batch_, window_;
   std::optional<uint64_t> seed_;
+  InkJitter jitter_;
   std::vector<std::vector<std::vector<size_t>>> pools_;  ///< batches that may be mixed, by length
   int64_t windows_ = 0, targets_ = 0;
   mutable Plan plan_;  ///< of the epoch asked for last

@@ -33,12 +33,23 @@ std::string cache_note(const ParsedInk& ink) {
 }  // namespace
 
 InkSplit parse_ink_split(const std::string& name) {
-  if (name == "paper") return InkSplit::Paper;
-  if (name == "graves") return InkSplit::Graves;
-  throw Error("split '" + name + "' is not one of paper, graves");
+  for (const auto split : {InkSplit::Paper, InkSplit::Lines, InkSplit::Graves}) {
+    if (to_string(split) == name) return split;
+  }
+  throw Error("split '" + name + "' is not one of paper, lines, graves");
 }
 
-std::string to_string(InkSplit split) { return split == InkSplit::Paper ? "paper" : "graves"; }
+std::string to_string(InkSplit split) {
+  switch (split) {
+    case InkSplit::Paper:
+      return "paper";
+    case InkSplit::Lines:
+      return "lines";
+    case InkSplit::Graves:
+      break;
+  }
+  return "graves";
+}
 
 InkCorpusOptions options_to_load(const InkReference& reference) {
   InkCorpusOptions out;
@@ -118,8 +129,9 @@ InkCorpus load_ink_corpus(const InkCorpusOptions& options) {
     throw Error(fmt::format("{}: no line of handwriting has {} points ({} files, {} bad)", out.source,
                             options.min_points, out.files, out.bad.size()));
   }
-  auto splits = options.split == InkSplit::Paper ? split_as_the_paper(out.lines, options.split_seed)
-                                                 : split_as_graves(out.lines, source.lists);
+  auto splits = options.split == InkSplit::Graves  ? split_as_graves(out.lines, source.lists)
+                : options.split == InkSplit::Lines ? split_by_line(out.lines, options.split_seed)
+                                                   : split_as_the_paper(out.lines, options.split_seed);
   out.parts = std::move(splits.parts);
   out.divided_forms = splits.divided_forms;
   out.unlisted = splits.unlisted;

@@ -14,10 +14,14 @@
 
 namespace hmrnn {
 
-/// The protocol of the parts: the paper's counts, or Graves' lists.
-enum class InkSplit { Paper, Graves };
+/// The protocol of the parts.
+enum class InkSplit {
+  Paper,   ///< the paper's counts, no form in two parts
+  Lines,   ///< the paper's counts, each line by itself: easier, and likelier what the paper did
+  Graves,  ///< Graves' lists
+};
 
-/// "paper" or "graves"; throws hmrnn::Error for anything else.
+/// "paper", "lines" or "graves"; throws hmrnn::Error for anything else.
 HMRNN_API InkSplit parse_ink_split(const std::string& name);
 /// The way back.
 HMRNN_API std::string to_string(InkSplit split);
@@ -28,7 +32,7 @@ struct InkCorpusOptions {
   /// of IAM-OnDB: a folder or an archive (find_ink_source). Empty: default_data_dir.
   std::filesystem::path data_dir;
   InkSplit split = InkSplit::Paper;  ///< how the lines are parted
-  uint64_t split_seed = 1;           ///< of the paper's split
+  uint64_t split_seed = 1;           ///< of the splits Paper and Lines
   int64_t min_points = 300;          ///< lines with fewer points are dropped, and such of a single point in any case
   OnBadFile on_bad_file = OnBadFile::Stop;            ///< what a malformed file does
   int64_t synthetic_lines = 1500;                     ///< of the synthetic corpus

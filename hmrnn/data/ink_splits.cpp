@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -47,12 +48,36 @@ void count_divided(const std::vector<InkLine>& lines, InkSplits& splits) {
       std::count_if(parts_of.begin(), parts_of.end(), [](const auto& entry) { return entry.second.size() > 1; }));
 }
 
-}  // namespace
-
-InkSplits split_as_the_paper(const std::vector<InkLine>& lines, uint64_t seed) {
+void require_three(const std::vector<InkLine>& lines) {
   if (lines.size() < 3) {
     throw Error("three parts need at least 3 lines of handwriting, there are " + std::to_string(lines.size()));
   }
+}
+
+}  // namespace
+
+InkSplits split_by_line(const std::vector<InkLine>& lines, uint64_t seed) {
+  require_three(lines);
+  std::vector<size_t> order(lines.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  SplitMix64(seed).shuffle(order);
+  InkSplits out;
+  auto next = order.begin();
+  const auto take = [&](const std::string& part, size_t count) {
+    const auto end = next + static_cast<std::ptrdiff_t>(count);
+    out.parts[part].assign(next, end);
+    std::sort(out.parts[part].begin(), out.parts[part].end());
+    next = end;
+  };
+  take("test", share(lines.size(), kTest));
+  take("valid", share(lines.size(), kValid));
+  take("train", static_cast<size_t>(order.end() - next));
+  count_divided(lines, out);
+  return out;
+}
+
+InkSplits split_as_the_paper(const std::vector<InkLine>& lines, uint64_t seed) {
+  require_three(lines);
   std::map<std::string, std::vector<size_t>> by_form;
   for (size_t i = 0; i < lines.size(); ++i) by_form[form_of(lines[i].name)].push_back(i);
   std::vector<std::vector<size_t>> forms;

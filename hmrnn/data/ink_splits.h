@@ -25,6 +25,10 @@ struct InkSplits {
 /// machine. Throws hmrnn::Error if there are fewer than 3 lines.
 HMRNN_API InkSplits split_as_the_paper(const std::vector<InkLine>& lines, uint64_t seed);
 
+/// The same counts, each line by itself: lines are shuffled with `seed`, so that one form may have lines in all parts.
+/// Throws hmrnn::Error if there are fewer than 3 lines.
+HMRNN_API InkSplits split_by_line(const std::vector<InkLine>& lines, uint64_t seed);
+
 /// Graves' parts (2013) from the form lists in `folder`: train (trainset.txt), valid (testset_v.txt), valid2
 /// (testset_t.txt) and test (testset_f.txt). Throws hmrnn::Error naming a list that is missing, a form that stands in
 /// two lists, and a part without lines.

@@ -174,13 +174,30 @@ std::array<Source, 3> read_ptb_splits(const fs::path& dir) {
                   : missing + " is missing in " + dir.string());
 }
 
-/// Cuts one text 90 : 5 : 5.
+/// Cuts one text 90 : 5 : 5; a part that is there already is not cut off.
 void cut(TextCorpus& corpus, const torch::Tensor& text) {
   const int64_t size = text.numel();
-  const int64_t train = size / 100 * 90 + size % 100 * 90 / 100, valid = size / 100 * 95 + size % 100 * 95 / 100;
-  corpus.train = text.slice(0, 0, train);
-  corpus.valid = text.slice(0, train, valid);
-  corpus.test = text.slice(0, valid, size);
+  const auto percent = [&](int64_t n) { return size / 100 * n + size % 100 * n / 100; };
+  const int64_t valid = percent(corpus.test.defined() ? 100 : 95), train = percent(corpus.test.defined() ? 95 : 90);
+  corpus.train = text.slice(0, 0, corpus.valid.defined() ? valid : train);
+  if (!corpus.valid.defined()) corpus.valid = text.slice(0, train, valid);
+  if (!corpus.test.defined()) corpus.test = text.slice(0, valid, size);
+}
+
+/// A corpus of files, cut into its parts.
+void read_files(TextCorpus& corpus, const TextCorpusOptions& options, const std::vector<fs::path>& files) {
+  std::string text;
+  for (const auto& file : files) {
+    text += read_text_file(file);
+    corpus.source += (corpus.source.empty() ? "" : ", ") + file.string();
+    corpus.name += (corpus.name.empty() ? "" : ",") + file.filename().string();
+  }
+  const auto valid = options.valid_file.empty() ? "" : read_text_file(options.valid_file);
+  const auto test = options.test_file.empty() ? "" : read_text_file(options.test_file);
+  if (corpus.vocabulary.size() == 0) corpus.vocabulary = Vocabulary::of(text + valid + test);
+  if (!valid.empty()) corpus.valid = corpus.vocabulary.encode(valid, options.valid_file);
+  if (!test.empty()) corpus.test = corpus.vocabulary.encode(test, options.test_file);
+  cut(corpus, corpus.vocabulary.encode(text, corpus.source));
 }
 
 }  // namespace
@@ -191,6 +208,27 @@ torch::Tensor TextCorpus::split(const std::string& split_name) const {
   if (split_name == "test") return test;
   if (split_name == "all") return torch::cat({train, valid, test});
   throw Error("unknown split '" + split_name + "': it is train, valid, test or all");
+}
+
+void TextCorpus::use_vocabulary(const Vocabulary& symbols) {
+  auto index = torch::empty({vocabulary.size()}, torch::kUInt8);
+  for (int64_t i = 0; i < vocabulary.size(); ++i) {
+    index[i] = symbols.index(vocabulary.bytes()[static_cast<size_t>(i)]);
+  }
+  for (auto* part : {&train, &valid, &test}) *part = index.index_select(0, part->to(torch::kInt64));
+  vocabulary = symbols;
+}
+
+std::vector<fs::path> corpus_files(const std::string& corpus) {
+  if (fs::exists(corpus)) return {corpus};
+  std::vector<fs::path> out;
+  for (size_t begin = 0; begin <= corpus.size();) {
+    const auto end = std::min(corpus.find(',', begin), corpus.size());
+    out.emplace_back(corpus.substr(begin, end - begin));
+    if (!fs::exists(out.back())) return {};
+    begin = end + 1;
+  }
+  return out;
 }
 
 std::string read_text_file(const fs::path& path) {
@@ -206,6 +244,8 @@ std::string read_text_file(const fs::path& path) {
 TextCorpusOptions options_to_load(const CorpusReference& reference) {
   TextCorpusOptions out;
   out.corpus = reference.corpus;
+  out.valid_file = reference.valid_file;
+  out.test_file = reference.test_file;
   std::error_code error;
   if (!reference.data_dir.empty() && std::filesystem::is_directory(reference.data_dir, error)) {
     out.data_dir = reference.data_dir;
@@ -234,30 +274,28 @@ TextCorpus load_text_corpus(const TextCorpusOptions& options) try {
     return corpus;
   }
 
-  std::string text;
+  const bool named = options.corpus == "text8" || options.corpus == "enwik8";
   if (options.corpus == "synthetic") {
     if (options.synthetic_length < 1) {
       throw Error("the length of the synthetic corpus must be at least 1 character, not " +
                   std::to_string(options.synthetic_length));
     }
     corpus.source = "the synthetic corpus (seed " + std::to_string(options.seed) + ")";
-    text = SyntheticTextGenerator(options.seed).next(options.synthetic_length).text;
+    const auto text = SyntheticTextGenerator(options.seed).next(options.synthetic_length).text;
     // The whole alphabet, however short the text: models of two lengths or seeds have one vocabulary.
     if (!given) corpus.vocabulary = Vocabulary::of(SyntheticTextGenerator::alphabet());
-  } else {
-    fs::path path = options.corpus;
-    if (options.corpus == "text8" || options.corpus == "enwik8") {
-      path = find_by_prefix(corpus_dir(options), options.corpus == "text8" ? "text8" : "enwik");
-    } else if (!fs::exists(path)) {
-      throw Error("corpus '" + options.corpus + "' is neither ptb, text8, enwik8 or synthetic nor a file");
-    } else {
-      corpus.name = path.filename().string();
-    }
-    corpus.source = path.string();
-    text = read_text_file(path);
-    if (!given) corpus.vocabulary = Vocabulary::of(text);
+    cut(corpus, corpus.vocabulary.encode(text, corpus.source));
+    return corpus;
   }
-  cut(corpus, corpus.vocabulary.encode(text, corpus.source));
+  if (!named) corpus.name.clear();
+  const auto files =
+      named ? std::vector{find_by_prefix(corpus_dir(options), options.corpus == "text8" ? "text8" : "enwik")}
+            : corpus_files(options.corpus);
+  if (files.empty()) {
+    throw Error("corpus '" + options.corpus + "' is neither ptb, text8, enwik8 or synthetic nor a file");
+  }
+  read_files(corpus, options, files);
+  if (named) corpus.name = options.corpus;
   return corpus;
 } catch (const fs::filesystem_error& error) {  // a folder without permission, for example
   throw Error("cannot read " + error.path1().string() + ": " + error.code().message());

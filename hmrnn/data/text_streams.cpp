@@ -36,8 +36,11 @@ TextStreams::TextStreams(torch::Tensor text, int64_t streams, int64_t window, bo
 
 int64_t TextStreams::windows() const { return length_ / window_ + (length_ % window_ != 0 ? 1 : 0); }
 
-TextWindow TextStreams::window(int64_t i) const {
+TextWindow TextStreams::window(int64_t i, int64_t offset) const {
   TORCH_CHECK_INDEX(i >= 0 && i < windows(), "TextStreams: window ", i, " of ", windows());
+  const int64_t characters = text_.numel();
+  TORCH_CHECK(offset >= 0 && offset < characters && (offset == 0 || !exact_), "TextStreams: offset ", offset, " of ",
+              characters, " characters");
   const int64_t begin = i * window_;
   const int64_t steps = std::min(window_, length_ - begin);
 
@@ -50,13 +53,15 @@ TextWindow TextStreams::window(int64_t i) const {
   auto* input = window.input.data_ptr<int64_t>();
   auto* target = window.target.data_ptr<int64_t>();
   for (int64_t b = 0; b < streams_; ++b) {
-    const uint8_t* stream = text + b * each_ + std::min(b, longer_);
+    const int64_t stream = offset + b * each_ + std::min(b, longer_);
     // A stream that ends one step early (always in the pass's last step) repeats its last pair; its weight is 0.
     const int64_t last = each_ + (b < longer_ ? 1 : 0) - 1;
     for (int64_t t = 0; t < steps; ++t) {
       const int64_t at = std::min(begin + t, last);
-      input[t * streams_ + b] = stream[at];
-      target[t * streams_ + b] = stream[at + 1];
+      // One turn at most: the pass is no longer than the text.
+      const int64_t here = stream + at < characters ? stream + at : stream + at - characters;
+      input[t * streams_ + b] = text[here];
+      target[t * streams_ + b] = text[here + 1 < characters ? here + 1 : 0];
     }
   }
   if (longer_ > 0 && begin + steps == length_) {

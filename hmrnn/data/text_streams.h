@@ -37,8 +37,12 @@ class HMRNN_API TextStreams {
   /// B
   int64_t streams() const { return streams_; }
 
-  /// Window `i` of the pass, 0 ≤ i < windows(); random access, so that a resume needs no replay.
-  TextWindow window(int64_t i) const;
+  /// Window `i` of the pass, 0 ≤ i < windows(); random access, so that a resume needs no replay. `offset` rolls the
+  /// text: the pass begins at that character, in [0, characters()), and what lies before it comes after the text's end.
+  /// Not with `exact`.
+  TextWindow window(int64_t i, int64_t offset = 0) const;
+  /// Length of the text.
+  int64_t characters() const { return text_.numel(); }
 
  private:
   torch::Tensor text_;

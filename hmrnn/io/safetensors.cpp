@@ -83,6 +83,17 @@ torch::Tensor SafeTensors::find(const std::string& name) const {
   return {};
 }
 
+torch::Tensor SafeTensors::require(const std::string& name, torch::IntArrayRef sizes, torch::ScalarType dtype,
+                                   const std::string& where) const {
+  auto tensor = find(name);
+  if (!tensor.defined()) throw Error(where + ": tensor " + name + " is missing");
+  if (tensor.sizes() != sizes || tensor.scalar_type() != dtype) {
+    throw Error(where + ": tensor " + name + " must be " + c10::toString(dtype) + " " + c10::str(sizes) + ", not " +
+                c10::toString(tensor.scalar_type()) + " " + c10::str(tensor.sizes()));
+  }
+  return tensor;
+}
+
 void write_safetensors(const std::filesystem::path& path, const SafeTensors& file) {
   std::string header = format_safetensors_header(describe(file, path.string()), path.string());
   header.resize((header.size() + 7) / 8 * 8, ' ');

@@ -19,6 +19,9 @@ struct HMRNN_API SafeTensors {
 
   /// The tensor called `name`, or an undefined tensor.
   torch::Tensor find(const std::string& name) const;
+  /// The same of these sizes and this dtype; throws hmrnn::Error naming `where` and what is missing or differs.
+  torch::Tensor require(const std::string& name, torch::IntArrayRef sizes, torch::ScalarType dtype,
+                        const std::string& where) const;
 };
 
 /// Writes `file` in the public safetensors format (little-endian uint64 header length, JSON header padded with spaces

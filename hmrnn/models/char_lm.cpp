@@ -33,6 +33,22 @@ CharLMOutput CharLMImpl::forward(const torch::Tensor& index, const std::optional
   return out;
 }
 
+void init_from(CharLM model, const CharLM& source) {
+  const torch::NoGradGuard no_grad;
+  auto from = source->named_parameters();
+  for (auto& item : model->named_parameters()) {
+    const auto* value = from.find(item.key());
+    TORCH_CHECK(value, "init_from: the source has no ", item.key());
+    const bool of_symbols = item.key() == "embedding.weight" || item.key().starts_with("output.softmax.");
+    auto to = item.value().detach();
+    if (of_symbols && to.size(0) > value->size(0)) to = to.narrow(0, 0, value->size(0));
+    TORCH_CHECK(to.sizes() == value->sizes(), "init_from: ", item.key(), " has shape ", value->sizes(), ", not ",
+                to.sizes());
+    to.copy_(*value);
+  }
+  model->set_slope(source->slope());
+}
+
 torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& target, const torch::Tensor& weight) {
   TORCH_CHECK(logits.dim() >= 2, "cross_entropy: logits must have shape [T, B, V], got ", logits.sizes());
   TORCH_CHECK(target.sizes() == logits.sizes().slice(0, logits.dim() - 1), "cross_entropy: target must have shape ",

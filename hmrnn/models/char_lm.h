@@ -38,6 +38,10 @@ struct HMRNN_API CharLMOptions {
   TORCH_ARG(double, forget_bias) = 0.0;
   /// initial bias of the boundary rows
   TORCH_ARG(double, boundary_bias) = 0.0;
+  /// how the core's matrices start
+  TORCH_ARG(Initialisation, init) = Initialisation::Uniform;
+  /// initial gain of the core's product norms, see HMLSTMCellOptions
+  TORCH_ARG(double, norm_gain) = 1.0;
   /// probability of dropping a unit of h^e in training
   TORCH_ARG(double, dropout) = 0.0;
 };
@@ -81,6 +85,10 @@ class HMRNN_API CharLMImpl : public RecurrentModel<CharLMImpl> {
 };
 
 TORCH_MODULE(CharLM);
+
+/// Copies the weights of `source` into `model`, which has the same core and sizes but may have more symbols: rows of
+/// its embedding and of its softmax past those of `source` keep their values. Throws c10::Error naming what differs.
+HMRNN_API void init_from(CharLM model, const CharLM& source);
 
 /// Mean negative log-likelihood in nats of `target` int64 [T, B] under `logits` [T, B, V]; with `weight` [T, B] (0 or
 /// 1, not all 0) the mean over the targets of weight 1. Throws c10::Error where the shapes do not agree.

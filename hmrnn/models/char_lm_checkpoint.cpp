@@ -30,16 +30,19 @@ Vocabulary read_vocabulary(const Json& json) {
 }  // namespace
 
 std::string describe_char_lm(const CharLMOptions& options, double slope, const Vocabulary& vocabulary,
-                             const CorpusReference& corpus) {
+                             const CorpusReference& corpus, const std::string& boundaries) {
   Json about = {{"name", corpus.corpus}, {"data_dir", corpus.data_dir}};
   if (corpus.corpus == "synthetic") {
     about["length"] = corpus.synthetic_length;
     about["seed"] = corpus.synthetic_seed;
   }
+  if (!corpus.valid_file.empty()) about["valid_file"] = corpus.valid_file;
+  if (!corpus.test_file.empty()) about["test_file"] = corpus.test_file;
   auto json = describe_model(kKind, options, slope);
   json["embedding_size"] = options.embedding_size();
   json["vocabulary"] = vocabulary.bytes();
   json["corpus"] = about;
+  if (!boundaries.empty()) json["boundaries"] = boundaries;
   return json.dump();
 }
 
@@ -54,10 +57,15 @@ CharLMCheckpoint load_char_lm(const std::filesystem::path& path) {
     options->embedding_size(json.at("embedding_size").get<int64_t>());
     read_model_options(json, *options);
     out.step = json.value("step", int64_t{0});
+    const auto detectors =
+        options->core() == Core::HMLSTM ? static_cast<int64_t>(options->hidden_sizes().size()) - 1 : 0;
+    out.boundaries = GivenBoundaries(json.value("boundaries", ""), detectors, out.vocabulary.bytes());
     if (json.contains("corpus")) {
       const auto& corpus = json["corpus"];
       out.corpus.corpus = corpus.at("name").get<std::string>();
       out.corpus.data_dir = corpus.value("data_dir", "");
+      out.corpus.valid_file = corpus.value("valid_file", "");
+      out.corpus.test_file = corpus.value("test_file", "");
       out.corpus.synthetic_length = corpus.value("length", int64_t{0});
       out.corpus.synthetic_seed = corpus.value("seed", uint64_t{0});
     }

@@ -6,16 +6,18 @@
 #include "hmrnn/export.h"
 #include "hmrnn/models/char_lm.h"
 #include "hmrnn/models/corpus_reference.h"
+#include "hmrnn/models/given_boundaries.h"
 #include "hmrnn/models/vocabulary.h"
 
 namespace hmrnn {
 
 /// A character model as model.safetensors holds it.
 struct CharLMCheckpoint {
-  CharLM model{nullptr};   ///< float32 on the CPU, slope as saved, evaluation mode
-  Vocabulary vocabulary;   ///< of its embedding and its softmax
-  CorpusReference corpus;  ///< what it was trained on
-  int64_t step = 0;        ///< of training
+  CharLM model{nullptr};       ///< float32 on the CPU, slope as saved, evaluation mode
+  Vocabulary vocabulary;       ///< of its embedding and its softmax
+  CorpusReference corpus;      ///< what it was trained on
+  int64_t step = 0;            ///< of training
+  GivenBoundaries boundaries;  ///< the segmentation it was trained with, if that was given
 };
 
 /// Rebuilds a model from a checkpoint. Throws hmrnn::Error naming the file and what is wrong with it: unreadable,
@@ -24,8 +26,8 @@ HMRNN_API CharLMCheckpoint load_char_lm(const std::filesystem::path& path);
 
 /// What model.safetensors says of its model beside the tensors: the text of a JSON object, to be kept under the
 /// metadata key `hmrnn`, without what belongs to training: format, model options, vocabulary (byte values in index
-/// order), slope, corpus.
+/// order), slope, corpus, and the given segmentation, if there is one.
 HMRNN_API std::string describe_char_lm(const CharLMOptions& options, double slope, const Vocabulary& vocabulary,
-                                       const CorpusReference& corpus);
+                                       const CorpusReference& corpus, const std::string& boundaries = {});
 
 }  // namespace hmrnn

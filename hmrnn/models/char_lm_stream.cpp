@@ -60,7 +60,7 @@ torch::Tensor CharLMImpl::step(int64_t symbol, CharLMStream& stream, const HMLST
 CharLMReader::CharLMReader(CharLM model, uint64_t seed)
     : model_(std::move(model)), generator_(at::make_generator<at::CPUGeneratorImpl>(seed)), stream_(model_->stream()) {}
 
-CharLMReader::Result CharLMReader::feed(const torch::Tensor& index) {
+CharLMReader::Result CharLMReader::feed(const torch::Tensor& index, const torch::Tensor& boundaries) {
   TORCH_CHECK(index.dim() == 1 && index.scalar_type() == torch::kInt64 && index.size(0) >= 1,
               "CharLMReader: index must be int64 [T] with T at least 1, got ", index.scalar_type(), " ", index.sizes());
   const torch::NoGradGuard no_grad;
@@ -73,7 +73,9 @@ CharLMReader::Result CharLMReader::feed(const torch::Tensor& index) {
   std::vector<torch::Tensor> z;
   for (int64_t t = 0; t < steps; ++t) {
     HMLSTMStepCall call;
-    if (bernoulli) {
+    if (boundaries.defined()) {
+      call.boundaries = boundaries[t].to(model_->embedding->weight.device());
+    } else if (bernoulli) {
       call.noise = torch::rand({result.z_before.size(0)}, generator_).to(model_->embedding->weight.device());
     }
     const auto logits = model_->step(symbols.const_data_ptr<int64_t>()[t], stream_, call, /*predict=*/t + 1 == steps);

@@ -45,8 +45,8 @@ class HMRNN_API CharLMReader {
   /// Bernoulli boundaries are drawn from a generator seeded with `seed`.
   CharLMReader(CharLM model, uint64_t seed);
 
-  /// `index` int64 [T], T ≥ 1.
-  Result feed(const torch::Tensor& index);
+  /// `index` int64 [T], T ≥ 1. `boundaries` float32 [T, L-1], CPU: a segmentation to use instead of the detectors'.
+  Result feed(const torch::Tensor& index, const torch::Tensor& boundaries = {});
 
  private:
   CharLM model_;

@@ -36,6 +36,10 @@ struct HMRNN_API HandwritingOptions {
   TORCH_ARG(double, forget_bias) = 0.0;
   /// initial bias of the boundary rows
   TORCH_ARG(double, boundary_bias) = 0.0;
+  /// how the core's matrices start
+  TORCH_ARG(Initialisation, init) = Initialisation::Uniform;
+  /// initial gain of the core's product norms, see HMLSTMCellOptions
+  TORCH_ARG(double, norm_gain) = 1.0;
   /// probability of dropping a unit of h^e in training
   TORCH_ARG(double, dropout) = 0.0;
 };

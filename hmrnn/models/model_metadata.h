@@ -11,6 +11,7 @@
 #include "hmrnn/io/checkpoint.h"
 #include "hmrnn/io/safetensors.h"
 #include "hmrnn/models/core.h"
+#include "hmrnn/nn/hm_lstm_cell.h"
 #include "hmrnn/ops/boundary.h"
 
 namespace hmrnn {
@@ -56,6 +57,8 @@ Json describe_model(const std::string& kind, const Options& options, double slop
   json["slope"] = slope;
   json["forget_bias"] = options.forget_bias();
   json["boundary_bias"] = options.boundary_bias();
+  json["init"] = to_string(options.init());
+  json["norm_gain"] = options.norm_gain();
   json["dropout"] = options.dropout();
   return json;
 }
@@ -70,6 +73,9 @@ void read_model_options(const Json& json, Options& options) {
   options.boundary(parse_boundary_mode(json.at("boundary").get<std::string>()));
   options.forget_bias(json.at("forget_bias").get<double>());
   options.boundary_bias(json.at("boundary_bias").get<double>());
+  // Models from before these options were begun with their defaults.
+  if (json.contains("init")) options.init(parse_initialisation(json["init"].get<std::string>()));
+  options.norm_gain(json.value("norm_gain", options.norm_gain()));
   options.dropout(json.at("dropout").get<double>());
   if (options.hidden_sizes().empty()) throw Error("hidden_sizes is empty");
   if (!(options.dropout() >= 0 && options.dropout() < 1)) throw Error("dropout is not in [0, 1)");

@@ -31,6 +31,11 @@ class HMRNN_API RecurrentModel : public torch::nn::Cloneable<Derived> {
   /// The slope in force.
   double slope() const { return hm_lstm.is_empty() ? 1.0 : hm_lstm->slope(); }
 
+  /// HMLSTM::cap_detector_norms; nothing for the control.
+  void cap_detector_norms(double cap) {
+    if (!hm_lstm.is_empty()) hm_lstm->cap_detector_norms(cap);
+  }
+
   /// bfloat16: products of the recurrent layers and of the output module on rounded operands; nullopt: float32.
   void set_product_dtype(std::optional<torch::ScalarType> dtype) {
     if (!hm_lstm.is_empty()) hm_lstm->set_product_dtype(dtype);
@@ -53,11 +58,15 @@ class HMRNN_API RecurrentModel : public torch::nn::Cloneable<Derived> {
                                                             .boundary(options.boundary())
                                                             .slope(options.slope())
                                                             .forget_bias(options.forget_bias())
-                                                            .boundary_bias(options.boundary_bias())));
+                                                            .boundary_bias(options.boundary_bias())
+                                                            .init(options.init())
+                                                            .norm_gain(options.norm_gain())));
     } else {
       lstm = this->register_module("lstm", StackedLSTM(StackedLSTMOptions(input_size, options.hidden_sizes())
                                                            .layer_norm(options.layer_norm())
-                                                           .forget_bias(options.forget_bias())));
+                                                           .forget_bias(options.forget_bias())
+                                                           .init(options.init())
+                                                           .norm_gain(options.norm_gain())));
     }
   }
   /// Makes the output module, with `classes` of a softmax or (0) without one, and the dropout.

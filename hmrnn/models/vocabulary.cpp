@@ -44,6 +44,14 @@ int64_t Vocabulary::index(uint8_t byte) const {
   return index_[byte];
 }
 
+Vocabulary Vocabulary::joined_with(const Vocabulary& other) const {
+  auto bytes = bytes_;
+  for (const auto byte : other.bytes_) {
+    if (!contains(byte)) bytes.push_back(byte);
+  }
+  return Vocabulary(std::move(bytes));
+}
+
 torch::Tensor Vocabulary::encode(std::string_view text, const std::string& what) const {
   auto indices = torch::empty({static_cast<int64_t>(text.size())}, torch::kUInt8);
   auto* out = indices.data_ptr<uint8_t>();

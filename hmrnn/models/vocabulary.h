@@ -40,6 +40,9 @@ class HMRNN_API Vocabulary {
   /// The bytes of an integer tensor [N] of indices; throws c10::IndexError for an index outside the vocabulary.
   std::string decode(const torch::Tensor& indices) const;
 
+  /// This vocabulary, and after it the symbols of `other` that it lacks, in their order.
+  Vocabulary joined_with(const Vocabulary& other) const;
+
   /// the same bytes in the same order
   bool operator==(const Vocabulary& other) const { return bytes_ == other.bytes_; }
 

@@ -21,6 +21,8 @@ void HMLSTMImpl::reset() {
                                      .boundary(options.boundary())
                                      .forget_bias(options.forget_bias())
                                      .boundary_bias(options.boundary_bias())
+                                     .init(options.init())
+                                     .norm_gain(options.norm_gain())
                                      .eps(options.eps())));
   }
   slope_ = register_buffer("slope", torch::tensor(0.0));
@@ -29,6 +31,10 @@ void HMLSTMImpl::reset() {
 
 void HMLSTMImpl::reset_parameters() {
   for (const auto& layer : *layers) layer->as<HMLSTMCell>()->reset_parameters();
+}
+
+void HMLSTMImpl::cap_detector_norms(double cap) {
+  for (const auto& layer : *layers) layer->as<HMLSTMCell>()->cap_detector_norm(cap);
 }
 
 void HMLSTMImpl::pretty_print(std::ostream& stream) const {

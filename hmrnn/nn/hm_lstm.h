@@ -38,6 +38,10 @@ struct HMRNN_API HMLSTMOptions {
   TORCH_ARG(double, forget_bias) = 0.0;
   /// initial bias of the boundary rows
   TORCH_ARG(double, boundary_bias) = 0.0;
+  /// how U, V and W start
+  TORCH_ARG(Initialisation, init) = Initialisation::Uniform;
+  /// initial gain of the norms of U h, V h and W h, see HMLSTMCellOptions
+  TORCH_ARG(double, norm_gain) = 1.0;
   /// added to the variance in layer norm
   TORCH_ARG(double, eps) = 1e-5;
 };
@@ -70,6 +74,8 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
   void reset() override;
   /// Every layer as HMLSTMCell::reset_parameters leaves it.
   void reset_parameters();
+  /// HMLSTMCell::cap_detector_norm of every layer.
+  void cap_detector_norms(double cap);
   void pretty_print(std::ostream& stream) const override;
 
   /// `input` [T, B, input_size] in the parameters' dtype; no `state`: zeros.

@@ -4,13 +4,49 @@
 
 #include <cmath>
 
+#include "hmrnn/error.h"
+
 namespace hmrnn {
+
+namespace {
+
+/// Fills the matrix [R, e] of a layer of d units as Initialisation::Orthogonal says.
+void init_orthogonal(torch::Tensor& matrix, int64_t d) {
+  const auto inputs = matrix.size(1);
+  auto gates = matrix.narrow(0, 0, 4 * d);
+  const auto glorot = [&](torch::Tensor rows, int64_t outputs) {
+    const double bound = std::sqrt(6.0 / static_cast<double>(inputs + outputs));
+    rows.uniform_(-bound, bound);
+  };
+  if (inputs == d) {
+    auto block = torch::empty({d, d}, matrix.options().requires_grad(false));
+    torch::nn::init::orthogonal_(block);
+    gates.copy_(block.repeat({4, 1}));
+  } else {
+    glorot(gates, d);
+  }
+  if (matrix.size(0) > 4 * d) glorot(matrix.narrow(0, 4 * d, 1), 1);
+}
+
+}  // namespace
+
+Initialisation parse_initialisation(const std::string& name) {
+  for (const auto value : {Initialisation::Uniform, Initialisation::Orthogonal}) {
+    if (to_string(value) == name) return value;
+  }
+  throw Error("initialisation '" + name + "' is not one of uniform, orthogonal");
+}
+
+std::string to_string(Initialisation initialisation) {
+  return initialisation == Initialisation::Uniform ? "uniform" : "orthogonal";
+}
 
 HMLSTMCellImpl::HMLSTMCellImpl(const HMLSTMCellOptions& options_) : options(options_) {
   TORCH_CHECK(options.input_size() >= 1, "HMLSTMCell: input_size must be at least 1, got ", options.input_size());
   TORCH_CHECK(options.hidden_size() >= 1, "HMLSTMCell: hidden_size must be at least 1, got ", options.hidden_size());
   TORCH_CHECK(options.above_size() >= 0, "HMLSTMCell: above_size must not be negative, got ", options.above_size());
   TORCH_CHECK(options.eps() > 0, "HMLSTMCell: eps must be positive, got ", options.eps());
+  TORCH_CHECK(std::isfinite(options.norm_gain()), "HMLSTMCell: norm_gain must be finite, got ", options.norm_gain());
   reset();
 }
 
@@ -38,17 +74,32 @@ void HMLSTMCellImpl::reset_parameters() {
   torch::NoGradGuard no_grad;
   const auto d = options.hidden_size();
   const double bound = 1 / std::sqrt(static_cast<double>(d));
-  torch::nn::init::uniform_(recurrent, -bound, bound);
-  torch::nn::init::uniform_(bottom_up, -bound, bound);
-  if (top_down.defined()) torch::nn::init::uniform_(top_down, -bound, bound);
+  for (auto* matrix : {&recurrent, &bottom_up, &top_down}) {
+    if (!matrix->defined()) continue;
+    if (options.init() == Initialisation::Uniform) {
+      torch::nn::init::uniform_(*matrix, -bound, bound);
+    } else {
+      init_orthogonal(*matrix, d);
+    }
+  }
   bias.zero_();
   bias.narrow(0, 0, d).fill_(options.forget_bias());
   if (top_down.defined()) bias.narrow(0, 4 * d, 1).fill_(options.boundary_bias());
   for (auto& norm : {recurrent_norm, bottom_up_norm, top_down_norm, cell_norm}) {
     if (!norm.is_empty()) {
-      norm->weight.fill_(1);
+      norm->weight.fill_(norm.get() == cell_norm.get() ? 1 : options.norm_gain());
       norm->bias.zero_();
     }
+  }
+}
+
+void HMLSTMCellImpl::cap_detector_norm(double cap) {
+  TORCH_CHECK(cap > 0, "HMLSTMCell: the cap of a detector's norm must be above 0, got ", cap);
+  if (!top_down.defined()) return;
+  const torch::NoGradGuard no_grad;
+  for (const auto& matrix : {recurrent, bottom_up, top_down}) {
+    auto row = matrix.detach().select(0, 4 * options.hidden_size());
+    row.mul_((cap / row.norm()).clamp_max(1));
   }
 }
 

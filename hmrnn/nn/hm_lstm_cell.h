@@ -6,10 +6,25 @@
 #include <torch/nn/pimpl.h>
 #include <torch/types.h>
 
+#include <string>
+
 #include "hmrnn/export.h"
 #include "hmrnn/ops/reference.h"
 
 namespace hmrnn {
+
+/// How the matrices of a layer start (PAPER.md, "Open in the paper" and "What the first author's later public code
+/// does").
+enum class Initialisation {
+  Uniform,     ///< U, V, W uniform(±1/√d)
+  Orthogonal,  ///< gate rows of square matrices: one orthogonal [d, d] block, the same for each of the four gates; of
+               ///< other matrices, and the boundary row of all: uniform(±√(6 / (fan in + fan out))) (Glorot)
+};
+
+/// "uniform" or "orthogonal"; throws hmrnn::Error for anything else.
+HMRNN_API Initialisation parse_initialisation(const std::string& name);
+/// The way back.
+HMRNN_API std::string to_string(Initialisation initialisation);
 
 /// Options of HMLSTMCell.
 ///
@@ -31,6 +46,10 @@ struct HMRNN_API HMLSTMCellOptions {
   TORCH_ARG(double, forget_bias) = 0.0;
   /// initial bias of the boundary row
   TORCH_ARG(double, boundary_bias) = 0.0;
+  /// how U, V and W start
+  TORCH_ARG(Initialisation, init) = Initialisation::Uniform;
+  /// initial gain of the norms of U h, V h and W h (that of c starts at 1); below 1 early gradients do not explode
+  TORCH_ARG(double, norm_gain) = 1.0;
   /// added to the variance in layer norm
   TORCH_ARG(double, eps) = 1e-5;
 };
@@ -53,8 +72,11 @@ class HMRNN_API HMLSTMCellImpl : public torch::nn::Cloneable<HMLSTMCellImpl> {
   explicit HMLSTMCellImpl(const HMLSTMCellOptions& options);
 
   void reset() override;
-  /// U, V, W uniform(±1/√d), gains 1, all biases 0 but for forget_bias and boundary_bias.
+  /// U, V, W as `init` says, gains norm_gain (that of c: 1), all biases 0 but for forget_bias and boundary_bias.
   void reset_parameters();
+  /// Scales the boundary row of U, V and W down to a norm of at most `cap`, which keeps hardσ where it has a gradient.
+  /// Nothing at the top. Nothing in it waits for a device.
+  void cap_detector_norm(double cap);
   void pretty_print(std::ostream& stream) const override;
 
   /// below [B, input_size]; z_below [B]; state of t-1; above [B, above_size] of t-1 (undefined at the top); slope: a.

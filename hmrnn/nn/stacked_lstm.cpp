@@ -16,6 +16,8 @@ void StackedLSTMImpl::reset() {
     layers->push_back(HMLSTMCell(HMLSTMCellOptions(l == 0 ? options.input_size() : sizes[l - 1], sizes[l])
                                      .layer_norm(options.layer_norm())
                                      .forget_bias(options.forget_bias())
+                                     .init(options.init())
+                                     .norm_gain(options.norm_gain())
                                      .eps(options.eps())));
   }
 }

@@ -27,6 +27,10 @@ struct HMRNN_API StackedLSTMOptions {
   TORCH_ARG(bool, layer_norm) = true;
   /// initial bias of the forget gates
   TORCH_ARG(double, forget_bias) = 0.0;
+  /// how U and W start
+  TORCH_ARG(Initialisation, init) = Initialisation::Uniform;
+  /// initial gain of the norms of U h and W h, see HMLSTMCellOptions
+  TORCH_ARG(double, norm_gain) = 1.0;
   /// added to the variance in layer norm
   TORCH_ARG(double, eps) = 1e-5;
 };

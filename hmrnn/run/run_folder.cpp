@@ -1,6 +1,7 @@
 #include "hmrnn/run/run_folder.h"
 
 #include <system_error>
+#include <vector>
 
 #include "hmrnn/error.h"
 
@@ -23,7 +24,7 @@ RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
 
 void RunFolder::require_absent() const {
   if (is_there(path_) && !fs::is_directory(path_)) throw Error(path_.string() + " is a file, not a folder for a run");
-  for (const auto& file : {best_model(), last_model(), last_state(), metrics()}) {
+  for (const auto& file : {best_model(), best_ema_model(), last_model(), last_state(), metrics()}) {
     if (is_there(file)) {
       throw Error(path_.string() + " already holds a run (" + file.lexically_relative(path_).string() +
                   "); continue it with --resume or choose another folder");
@@ -39,8 +40,10 @@ void RunFolder::require_state() const {
   }
 }
 
-void RunFolder::create() const {
-  for (const auto& folder : {best_model().parent_path(), last_model().parent_path()}) {
+void RunFolder::create(bool averaged) const {
+  std::vector<fs::path> folders = {best_model().parent_path(), last_model().parent_path()};
+  if (averaged) folders.push_back(best_ema_model().parent_path());
+  for (const auto& folder : folders) {
     std::error_code error;
     fs::create_directories(folder, error);
     if (error) throw Error("cannot create the folder " + folder.string() + ": " + error.message());
@@ -51,7 +54,7 @@ fs::path RunFolder::find_model(const fs::path& run) {
   if (!is_there(run)) throw Error(run.string() + " does not exist");
   if (!fs::is_directory(run)) return run;
   const RunFolder folder(run);
-  for (const auto& file : {folder.best_model(), folder.last_model()}) {
+  for (const auto& file : {folder.best_model(), folder.last_model(), run / "model.safetensors"}) {
     if (is_there(file)) return file;
   }
   throw Error(run.string() + " holds no model: there is neither best/model.safetensors nor last/model.safetensors");

@@ -6,8 +6,8 @@
 
 namespace hmrnn {
 
-/// The files of a run: RUN/best/model.safetensors (lowest validation loss), RUN/last/{model,state}.safetensors and
-/// RUN/metrics.jsonl.
+/// The files of a run: RUN/best/model.safetensors (lowest validation loss), RUN/best_ema/model.safetensors (the same of
+/// averaged weights, where there are any), RUN/last/{model,state}.safetensors and RUN/metrics.jsonl.
 class HMRNN_API RunFolder {
  public:
   /// Throws hmrnn::Error for an empty path; touches no file.
@@ -17,6 +17,8 @@ class HMRNN_API RunFolder {
   const std::filesystem::path& path() const { return path_; }
   /// The model with the lowest validation loss.
   std::filesystem::path best_model() const { return path_ / "best" / "model.safetensors"; }
+  /// The same of averaged weights, where there are any.
+  std::filesystem::path best_ema_model() const { return path_ / "best_ema" / "model.safetensors"; }
   /// The model of the last save.
   std::filesystem::path last_model() const { return path_ / "last" / "model.safetensors"; }
   /// What a resume needs, of the last save.
@@ -30,10 +32,12 @@ class HMRNN_API RunFolder {
   bool has_state() const;
   /// Throws hmrnn::Error if there is no state here that a resume could take up.
   void require_state() const;
-  /// Creates the folder, best/ and last/. Throws hmrnn::Error naming what could not be created.
-  void create() const;
+  /// Creates the folder, best/ and last/, and best_ema/ if `averaged`. Throws hmrnn::Error naming what could not be
+  /// created.
+  void create(bool averaged = false) const;
 
-  /// The model to use from `run`: its best one, else its last one; or `run` itself if it is a file. Throws hmrnn::Error
+  /// The model to use from `run`: its best one, else its last one; the one in it if it is such a folder (RUN/best_ema);
+  /// or `run` itself if it is a file. Throws hmrnn::Error
   /// if there is none.
   static std::filesystem::path find_model(const std::filesystem::path& run);
 

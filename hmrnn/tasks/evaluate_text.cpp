@@ -10,7 +10,7 @@ namespace hmrnn {
 
 std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams, torch::Device device, uint64_t seed,
                                         const std::function<bool()>& stop,
-                                        std::optional<torch::ScalarType> product_dtype) {
+                                        std::optional<torch::ScalarType> product_dtype, const GivenBoundaries& given) {
   const auto start = std::chrono::steady_clock::now();
   const torch::NoGradGuard no_grad;
   const EvaluationMode<CharLM> mode(model, product_dtype);
@@ -28,7 +28,9 @@ std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams
     const auto window = streams.window(i);
     const auto weight = window.weight.defined() ? window.weight.to(device) : torch::Tensor();
     HMLSTMCall call;
-    if (bernoulli) {
+    if (given.defined()) {
+      call.boundaries = given(window.input, i * kEvaluationWindow).to(device);
+    } else if (bernoulli) {
       call.noise = torch::rand({window.input.size(0), streams.streams(), layers - 1}, generator).to(device);
     }
     const auto out = model->forward(window.input.to(device), state, call);

@@ -8,6 +8,7 @@
 #include "hmrnn/data/text_streams.h"
 #include "hmrnn/export.h"
 #include "hmrnn/models/char_lm.h"
+#include "hmrnn/models/given_boundaries.h"
 #include "hmrnn/train/training_task.h"
 
 namespace hmrnn {
@@ -16,11 +17,12 @@ namespace hmrnn {
 constexpr int64_t kEvaluationWindow = 200;
 
 /// Scores every target of `streams` (made with `exact`) with `model` on `device`, in evaluation mode, without gradients
-/// and in float32 (the model's modes are set back afterwards: training as it was, products to `product_dtype`). State is
-/// carried along each stream. Bernoulli boundaries are drawn from a generator of its own, seeded with `seed`. Empty if
-/// `stop`, asked before each window, returned true.
+/// and in float32 (the model's modes are set back afterwards: training as it was, products to `product_dtype`). State
+/// is carried along each stream. Boundaries are the detectors', or those of `given`. Bernoulli boundaries are drawn
+/// from a generator of its own, seeded with `seed`. Empty if `stop`, asked before each window, returned true.
 HMRNN_API std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams, torch::Device device,
                                                   uint64_t seed, const std::function<bool()>& stop = {},
-                                                  std::optional<torch::ScalarType> product_dtype = std::nullopt);
+                                                  std::optional<torch::ScalarType> product_dtype = std::nullopt,
+                                                  const GivenBoundaries& given = {});
 
 }  // namespace hmrnn

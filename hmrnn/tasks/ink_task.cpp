@@ -7,14 +7,25 @@
 
 namespace hmrnn {
 
+namespace {
+
+/// What 0 units are as standardised x and y.
+std::array<double, 2> zero_units(const InkNormalisation& of) {
+  return {-of.mean[0] / of.deviation[0], -of.mean[1] / of.deviation[1]};
+}
+
+}  // namespace
+
 InkTask::InkTask(HandwritingModel model, const InkCorpus& corpus, InkReference reference, const InkTaskOptions& options)
     : model_(std::move(model)),
       reference_(std::move(reference)),
       options_(options),
       normalisation_(measure_ink(corpus, corpus.split("train"), options.coordinates)),
-      train_(ink_sequences(corpus, corpus.split("train"), normalisation_), options.batch, options.window, options.seed),
+      train_(ink_sequences(corpus, corpus.split("train"), normalisation_), options.batch, options.window, options.seed,
+             {options.scale_jitter, zero_units(normalisation_)}),
       valid_(ink_sequences(corpus, corpus.split("valid"), normalisation_), kInkEvaluationBatch, kInkEvaluationWindow,
              std::nullopt),
+      cost_(options.boundary_cost, model_->options.core() == Core::HMLSTM ? layers() - 1 : 0, options.device),
       slope_(model_->slope()),
       feed_(
           [this](int64_t epoch, int64_t i) {
@@ -41,6 +52,7 @@ WindowLoss InkTask::forward() {
   const auto out = model_->forward(input, state_.current(), call);
   WindowLoss result;
   result.loss = handwriting_loss(out.raw, target, weight);
+  result.penalty = cost_.penalty(out.core.z, weight);
   result.updates = update_counts(out.core.z, state_.current().z, layers(), weight);
   state_.leave(out.core.state);
   return result;
@@ -48,6 +60,25 @@ WindowLoss InkTask::forward() {
 
 std::optional<Evaluation> InkTask::evaluate(const std::function<bool()>& stop) {
   return evaluate_ink(model_, valid_, options_.device, options_.seed, stop, options_.product_dtype);
+}
+
+void InkTask::settle(const torch::Tensor& skipped) {
+  state_.settle(skipped);
+  cost_.settle(skipped);
+}
+
+void InkTask::constrain() {
+  if (options_.detector_norm_cap > 0) model_->cap_detector_norms(options_.detector_norm_cap);
+}
+
+void InkTask::save_state(SafeTensors& file) const {
+  state_.save(file);
+  cost_.save(file);
+}
+
+void InkTask::load_state(const SafeTensors& file, const std::string& where) {
+  state_.load(file, where, /*any_batch=*/true);
+  cost_.load(file, where);
 }
 
 void InkTask::set_slope(double slope) {

@@ -12,6 +12,7 @@
 #include "hmrnn/export.h"
 #include "hmrnn/models/handwriting_checkpoint.h"
 #include "hmrnn/models/handwriting_model.h"
+#include "hmrnn/tasks/boundary_cost.h"
 #include "hmrnn/train/carried_state.h"
 #include "hmrnn/train/training_task.h"
 #include "hmrnn/train/window_feed.h"
@@ -23,8 +24,11 @@ struct InkTaskOptions {
   int64_t batch = 32;                                    ///< sequences side by side
   int64_t window = 0;                                    ///< steps of truncated back-propagation; 0: the whole sequence
   InkCoordinates coordinates = InkCoordinates::Offsets;  ///< what the model sees of x and y
-  uint64_t seed = 1;                   ///< of the order of sequences, and of Bernoulli boundaries in validation
-  torch::Device device = torch::kCPU;  ///< of model and windows
+  double scale_jitter = 0;                               ///< of training lines (InkJitter)
+  BoundaryCostOptions boundary_cost = {};                ///< steering of the detectors
+  double detector_norm_cap = 0;                          ///< HMLSTM::cap_detector_norms after every update; 0: no cap
+  uint64_t seed = 1;  ///< of order and jitter of the sequences, and of Bernoulli boundaries in validation
+  torch::Device device = torch::kCPU;                             ///< of model and windows
   std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< of training; validation is float32
 };
 
@@ -42,14 +46,13 @@ class HMRNN_API InkTask : public TrainingTask {
   LoadedWindow load(int64_t epoch, int64_t window) override;
   void prefetch(int64_t epoch, int64_t window) override { feed_.prefetch(epoch, window); }
   WindowLoss forward() override;
-  void settle(const torch::Tensor& skipped) override { state_.settle(skipped); }
+  void settle(const torch::Tensor& skipped) override;
+  void constrain() override;
   std::optional<Evaluation> evaluate(const std::function<bool()>& stop) override;
   void set_slope(double slope) override;
   double slope() const override { return slope_; }
-  void save_state(SafeTensors& file) const override { state_.save(file); }
-  void load_state(const SafeTensors& file, const std::string& where) override {
-    state_.load(file, where, /*any_batch=*/true);
-  }
+  void save_state(SafeTensors& file) const override;
+  void load_state(const SafeTensors& file, const std::string& where) override;
   std::string describe() const override;
   std::string unit() const override { return "points"; }
   std::vector<std::pair<std::string, double>> measures(double loss, bool validation) const override;
@@ -66,6 +69,7 @@ class HMRNN_API InkTask : public TrainingTask {
   InkTaskOptions options_;
   InkNormalisation normalisation_;
   InkBatches train_, valid_;
+  BoundaryCost cost_;
   double slope_ = 1;
   CarriedState state_;
   WindowFeed feed_;  ///< of train_

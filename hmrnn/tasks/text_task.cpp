@@ -5,12 +5,21 @@
 #include <numbers>
 
 #include "hmrnn/analysis/operations.h"
+#include "hmrnn/data/split_mix.h"
 #include "hmrnn/error.h"
 #include "hmrnn/tasks/evaluate_text.h"
 
 namespace hmrnn {
 
 double bits_per_character(double nats) { return nats / std::numbers::ln2; }
+
+namespace {
+
+int64_t detectors(const CharLMImpl& model) {
+  return model.options.core() == Core::HMLSTM ? static_cast<int64_t>(model.options.hidden_sizes().size()) - 1 : 0;
+}
+
+}  // namespace
 
 TextTask::TextTask(CharLM model, const TextCorpus& corpus, CorpusReference reference, const TextTaskOptions& options)
     : model_(std::move(model)),
@@ -20,19 +29,30 @@ TextTask::TextTask(CharLM model, const TextCorpus& corpus, CorpusReference refer
       train_(corpus.train, options.batch, options.window, /*exact=*/false, "the training text of " + corpus.source),
       valid_(corpus.valid, options.eval_streams, kEvaluationWindow, /*exact=*/true,
              "the validation text of " + corpus.source),
+      given_(options.boundaries, detectors(*model_), corpus.vocabulary.bytes()),
+      cost_(options.boundary_cost, detectors(*model_), options.device),
       slope_(model_->slope()),
-      feed_(
-          [this](int64_t, int64_t i) {
-            auto window = train_.window(i);
-            return HostWindow{{window.input, window.target}, window.count, window.first};
-          },
-          options.device) {
+      feed_([this](int64_t epoch, int64_t i) { return make_window(epoch, i); }, options.device) {
   TORCH_CHECK(model_->options.vocabulary_size() == vocabulary_.size(), "TextTask: the model has ",
               model_->options.vocabulary_size(), " symbols, the corpus ", vocabulary_.size());
   model_->to(options_.device);
   model_->set_product_dtype(options_.product_dtype);
   model_->train();
   state_.reserve(model_->initial_state(options_.batch));
+}
+
+int64_t TextTask::offset(int64_t epoch) const {
+  if (!options_.roll) return 0;
+  // Of seed and epoch alone, so that a resume needs no replay.
+  SplitMix64 random(options_.seed + 0x632be59bd9b4e019U * (static_cast<uint64_t>(epoch) + 1));
+  return static_cast<int64_t>(random.below(static_cast<uint64_t>(train_.characters())));
+}
+
+HostWindow TextTask::make_window(int64_t epoch, int64_t i) const {
+  auto window = train_.window(i, offset(epoch));
+  HostWindow out{{window.input, window.target}, window.count, window.first};
+  if (given_.defined()) out.tensors.push_back(given_(window.input, i * options_.window));
+  return out;
 }
 
 LoadedWindow TextTask::load(int64_t epoch, int64_t i) {
@@ -43,16 +63,38 @@ LoadedWindow TextTask::load(int64_t epoch, int64_t i) {
 
 WindowLoss TextTask::forward() {
   const auto &input = feed_[0], &target = feed_[1];
-  const auto out = model_->forward(input, state_.current());
+  HMLSTMCall call;
+  if (given_.defined()) call.boundaries = feed_[2];
+  const auto out = model_->forward(input, state_.current(), call);
   WindowLoss result;
   result.loss = cross_entropy(out.logits, target);
+  result.penalty = cost_.penalty(out.core.z);
   result.updates = update_counts(out.core.z, state_.current().z, layers());
   state_.leave(out.core.state);
   return result;
 }
 
 std::optional<Evaluation> TextTask::evaluate(const std::function<bool()>& stop) {
-  return evaluate_text(model_, valid_, options_.device, options_.seed, stop, options_.product_dtype);
+  return evaluate_text(model_, valid_, options_.device, options_.seed, stop, options_.product_dtype, given_);
+}
+
+void TextTask::settle(const torch::Tensor& skipped) {
+  state_.settle(skipped);
+  cost_.settle(skipped);
+}
+
+void TextTask::constrain() {
+  if (options_.detector_norm_cap > 0) model_->cap_detector_norms(options_.detector_norm_cap);
+}
+
+void TextTask::save_state(SafeTensors& file) const {
+  state_.save(file);
+  cost_.save(file);
+}
+
+void TextTask::load_state(const SafeTensors& file, const std::string& where) {
+  state_.load(file, where);
+  cost_.load(file, where);
 }
 
 void TextTask::set_slope(double slope) {
@@ -62,7 +104,7 @@ void TextTask::set_slope(double slope) {
 
 std::string TextTask::describe() const {
   return describe_char_lm(model_->options, model_->options.core() == Core::HMLSTM ? slope_ : 1.0, vocabulary_,
-                          reference_);
+                          reference_, options_.boundaries);
 }
 
 std::vector<std::pair<std::string, double>> TextTask::measures(double loss, bool /*validation*/) const {

@@ -12,6 +12,8 @@
 #include "hmrnn/export.h"
 #include "hmrnn/models/char_lm.h"
 #include "hmrnn/models/char_lm_checkpoint.h"
+#include "hmrnn/models/given_boundaries.h"
+#include "hmrnn/tasks/boundary_cost.h"
 #include "hmrnn/train/carried_state.h"
 #include "hmrnn/train/training_task.h"
 #include "hmrnn/train/window_feed.h"
@@ -20,11 +22,15 @@ namespace hmrnn {
 
 /// Options of TextTask.
 struct TextTaskOptions {
-  int64_t batch = 64;                                             ///< parallel streams of the training text
-  int64_t window = 100;                                           ///< steps of truncated back-propagation
-  int64_t eval_streams = 64;                                      ///< streams the validation text is cut into
-  uint64_t seed = 1;                                              ///< of Bernoulli boundaries in validation
-  torch::Device device = torch::kCPU;                             ///< of model and windows
+  int64_t batch = 64;         ///< parallel streams of the training text
+  int64_t window = 100;       ///< steps of truncated back-propagation
+  int64_t eval_streams = 64;  ///< streams the validation text is cut into
+  bool roll = false;  ///< each epoch begins at another character, drawn with `seed`; its end joins its beginning
+  std::string boundaries = {};             ///< a given segmentation (GivenBoundaries); empty: the detectors decide
+  BoundaryCostOptions boundary_cost = {};  ///< steering of the detectors
+  double detector_norm_cap = 0;            ///< HMLSTM::cap_detector_norms after every update; 0: no cap
+  uint64_t seed = 1;                       ///< of the rolls, and of Bernoulli boundaries in validation
+  torch::Device device = torch::kCPU;      ///< of model and windows
   std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< of training; validation is float32
 };
 
@@ -32,7 +38,7 @@ struct TextTaskOptions {
 class HMRNN_API TextTask : public TrainingTask {
  public:
   /// Moves `model` to the device. Throws hmrnn::Error if the training text is shorter than one window of every stream
-  /// or the validation text has fewer than two characters.
+  /// or the validation text has fewer than two characters, or `boundaries` or `boundary_cost` do not fit the model.
   TextTask(CharLM model, const TextCorpus& corpus, CorpusReference reference, const TextTaskOptions& options);
 
   torch::nn::Module& module() override { return *model_; }
@@ -42,23 +48,30 @@ class HMRNN_API TextTask : public TrainingTask {
   LoadedWindow load(int64_t epoch, int64_t window) override;
   void prefetch(int64_t epoch, int64_t window) override { feed_.prefetch(epoch, window); }
   WindowLoss forward() override;
-  void settle(const torch::Tensor& skipped) override { state_.settle(skipped); }
+  void settle(const torch::Tensor& skipped) override;
+  void constrain() override;
   std::optional<Evaluation> evaluate(const std::function<bool()>& stop) override;
   void set_slope(double slope) override;
   double slope() const override { return slope_; }
-  void save_state(SafeTensors& file) const override { state_.save(file); }
-  void load_state(const SafeTensors& file, const std::string& where) override { state_.load(file, where); }
+  void save_state(SafeTensors& file) const override;
+  void load_state(const SafeTensors& file, const std::string& where) override;
   std::string describe() const override;
   std::string unit() const override { return "characters"; }
   std::vector<std::pair<std::string, double>> measures(double loss, bool validation) const override;
   std::string loss_text(double loss) const override;
 
  private:
+  /// The character at which an epoch begins.
+  int64_t offset(int64_t epoch) const;
+  HostWindow make_window(int64_t epoch, int64_t window) const;
+
   CharLM model_;
   Vocabulary vocabulary_;
   CorpusReference reference_;
   TextTaskOptions options_;
   TextStreams train_, valid_;
+  GivenBoundaries given_;
+  BoundaryCost cost_;
   double slope_ = 1;
   CarriedState state_;
   WindowFeed feed_;  ///< of train_

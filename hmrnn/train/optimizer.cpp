@@ -2,6 +2,9 @@
 
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adam.h>
+#include <ATen/ops/_fused_adamw.h>
+
+#include <algorithm>
 
 #include "hmrnn/error.h"
 
@@ -10,6 +13,11 @@ namespace hmrnn {
 ClippedAdam::ClippedAdam(std::vector<std::pair<std::string, torch::Tensor>> parameters, const Options& options)
     : options_(options) {
   TORCH_CHECK(!parameters.empty(), "ClippedAdam: no parameters");
+  if (options.weight_decay > 0) {  // matrices first: a fused pass has one weight decay
+    const auto vectors = std::stable_partition(parameters.begin(), parameters.end(),
+                                               [](const auto& named) { return named.second.dim() >= 2; });
+    matrices_ = static_cast<size_t>(vectors - parameters.begin());
+  }
   for (auto& [name, parameter] : parameters) {
     TORCH_CHECK(parameter.scalar_type() == torch::kFloat32, "ClippedAdam: ", name, " must be float32, got ",
                 parameter.scalar_type());
@@ -40,12 +48,29 @@ ClippedAdam::Report ClippedAdam::step(const torch::Tensor& loss) {
   if (options_.clip > 0) scale = (report.norm / options_.clip).clamp_min(1);  // gradients are divided by it
 
   step_ += 1 - report.skipped;
-  const std::vector<torch::Tensor> steps(parameters_.size(), step_);
-  at::_fused_adam_(parameters_, gradients, exp_avg_, exp_avg_sq_, {}, steps, learning_rate_, options_.beta1,
-                   options_.beta2, /*weight_decay=*/0, options_.eps, /*amsgrad=*/false, /*maximize=*/false, scale,
-                   report.skipped);
+  adam(0, matrices_, gradients, options_.weight_decay, scale, report.skipped);
+  adam(matrices_, parameters_.size(), gradients, 0, scale, report.skipped);
   for (auto& parameter : parameters_) parameter.mutable_grad().reset();
   return report;
+}
+
+void ClippedAdam::adam(size_t begin, size_t end, const std::vector<torch::Tensor>& gradients, double weight_decay,
+                       const std::optional<torch::Tensor>& scale, const torch::Tensor& skipped) {
+  if (begin == end) return;
+  const auto part = [&](const std::vector<torch::Tensor>& all) {
+    return at::TensorList(all).slice(begin, end - begin);
+  };
+  const std::vector<torch::Tensor> steps(end - begin, step_);
+  const auto pass = [&](auto fused) {
+    fused(part(parameters_), part(gradients), part(exp_avg_), part(exp_avg_sq_), at::TensorList(), steps,
+          learning_rate_, options_.beta1, options_.beta2, weight_decay, options_.eps, /*amsgrad=*/false,
+          /*maximize=*/false, scale, skipped);
+  };
+  if (options_.weight_decay_mode == WeightDecayMode::L2) {
+    pass([](auto&&... arguments) { at::_fused_adam_(arguments...); });
+  } else {
+    pass([](auto&&... arguments) { at::_fused_adamw_(arguments...); });
+  }
 }
 
 int64_t ClippedAdam::updates() const { return static_cast<int64_t>(step_.item<double>()); }
@@ -60,20 +85,11 @@ void ClippedAdam::save(SafeTensors& file) const {
 
 void ClippedAdam::load(const SafeTensors& file, const std::string& where) {
   torch::NoGradGuard no_grad;
-  const auto read = [&](const std::string& name, at::IntArrayRef sizes, torch::ScalarType dtype) {
-    const auto tensor = file.find(name);
-    if (!tensor.defined()) throw Error(where + ": tensor " + name + " is missing");
-    if (tensor.sizes() != sizes || tensor.scalar_type() != dtype) {
-      throw Error(where + ": tensor " + name + " must be " + c10::toString(dtype) + " " + c10::str(sizes) + ", not " +
-                  c10::toString(tensor.scalar_type()) + " " + c10::str(tensor.sizes()));
-    }
-    return tensor;
-  };
   for (size_t i = 0; i < names_.size(); ++i) {
-    exp_avg_[i].copy_(read("adam.exp_avg." + names_[i], exp_avg_[i].sizes(), torch::kFloat32));
-    exp_avg_sq_[i].copy_(read("adam.exp_avg_sq." + names_[i], exp_avg_sq_[i].sizes(), torch::kFloat32));
+    exp_avg_[i].copy_(file.require("adam.exp_avg." + names_[i], exp_avg_[i].sizes(), torch::kFloat32, where));
+    exp_avg_sq_[i].copy_(file.require("adam.exp_avg_sq." + names_[i], exp_avg_sq_[i].sizes(), torch::kFloat32, where));
   }
-  step_.fill_(read("adam.updates", {}, torch::kInt64).item<int64_t>());
+  step_.fill_(file.require("adam.updates", {}, torch::kInt64, where).item<int64_t>());
 }
 
 }  // namespace hmrnn

@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,7 +13,13 @@
 
 namespace hmrnn {
 
-/// Adam (Kingma and Ba, 2015; torch::optim::Adam's arithmetic) over named float32 parameters in one fused pass on CPU
+/// What weight decay is added to.
+enum class WeightDecayMode {
+  L2,         ///< the gradient, after clipping: what Adam scales (torch::optim::Adam's weight_decay)
+  Decoupled,  ///< the update: weights shrink by learning rate · decay (Loshchilov and Hutter, 2019; AdamW)
+};
+
+/// Adam (Kingma and Ba, 2015; torch::optim::Adam's arithmetic) over named float32 parameters in a fused pass on CPU
 /// or CUDA, with clipping by the global norm, and with a guard: an update whose gradient or loss is not finite is
 /// skipped as a whole. Nothing in `step` waits for a device, and it can be part of a graph (WindowGraph): the number of
 /// updates and the learning rate are tensors.
@@ -20,10 +27,12 @@ class HMRNN_API ClippedAdam {
  public:
   /// The names are those of the paper (torch::optim::Adam).
   struct Options {
-    double beta1 = 0.9;    ///< decay of the first moment
-    double beta2 = 0.999;  ///< decay of the second moment
-    double eps = 1e-8;     ///< added to the root of the second moment
-    double clip = 1.0;     ///< greatest global gradient norm; 0: no clipping
+    double beta1 = 0.9;       ///< decay of the first moment
+    double beta2 = 0.999;     ///< decay of the second moment
+    double eps = 1e-8;        ///< added to the root of the second moment
+    double clip = 1.0;        ///< greatest global gradient norm; 0: no clipping
+    double weight_decay = 0;  ///< of matrices (2 dimensions or more); vectors (biases, gains) never decay
+    WeightDecayMode weight_decay_mode = WeightDecayMode::L2;  ///< what it is added to
   };
   /// What one step did, as 0-d tensors on the parameters' device.
   struct Report {
@@ -51,8 +60,13 @@ class HMRNN_API ClippedAdam {
   void load(const SafeTensors& file, const std::string& where);
 
  private:
+  /// A fused pass over the parameters from `begin` on up to `end`.
+  void adam(size_t begin, size_t end, const std::vector<torch::Tensor>& gradients, double weight_decay,
+            const std::optional<torch::Tensor>& scale, const torch::Tensor& skipped);
+
   std::vector<std::string> names_;
   std::vector<torch::Tensor> parameters_, exp_avg_, exp_avg_sq_;
+  size_t matrices_ = 0;          ///< the first so many parameters decay
   torch::Tensor step_;           ///< float32, 0-d, shared by all parameters
   torch::Tensor learning_rate_;  ///< 0-d, float64; float32 on CUDA, where the kernel takes no other
   Options options_;

@@ -7,36 +7,54 @@
 
 namespace hmrnn {
 
-/// The learning rate: `initial`, divided once by `divisor` when the validation loss has not fallen for `patience`
-/// evaluations in a row. The best loss so far decides, not the last one.
-class HMRNN_API PlateauSchedule {
+/// How the learning rate goes on after its warm-up.
+enum class ScheduleKind {
+  Plateau,   ///< divided where the validation loss stops falling
+  Cosine,    ///< half a cosine down to `final_rate`, over a length that is known (Loshchilov and Hutter, 2017)
+  Constant,  ///< as it is
+};
+
+/// Options of LearningRateSchedule. Rates are Adam's, lengths are in updates.
+struct LearningRateOptions {
+  ScheduleKind kind = ScheduleKind::Plateau;  ///< how it goes on
+  double rate = 0.002;                        ///< the highest
+  int64_t warmup = 0;                         ///< updates over which it rises linearly to `rate`; 0: none
+  double final_rate = 0;                      ///< Cosine: of the last update
+  int64_t length = 0;    ///< Cosine: updates from the first to the last, warm-up included; at least 1
+  int64_t patience = 1;  ///< Plateau: evaluations in a row without improvement before a drop
+  double divisor = 50;   ///< Plateau: what a drop divides by
+  int64_t drops = 1;     ///< Plateau: how many there are
+};
+
+/// The learning rate of every update.
+class HMRNN_API LearningRateSchedule {
  public:
   /// What a resume needs.
   struct State {
     std::optional<double> best;       ///< lowest validation loss so far
-    int64_t without_improvement = 0;  ///< evaluations since, or since the drop
-    bool dropped = false;             ///< the rate has dropped
+    int64_t without_improvement = 0;  ///< evaluations since, or since the last drop
+    int64_t drops = 0;                ///< made so far
   };
 
-  /// `patience` ≥ 1 evaluations.
-  PlateauSchedule(double initial, int64_t patience, double divisor = 50);
+  /// Throws c10::Error for a negative length or a cosine without one.
+  explicit LearningRateSchedule(const LearningRateOptions& options);
 
-  /// Takes the loss of an evaluation in; a loss that is not finite is no improvement. Returns true if the rate dropped.
+  /// Takes the loss of an evaluation in; a loss that is not finite is no improvement. Returns true if the rate drops.
   bool update(double loss);
-  /// Of the steps to come.
-  double learning_rate() const { return state_.dropped ? initial_ / divisor_ : initial_; }
-  /// After the drop, `patience` evaluations have brought no improvement again.
-  bool exhausted() const { return state_.dropped && state_.without_improvement >= patience_; }
+  /// Of update `step`, counted from 0.
+  double rate(int64_t step) const;
+  /// Plateau: after the last drop, `patience` evaluations have brought no improvement again. The other kinds never are.
+  bool exhausted() const;
 
+  /// As they were given.
+  const LearningRateOptions& options() const { return options_; }
   /// What a resume needs.
   const State& state() const { return state_; }
   /// Goes on from there.
   void set_state(const State& state) { state_ = state; }
 
  private:
-  double initial_;
-  int64_t patience_;
-  double divisor_;
+  LearningRateOptions options_;
   State state_;
 };
 

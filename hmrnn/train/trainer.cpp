@@ -23,6 +23,18 @@ std::vector<std::pair<std::string, torch::Tensor>> named_parameters(torch::nn::M
   return out;
 }
 
+/// The schedule with the trainer's highest rate, and the length of a cosine where the limits say it.
+LearningRateOptions schedule_of(const TrainerOptions& options, int64_t windows) {
+  auto out = options.schedule;
+  out.rate = options.learning_rate;
+  if (out.kind == ScheduleKind::Cosine && out.length == 0) {
+    out.length = options.epochs > 0 ? options.epochs * windows : options.steps;
+    if (options.steps > 0) out.length = std::min(out.length, options.steps);
+    if (out.length == 0) throw Error("a cosine schedule has to know its end: give a number of steps or epochs");
+  }
+  return out;
+}
+
 /// Whether `path` has a record of an evaluation at `step`.
 bool has_evaluation(const std::filesystem::path& path, int64_t step) {
   std::ifstream file(path);
@@ -45,8 +57,8 @@ Trainer::Trainer(TrainingTask& task, const TrainerOptions& options, RunFolder fo
       progress_(progress),
       run_settings_(run_settings),
       stop_(std::move(stop)),
-      optimizer_(named_parameters(task.module()), {.clip = options.clip}),
-      schedule_(options.learning_rate, options.patience),
+      optimizer_(named_parameters(task.module()), options.optimizer),
+      schedule_(schedule_of(options, task.windows())),
       sums_(task.layers(), task.device()),
       runner_([this] { compute_window(); }),
       start_(Clock::now()) {
@@ -54,6 +66,7 @@ Trainer::Trainer(TrainingTask& task, const TrainerOptions& options, RunFolder fo
               "Trainer: log_every and checkpoint_every must be at least 1, eval_every at least 0");
   TORCH_CHECK(nlohmann::json::parse(run_settings_, nullptr, /*allow_exceptions=*/false).is_object(),
               "Trainer: run_settings must be the text of a JSON object");
+  if (options_.ema > 0) averaged_.emplace(named_parameters(task.module()), options_.ema);
   if (options_.cuda_graph && task_.device().is_cuda()) runner_.set_graph(make_window_graph(task_.device()));
   slope_ = annealed_slope(options_.slope_rate, options_.slope_max, 0);
   task_.set_slope(slope_);
@@ -63,7 +76,7 @@ Trainer::~Trainer() = default;
 
 void Trainer::start() {
   folder_.require_absent();
-  folder_.create();
+  folder_.create(averaged_.has_value());
   lock_ = std::make_unique<RunLock>(folder_.path());
   metrics_ = std::make_unique<MetricsWriter>(folder_.metrics());
   save();
@@ -77,6 +90,7 @@ void Trainer::resume() {
   const auto state = TrainerState::parse(file, where);
   load_parameters(task_.module(), file, where);
   optimizer_.load(file, where);
+  if (averaged_) averaged_->load(file, where);
   task_.load_state(file, where);
   // A run that gave up gets as many tries again.
   sums_.load(file, where, state.skipped_total, state.skipped_in_row < options_.max_skipped ? state.skipped_in_row : 0);
@@ -84,12 +98,13 @@ void Trainer::resume() {
   evaluated_step_ = state.evaluated_step;
   schedule_.set_state(state.schedule);
   best_loss_ = state.best_loss;
+  best_ema_loss_ = state.best_ema_loss;
   best_step_ = state.best_step;
   elapsed_before_ = state.elapsed_seconds;
   train_seconds_ = state.record_seconds;
   slope_ = state.slope;
   task_.set_slope(slope_);
-  folder_.create();
+  folder_.create(averaged_.has_value());
   metrics_ = std::make_unique<MetricsWriter>(folder_.metrics(), step_);
   evaluation_recorded_ = evaluated_step_ != step_ && has_evaluation(folder_.metrics(), step_);
   saved_step_ = step_;
@@ -123,8 +138,8 @@ void Trainer::train_step() {
   step_start_ = Clock::now();
   const double slope = annealed_slope(options_.slope_rate, options_.slope_max, epoch());
   if (slope != slope_) task_.set_slope(slope_ = slope);
-  if (schedule_.learning_rate() != learning_rate_) {
-    optimizer_.set_learning_rate(learning_rate_ = schedule_.learning_rate());
+  if (const double rate = schedule_.rate(step_); rate != learning_rate_) {
+    optimizer_.set_learning_rate(learning_rate_ = rate);
   }
 
   const auto window = task_.load(epoch(), step_ % task_.windows());
@@ -156,8 +171,10 @@ void Trainer::train_step() {
 
 void Trainer::compute_window() {
   const auto window = task_.forward();
-  window.loss.backward();
+  (window.penalty.defined() ? window.loss + window.penalty : window.loss).backward();
   const auto report = optimizer_.step(window.loss);
+  task_.constrain();
+  if (averaged_) averaged_->update(report.skipped);
   task_.settle(report.skipped);
   sums_.add(window.loss, window.updates, report);
 }
@@ -174,7 +191,7 @@ void Trainer::record() {
   nlohmann::ordered_json record = {{"event", "train"}, {"step", step_}, {"epoch", epoch()}, {"loss", m.loss}};
   for (const auto& [name, value] : task_.measures(m.loss, /*validation=*/false)) record[name] = value;
   record["grad_norm"] = m.gradient_norm;
-  record["lr"] = schedule_.learning_rate();
+  record["lr"] = last_learning_rate();
   record["slope"] = slope_;
   record["updates"] = m.updates;
   record[task_.unit() + "_per_second"] = speed;
@@ -188,34 +205,54 @@ void Trainer::record() {
 }
 
 bool Trainer::evaluate(bool scheduled) {
-  const auto result = task_.evaluate([this] { return stopped(); });
+  const auto stop = [this] { return stopped(); };
+  const auto result = task_.evaluate(stop);
   if (!result) return false;
+  std::optional<Evaluation> averaged;
+  if (averaged_) {
+    const AveragedWeights::InPlace weights(*averaged_);
+    if (!(averaged = task_.evaluate(stop))) return false;
+    if (improves(averaged->loss, best_ema_loss_, "averaged weights: validation")) {
+      save_model(folder_.best_ema_model(), averaged->loss);
+    }
+  }
   evaluated_step_ = step_;
   saved_step_ = -1;  // what was saved for this step does not know the result
-  if (!evaluation_recorded_) {
-    nlohmann::ordered_json record = {{"event", "eval"}, {"step", step_}, {"epoch", epoch()}, {"loss", result->loss}};
-    for (const auto& [name, value] : task_.measures(result->loss, /*validation=*/true)) record[name] = value;
-    record["grad_norm"] = nullptr;  // an evaluation has none
-    record["lr"] = schedule_.learning_rate();
-    record["slope"] = slope_;
-    record["updates"] = result->updates;
-    record[task_.unit() + "_per_second"] =
-        result->seconds > 0 ? static_cast<double>(result->count) / result->seconds : 0.0;
-    metrics_->write(record);
-  }
+  if (!evaluation_recorded_) record_evaluation(*result, averaged);
   evaluation_recorded_ = false;
-  const bool best = std::isfinite(result->loss) && (!best_loss_ || result->loss < *best_loss_);
-  progress_.message(
-      fmt::format("step {}  validation {}{}", step_, task_.loss_text(result->loss), best ? "  (best)" : ""));
-  if (best) {
-    best_loss_ = result->loss;
+  if (improves(result->loss, best_loss_, "validation")) {
     best_step_ = step_;
     save_model(folder_.best_model(), result->loss);
   }
   if (scheduled && schedule_.update(result->loss)) {
-    progress_.message(fmt::format("learning rate divided by 50: {:.3g}", schedule_.learning_rate()));
+    progress_.message(
+        fmt::format("learning rate divided by {:g}: {:.3g}", schedule_.options().divisor, schedule_.rate(step_)));
   }
   return true;
+}
+
+bool Trainer::improves(double loss, std::optional<double>& best, const std::string& what) {
+  const bool better = std::isfinite(loss) && (!best || loss < *best);
+  progress_.message(fmt::format("step {}  {} {}{}", step_, what, task_.loss_text(loss), better ? "  (best)" : ""));
+  if (better) best = loss;
+  return better;
+}
+
+void Trainer::record_evaluation(const Evaluation& result, const std::optional<Evaluation>& averaged) {
+  nlohmann::ordered_json record = {{"event", "eval"}, {"step", step_}, {"epoch", epoch()}, {"loss", result.loss}};
+  for (const auto& [name, value] : task_.measures(result.loss, /*validation=*/true)) record[name] = value;
+  record["grad_norm"] = nullptr;  // an evaluation has none
+  record["lr"] = last_learning_rate();
+  record["slope"] = slope_;
+  record["updates"] = result.updates;
+  record[task_.unit() + "_per_second"] = result.seconds > 0 ? static_cast<double>(result.count) / result.seconds : 0.0;
+  if (averaged) {
+    nlohmann::ordered_json ema = {{"loss", averaged->loss}};
+    for (const auto& [name, value] : task_.measures(averaged->loss, /*validation=*/true)) ema[name] = value;
+    ema["updates"] = averaged->updates;
+    record["ema"] = ema;
+  }
+  metrics_->write(record);
 }
 
 void Trainer::save() {
@@ -225,6 +262,7 @@ void Trainer::save() {
 
   auto file = pack_parameters(task_.module());
   optimizer_.save(file);
+  if (averaged_) averaged_->save(file);
   task_.save_state(file);
   sums_.save(file);
   save_random_state(file, task_.device());
@@ -233,6 +271,7 @@ void Trainer::save() {
   state.evaluated_step = evaluated_step_;
   state.schedule = schedule_.state();
   state.best_loss = best_loss_;
+  state.best_ema_loss = best_ema_loss_;
   state.best_step = best_step_;
   state.elapsed_seconds = elapsed();
   state.record_seconds = train_seconds_;
@@ -290,7 +329,7 @@ ProgressLine Trainer::progress_line(const RunningSums::Means& m, double per_seco
   line.epoch = static_cast<double>(step_) / static_cast<double>(task_.windows());
   line.loss = task_.loss_text(m.loss);
   line.gradient_norm = m.gradient_norm;
-  line.learning_rate = schedule_.learning_rate();
+  line.learning_rate = last_learning_rate();
   line.slope = slope_;
   line.updates = m.updates;
   line.per_second = per_second;

@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "hmrnn/run/progress.h"
 #include "hmrnn/run/run_folder.h"
 #include "hmrnn/run/run_lock.h"
+#include "hmrnn/train/averaged_weights.h"
 #include "hmrnn/train/optimizer.h"
 #include "hmrnn/train/running_sums.h"
 #include "hmrnn/train/schedule.h"
@@ -25,16 +27,19 @@ class MetricsWriter;
 
 /// Options of Trainer. A step is one window of all streams.
 struct TrainerOptions {
-  double learning_rate = 0.002;    ///< of Adam, at the start
-  double clip = 1.0;               ///< greatest global gradient norm; 0: no clipping
-  int64_t patience = 1;            ///< evaluations without improvement before the learning rate is divided by 50
-  double slope_rate = 0;           ///< slope annealing, see annealed_slope
-  double slope_max = 5;            ///< of the annealing
-  int64_t steps = 0;               ///< stop after so many steps; 0: no such limit. Without any limit training ends when
-                                   ///< validation stops improving once more after the learning rate's drop.
-  int64_t epochs = 0;              ///< stop after so many epochs; 0: no such limit
-  double minutes = 0;              ///< stop after so many minutes, resumes counted together; 0: no such limit
-  int64_t eval_every = 0;          ///< steps between validations; 0: after each epoch
+  double learning_rate = 0.002;  ///< of Adam, the highest
+  /// How it goes on; its `rate` is `learning_rate`. The length of a cosine is that of `steps` or `epochs`, whichever
+  /// ends first, if it is left 0.
+  LearningRateOptions schedule = {};
+  ClippedAdam::Options optimizer = {};  ///< of Adam
+  double ema = 0;          ///< decay of averaged weights (AveragedWeights), validated beside the others; 0: none
+  double slope_rate = 0;   ///< slope annealing, see annealed_slope
+  double slope_max = 5;    ///< of the annealing
+  int64_t steps = 0;       ///< stop after so many steps; 0: no such limit. Without any limit training ends when
+                           ///< validation stops improving once more after the learning rate's drop.
+  int64_t epochs = 0;      ///< stop after so many epochs; 0: no such limit
+  double minutes = 0;      ///< stop after so many minutes, resumes counted together; 0: no such limit
+  int64_t eval_every = 0;  ///< steps between validations; 0: after each epoch
   int64_t checkpoint_every = 500;  ///< steps between saves
   int64_t log_every = 10;          ///< steps between records
   int64_t max_skipped = 20;        ///< give up after so many skipped updates in a row
@@ -47,6 +52,9 @@ enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 /// The training loop of every model: schedules, clipping, Adam, validation, checkpoints, metrics. Stopped after any
 /// step and resumed it makes the same updates as if it had not been stopped.
 ///
+/// With `ema` an evaluation scores the averaged weights as well, and `best_ema/` keeps the best of them; schedule and
+/// `best/` look at the weights themselves.
+///
 /// `last/state.safetensors` holds parameters, moments, schedules, random generators and the task's carried state, all
 /// that a resume needs, in one file: `last/model.safetensors` beside it is for use, so a crash between the two writes
 /// does no harm.
@@ -54,7 +62,7 @@ class HMRNN_API Trainer {
  public:
   /// `run_settings`: the text of a JSON object that is stored with the state and given back by read_run_settings, so
   /// that a program can rebuild the task before a resume. `stop`, asked after every step, ends the run as a signal
-  /// does.
+  /// does. Throws hmrnn::Error for a cosine schedule without a length.
   Trainer(TrainingTask& task, const TrainerOptions& options, RunFolder folder, Progress& progress,
           const std::string& run_settings = "{}", std::function<bool()> stop = {});
   ~Trainer();
@@ -75,7 +83,9 @@ class HMRNN_API Trainer {
   int64_t step() const { return step_; }
   /// Lowest validation loss so far; empty before the first validation.
   std::optional<double> best_loss() const { return best_loss_; }
-  /// The step that had it.
+  /// Of the averaged weights; none without `ema`.
+  std::optional<double> best_ema_loss() const { return best_ema_loss_; }
+  /// The step that had best_loss.
   int64_t best_step() const { return best_step_; }
   /// Updates skipped because of a loss or gradient that was not finite.
   int64_t skipped() const;
@@ -95,6 +105,9 @@ class HMRNN_API Trainer {
   void record();
   /// False if it was interrupted.
   bool evaluate(bool scheduled);
+  void record_evaluation(const Evaluation& result, const std::optional<Evaluation>& averaged);
+  /// Whether `loss` is the best so far, which it then is; says so.
+  bool improves(double loss, std::optional<double>& best, const std::string& what);
   void save();
   void save_model(const std::filesystem::path& path, std::optional<double> validation_loss);
   bool evaluation_due() const;
@@ -103,6 +116,8 @@ class HMRNN_API Trainer {
   int64_t epoch() const { return step_ / task_.windows(); }
   double elapsed() const;
   double seconds_left() const;
+  /// Of the update that was made last (before the first one: that of the first).
+  double last_learning_rate() const { return schedule_.rate(std::max<int64_t>(step_ - 1, 0)); }
   ProgressLine progress_line(const RunningSums::Means& means, double per_second) const;
 
   TrainingTask& task_;
@@ -113,7 +128,8 @@ class HMRNN_API Trainer {
   std::function<bool()> stop_;
 
   ClippedAdam optimizer_;
-  PlateauSchedule schedule_;
+  std::optional<AveragedWeights> averaged_;
+  LearningRateSchedule schedule_;
   std::unique_ptr<RunLock> lock_;
   std::unique_ptr<MetricsWriter> metrics_;
 
@@ -121,10 +137,10 @@ class HMRNN_API Trainer {
   int64_t evaluated_step_ = -1;       ///< step of the last evaluation
   bool evaluation_recorded_ = false;  ///< the evaluation due at this step is in the metrics already
   int64_t saved_step_ = -1;
-  std::optional<double> best_loss_;
+  std::optional<double> best_loss_, best_ema_loss_;
   int64_t best_step_ = 0;
   double slope_ = 1;
-  double learning_rate_ = -1;  ///< that the optimizer has
+  double learning_rate_ = -1;  ///< that the optimizer has; -1: none yet
   RunningSums sums_;           ///< since the last record
   WindowRunner runner_;
   double train_seconds_ = 0;   ///< since the last record, without evaluations and saving

@@ -44,8 +44,9 @@ void TrainerState::store(SafeTensors& file, const nlohmann::ordered_json& run_se
                                        {"schedule",
                                         {{"best", or_null(schedule.best)},
                                          {"without_improvement", schedule.without_improvement},
-                                         {"dropped", schedule.dropped}}},
+                                         {"drops", schedule.drops}}},
                                        {"best", {{"loss", or_null(best_loss)}, {"step", best_step}}},
+                                       {"best_ema", or_null(best_ema_loss)},
                                        {"elapsed_seconds", elapsed_seconds},
                                        {"record_seconds", record_seconds},
                                        {"skipped_total", skipped_total},
@@ -64,8 +65,11 @@ TrainerState TrainerState::parse(const SafeTensors& file, const std::string& whe
     const auto& schedule = json.at("schedule");
     out.schedule.best = optional_number(schedule.at("best"));
     out.schedule.without_improvement = schedule.at("without_improvement").get<int64_t>();
-    out.schedule.dropped = schedule.at("dropped").get<bool>();
+    // Earlier states know one drop alone.
+    out.schedule.drops =
+        schedule.contains("drops") ? schedule["drops"].get<int64_t>() : schedule.at("dropped").get<bool>();
     out.best_loss = optional_number(json.at("best").at("loss"));
+    if (json.contains("best_ema")) out.best_ema_loss = optional_number(json["best_ema"]);
     out.best_step = json.at("best").at("step").get<int64_t>();
     out.elapsed_seconds = json.at("elapsed_seconds").get<double>();
     out.record_seconds = json.at("record_seconds").get<double>();

@@ -15,8 +15,8 @@ namespace hmrnn {
 struct TrainerState {
   int64_t step = 0;
   int64_t evaluated_step = -1;
-  PlateauSchedule::State schedule;
-  std::optional<double> best_loss;
+  LearningRateSchedule::State schedule;
+  std::optional<double> best_loss, best_ema_loss;
   int64_t best_step = 0;
   double elapsed_seconds = 0;
   double record_seconds = 0;

@@ -14,6 +14,8 @@ void TrainingTask::prefetch(int64_t /*epoch*/, int64_t /*window*/) {}
 
 void TrainingTask::settle(const torch::Tensor& /*skipped*/) {}
 
+void TrainingTask::constrain() {}
+
 void TrainingTask::set_slope(double /*slope*/) {}
 
 double TrainingTask::slope() const { return 1; }

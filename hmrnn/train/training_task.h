@@ -26,6 +26,7 @@ struct LoadedWindow {
 struct WindowLoss {
   torch::Tensor loss;     ///< 0-d, differentiable: mean over the window's targets (negative log-likelihood in nats)
   torch::Tensor updates;  ///< float64 [L]: steps at which each layer did not COPY; undefined where L = layers() = 0
+  torch::Tensor penalty;  ///< 0-d, differentiable: what is minimised beside the loss; undefined: nothing
 };
 
 /// What a validation gave.
@@ -65,6 +66,9 @@ class HMRNN_API TrainingTask {
   /// Ends a window: the state it left is carried on, or, where `skipped` (0-d float, 1) says that its update was not
   /// finite, replaced by zeros. Must not wait for the device. Default: nothing is carried.
   virtual void settle(const torch::Tensor& skipped);
+  /// Comes after every update of the parameters, to put back what has to stay within bounds. May be recorded in a
+  /// graph, as `forward`. Default: nothing.
+  virtual void constrain();
 
   /// Validation, leaving training state and default random generators alone. Empty if `stop` returned true on the way.
   virtual std::optional<Evaluation> evaluate(const std::function<bool()>& stop) = 0;

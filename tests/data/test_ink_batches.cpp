@@ -1,3 +1,5 @@
+#include <cmath>
+#include <map>
 #include <set>
 
 #include "catch.h"
@@ -132,4 +134,43 @@ TEST_CASE("standardised and back: the same line") {
   const auto absolute = ink_sequence(line, n);
   CHECK(absolute[2][0].item<float>() == Approx(147.0 / 20));
   CHECK(ink_line(absolute, n).points[3].x == Approx(90));
+}
+
+TEST_CASE("a jitter scales x and y of a line alike in all its windows, and anew in each epoch") {
+  const std::vector<int64_t> lengths = {9, 9, 9, 9};
+  auto lines = sequences(lengths);
+  for (auto& line : lines) line.select(1, 0).add_(5);  // no zeros, whose scale cannot be seen
+  const std::array<double, 2> zero = {-2, 3};
+  const InkBatches plain(lines, 2, 3, 7), moved(lines, 2, 3, 7, {.scale = 0.25, .zero = zero});
+  std::set<std::pair<double, double>> factors;
+  for (int64_t epoch = 0; epoch < 3; ++epoch) {
+    std::map<size_t, std::pair<double, double>> of_line;
+    for (int64_t i = 0; i < plain.windows(); ++i) {
+      const auto a = plain.window(epoch, i), b = moved.window(epoch, i);
+      REQUIRE(a.rows == b.rows);
+      CHECK(torch::equal(a.input.select(2, 2), b.input.select(2, 2)));  // the pen
+      for (int64_t row = 0; row < 2; ++row) {
+        for (const auto& [x, y] : {std::pair(a.input, b.input), std::pair(a.target, b.target)}) {
+          for (int64_t t = 0; t < a.lengths[row].item<int64_t>(); ++t) {
+            const auto factor = [&](int64_t k) {
+              const double origin = zero[static_cast<size_t>(k)];
+              return (y[t][row][k].item<double>() - origin) / (x[t][row][k].item<double>() - origin);
+            };
+            if (std::abs(x[t][row][1].item<double>() - zero[1]) < 1e-3) continue;
+            const auto [known, first] =
+                of_line.emplace(a.rows[static_cast<size_t>(row)], std::pair(factor(0), factor(1)));
+            CHECK(factor(0) == Approx(known->second.first).epsilon(1e-4));
+            CHECK(factor(1) == Approx(known->second.second).epsilon(1e-4));
+          }
+        }
+      }
+    }
+    for (const auto& [line, pair] : of_line) {
+      CHECK((pair.first >= 0.749 && pair.first < 1.251 && pair.second >= 0.749 && pair.second < 1.251));
+      factors.insert(pair);
+    }
+  }
+  CHECK(factors.size() == 12);  // of 4 lines in 3 epochs
+  CHECK_THROWS_AS(InkBatches(lines, 2, 3, std::nullopt, {.scale = 0.1}), c10::Error);
+  CHECK_THROWS_AS(InkBatches(lines, 2, 3, 1, {.scale = 1}), c10::Error);
 }

@@ -106,3 +106,24 @@ TEST_CASE("Graves' split follows the lists, and counts what is in none") {
   std::filesystem::remove(folder / "testset_f.txt");
   CHECK_THROWS_WITH(split_as_graves(lines, folder.path), ContainsSubstring("testset_f.txt"));
 }
+
+TEST_CASE("a split by line has the paper's counts, every line once, and divides forms") {
+  std::vector<int> sizes(1938, 6);
+  const auto lines = lines_of(sizes);
+  REQUIRE(lines.size() == 11628);
+  const auto a = split_by_line(lines, 1), again = split_by_line(lines, 1), b = split_by_line(lines, 2);
+  CHECK(a.parts.at("train").size() == 10465);
+  CHECK(a.parts.at("valid").size() == 581);
+  CHECK(a.parts.at("test").size() == 582);
+  CHECK(a.parts == again.parts);
+  CHECK(a.parts.at("test") != b.parts.at("test"));
+  CHECK(a.divided_forms == in_two_parts(lines, a));
+  CHECK(a.divided_forms > 500);
+  std::set<size_t> all;
+  for (const auto& [part, indices] : a.parts) {
+    CHECK(std::is_sorted(indices.begin(), indices.end()));
+    all.insert(indices.begin(), indices.end());
+  }
+  CHECK(all.size() == lines.size());
+  CHECK_THROWS_WITH(split_by_line(lines_of({1, 1}), 1), ContainsSubstring("at least 3 lines"));
+}

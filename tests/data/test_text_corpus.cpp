@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <fstream>
 #include <iostream>
 #include <string_view>
 
@@ -157,6 +158,53 @@ TEST_CASE("a text of bytes is cut 90 : 5 : 5") {
     CHECK(small.valid.numel() == static_cast<int64_t>(size * 95 / 100 - size * 90 / 100));
     CHECK(text(small, "all") == bytes.substr(0, size));
   }
+}
+
+TEST_CASE("several files are one text, and parts may have files of their own") {
+  const TemporaryFolder folder;
+  const auto write = [&](const char* name, const std::string& bytes) {
+    std::ofstream(folder / name) << bytes;
+    return (folder / name).string();
+  };
+  const auto a = write("a.txt", std::string(60, 'a')), b = write("b.txt", std::string(40, 'b')),
+             v = write("v.txt", "vvv"), comma = write("c,d.txt", std::string(100, 'c'));
+  const auto both = load(a + "," + b);
+  CHECK(text(both, "all") == std::string(60, 'a') + std::string(40, 'b'));
+  CHECK(both.train.numel() == 90);
+  CHECK(both.name == "a.txt,b.txt");
+  CHECK(text(load(comma), "all") == std::string(100, 'c'));  // a file of that name comes first
+  CHECK(error_of([&] { load(a + "," + (folder / "none").string()); }).find("none") != std::string::npos);
+
+  TextCorpusOptions options;
+  options.corpus = a + "," + b;
+  options.valid_file = v;
+  auto corpus = load_text_corpus(options);
+  CHECK(text(corpus, "valid") == "vvv");
+  CHECK(corpus.train.numel() == 95);
+  CHECK(text(corpus, "test") == "bbbbb");
+  options.test_file = v;
+  options.valid_file.clear();
+  corpus = load_text_corpus(options);
+  CHECK(text(corpus, "test") == "vvv");
+  CHECK(corpus.train.numel() == 95);
+  CHECK(text(corpus, "valid") == "bbbbb");
+  options.valid_file = v;
+  corpus = load_text_corpus(options);
+  CHECK(corpus.train.numel() == 100);
+  CHECK(corpus.vocabulary == Vocabulary::of("abv"));
+}
+
+TEST_CASE("a corpus is written in the symbols of a larger vocabulary") {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "a.txt") << "abcabcabcabcabcabcabcabcabcabc";
+  auto corpus = load((folder / "a.txt").string());
+  const auto before = text(corpus, "all");
+  const auto joined = Vocabulary({'x', 'b'}).joined_with(corpus.vocabulary);
+  CHECK(joined.bytes() == std::vector<uint8_t>{'x', 'b', 'a', 'c'});
+  corpus.use_vocabulary(joined);
+  CHECK(text(corpus, "all") == before);
+  CHECK(corpus.train[0].item<int64_t>() == 2);
+  CHECK_THROWS_AS(corpus.use_vocabulary(Vocabulary({'x', 'b'})), Error);
 }
 
 TEST_CASE("text8 and enwik8 at full length: 90M, 5M, 5M") {

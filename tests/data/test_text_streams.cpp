@@ -165,3 +165,26 @@ TEST_CASE("a text too short and options out of range are named") {
   CHECK_THROWS_AS(TextStreams(counting_text(40), int64_t{1} << 40, int64_t{1} << 40), Error);
   CHECK_THROWS_AS(TextStreams(counting_text(40).to(torch::kInt64), 1, 1), c10::Error);
 }
+
+TEST_CASE("a rolled text begins elsewhere, and its end is followed by its beginning") {
+  const int64_t size = 103;
+  const TextStreams streams(guarded_text(size), 3, 8);
+  const int64_t each = streams.windows() * 8;
+  for (const int64_t offset : {int64_t{0}, int64_t{1}, int64_t{60}, size - 1}) {
+    INFO("offset " << offset);
+    for (int64_t i = 0; i < streams.windows(); ++i) {
+      const auto window = streams.window(i, offset);
+      CHECK(window.first == (i == 0));
+      for (int64_t b = 0; b < 3; ++b) {
+        for (int64_t t = 0; t < 8; ++t) {
+          const int64_t at = offset + b * each + i * 8 + t;
+          REQUIRE(window.input[t][b].item<int64_t>() == at % size % 251);
+          REQUIRE(window.target[t][b].item<int64_t>() == (at + 1) % size % 251);
+        }
+      }
+    }
+  }
+  CHECK_THROWS_AS(streams.window(0, size), c10::Error);
+  CHECK_THROWS_AS(streams.window(0, -1), c10::Error);
+  CHECK_THROWS_AS(TextStreams(guarded_text(size), 3, 8, /*exact=*/true).window(0, 1), c10::Error);
+}

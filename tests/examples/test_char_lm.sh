@@ -96,9 +96,60 @@ PY
 "$bin" train --out stopped --resume --steps $((steps + 1)) --cuda-graph off > /dev/null || fail "--cuda-graph off"
 cmp whole/last/model.safetensors stopped/last/model.safetensors || fail "--cuda-graph off changes something on the CPU"
 
+# ---------------------------------------------------------------- recipes
+recipe="--schedule cosine --warmup 3 --final-lr 1e-5 --beta2 0.99 --weight-decay 1e-5 --ema 0.9 --roll on --init orthogonal
+  --norm-gain 0.3 --detector-norm-cap 1.9 --target-rate 0.4"
+"$bin" train $small $recipe --out recipe --steps 30 --eval-every 12 --log-every 5 > recipe.txt || fail "a whole recipe"
+[ -s recipe/best_ema/model.safetensors ] || fail "no averaged weights"
+grep -q 'averaged weights: validation' recipe.txt || fail "averaged weights are not shown: $(cat recipe.txt)"
+json recipe/metrics.jsonl 'all(("ema" in r) == (r["event"] == "eval") for r in rows)'
+json recipe/metrics.jsonl '[r["lr"] for r in rows if r["event"] == "train"][-1] < 2e-5'
+"$bin" eval recipe/best_ema --json > ema.json
+python3 - << 'EOF' || fail "best_ema is not what the records say"
+import json
+best = min((json.loads(l) for l in open("recipe/metrics.jsonl") if "ema" in l), key=lambda r: r["ema"]["loss"])
+data = open("recipe/best_ema/model.safetensors", "rb").read()
+meta = json.loads(json.loads(data[8:8 + int.from_bytes(data[:8], "little")])["__metadata__"]["hmrnn"])
+assert meta["step"] == best["step"] and meta["validation_loss"] == best["ema"]["loss"]
+assert meta["norm_gain"] == 0.3 and meta["init"] == "orthogonal"
+EOF
+"$bin" train $small --out costly --steps 5 --update-cost 0.02 > /dev/null || fail "--update-cost"
+refuse "detectors" train $small --out new --update-cost 0.1,0.2
+refuse "exclude" train $small --out new --update-cost 0.1 --target-rate 0.2
+refuse "cosine" train $small --out new --schedule cosine --minutes 1
+# Given boundaries are the model's in every command.
+"$bin" train $small --out clock --steps 3 --boundaries clock:3 > /dev/null || fail "--boundaries clock:3"
+"$bin" eval clock --json > clock.json
+json clock.json 'abs(rows[0]["updates"][1] - 1 / 3) < 0.01'
+printf 'monselten\nmon\n' | "$bin" segment clock --json > clock_segment.json
+json clock_segment.json '[r["z"][0] for r in rows] == [[0, 0, 1, 0, 0, 1, 0, 0, 1], [0, 1, 0]]'
+"$bin" train $small --out spaces --steps 3 --boundaries spaces > /dev/null || fail "--boundaries spaces"
+printf 'monsel ten\n' | "$bin" segment spaces --json > spaces.json
+json spaces.json 'rows[0]["z"][0] == [0] * 6 + [1] + [0] * 3'
+check "sample from a model of given boundaries" "$bin" sample spaces --length 5
+refuse "clock:0" train $small --out new --boundaries clock:0
+refuse "no boundary detectors" train $small --out new --boundaries spaces --core lstm
+
+# ---------------------------------------------------------------- going on from weights, files of one's own
+printf 'Monsel, ten. %.0s' $(seq 60) > own.txt
+printf 'Ten, monsel. %.0s' $(seq 9) > held.txt
+"$bin" train --corpus own.txt,held.txt --valid-file held.txt --test-file held.txt --init-from run --batch 4 --window 20 --lr 0.001 \
+  --steps 6 --eval-every 3 --device cpu --out continued > continued.txt || fail "--init-from: $(cat continued.txt)"
+grep -q 'new symbols: 4: 0x2c 0x2e 0x4d 0x54$' continued.txt || fail "new symbols are not named: $(head -1 continued.txt)"
+"$bin" eval continued --json > continued.json
+json continued.json 'rows[0]["characters"] == 116'
+"$bin" train --out continued --resume --steps 8 > /dev/null || fail "a resume after --init-from"
+"$bin" train $small --init-from run --out same --steps 1 > same.txt || fail "--init-from with the same sizes"
+grep -q 'new symbols: 0$' same.txt || fail "symbols that are not new: $(head -1 same.txt)"
+refuse "contradicts --init-from" train --corpus own.txt --init-from run --units 13 --out new
+refuse "does not exist" train --corpus own.txt --init-from nothing --out new
+refuse "valid-file" train $small --out new --valid-file own.txt
+refuse "cannot open" train --corpus own.txt --valid-file nothing.txt --batch 2 --window 10 --out new
+
 # ---------------------------------------------------------------- eval
 "$bin" eval run --json > eval.json
-json eval.json 'len(rows) == 1 and set(rows[0]) == {"split", "bpc", "characters", "updates"}'
+json eval.json 'len(rows) == 1 and set(rows[0]) == {"split", "bpc", "bits", "characters", "updates"}'
+json eval.json 'abs(rows[0]["bits"] - rows[0]["bpc"] * rows[0]["characters"]) < 1e-6'
 json eval.json 'rows[0]["split"] == "test" and rows[0]["characters"] == 299 and 1 < rows[0]["bpc"] < 6'
 json eval.json 'len(rows[0]["updates"]) == 2 and rows[0]["updates"][0] == 1 and 0 <= rows[0]["updates"][1] <= 1'
 "$bin" eval run --json --streams 8 --split valid > streams.json
@@ -160,10 +211,12 @@ for command in train eval sample segment; do
   "$bin" $command --help > help.txt 2> help.err || fail "$command --help"
   [ -s help.txt ] && [ ! -s help.err ] || fail "$command --help prints to the wrong place"
 done
+"$bin" train --help > help_of_train.txt
 for option in corpus data-dir out preset units layers embedding output-embedding batch window lr clip boundary slope-rate \
   slope-max forget-bias boundary-bias dropout layer-norm core steps epochs minutes eval-every checkpoint-every log-every \
-  patience eval-streams seed threads device cuda-graph cuda-persistent dtype resume; do
-  "$bin" train --help | grep -q -- "--$option" || fail "train --help does not name --$option"
+  patience schedule warmup final-lr plateau-factor plateau-drops beta2 weight-decay weight-decay-mode ema init norm-gain \
+  update-cost target-rate detector-norm-cap boundaries roll init-from valid-file test-file eval-streams seed threads device cuda-graph cuda-persistent dtype resume; do
+  grep -q -- "--$option" help_of_train.txt || fail "train --help does not name --$option"
 done
 
 # ---------------------------------------------------------------- errors
@@ -178,7 +231,9 @@ for bad in "--units 0" "--units 12,0" "--units many" "--units 1e3" "--units 8, -
   "--lr -0.1" "--clip -1" "--boundary hard" "--slope-rate -1" "--slope-max 0.5" "--forget-bias x" "--boundary-bias inf" \
   "--dropout 1.5" "--dropout 1" "--dropout -0.1" "--layer-norm maybe" "--core gru" "--steps -1" "--epochs 1.5" \
   "--minutes -3" "--eval-every -1" "--checkpoint-every 0" "--log-every 0" "--patience 0" "--eval-streams 0" "--seed -1" \
-  "--seed 1.5" "--threads -1" "--device tpu" "--dtype float16" "--dtype tf32 --device cpu" "--cuda-graph maybe" "--cuda-persistent maybe" "--preset wsj"; do
+  "--seed 1.5" "--threads -1" "--device tpu" "--dtype float16" "--dtype tf32 --device cpu" "--cuda-graph maybe" "--cuda-persistent maybe" "--preset wsj" "--schedule step" \
+  "--warmup -1" "--final-lr -1" "--plateau-factor 0.5" "--plateau-drops -1" "--beta2 1" "--weight-decay -1" "--weight-decay-mode l1" "--ema 1" \
+  "--ema -0.1" "--init ones" "--norm-gain x" "--update-cost 1,x" "--target-rate 1.5" "--detector-norm-cap -1" "--roll maybe"; do
   set -- $bad
   # The last of an option that is given twice counts.
   refuse "${1#--}" train $small --out new $bad

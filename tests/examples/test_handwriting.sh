@@ -232,10 +232,11 @@ for command in train eval draw align synthesize; do
   "$bin" $command --help > help.txt 2> help.err || fail "$command --help"
   [ -s help.txt ] && [ ! -s help.err ] || fail "$command --help prints to the wrong place"
 done
-for option in corpus data-dir split split-seed coordinates min-points on-bad-file synthetic-lines mixtures out preset units \
+"$bin" train --help > help_of_train.txt
+for option in scale-jitter schedule ema target-rate detector-norm-cap corpus data-dir split split-seed coordinates min-points on-bad-file synthetic-lines mixtures out preset units \
   layers output-embedding batch window lr clip boundary slope-rate slope-max forget-bias boundary-bias dropout layer-norm \
   core steps epochs minutes eval-every checkpoint-every log-every patience seed threads device cuda-graph cuda-persistent dtype resume; do
-  "$bin" train --help | grep -q -- "--$option" || fail "train --help does not name --$option"
+  grep -q -- "--$option" help_of_train.txt || fail "train --help does not name --$option"
 done
 
 # ---------------------------------------------------------------- errors
@@ -247,7 +248,7 @@ refuse "out" train $small
 for bad in "--corpus mnist" "--split dev" "--split-seed -1" "--coordinates polar" "--min-points 1" "--on-bad-file ignore" \
   "--synthetic-lines 2" "--mixtures 0" "--mixtures 2000" "--units 0" "--batch 0" "--window -1" "--lr 0" "--lr nan" \
   "--clip -1" "--boundary hard" "--slope-max 0.5" "--dropout 1" "--core gru" "--steps -1" "--minutes -3" "--seed -1" \
-  "--threads -1" "--device tpu" "--dtype float16" "--preset ptb"; do
+  "--threads -1" "--device tpu" "--dtype float16" "--preset ptb" "--scale-jitter 1" "--target-rate 2"; do
   set -- $bad
   refuse "${1#--}" train $small --out new $bad
 done

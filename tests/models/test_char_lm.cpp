@@ -200,6 +200,25 @@ TEST_CASE("the slope of either core") {
   CHECK(control->slope() == 1);
 }
 
+TEST_CASE("a model begins with another's weights, and new symbols keep rows of their own") {
+  torch::manual_seed(5);
+  const auto options = [](int64_t symbols) {
+    return CharLMOptions(symbols).embedding_size(4).hidden_sizes({6, 5}).output_embedding_size(7);
+  };
+  CharLM source(options(5)), model(options(8)), smaller(options(3)), other(options(5).embedding_size(3));
+  source->set_slope(2);
+  const auto embedding = model->embedding->weight.clone();
+  init_from(model, source);
+  CHECK(torch::equal(model->embedding->weight.narrow(0, 0, 5), source->embedding->weight));
+  CHECK(torch::equal(model->embedding->weight.narrow(0, 5, 3), embedding.narrow(0, 5, 3)));
+  CHECK(model->slope() == 2);
+  // The old symbols' logits are the source's.
+  const auto index = torch::randint(5, {6, 2}, torch::kInt64);
+  CHECK(torch::allclose(model->forward(index).logits.narrow(2, 0, 5), source->forward(index).logits, 1e-5, 1e-6));
+  CHECK_THROWS_WITH(init_from(smaller, source), ContainsSubstring("embedding.weight"));
+  CHECK_THROWS_WITH(init_from(other, source), ContainsSubstring("embedding.weight"));
+}
+
 TEST_CASE("core names") {
   CHECK(parse_core("hm_lstm") == Core::HMLSTM);
   CHECK(parse_core("lstm") == Core::LSTM);

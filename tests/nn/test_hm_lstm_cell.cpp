@@ -82,6 +82,50 @@ TEST_CASE("a cell starts as documented") {
   CHECK_FALSE(same(before, cell->recurrent.detach()));
 }
 
+TEST_CASE("an orthogonal start: one orthogonal block for all four gates of square matrices, Glorot elsewhere") {
+  torch::manual_seed(3);
+  HMLSTMCell cell(HMLSTMCellOptions(6, 20).above_size(20).init(Initialisation::Orthogonal).norm_gain(0.3));
+  for (const auto& matrix : {cell->recurrent, cell->top_down}) {
+    const auto block = matrix.narrow(0, 0, 20);
+    CHECK(torch::allclose(block.mm(block.t()), torch::eye(20), 1e-4, 1e-5));
+    for (int64_t gate = 1; gate < 4; ++gate) CHECK(torch::equal(matrix.narrow(0, 20 * gate, 20), block));
+    const double bound = std::sqrt(6.0 / 21);
+    CHECK(matrix[80].abs().max().item<double>() <= bound);
+    CHECK(matrix[80].abs().max().item<double>() > 0.7 * bound);
+  }
+  const double bound = std::sqrt(6.0 / 26);
+  const auto largest = cell->bottom_up.narrow(0, 0, 80).abs().max().item<double>();
+  CHECK((largest <= bound && largest > 0.9 * bound));
+  CHECK_FALSE(torch::equal(cell->bottom_up.narrow(0, 0, 20), cell->bottom_up.narrow(0, 20, 20)));
+  CHECK(cell->recurrent_norm->weight.eq(0.3).all().item<bool>());
+  CHECK(cell->bottom_up_norm->weight.eq(0.3).all().item<bool>());
+  CHECK(cell->top_down_norm->weight.eq(0.3).all().item<bool>());
+  CHECK(cell->cell_norm->weight.eq(1).all().item<bool>());
+  CHECK(to_string(parse_initialisation("orthogonal")) == "orthogonal");
+  CHECK_THROWS_WITH(parse_initialisation("ones"), ContainsSubstring("ones"));
+}
+
+TEST_CASE("a detector's norm is capped in each matrix, and nothing else is touched") {
+  torch::manual_seed(4);
+  HMLSTMCell cell(HMLSTMCellOptions(6, 8).above_size(5)), top(HMLSTMCellOptions(6, 8));
+  {
+    const torch::NoGradGuard no_grad;
+    cell->recurrent[32].fill_(2);      // norm 2 √8
+    cell->bottom_up[32].fill_(0.001);  // below the cap
+    cell->top_down[32].fill_(0);       // no norm at all
+  }
+  const auto gates = cell->recurrent.narrow(0, 0, 32).clone(), below = cell->bottom_up.clone();
+  cell->cap_detector_norm(0.5);
+  CHECK(cell->recurrent[32].norm().item<double>() == Approx(0.5));
+  CHECK(torch::equal(cell->recurrent.narrow(0, 0, 32), gates));
+  CHECK(torch::equal(cell->bottom_up, below));
+  CHECK(cell->top_down[32].eq(0).all().item<bool>());
+  const auto before = top->recurrent.clone();
+  top->cap_detector_norm(1e-6);
+  CHECK(torch::equal(top->recurrent, before));
+  CHECK_THROWS_AS(cell->cap_detector_norm(0), c10::Error);
+}
+
 TEST_CASE("a cell computes the table of operations") {
   torch::manual_seed(5);
   const bool norm = GENERATE(false, true), top = GENERATE(false, true);

@@ -29,7 +29,7 @@ struct InkRun : TrainerHooks {
   HandwritingOptions model = tiny();
   int64_t window = 0;
   TrainerOptions trainer = {.learning_rate = 0.01,
-                            .patience = 100,
+                            .schedule = {.patience = 100},
                             .slope_rate = 0.5,
                             .slope_max = 2.2,
                             .steps = 34,

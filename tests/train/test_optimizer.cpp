@@ -1,5 +1,6 @@
 #include <torch/nn/utils/clip_grad.h>
 #include <torch/optim/adam.h>
+#include <torch/optim/adamw.h>
 
 #include <limits>
 
@@ -105,4 +106,48 @@ TEST_CASE("ClippedAdam refuses a state of other shapes") {
   CHECK_THROWS_WITH(a.load(file, "RUN/state"), ContainsSubstring("RUN/state") && ContainsSubstring("adam.exp_avg.a"));
   file.tensors.erase(file.tensors.begin());
   CHECK_THROWS_AS(a.load(file, "RUN/state"), hmrnn::Error);
+}
+
+TEST_CASE("weight decay is torch::optim's, of matrices alone") {
+  const auto mode = GENERATE(hmrnn::WeightDecayMode::L2, hmrnn::WeightDecayMode::Decoupled);
+  const auto ours = parameters(3), theirs = parameters(3);
+  hmrnn::ClippedAdam optimizer(ours, {.beta2 = 0.99, .clip = 0, .weight_decay = 0.1, .weight_decay_mode = mode});
+  optimizer.set_learning_rate(0.01);
+  // The matrix decays, vector and scalar do not: an optimiser each.
+  const auto of = [&](bool matrices) {
+    std::vector<torch::Tensor> out;
+    for (const auto& x : tensors(theirs)) {
+      if ((x.dim() >= 2) == matrices) out.push_back(x);
+    }
+    return out;
+  };
+  const auto betas = std::make_tuple(0.9, 0.99);
+  torch::optim::Adam plain(of(false), torch::optim::AdamOptions(0.01).betas(betas));
+  torch::optim::Adam l2(of(true), torch::optim::AdamOptions(0.01).betas(betas).weight_decay(0.1));
+  torch::optim::AdamW decoupled(of(true), torch::optim::AdamWOptions(0.01).betas(betas).weight_decay(0.1));
+  for (int64_t step = 0; step < 20; ++step) {
+    set_gradients(tensors(ours), step);
+    set_gradients(tensors(theirs), step);
+    plain.step();
+    if (mode == hmrnn::WeightDecayMode::L2) {
+      l2.step();
+    } else {
+      decoupled.step();
+    }
+    optimizer.step(torch::tensor(1.0));
+  }
+  for (size_t i = 0; i < ours.size(); ++i) {
+    INFO(ours[i].first);
+    CHECK(torch::allclose(ours[i].second, theirs[i].second, 1e-5, 1e-6));
+  }
+  // It has an effect at all, and not on the vector.
+  const auto without = parameters(3);
+  hmrnn::ClippedAdam none(without, {.beta2 = 0.99, .clip = 0});
+  none.set_learning_rate(0.01);
+  for (int64_t step = 0; step < 20; ++step) {
+    set_gradients(tensors(without), step);
+    none.step(torch::tensor(1.0));
+  }
+  CHECK_FALSE(torch::allclose(ours[0].second, without[0].second, 1e-3, 1e-3));
+  CHECK(torch::equal(ours[1].second, without[1].second));
 }

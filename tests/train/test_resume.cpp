@@ -1,7 +1,7 @@
 // Stopped after any step and resumed, a run ends with the same weights, bit for bit, and the same records.
 #include "catch.h"
-#include "support/temporary_folder.h"
 #include "hmrnn/error.h"
+#include "support/temporary_folder.h"
 #include "train/trainer_fixture.h"
 
 using namespace hmrnn;
@@ -18,6 +18,9 @@ void check_same_run(const std::filesystem::path& whole, const std::filesystem::p
   CHECK(same_tensors(whole / "last/model.safetensors", parts / "last/model.safetensors"));
   CHECK(same_tensors(whole / "last/state.safetensors", parts / "last/state.safetensors"));
   CHECK(same_tensors(whole / "best/model.safetensors", parts / "best/model.safetensors"));
+  const auto averaged = std::filesystem::path("best_ema/model.safetensors");
+  REQUIRE(std::filesystem::exists(whole / averaged) == std::filesystem::exists(parts / averaged));
+  if (std::filesystem::exists(whole / averaged)) CHECK(same_tensors(whole / averaged, parts / averaged));
   CHECK(records(whole) == records(parts));
 }
 
@@ -45,6 +48,16 @@ TEST_CASE("a run stopped after any step ends as if it had not been stopped") {
   }
   SECTION("soft boundaries") { run.boundary = BoundaryMode::Soft; }
   SECTION("the control") { run.core = Core::LSTM; }
+  SECTION("a whole recipe: roll, target rates, detector cap, averaged weights, weight decay, warm-up and cosine") {
+    run.roll = true;
+    run.boundary_cost.target_rate = {0.3, 0.1};
+    run.boundary_cost.speed = 0.05;
+    run.detector_norm_cap = 0.2;
+    run.trainer.ema = 0.9;
+    run.trainer.optimizer = {.beta2 = 0.99, .clip = 0.1, .weight_decay = 1e-3};
+    run.trainer.schedule = {.kind = ScheduleKind::Cosine, .warmup = 5, .final_rate = 1e-4, .length = 40};
+  }
+  SECTION("given boundaries") { run.boundaries = "clock:3,9"; }
   const TemporaryFolder folder;
   REQUIRE(run(folder.path / "whole", false) == StopReason::Steps);
   REQUIRE(records(folder.path / "whole").size() == 8 + 4 + 1);  // each 4th step, each 7th, the end

@@ -167,6 +167,46 @@ TEST_CASE("without a limit training ends when validation stops improving again a
   CHECK(task.evaluations == 5);
 }
 
+TEST_CASE("a cosine takes its length from the limits, and has to have one") {
+  const TemporaryFolder folder;
+  PointTask task;
+  TrainerOptions options = {.learning_rate = 0.01, .epochs = 2, .log_every = 1};
+  options.schedule = {.kind = ScheduleKind::Cosine, .final_rate = 0.002};
+  REQUIRE(train(task, options, folder / "run") == StopReason::Epochs);
+  const auto records = parsed(folder / "run", "train");
+  REQUIRE(records.size() == 20);
+  CHECK(records[0]["lr"].get<double>() == Approx(0.01));
+  CHECK(records[19]["lr"].get<double>() == Approx(0.002));
+  for (size_t i = 1; i < records.size(); ++i) CHECK(records[i]["lr"] < records[i - 1]["lr"]);
+  options.epochs = 0;
+  options.minutes = 1;
+  PointTask other;
+  CHECK_THROWS_WITH(train(other, options, folder / "endless"), ContainsSubstring("cosine"));
+  CHECK_FALSE(std::filesystem::exists(folder / "endless"));
+}
+
+TEST_CASE("averaged weights are validated beside the others, and their best is kept") {
+  const TemporaryFolder folder;
+  PointTask task;
+  task.losses = {3, 4, 2, 1, 2.5, 1.5};  // the weights' and the averages' in turn
+  TrainerOptions options = {.learning_rate = 0.01, .ema = 0.9, .steps = 30};
+  REQUIRE(train(task, options, folder / "run") == StopReason::Steps);
+  const auto evaluations = parsed(folder / "run", "eval");
+  REQUIRE(evaluations.size() == 3);
+  CHECK(evaluations[1]["loss"] == 2);
+  CHECK(evaluations[1]["ema"]["loss"] == 1);
+  CHECK(evaluations[1]["ema"]["validation_twice"] == 2);
+  const auto at = [&](const char* name) { return read_safetensors(folder / name); };
+  const auto best = at("run/best/model.safetensors"), averaged = at("run/best_ema/model.safetensors");
+  CHECK(nlohmann::json::parse(averaged.metadata.at("hmrnn"))["step"] == 20);
+  CHECK(nlohmann::json::parse(averaged.metadata.at("hmrnn"))["validation_loss"] == 1);
+  // A point on its way towards 1: its average lags behind it, and is not what is trained on.
+  CHECK(averaged.find("at")[0].item<double>() > 0.02);
+  CHECK(averaged.find("at")[0].item<double>() < best.find("at")[0].item<double>() - 0.01);
+  CHECK(at("run/last/model.safetensors").find("at")[0].item<double>() > best.find("at")[0].item<double>());
+  CHECK(RunFolder::find_model(folder / "run/best_ema") == folder / "run/best_ema/model.safetensors");
+}
+
 TEST_CASE("a limit in minutes ends a run that has no other") {
   const TemporaryFolder folder;
   PointTask task;
@@ -258,7 +298,7 @@ TEST_CASE("validation draws nothing from the generators of training") {
   run.boundary = BoundaryMode::Bernoulli;
   run.dropout = 0.3;
   run.trainer.steps = 12;
-  run.trainer.patience = 1000;
+  run.trainer.schedule.patience = 1000;
   run(folder / "seldom", false);
   run.trainer.eval_every = 1;
   run(folder / "often", false);

@@ -83,7 +83,7 @@ const std::map<std::string, int> kIndexCheck = {{"aten::_local_scalar_dense", 2}
 TEST_CASE("text: training by replays is training by launches, through epochs, annealing, the rate's drop and resumes") {
   SmallRun run;
   run.trainer.steps = 64;  // epochs of 29 windows: two resets of the state and two rises of the slope
-  run.trainer.patience = 1;
+  run.trainer.schedule.patience = 1;
   run.trainer.learning_rate = 0.4;  // so high that validation gets worse, and the rate drops
   std::map<std::string, int> reads = kIndexCheck;
   SECTION("step boundaries") {}
@@ -96,6 +96,14 @@ TEST_CASE("text: training by replays is training by launches, through epochs, an
     reads.clear();
   }
   SECTION("the control") { run.core = Core::LSTM; }
+  SECTION("a whole recipe: roll, target rates, detector cap, averaged weights, weight decay") {
+    run.roll = true;
+    run.boundary_cost.target_rate = {0.3, 0.1};
+    run.boundary_cost.speed = 0.05;
+    run.detector_norm_cap = 0.2;
+    run.trainer.ema = 0.9;
+    run.trainer.optimizer = {.beta2 = 0.99, .clip = 0.1, .weight_decay = 1e-3};
+  }
   SECTION("updates that are not finite") { run.bad_windows = {0, 9, 10, 20}; }
   const OutputOfOperators composite;
   const TemporaryFolder folder;

@@ -73,6 +73,10 @@ struct SmallRun : TrainerHooks {
   int64_t text = 4000;
   TrainerOptions trainer = {
       .slope_rate = 0.5, .slope_max = 2.2, .eval_every = 7, .checkpoint_every = 5, .log_every = 4};
+  bool roll = false;
+  BoundaryCostOptions boundary_cost = {};
+  double detector_norm_cap = 0;
+  std::string boundaries = {};
   std::set<int64_t> bad_windows = {};  ///< of every epoch: their loss is not finite
   torch::Device device = torch::kCPU;
 
@@ -89,10 +93,17 @@ struct SmallRun : TrainerHooks {
                      .core(core)
                      .boundary(boundary)
                      .dropout(dropout));
-    DisturbedTextTask task(
-        model, corpus, {.synthetic_length = text, .synthetic_seed = 1},
-        {.batch = batch, .window = window, .eval_streams = 5, .device = device, .product_dtype = product_dtype},
-        bad_windows);
+    DisturbedTextTask task(model, corpus, {.synthetic_length = text, .synthetic_seed = 1},
+                           {.batch = batch,
+                            .window = window,
+                            .eval_streams = 5,
+                            .roll = roll,
+                            .boundaries = boundaries,
+                            .boundary_cost = boundary_cost,
+                            .detector_norm_cap = detector_norm_cap,
+                            .device = device,
+                            .product_dtype = product_dtype},
+                           bad_windows);
     return train_in(folder, resume, task, trainer, *this);
   }
 };

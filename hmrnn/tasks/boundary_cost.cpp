@@ -1,0 +1,69 @@
+#include "hmrnn/tasks/boundary_cost.h"
+
+#include "hmrnn/error.h"
+
+namespace hmrnn {
+
+namespace {
+
+/// One value a detector, in the device's memory.
+torch::Tensor for_each_detector(std::vector<double> values, int64_t detectors, const std::string& what,
+                                torch::Device device) {
+  if (values.size() == 1) values.assign(static_cast<size_t>(detectors), values[0]);
+  if (static_cast<int64_t>(values.size()) != detectors) {
+    throw Error(what + " has " + std::to_string(values.size()) + " values, but there are " + std::to_string(detectors) +
+                " boundary detectors");
+  }
+  return torch::tensor(values, torch::kFloat32).to(device);
+}
+
+}  // namespace
+
+BoundaryCost::BoundaryCost(const BoundaryCostOptions& options, int64_t detectors, torch::Device device)
+    : options_(options) {
+  if (!options.cost.empty() && !options.target_rate.empty()) {
+    throw Error("a cost of firing and a target rate exclude each other");
+  }
+  if (!options.cost.empty()) lambda_ = for_each_detector(options.cost, detectors, "the cost of firing", device);
+  if (!options.target_rate.empty()) {
+    target_ = for_each_detector(options.target_rate, detectors, "the target rate", device);
+    lambda_ = torch::zeros_like(target_);
+  }
+}
+
+torch::Tensor BoundaryCost::penalty(const torch::Tensor& z, const torch::Tensor& weight) {
+  if (!active()) return {};
+  const auto flat = z.flatten(0, 1);
+  // The mean over no step at all is 0, not NaN: there are windows in which no line goes on.
+  const auto mean =
+      weight.defined() ? (flat * weight.reshape({-1, 1})).sum(0) / weight.sum().clamp_min(1) : flat.mean(0);
+  mean_ = mean.detach();
+  return (mean * lambda_).sum();
+}
+
+void BoundaryCost::settle(const torch::Tensor& skipped) {
+  if (!target_.defined()) return;
+  const torch::NoGradGuard no_grad;
+  const auto change = (mean_ - target_) * options_.speed;
+  lambda_.add_(change.masked_fill(skipped.ne(0), 0)).clamp_(-options_.limit, options_.limit);
+  mean_ = torch::Tensor();
+}
+
+std::vector<double> BoundaryCost::lambda() const {
+  if (!active()) return {};
+  const auto host = lambda_.to(torch::kCPU, torch::kFloat64);
+  return {host.data_ptr<double>(), host.data_ptr<double>() + host.numel()};
+}
+
+void BoundaryCost::save(SafeTensors& file) const {
+  if (target_.defined())
+    file.tensors.emplace_back("boundary_cost", lambda_.to(torch::kCPU, lambda_.scalar_type(), false, /*copy=*/true));
+}
+
+void BoundaryCost::load(const SafeTensors& file, const std::string& where) {
+  if (!target_.defined()) return;
+  const torch::NoGradGuard no_grad;
+  lambda_.copy_(file.require("boundary_cost", lambda_.sizes(), torch::kFloat32, where));
+}
+
+}  // namespace hmrnn

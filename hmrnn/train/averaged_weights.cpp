@@ -1,0 +1,63 @@
+#include "hmrnn/train/averaged_weights.h"
+
+#include "hmrnn/error.h"
+
+namespace hmrnn {
+
+namespace {
+
+const std::string kPrefix = "ema.", kUpdates = "ema.updates";
+
+}  // namespace
+
+AveragedWeights::AveragedWeights(std::vector<std::pair<std::string, torch::Tensor>> parameters, double decay)
+    : decay_(decay) {
+  TORCH_CHECK(!parameters.empty(), "AveragedWeights: no parameters");
+  TORCH_CHECK(decay > 0 && decay < 1, "AveragedWeights: decay must lie between 0 and 1, got ", decay);
+  const torch::NoGradGuard no_grad;
+  for (auto& [name, parameter] : parameters) {
+    TORCH_CHECK(parameter.scalar_type() == torch::kFloat32, "AveragedWeights: ", name, " must be float32, got ",
+                parameter.scalar_type());
+    names_.push_back(name);
+    averages_.push_back(parameter.detach().clone());
+    parameters_.push_back(parameter);
+  }
+  updates_ = torch::zeros({}, averages_[0].options());
+}
+
+void AveragedWeights::update(const torch::Tensor& skipped) {
+  const torch::NoGradGuard no_grad;
+  const auto made = 1 - skipped;
+  updates_ += made;
+  const auto decay = ((1 + updates_) / (10 + updates_)).clamp_max(decay_);
+  const auto share = (1 - decay) * made;
+  for (size_t i = 0; i < averages_.size(); ++i) averages_[i].lerp_(parameters_[i].detach(), share);
+}
+
+AveragedWeights::InPlace::InPlace(AveragedWeights& weights) : weights_(weights) {
+  const torch::NoGradGuard no_grad;
+  for (size_t i = 0; i < weights.parameters_.size(); ++i) {
+    kept_.push_back(weights.parameters_[i].detach().clone());
+    weights.parameters_[i].copy_(weights.averages_[i]);
+  }
+}
+
+AveragedWeights::InPlace::~InPlace() {
+  const torch::NoGradGuard no_grad;
+  for (size_t i = 0; i < kept_.size(); ++i) weights_.parameters_[i].copy_(kept_[i]);
+}
+
+void AveragedWeights::save(SafeTensors& file) const {
+  for (size_t i = 0; i < names_.size(); ++i) file.tensors.emplace_back(kPrefix + names_[i], averages_[i].cpu());
+  file.tensors.emplace_back(kUpdates, torch::tensor(static_cast<int64_t>(updates_.item<double>()), torch::kInt64));
+}
+
+void AveragedWeights::load(const SafeTensors& file, const std::string& where) {
+  const torch::NoGradGuard no_grad;
+  for (size_t i = 0; i < names_.size(); ++i) {
+    averages_[i].copy_(file.require(kPrefix + names_[i], averages_[i].sizes(), torch::kFloat32, where));
+  }
+  updates_.fill_(file.require(kUpdates, {}, torch::kInt64, where).item<int64_t>());
+}
+
+}  // namespace hmrnn

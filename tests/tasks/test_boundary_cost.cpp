@@ -1,0 +1,57 @@
+#include "catch.h"
+#include "hmrnn/error.h"
+#include "hmrnn/tasks/boundary_cost.h"
+
+using hmrnn::BoundaryCost;
+
+TEST_CASE("a cost of firing is λ times the mean of each detector over the steps that count") {
+  const auto z = torch::tensor({1, 0, 1, 1, 0, 0, 1, 0}, torch::kFloat32).view({2, 2, 2}).requires_grad_();
+  BoundaryCost cost({.cost = {0.5, 2}}, 2, torch::kCPU);
+  const auto all = cost.penalty(z);
+  CHECK(all.item<double>() == Approx(0.5 * 3 / 4 + 2 * 1.0 / 4));
+  all.backward();
+  CHECK(torch::allclose(z.grad().select(2, 0), torch::full({2, 2}, 0.5 / 4)));
+  CHECK(torch::allclose(z.grad().select(2, 1), torch::full({2, 2}, 2.0 / 4)));
+  const auto weight = torch::tensor({1, 1, 1, 0}, torch::kFloat32).view({2, 2});
+  CHECK(cost.penalty(z, weight).item<double>() == Approx(0.5 * 2 / 3 + 2 * 1.0 / 3));
+  CHECK(cost.penalty(z, torch::zeros({2, 2})).item<double>() == 0);  // not NaN
+  BoundaryCost one({.cost = {0.1}}, 2, torch::kCPU);                 // for all detectors
+  CHECK(one.penalty(z).item<double>() == Approx(0.1));
+}
+
+TEST_CASE("with a target the multiplier moves by the difference of rates, within its limit") {
+  BoundaryCost cost({.target_rate = {0.25, 0.5}, .speed = 0.1, .limit = 0.12}, 2, torch::kCPU);
+  const auto z = torch::zeros({4, 1, 2});
+  z.select(2, 0).fill_(1);                     // fires always: too often; the second never: too seldom
+  CHECK(cost.penalty(z).item<double>() == 0);  // λ begins at 0
+  cost.settle(torch::zeros({}));
+  CHECK(cost.lambda()[0] == Approx(0.075));
+  CHECK(cost.lambda()[1] == Approx(-0.05));
+  CHECK(cost.penalty(z).item<double>() == Approx(0.075));
+  cost.settle(torch::ones({}));  // a skipped update
+  CHECK(cost.lambda()[0] == Approx(0.075));
+  for (int i = 0; i < 5; ++i) {
+    cost.penalty(z);
+    cost.settle(torch::zeros({}));
+  }
+  CHECK(cost.lambda()[0] == Approx(0.12));
+  CHECK(cost.lambda()[1] == Approx(-0.12));
+  hmrnn::SafeTensors file;
+  cost.save(file);
+  BoundaryCost other({.target_rate = {0.25, 0.5}}, 2, torch::kCPU);
+  other.load(file, "FILE");
+  CHECK(other.lambda() == cost.lambda());
+  CHECK_THROWS_WITH(other.load({}, "FILE"), ContainsSubstring("FILE") && ContainsSubstring("boundary_cost"));
+}
+
+TEST_CASE("no cost is nothing at all, and what does not fit is refused") {
+  BoundaryCost none({}, 2, torch::kCPU);
+  CHECK_FALSE(none.active());
+  CHECK_FALSE(none.penalty(torch::zeros({1, 1, 2})).defined());
+  none.settle(torch::zeros({}));
+  hmrnn::SafeTensors file;
+  none.save(file);
+  CHECK(file.tensors.empty());
+  CHECK_THROWS_WITH(BoundaryCost({.cost = {1, 2, 3}}, 2, torch::kCPU), ContainsSubstring("3 values"));
+  CHECK_THROWS_AS(BoundaryCost({.cost = {1, 2}, .target_rate = {1, 2}}, 2, torch::kCPU), hmrnn::Error);
+}
