@@ -6,7 +6,7 @@ namespace hmrnn {
 
 namespace {
 
-const std::string kPrefix = "ema.", kUpdates = "ema.updates";
+const std::string kAverage = "ema.", kAverageUpdates = "ema.updates";
 
 }  // namespace
 
@@ -48,16 +48,16 @@ AveragedWeights::InPlace::~InPlace() {
 }
 
 void AveragedWeights::save(SafeTensors& file) const {
-  for (size_t i = 0; i < names_.size(); ++i) file.tensors.emplace_back(kPrefix + names_[i], averages_[i].cpu());
-  file.tensors.emplace_back(kUpdates, torch::tensor(static_cast<int64_t>(updates_.item<double>()), torch::kInt64));
+  for (size_t i = 0; i < names_.size(); ++i) file.tensors.emplace_back(kAverage + names_[i], averages_[i].cpu());
+  file.tensors.emplace_back(kAverageUpdates, torch::tensor(static_cast<int64_t>(updates_.item<double>()), torch::kInt64));
 }
 
 void AveragedWeights::load(const SafeTensors& file, const std::string& where) {
   const torch::NoGradGuard no_grad;
   for (size_t i = 0; i < names_.size(); ++i) {
-    averages_[i].copy_(file.require(kPrefix + names_[i], averages_[i].sizes(), torch::kFloat32, where));
+    averages_[i].copy_(file.require(kAverage + names_[i], averages_[i].sizes(), torch::kFloat32, where));
   }
-  updates_.fill_(file.require(kUpdates, {}, torch::kInt64, where).item<int64_t>());
+  updates_.fill_(file.require(kAverageUpdates, {}, torch::kInt64, where).item<int64_t>());
 }
 
 }  // namespace hmrnn
