@@ -10,13 +10,29 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <pugixml.hpp>
 
 #include "hmrnn/error.h"
+
+#ifndef HMRNN_WITHOUT_PUGIXML
+#include <pugixml.hpp>
+#endif
 
 namespace hmrnn {
 
 std::string form_of(std::string_view line_name) { return std::string(line_name.substr(0, line_name.rfind('-'))); }
+
+namespace {
+
+std::string number(double value) {
+  auto text = fmt::format("{:.2f}", value);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.') text.pop_back();
+  return text == "-0" ? "0" : text;
+}
+
+}  // namespace
+
+#ifndef HMRNN_WITHOUT_PUGIXML
 
 namespace {
 
@@ -45,13 +61,6 @@ float coordinate(const pugi::xml_node& point, const char* axis, size_t stroke, s
     throw fail(fmt::format("{}=\"{}\" is not a coordinate within {} of 0", axis, shown(text), kInkCoordinateLimit));
   }
   return static_cast<float>(value);
-}
-
-std::string number(double value) {
-  auto text = fmt::format("{:.2f}", value);
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.') text.pop_back();
-  return text == "-0" ? "0" : text;
 }
 
 }  // namespace
@@ -91,6 +100,14 @@ InkLine parse_ink_xml(std::string_view bytes, const std::string& name, const std
   if (stroke_count == 0) throw Error(where + ": the StrokeSet is empty");
   return line;
 }
+
+#else
+
+InkLine parse_ink_xml(std::string_view, const std::string&, const std::string& where) {
+  throw Error(where + ": this build is without pugixml, which reads handwriting");
+}
+
+#endif
 
 InkLine read_ink_file(const std::string& path) {
   const std::filesystem::path file_path = path;

@@ -14,7 +14,8 @@ constexpr double kInkCoordinateLimit = 100'000;
 /// Reads one IAM-OnDB lineStrokes file: WhiteboardCaptureSession / StrokeSet / Stroke / Point with the attributes x and
 /// y. `name` is the line's; `where` names the file in errors. Throws hmrnn::Error "WHERE: what is wrong": not XML,
 /// another root, no StrokeSet or an empty one, a stroke without points, a coordinate that is missing, no number, not
-/// finite or beyond kInkCoordinateLimit, a sensor corner other than top_left (the corner says which way the axes run).
+/// finite or beyond kInkCoordinateLimit, a sensor corner other than top_left (the corner says which way the axes run);
+/// also where the library was built without pugixml.
 HMRNN_API InkLine parse_ink_xml(std::string_view bytes, const std::string& name, const std::string& where);
 
 /// The same, from a file. Throws hmrnn::Error if it cannot be read.

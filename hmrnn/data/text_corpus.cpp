@@ -1,20 +1,17 @@
 #include "hmrnn/data/text_corpus.h"
 
-#include <archive.h>
-#include <archive_entry.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <memory>
 #include <set>
 #include <string_view>
 #include <vector>
 
 #include "hmrnn/data/synthetic_text.h"
+#include "hmrnn/data/xz_file.h"
 #include "hmrnn/error.h"
 
 namespace hmrnn {
@@ -35,36 +32,6 @@ std::string read_plain(const fs::path& path) {
   }
   if (file.bad()) throw Error("cannot read " + path.string() + ": " + std::strerror(errno));
   return bytes;
-}
-
-std::string read_xz(const fs::path& path) {
-  const std::unique_ptr<archive, int (*)(archive*)> reader(archive_read_new(), archive_read_free);
-  TORCH_CHECK(reader, "libarchive: out of memory");
-  const auto fail = [&]() -> Error {
-    const char* reason = archive_error_string(reader.get());
-    return Error("cannot decompress " + path.string() + ": " + (reason ? reason : "unknown error"));
-  };
-  if (archive_read_support_filter_xz(reader.get()) != ARCHIVE_OK ||
-      archive_read_support_format_raw(reader.get()) != ARCHIVE_OK ||
-      archive_read_support_format_empty(reader.get()) != ARCHIVE_OK ||
-      archive_read_open_filename(reader.get(), path.c_str(), kBlock) != ARCHIVE_OK) {
-    throw fail();
-  }
-  archive_entry* entry = nullptr;  // the raw format has one entry, the empty format none
-  const int header = archive_read_next_header(reader.get(), &entry);
-  if (header == ARCHIVE_EOF) return {};
-  if (header != ARCHIVE_OK) throw fail();
-  // Without this a file that only bears the name would pass unchanged.
-  if (archive_filter_code(reader.get(), 0) != ARCHIVE_FILTER_XZ) throw Error(path.string() + " is not an xz file");
-
-  std::string bytes;
-  std::vector<char> block(kBlock);
-  for (;;) {
-    const auto count = archive_read_data(reader.get(), block.data(), block.size());
-    if (count < 0) throw fail();
-    if (count == 0) return bytes;
-    bytes.append(block.data(), static_cast<size_t>(count));
-  }
 }
 
 /// The folder of a named corpus's files: the one given, or the default one.
@@ -236,7 +203,7 @@ std::string read_text_file(const fs::path& path) {
   const auto status = fs::status(path, unreadable);
   if (!fs::exists(status)) throw Error("cannot open " + path.string() + ": " + unreadable.message());
   if (fs::is_directory(status)) throw Error(path.string() + " is a folder, not a file");
-  auto bytes = path.extension() == ".xz" ? read_xz(path) : read_plain(path);
+  auto bytes = path.extension() == ".xz" ? read_xz_file(path) : read_plain(path);
   if (bytes.empty()) throw Error(path.string() + " is empty");
   return bytes;
 }

@@ -3,14 +3,22 @@
 
 #include <cstdio>
 #include <cstring>
+#include <iostream>
 #include <map>
 #include <string>
 
 #include "hmrnn/data/ink_xml.h"
 #include "hmrnn/data/synthetic_ink.h"
+#include "hmrnn/data/xz_file.h"
 #include "support/files.h"
 
 namespace hmrnn::test {
+
+/// A test that needs an archive to be read passes without, having said so.
+inline bool archives_can_be_read() {
+  if (!has_libarchive()) std::cout << "skipped: this build is without libarchive" << std::endl;
+  return has_libarchive();
+}
 
 /// A tar archive (ustar) of the given files.
 inline std::string tar(const std::map<std::string, std::string>& files) {

@@ -1,0 +1,68 @@
+#include "hmrnn/data/xz_file.h"
+
+#include "hmrnn/error.h"
+
+#ifdef HMRNN_LIBARCHIVE
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#include <memory>
+#include <new>
+#include <vector>
+
+namespace hmrnn {
+
+namespace {
+
+constexpr size_t kBlock = 1 << 20;  // bytes read at a time
+
+}  // namespace
+
+bool has_libarchive() { return true; }
+
+std::string read_xz_file(const std::filesystem::path& path) {
+  const std::unique_ptr<archive, int (*)(archive*)> reader(archive_read_new(), archive_read_free);
+  if (!reader) throw std::bad_alloc();
+  const auto fail = [&]() -> Error {
+    const char* reason = archive_error_string(reader.get());
+    return Error("cannot decompress " + path.string() + ": " + (reason ? reason : "unknown error"));
+  };
+  if (archive_read_support_filter_xz(reader.get()) != ARCHIVE_OK ||
+      archive_read_support_format_raw(reader.get()) != ARCHIVE_OK ||
+      archive_read_support_format_empty(reader.get()) != ARCHIVE_OK ||
+      archive_read_open_filename(reader.get(), path.c_str(), kBlock) != ARCHIVE_OK) {
+    throw fail();
+  }
+  archive_entry* entry = nullptr;  // the raw format has one entry, the empty format none
+  const int header = archive_read_next_header(reader.get(), &entry);
+  if (header == ARCHIVE_EOF) return {};
+  if (header != ARCHIVE_OK) throw fail();
+  // Without this a file that only bears the name would pass unchanged.
+  if (archive_filter_code(reader.get(), 0) != ARCHIVE_FILTER_XZ) throw Error(path.string() + " is not an xz file");
+
+  std::string bytes;
+  std::vector<char> block(kBlock);
+  for (;;) {
+    const auto count = archive_read_data(reader.get(), block.data(), block.size());
+    if (count < 0) throw fail();
+    if (count == 0) return bytes;
+    bytes.append(block.data(), static_cast<size_t>(count));
+  }
+}
+
+}  // namespace hmrnn
+
+#else
+
+namespace hmrnn {
+
+bool has_libarchive() { return false; }
+
+std::string read_xz_file(const std::filesystem::path& path) {
+  throw Error("cannot read " + path.string() + ": this build is without libarchive; unpack it");
+}
+
+}  // namespace hmrnn
+
+#endif
