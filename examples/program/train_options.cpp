@@ -67,8 +67,10 @@ std::vector<TrainOption> common_options() {
       {"device", "NAME", "auto", true, kMachine, "cpu, cuda, cuda:N or auto"},
       {"cuda-graph", "on|off", "on", true, kMachine,
        "on CUDA, launch the windows of training as one graph each; the results are the same"},
-      {"cuda-persistent", "on|off", "off", true, kMachine,
-       "on CUDA with bfloat16, run each window's steps in one kernel that keeps the weights on chip, where they fit"},
+      {"cuda-persistent", "NAME", "auto", true, kMachine,
+       "on CUDA with bfloat16, run each window's steps in one kernel that keeps the weights on chip, where they fit: "
+       "on, "
+       "off, or auto, which times some windows of both kinds first, and becomes the one that was faster"},
       {"dtype", "NAME", "float32", false, kMachine,
        "of the matrix products in training: float32, tf32 (on CUDA), bfloat16, or auto (bfloat16 where the machine is "
        "built for it)"},
@@ -177,7 +179,7 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
   t.checkpoint_every = integer("checkpoint-every", 1);
   t.log_every = integer("log-every", 1);
   t.cuda_graph = parse_switch("cuda-graph", option_of(map, "cuda-graph"));
-  out.cuda_persistent = parse_switch("cuda-persistent", option_of(map, "cuda-persistent"));
+  out.cuda_persistent = parse_choice("cuda-persistent", option_of(map, "cuda-persistent"), {"auto", "on", "off"});
   return out;
 }
 
@@ -224,7 +226,7 @@ OptionMap CommonSettings::options() const {
           {"threads", text(threads)},
           {"device", device},
           {"cuda-graph", trainer.cuda_graph ? "on" : "off"},
-          {"cuda-persistent", cuda_persistent ? "on" : "off"},
+          {"cuda-persistent", cuda_persistent},
           {"dtype", dtype}};
 }
 
@@ -271,6 +273,7 @@ OptionMap TrainOptions::create(const OptionMap& given) const {
 
 OptionMap TrainOptions::resume(const OptionMap& stored, const OptionMap& given) const {
   OptionMap map = stored;
+  map.try_emplace("cuda-persistent", "off");  // which was its default at first
   // A run from before there was an option has its default.
   for (const auto& o : all_) {
     if (o.standard != kNoStandard) map.try_emplace(o.name, o.standard);

@@ -45,7 +45,7 @@ struct CommonSettings {
   uint64_t seed = 0;
   int64_t threads = 0;  ///< 0: LibTorch's choice
   std::string device, dtype;
-  bool cuda_persistent = false;
+  std::string cuda_persistent;  ///< on, off or auto
   hmrnn::TrainerOptions trainer;
 
   /// `layers_given`: the number of layers was asked for, not taken from the defaults. `least_window`: 0 where that

@@ -5,10 +5,10 @@
 #include <cstdio>
 #include <functional>
 
+#include "examples/program/cuda_persistent.h"
 #include "examples/program/program.h"
 #include "hmrnn/error.h"
 #include "hmrnn/ops/cuda_library.h"
-#include "hmrnn/ops/cuda_persistent.h"
 #include "hmrnn/ops/product_dtype.h"
 #include "hmrnn/run/progress.h"
 #include "hmrnn/run/stop_signal.h"
@@ -67,17 +67,12 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
   hmrnn::Progress progress(stdout);
   Json settings = {{"program", program_name()}};
   settings.update(run_settings);
-  bool persistent = run_settings.at("options").at("cuda-persistent") == "on" && task.device().is_cuda();
-  hmrnn::set_cuda_persistent(persistent);
+  const auto& run_options = settings.at("options");
+  CudaPersistent persistent(run_options.at("cuda-persistent").get<std::string>(), task.device(),
+                            hmrnn::resolve_product_dtype(run_options.at("dtype").get<std::string>(), task.device()));
   std::function<int64_t()> steps_made;
   hmrnn::Trainer trainer(task, options, folder, progress, settings.dump(), [&] {
-    if (persistent && steps_made && steps_made() > 0) {
-      persistent = false;  // said once
-      if (hmrnn::cuda_persistent_windows() == 0) {
-        progress.message(
-            "--cuda-persistent on: this model, batch and dtype have no such kernel; windows go step by step");
-      }
-    }
+    if (steps_made && steps_made() > 0) persistent.check(progress);
     return hmrnn::StopSignal::received() != 0;
   });
   if (resume) {
@@ -88,6 +83,11 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
   announce();
   std::fflush(stdout);
   if (resume) progress.message(fmt::format("resumed at step {}", trainer.step()));
+  if (const auto chosen = persistent.choose(trainer, progress)) {
+    // Stored as if it had been given: a resume goes on with it.
+    settings.at("options")["cuda-persistent"] = *chosen;
+    trainer.set_run_settings(settings.dump());
+  }
   steps_made = [&trainer, begin = trainer.step()] { return trainer.step() - begin; };
   const auto reason = trainer.run();
 

@@ -88,12 +88,9 @@ void Trainer::resume() {
   const auto where = folder_.last_state().string();
   const auto file = read_safetensors(folder_.last_state());
   const auto state = TrainerState::parse(file, where);
-  load_parameters(task_.module(), file, where);
-  optimizer_.load(file, where);
-  if (averaged_) averaged_->load(file, where);
-  task_.load_state(file, where);
   // A run that gave up gets as many tries again.
-  sums_.load(file, where, state.skipped_total, state.skipped_in_row < options_.max_skipped ? state.skipped_in_row : 0);
+  unpack_state(file, where, state.skipped_total,
+               state.skipped_in_row < options_.max_skipped ? state.skipped_in_row : 0);
   step_ = state.step;
   evaluated_step_ = state.evaluated_step;
   schedule_.set_state(state.schedule);
@@ -260,12 +257,7 @@ void Trainer::save() {
   metrics_->sync();  // no state on disk may be ahead of its records
   save_model(folder_.last_model(), std::nullopt);
 
-  auto file = pack_parameters(task_.module());
-  optimizer_.save(file);
-  if (averaged_) averaged_->save(file);
-  task_.save_state(file);
-  sums_.save(file);
-  save_random_state(file, task_.device());
+  auto file = pack_state();
   TrainerState state;
   state.step = step_;
   state.evaluated_step = evaluated_step_;
@@ -281,6 +273,66 @@ void Trainer::save() {
   state.store(file, nlohmann::ordered_json::parse(run_settings_));
   write_safetensors(folder_.last_state(), file);
   saved_step_ = step_;
+}
+
+SafeTensors Trainer::pack_state() const {
+  auto file = pack_parameters(task_.module());
+  optimizer_.save(file);
+  if (averaged_) averaged_->save(file);
+  task_.save_state(file);
+  sums_.save(file);
+  save_random_state(file, task_.device());
+  return file;
+}
+
+void Trainer::unpack_state(const SafeTensors& file, const std::string& where, double skipped_total,
+                           double skipped_in_row) {
+  load_parameters(task_.module(), file, where);
+  optimizer_.load(file, where);
+  if (averaged_) averaged_->load(file, where);
+  task_.load_state(file, where);
+  sums_.load(file, where, skipped_total, skipped_in_row);
+}
+
+double Trainer::time_windows(int64_t untimed, int64_t timed, double budget) {
+  TORCH_CHECK(metrics_, "Trainer: call start() or resume() before time_windows()");
+  TORCH_CHECK(untimed >= 0 && timed >= 1, "Trainer: at least one window is timed");
+  auto before = pack_state();
+  for (auto& [name, tensor] : before.tensors) tensor = tensor.clone();
+  const double skipped_total = sums_.skipped_total(), skipped_in_row = sums_.skipped_in_row();
+  int64_t at = step_, count = 0;
+  const auto run = [&] {
+    const auto window = task_.load(at / task_.windows(), at % task_.windows());
+    sums_.expect(window.count, window.positions);
+    runner_.run(window.layout);
+    ++at;
+    task_.prefetch(at / task_.windows(), at % task_.windows());
+  };
+  const auto wait = [this] { sums_.skipped_total(); };  // reads a number of the device
+  double seconds = 0;
+  {
+    const GraphStream stream(runner_.graph());
+    runner_.forget();  // what is timed is what is set now
+    for (int64_t i = 0; i < untimed; ++i) run();
+    wait();
+    const auto begin = Clock::now();
+    const auto passed = [&begin] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
+    do {
+      run();
+    } while (++count < timed && passed() < budget);
+    wait();
+    seconds = passed();
+  }
+  runner_.forget();
+  const std::string where = "time_windows";
+  unpack_state(before, where, skipped_total, skipped_in_row);
+  load_random_state(before, task_.device(), where);
+  return seconds / static_cast<double>(count);
+}
+
+void Trainer::set_run_settings(const std::string& run_settings) {
+  run_settings_ = run_settings;
+  saved_step_ = -1;  // what was saved for this step does not know them
 }
 
 void Trainer::save_model(const std::filesystem::path& path, std::optional<double> validation_loss) {

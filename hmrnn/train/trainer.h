@@ -74,6 +74,13 @@ class HMRNN_API Trainer {
   /// Trains until a limit of the options or `stop`. Throws hmrnn::Error after `max_skipped` skipped updates in a row.
   StopReason run();
 
+  /// Seconds that a window takes the way things are set now: of up to `timed` windows, fewer once they have taken
+  /// `budget` seconds, after `untimed` ones; the device is waited for at both ends. Between start() or resume() and
+  /// run(). The run stays where it was, bit for bit.
+  double time_windows(int64_t untimed, int64_t timed, double budget);
+  /// What is stored as `run_settings` from now on.
+  void set_run_settings(const std::string& run_settings);
+
   /// Replays windows from `graph` instead of the device's own kind of graph; before run(). For tests.
   void use_graph(std::unique_ptr<WindowGraph> graph) { runner_.set_graph(std::move(graph)); }
   /// How windows are launched.
@@ -109,6 +116,9 @@ class HMRNN_API Trainer {
   /// Whether `loss` is the best so far, which it then is; says so.
   bool improves(double loss, std::optional<double>& best, const std::string& what);
   void save();
+  /// Every tensor that a resume needs; they may share the memory of those in use.
+  SafeTensors pack_state() const;
+  void unpack_state(const SafeTensors& file, const std::string& where, double skipped_total, double skipped_in_row);
   void save_model(const std::filesystem::path& path, std::optional<double> validation_loss);
   bool evaluation_due() const;
   std::optional<StopReason> limit_reached() const;

@@ -8,6 +8,10 @@ WindowRunner::WindowRunner(std::function<void()> step, std::unique_ptr<WindowGra
 
 void WindowRunner::set_graph(std::unique_ptr<WindowGraph> graph) {
   graph_ = std::move(graph);
+  forget();
+}
+
+void WindowRunner::forget() {
   graph_layout_.clear();
   last_layout_.clear();
   in_row_ = 0;

@@ -26,6 +26,8 @@ class HMRNN_API WindowRunner {
 
   /// Takes another graph, or none, before the next window.
   void set_graph(std::unique_ptr<WindowGraph> graph);
+  /// Lets go of what was captured: the next windows are launched plainly again, and then captured anew.
+  void forget();
   /// The graph in use; null: none.
   const WindowGraph* graph() const { return graph_.get(); }
 

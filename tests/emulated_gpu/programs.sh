@@ -11,33 +11,36 @@ fail() { echo "FAILED: $*"; exit 1; }
 text=(--corpus synthetic --synthetic-length 60000 --units 24,20,16 --embedding 12 --output-embedding 40
       --batch 6 --window 15 --steps 12 --log-every 4 --device cuda --dtype bfloat16)
 train() { $run char_lm train "${text[@]}" "$@" >"$work/out" 2>&1 || fail "char_lm train $*: $(cat "$work/out")"; }
-train --out "$work/graph"
-grep -q "cuda:0 (emulated GPU" "$work/out" || fail "the device is not the emulated one: $(cat "$work/out")"
-train --out "$work/launches" --cuda-graph off
-cmp "$work/graph/last/model.safetensors" "$work/launches/last/model.safetensors" || fail "graphs are not launches"
-train --out "$work/parts" --steps 7
-$run char_lm train --resume --out "$work/parts" --steps 12 >"$work/out" 2>&1 || fail "--resume: $(cat "$work/out")"
-# Tensors alone: what the two runs note beside them may differ.
-python3 - "$work" <<'PY' || fail "a run in parts is not the whole run"
+# Tensors alone: what two runs note beside them may differ.
+same_tensors() {
+  python3 - "$@" <<'PY'
 import json, struct, sys
 def tensors(path):
     data = open(path, "rb").read()
     size = struct.unpack("<Q", data[:8])[0]
     return {k: data[8 + size + v["data_offsets"][0]:8 + size + v["data_offsets"][1]]
             for k, v in json.loads(data[8:8 + size]).items() if k != "__metadata__"}
-a, b = (tensors(f"{sys.argv[1]}/{run}/last/model.safetensors") for run in ("graph", "parts"))
+a, b = (tensors(f"{run}/last/model.safetensors") for run in sys.argv[1:])
 sys.exit(a != b)
 PY
+}
+train --out "$work/graph"
+grep -q "cuda:0 (emulated GPU" "$work/out" || fail "the device is not the emulated one: $(cat "$work/out")"
+train --out "$work/launches" --cuda-graph off
+cmp "$work/graph/last/model.safetensors" "$work/launches/last/model.safetensors" || fail "graphs are not launches"
+train --out "$work/parts" --steps 7
+$run char_lm train --resume --out "$work/parts" --steps 12 >"$work/out" 2>&1 || fail "--resume: $(cat "$work/out")"
+same_tensors "$work/graph" "$work/parts" || fail "a run in parts is not the whole run"
 train --out "$work/tf32" --dtype tf32
 grep -q "float32 with TF32 products" "$work/out" || fail "--dtype tf32: $(cat "$work/out")"
 train --out "$work/float32" --dtype float32
 cmp -s "$work/tf32/last/model.safetensors" "$work/float32/last/model.safetensors" && fail "--dtype tf32 is float32"
 
 # Windows of one kernel: the same from a graph and from launches, and said where they are not to be had.
-fits=(--units 32,48,16 --batch 16 --cuda-persistent on)
-train --out "$work/persistent" "${fits[@]}"
+fits=(--units 32,48,16 --batch 16)
+train --out "$work/persistent" "${fits[@]}" --cuda-persistent on
 grep -q "no such kernel" "$work/out" && fail "--cuda-persistent: the windows fit: $(cat "$work/out")"
-train --out "$work/persistent_launches" "${fits[@]}" --cuda-graph off
+train --out "$work/persistent_launches" "${fits[@]}" --cuda-persistent on --cuda-graph off
 cmp "$work/persistent/last/model.safetensors" "$work/persistent_launches/last/model.safetensors" ||
   fail "--cuda-persistent: graphs are not launches"
 train --out "$work/steps" "${fits[@]}" --cuda-persistent off
@@ -47,6 +50,41 @@ train --out "$work/too_small" --cuda-persistent on
 grep -q -- "--cuda-persistent on: .* no such kernel" "$work/out" ||
   fail "--cuda-persistent: the windows do not fit, which is not said: $(cat "$work/out")"
 cmp "$work/graph/last/model.safetensors" "$work/too_small/last/model.safetensors" || fail "--cuda-persistent: other steps"
+
+# auto: the kind that took less time, with its very results; taken up again, the run stays with it.
+train --out "$work/auto" "${fits[@]}" --cuda-persistent auto
+chosen=$(sed -n 's/^--cuda-persistent auto: \(on\|off\), a window takes .* ms in one kernel, .* ms step by step$/\1/p' "$work/out")
+case $chosen in
+  on) like=persistent ;;
+  off) like=steps ;;
+  *) fail "--cuda-persistent auto does not say what it is, once: $(cat "$work/out")" ;;
+esac
+cmp "$work/$like/last/model.safetensors" "$work/auto/last/model.safetensors" || fail "--cuda-persistent auto is not $chosen"
+train --out "$work/auto_parts" "${fits[@]}" --cuda-persistent auto --steps 7
+chosen=$(sed -n 's/^--cuda-persistent auto: \(on\|off\), .*/\1/p' "$work/out")
+$run char_lm train --resume --out "$work/auto_parts" --steps 12 >"$work/out" 2>&1 || fail "--resume: $(cat "$work/out")"
+grep -q "cuda-persistent" "$work/out" && fail "a resume chooses again: $(cat "$work/out")"
+like=$([ "$chosen" = on ] && echo persistent || echo steps)
+same_tensors "$work/$like" "$work/auto_parts" || fail "--cuda-persistent auto in parts is not $chosen"
+train --out "$work/auto_off" # by default
+grep -q -- "--cuda-persistent auto: off, .* no such kernel" "$work/out" || fail "auto where there is no such kernel: $(cat "$work/out")"
+# A run from before there was the option.
+train --out "$work/old" "${fits[@]}" --cuda-persistent off --steps 7
+python3 - "$work/old/last/state.safetensors" <<'PY'
+import json, struct, sys
+data = open(sys.argv[1], "rb").read()
+size = struct.unpack("<Q", data[:8])[0]
+header = json.loads(data[8:8 + size])
+state = json.loads(header["__metadata__"]["hmrnn"])
+del state["run"]["options"]["cuda-persistent"]
+header["__metadata__"]["hmrnn"] = json.dumps(state)
+text = json.dumps(header).encode()
+text += b" " * (-len(text) % 8)
+open(sys.argv[1], "wb").write(struct.pack("<Q", len(text)) + text + data[8 + size:])
+PY
+$run char_lm train --resume --out "$work/old" --steps 12 >"$work/out" 2>&1 || fail "--resume of an old run: $(cat "$work/out")"
+grep -q "cuda-persistent" "$work/out" && fail "a run from before --cuda-persistent becomes another: $(cat "$work/out")"
+same_tensors "$work/steps" "$work/old" || fail "a run from before --cuda-persistent is not what it was"
 
 # Rounding moves a boundary here and there, so the measures are compared, not the boundaries.
 near() {

@@ -80,6 +80,54 @@ const std::map<std::string, int> kIndexCheck = {{"aten::_local_scalar_dense", 2}
 
 }  // namespace
 
+TEST_CASE("timing windows leaves a run as it was, at its start and where it is taken up") {
+  SmallRun run;
+  run.trainer.steps = 40;
+  SECTION("dropout and Bernoulli boundaries draw random numbers") {
+    run.boundary = BoundaryMode::Bernoulli;
+    run.dropout = 0.3;
+  }
+  SECTION("updates that are not finite, among those timed too") { run.bad_windows = {0, 1, 9, 16}; }
+  const TemporaryFolder folder;
+  const auto plain = folder.path / "plain", timed = folder.path / "timed";
+  REQUIRE(run(plain, false) == StopReason::Steps);
+  std::vector<double> seconds;
+  run.begin = [&](Trainer& trainer) {
+    const auto step = trainer.step();
+    seconds.push_back(trainer.time_windows(2, 30, 60));  // past the end of the epoch
+    CHECK(trainer.step() == step);
+  };
+  run.stop = [](const Trainer& trainer) { return trainer.step() >= 15; };
+  REQUIRE(run(timed, false) == StopReason::Signal);
+  run.stop = {};
+  REQUIRE(run(timed, true) == StopReason::Steps);
+  check_same_run(plain, timed);
+  REQUIRE(seconds.size() == 2);
+  for (const auto each : seconds) CHECK((each > 0 && each < 60));
+}
+
+TEST_CASE("of windows that are timed no more are run than the budget allows, and the graph of none is kept") {
+  SmallRun run;
+  run.trainer.steps = 10;
+  const OutputOfOperators composite;
+  const TemporaryFolder folder;
+  TracedGraph* graph = nullptr;
+  run.prepare = [&](Trainer& trainer) {
+    auto owned = std::make_unique<TracedGraph>();
+    graph = owned.get();
+    trainer.use_graph(std::move(owned));
+  };
+  run.begin = [&](Trainer& trainer) {
+    trainer.time_windows(WindowRunner::kWarmUp + 1, 1000, 0);
+    CHECK(graph->replays == 1);
+    trainer.time_windows(WindowRunner::kWarmUp + 1, 3, 60);
+    CHECK(graph->replays == 1 + 3);
+    CHECK(trainer.runner().captured() == 2);
+  };
+  run.finish = [&](const Trainer& trainer) { CHECK(trainer.runner().captured() == 3); };
+  REQUIRE(run(folder.path / "run", false) == StopReason::Steps);
+}
+
 TEST_CASE("text: training by replays is training by launches, through epochs, annealing, the rate's drop and resumes") {
   SmallRun run;
   run.trainer.steps = 64;  // epochs of 29 windows: two resets of the state and two rises of the slope

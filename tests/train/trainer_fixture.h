@@ -39,7 +39,8 @@ class DisturbedTextTask : public TextTask {
 /// What a test does beside a run.
 struct TrainerHooks {
   std::function<bool(const Trainer&)> stop;    ///< asked after every step: whether to stop
-  std::function<void(Trainer&)> prepare;       ///< before the first step
+  std::function<void(Trainer&)> prepare;       ///< before start() or resume()
+  std::function<void(Trainer&)> begin;         ///< between that and the first step
   std::function<void(const Trainer&)> finish;  ///< after the last
 };
 
@@ -57,6 +58,7 @@ inline StopReason train_in(const std::filesystem::path& folder, bool resume, Tra
   } else {
     trainer.start();
   }
+  if (hooks.begin) hooks.begin(trainer);
   const auto reason = trainer.run();
   if (hooks.finish) hooks.finish(trainer);
   return reason;
