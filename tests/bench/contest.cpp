@@ -95,4 +95,16 @@ std::vector<Row> contest(const std::vector<Contestant>& contestants, int rounds,
   return rows;
 }
 
+std::vector<Profile> profile(const std::vector<Contestant>& contestants, int threads) {
+  at::set_num_threads(threads);
+  std::vector<Profile> out;
+  for (const auto& contestant : contestants) {
+    const hmrnn::GraphStream stream(contestant.runner ? contestant.runner->graph() : nullptr);
+    const bool on_gpu = contestant.device.is_cuda();
+    for (int64_t i = 0; i < (on_gpu ? hmrnn::WindowRunner::kWarmUp + 2 : 1); ++i) contestant.run();
+    out.push_back({contestant, times_by_name(contestant.run, on_gpu ? 3 : 1, contestant.device)});
+  }
+  return out;
+}
+
 }  // namespace bench

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/kernel_times.h"
 #include "hmrnn/train/window_runner.h"
 
 // Contestants that do the same work take turns in one process, so that whatever else the machine does hits them alike.
@@ -65,6 +66,12 @@ struct Row {
   std::optional<int64_t> peak_bytes;
 };
 
+/// What a contestant's run spends its time on.
+struct Profile {
+  Contestant contestant;
+  std::optional<std::vector<TimeOf>> times;  ///< see times_by_name
+};
+
 /// GFLOP/s of a large product, by dtype; the best seen.
 using Ceiling = std::map<torch::ScalarType, double>;
 
@@ -72,5 +79,8 @@ using Ceiling = std::map<torch::ScalarType, double>;
 /// device being waited for at its ends), after a first one that warms up and measures memory. The ceiling is measured
 /// before and after. There is a float32 baseline and one of every dtype that occurs.
 std::vector<Row> contest(const std::vector<Contestant>& contestants, int rounds, int threads, Ceiling& ceiling);
+
+/// The contestants one after the other with `threads` threads, each warmed up and then profiled.
+std::vector<Profile> profile(const std::vector<Contestant>& contestants, int threads);
 
 }  // namespace bench

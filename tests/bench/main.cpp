@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cxxopts.hpp>
 #include <exception>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <optional>
@@ -29,6 +30,7 @@ using bench::Size;
 struct Settings {
   bool all = false;
   bool quick = false;
+  bool profile = false;  ///< what the time goes into, instead of how much it is
   int rounds = 5;
   int threads = 0;  ///< 0: all cores, streaming with 1 and 2
   std::string only;
@@ -58,7 +60,9 @@ std::optional<Settings> parse(int argc, char** argv) {
   const auto text = [] { return cxxopts::value<std::string>(); };
   options.add_options()("device", "cpu (default), cuda or cuda:N", text(), "NAME")(
       "all", "every size, the whole models and one thread as well (about an hour)")(
-      "quick", "a small size and 2 rounds: shows that it runs")("rounds", "timed rounds (default 5)", text(), "N")(
+      "quick", "a small size and 2 rounds: shows that it runs")(
+      "profile", "no rounds: what each case spends its time on, a GPU's kernels or the CPU's operators by name")(
+      "rounds", "timed rounds (default 5)", text(), "N")(
       "threads", "CPU threads (default: all cores; streaming: 1 and 2)", text(), "N")(
       "only", "only cases whose line has TEXT, as \"core/hm_lstm 3x512 B64 T100 (0.5,0.17) float32 norm\"", text(),
       "TEXT")("bf16", "bfloat16 rows: on, off, or auto (default): on a GPU, and where the CPU has AVX512-BF16 or AMX",
@@ -79,6 +83,7 @@ std::optional<Settings> parse(int argc, char** argv) {
     Settings settings;
     settings.all = result.count("all") > 0;
     settings.quick = result.count("quick") > 0;
+    settings.profile = result.count("profile") > 0;
     if (settings.all && settings.quick) throw hmrnn::Error("--all and --quick exclude each other");
     settings.rounds = parse_count("rounds", get("rounds", settings.quick ? "2" : "5"), 1, 1000);
     if (result.count("threads")) settings.threads = parse_count("threads", get("threads", ""), 1, 4096);
@@ -121,9 +126,19 @@ class Benchmark {
     } else {
       run_on_cpu();
     }
-    if (rows_.empty()) throw hmrnn::Error(fmt::format("--only {}: no case has it", settings_.only));
+    if (rows_.empty() && profiles_.empty())
+      throw hmrnn::Error(fmt::format("--only {}: no case has it", settings_.only));
   }
 
+  void write() const {
+    if (settings_.json.empty()) return;
+    std::ofstream out(settings_.json);
+    write(out);
+    out.close();
+    if (!out) throw hmrnn::Error(fmt::format("--json {}: cannot be written", settings_.json));
+  }
+
+ private:
   void write(std::ostream& out) const {
     nlohmann::ordered_json json;
     json["version"] = hmrnn::version();
@@ -138,10 +153,11 @@ class Benchmark {
     }
     json["rows"] = nlohmann::ordered_json::array();
     for (const auto& row : rows_) json["rows"].push_back(to_json(row));
+    if (settings_.profile) json["profiles"] = nlohmann::ordered_json::array();
+    for (const auto& profile : profiles_) json["profiles"].push_back(to_json(profile));
     out << json.dump(2) << "\n";
   }
 
- private:
   void run_on_cpu() {
     const int most = at::get_num_threads();
     const std::vector<int> stream_threads =
@@ -191,6 +207,16 @@ class Benchmark {
     if (std::none_of(group.begin(), group.end(), wanted)) return;
     std::erase_if(group, [&](const bench::Contestant& c) { return !c.baseline && !wanted(c); });
     const auto size = group.front().size;
+    if (settings_.profile) {
+      const auto profiles = bench::profile(group, threads);
+      print_profiles(fmt::format("{}x{}, batch {}, window {}: {}; where the time goes", bench::kLayers, size.units,
+                                 size.batch, size.window, what),
+                     profiles);
+      profiles_.insert(profiles_.end(), profiles.begin(), profiles.end());
+      for (auto& profile : profiles_) profile.contestant.run = nullptr, profile.contestant.runner = nullptr;
+      write_so_far();
+      return;
+    }
     const auto rows = contest(group, settings_.rounds, threads, ceilings_[threads]);
     print_table(
         fmt::format("{}x{}, batch {}, window {}: {}; {} thread{}, median of {} rounds", bench::kLayers, size.units,
@@ -198,11 +224,19 @@ class Benchmark {
         rows, ceilings_[threads]);
     rows_.insert(rows_.end(), rows.begin(), rows.end());
     for (auto& row : rows_) row.contestant.run = nullptr, row.contestant.runner = nullptr;  // lets go of the models
+    write_so_far();
+  }
+
+  /// After each group, so that who ends the program has what was measured. A pipe is written to once, at the end.
+  void write_so_far() const {
+    std::error_code none;
+    if (std::filesystem::is_regular_file(settings_.json, none)) write();
   }
 
   Settings settings_;
   std::map<int, bench::Ceiling> ceilings_;  ///< by thread count
   std::vector<bench::Row> rows_;
+  std::vector<bench::Profile> profiles_;
 };
 
 }  // namespace
@@ -212,19 +246,13 @@ int main(int argc, char** argv) {
   try {
     const auto settings = parse(argc, argv);
     if (!settings) return 0;
-    std::ofstream json;
-    if (!settings->json.empty()) {  // before the work, not after it
-      json.open(settings->json);
-      if (!json) throw hmrnn::Error(fmt::format("--json {}: cannot be written", settings->json));
+    if (!settings->json.empty() && !std::ofstream(settings->json)) {  // before the work, not after it
+      throw hmrnn::Error(fmt::format("--json {}: cannot be written", settings->json));
     }
     torch::manual_seed(1);
     Benchmark benchmark(*settings);
     benchmark.run();
-    if (json.is_open()) {
-      benchmark.write(json);
-      json.close();
-      if (!json) throw hmrnn::Error(fmt::format("--json {}: cannot be written", settings->json));
-    }
+    benchmark.write();
     return 0;
   } catch (const hmrnn::Error& error) {
     fmt::print(stderr, "hmrnn_bench: {}\n", error.what());

@@ -33,8 +33,29 @@ void print_table(const std::string& title, const std::vector<Row>& rows, const C
   std::fflush(stdout);
 }
 
-nlohmann::ordered_json to_json(const Row& row) {
-  const auto& c = row.contestant;
+void print_profiles(const std::string& title, const std::vector<Profile>& profiles) {
+  constexpr size_t kShown = 12, kWidth = 90;
+  std::string text = "\n" + title + "\n";
+  for (const auto& profile : profiles) {
+    text += "\n" + profile.contestant.label() + "\n";
+    if (!profile.times) text += "  nothing was recorded\n";
+    if (!profile.times) continue;
+    double all = 0;
+    for (const auto& entry : *profile.times) all += entry.seconds;
+    text += fmt::format("  {:>10} {:>7} {:>6}  of {:.1f} µs\n", "µs", "calls", "share", 1e6 * all);
+    for (size_t i = 0; i < std::min(kShown, profile.times->size()); ++i) {
+      const auto& entry = (*profile.times)[i];
+      text += fmt::format("  {:>10.1f} {:>7} {:>5.1f}%  {}\n", 1e6 * entry.seconds, entry.calls,
+                          all > 0 ? 100 * entry.seconds / all : 0.0, entry.name.substr(0, kWidth));
+    }
+  }
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+namespace {
+
+nlohmann::ordered_json to_json(const Contestant& c) {
   nlohmann::ordered_json json;
   json["case"] = c.name;
   json["device"] = c.device.str();
@@ -46,6 +67,23 @@ nlohmann::ordered_json to_json(const Row& row) {
   json["layer_norm"] = c.layer_norm.value_or(false);
   if (!c.launch.empty()) json["launch"] = c.launch;
   if (!c.backend.empty()) json["backend"] = c.backend;
+  return json;
+}
+
+}  // namespace
+
+nlohmann::ordered_json to_json(const Profile& profile) {
+  auto json = to_json(profile.contestant);
+  if (!profile.times) return json;
+  json["times"] = nlohmann::ordered_json::array();
+  for (const auto& entry : *profile.times) {
+    json["times"].push_back({{"name", entry.name}, {"calls", entry.calls}, {"microseconds", 1e6 * entry.seconds}});
+  }
+  return json;
+}
+
+nlohmann::ordered_json to_json(const Row& row) {
+  auto json = to_json(row.contestant);
   json["threads"] = row.threads;
   json["characters_per_second"] = row.characters_per_second;
   json["ratio_fp32"] = row.ratio_fp32;

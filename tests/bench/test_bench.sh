@@ -55,6 +55,24 @@ PY
 python3 -c 'import json, sys; rows = json.load(open(sys.argv[1]))["rows"]
 assert [row["case"] for row in rows] == ["core/lstm", "core/hm_lstm"], rows' "$work/one.json" || fail "--only"
 
+# Where the time goes: by operator on the CPU, of which a call's own time leaves out the calls within it.
+"$bin" --quick --bf16 off --threads 1 --profile --only core/hm_lstm --json "$work/profile.json" >"$work/out" || fail "--profile: $(cat "$work/out")"
+grep -q "hmrnn::_hm_lstm_forward" "$work/out" || fail "--profile names no operator: $(cat "$work/out")"
+python3 - "$work/profile.json" <<'PY' || fail "the JSON of --profile"
+import json, sys
+document = json.load(open(sys.argv[1]))
+assert document["rows"] == [] and len(document["profiles"]) == 1 + 6, document
+for profile in document["profiles"]:
+    times = profile["times"]
+    assert times == sorted(times, key=lambda t: -t["microseconds"]) and times[0]["microseconds"] > 0, profile
+    assert all(t["calls"] >= 1 for t in times), profile
+ours = {t["name"]: t for t in document["profiles"][1]["times"]}
+forward, backward = ours["hmrnn::_hm_lstm_forward"], ours["hmrnn::_hm_lstm_backward"]
+assert forward["calls"] == backward["calls"] == 1, (forward, backward)
+# The public operator does no work of its own: its time is that of the two.
+assert ours["hmrnn::hm_lstm"]["microseconds"] < forward["microseconds"], ours
+PY
+
 refuse() {
   local words=$1 code=0
   shift
