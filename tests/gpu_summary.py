@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Writes summary.md and summary.json from what the stages of tests/gpu.sh left in a folder.
 
-    gpu_summary.py DIR
+    gpu_summary.py DIR [RUN]
 
-DIR holds stages.jsonl, and, of the stages that were reached, tests.xml and persistent.xml (JUnit), bench.json
-(hmrnn_bench) and training/metrics.jsonl (char_lm train). What is missing is said to be missing. Exit code 1 if a test
-failed or was skipped.
+DIR holds stages.jsonl, and, of the stages that were reached, tests.xml, persistent.xml and sizes.xml (Catch2's XML),
+benchmark.json and profile.json (hmrnn_bench), sanitizer_*.txt, training.txt and evaluation.json; RUN (default
+DIR/training) is the folder of the run, with metrics.jsonl. What is missing is said to be missing, and what was cut off
+counts as far as it came. Exit code 1 if a test failed, was skipped or was cut off.
 """
 import json
 import pathlib
@@ -33,27 +34,67 @@ def read_json(path):
         return None
 
 
-def read_tests(*paths):
-    """Counts by case, the names of those that failed or were skipped, the files that were not written; None where no
-    tests were run."""
-    roots, missing = [], []
-    for path in paths:
-        try:
-            roots.append(ET.parse(path).getroot())
-        except (OSError, ET.ParseError):
-            missing.append(path.name)
-    if not roots:
+def read_cases(path):
+    """The cases of one run in Catch2's XML: (name, whether it passed, where it failed, lines "skipped: …"), and the name
+    of the one that was not ended, or None."""
+    parser = ET.XMLPullParser(("start", "end"))
+    try:
+        parser.feed(path.read_text(errors="replace"))
+        events = list(parser.read_events())  # as many as there are: the file may end in the middle
+    except ET.ParseError:
+        events = list(parser.read_events())
+    cases, open_case = [], None
+    for event, element in events:
+        if element.tag != "TestCase":
+            continue
+        open_case = element.get("name", "") if event == "start" else None
+        if event == "start":
+            continue
+        result = element.find("OverallResult")
+        if result is None:
+            continue
+        where = next((f"{e.get('filename')}:{e.get('line')}" for e in element.iter()
+                      if e.get("success") == "false" and e.get("filename")
+                      or e.tag in ("Exception", "FatalErrorCondition")), "")
+        lines = (result.findtext("StdOut") or "").splitlines()
+        cases.append((element.get("name", ""), result.get("success") == "true", where,
+                      [line.strip() for line in lines if line.strip().startswith("skipped:")]))
+    return cases, open_case
+
+
+def read_tests(folder, stages):
+    """Counts, the cases that failed, were skipped or cut off, the runs that left no file; None where no tests were
+    run."""
+    ran = {s["stage"] for s in stages if "code" in s}
+    cases, failed, skipped, missing = 0, [], [], []
+    files = 0
+    for name in ("tests", "persistent", "sizes"):
+        path = folder / f"{name}.xml"
+        if not path.exists():
+            if name in ran:
+                missing.append(f"{name}.xml: was not written")
+            continue
+        files += 1
+        ended, open_case = read_cases(path)
+        cases += len(ended)
+        failed += [f"{case} ({where})" if where else case for case, passed, where, _ in ended if not passed]
+        skipped += [f"{case}: {line}" for case, _, _, lines in ended for line in lines]
+        if open_case is not None:
+            missing.append(f"{name}.xml: cut off in \"{open_case}\"")
+        elif not ended:
+            missing.append(f"{name}.xml: no case was run")
+    if not files and not missing:
         return None
-    failed, cases, skipped = [], set(), []
-    for case in (case for root in roots for case in root.iter("testcase")):
-        # A case of several sections is listed once a section: "name/section".
-        name = case.get("name", "").split("/")[0]
-        cases.add(name)
-        if case.find("failure") is not None or case.find("error") is not None:
-            failed.append(case.get("name", ""))
-        lines = (case.findtext("system-out") or "").splitlines()  # the suite repeats what its cases printed
-        skipped += [f"{name}: {line.strip()}" for line in lines if line.strip().startswith("skipped:")]
-    return {"cases": len(cases), "failed": sorted(set(failed)), "skipped": skipped, "missing": missing}
+    return {"cases": cases, "failed": failed, "skipped": skipped, "missing": missing}
+
+
+def read_sanitizer(folder):
+    """Tool: the line that sums up, or None where it did not come to that."""
+    out = {}
+    for path in sorted(folder.glob("sanitizer_*.txt")):
+        found = [line.strip("= ").strip() for line in path.read_text(errors="replace").splitlines() if "SUMMARY:" in line]
+        out[path.stem.removeprefix("sanitizer_")] = found[-1] if found else None
+    return out
 
 
 def speed(rows, case, units, dtype, launch=None, layer_norm=None):
@@ -104,75 +145,133 @@ def read_training(records):
             "skipped_updates": sum(r.get("skipped_updates", 0) for r in train)}
 
 
-def summarise(folder):
-    stages = read_lines(folder / "stages.jsonl")
-    start = next((s for s in stages if s.get("stage") == "start"), {})
-    bench = read_json(folder / "bench.json")
-    choice = next((s for s in stages if s.get("stage") == "choice"), {})
-    return {"gpu": start.get("gpu", "unknown"), "commit": start.get("commit", ""),
-            "cuda_persistent": choice.get("cuda_persistent", "off"),
-            "stages": [s for s in stages if s.get("stage") not in ("start", "choice")],
-            "tests": read_tests(folder / "tests.xml", folder / "persistent.xml"),
+def read_evaluation(folder):
+    evaluation = read_json(folder / "evaluation.json")
+    if not evaluation:
+        return None
+    return {**evaluation, "total_bits": evaluation["bpc"] * evaluation["characters"]}
+
+
+def summarise(folder, run):
+    records = read_lines(folder / "stages.jsonl")
+    start = next((s for s in records if s.get("stage") == "start"), {})
+    options = [s["train"] for s in records if s.get("stage") == "options"]
+    stages = [s for s in records if s.get("stage") not in ("start", "options")]
+    bench, profile = read_json(folder / "benchmark.json"), read_json(folder / "profile.json")
+    training = read_training(read_lines(run / "metrics.jsonl"))
+    if training:
+        text = folder / "training.txt"
+        said = text.read_text(errors="replace").splitlines() if text.exists() else []
+        training["options"] = options
+        training["cuda_persistent"] = [line for line in said if line.startswith("--cuda-persistent")]
+        training["evaluation"] = read_evaluation(folder)
+    return {"gpu": start.get("gpu", "unknown"), "commit": start.get("commit", ""), "torch": start.get("torch", ""),
+            "stages": stages,
+            "tests": read_tests(folder, stages),
             "benchmark": bench and {"device": bench["device"], "targets": targets(bench["rows"]),
                                     "rows": bench["rows"]},
-            "training": read_training(read_lines(folder / "training" / "metrics.jsonl"))}
+            "profiles": profile and profile["profiles"],
+            "sanitizer": read_sanitizer(folder),
+            "training": training}
 
 
 def number(value, digits=2):
     return "not measured" if value is None else f"{value:,.{digits}f}"
 
 
+def row_name(row):
+    return " ".join(filter(None, (row["case"], row.get("launch"), row.get("backend"))))
+
+
+def benchmark_lines(bench):
+    text = [f"On {bench['device']}; float32 with TF32.", "", "| ratio of training speeds | measured | wanted |",
+            "|---|---|---|"]
+    text += [f"| {t['what']} | {number(t['ratio'])} | {'' if t['wanted'] is None else '≥ %g' % t['wanted']} |"
+             for t in bench["targets"]]
+    text += ["", "| case | size | dtype | norm | characters/s | / LSTM of the dtype | peak MB |", "|---|---|---|---|---|---|---|"]
+    for row in bench["rows"]:
+        size = f"3x{row['units']}, batch {row['batch']}, window {row['window']}"
+        peak = "" if row["peak_bytes"] is None else number(row["peak_bytes"] / 1e6, 0)
+        text += [f"| {row_name(row)} | {size} | {row['dtype']} | {'on' if row['layer_norm'] else 'off'} "
+                 f"| {number(row['characters_per_second'], 0)} | {number(row['ratio_same_dtype'])} | {peak} |"]
+    return text
+
+
+def profile_lines(profiles, shown=8):
+    """What the graphs and LibTorch's LSTM spend a window on; the rest is in summary.json."""
+    text = []
+    for profile in profiles:
+        if profile.get("launch") == "launches":
+            continue
+        norm = ", norm" if profile["layer_norm"] else ""
+        text += ["", f"{row_name(profile)}, 3x{profile['units']}, {profile['dtype']}{norm}:"]
+        times = profile.get("times")
+        if not times:
+            text += ["nothing was recorded."]
+            continue
+        whole = sum(t["microseconds"] for t in times)
+        text += ["", f"| of {number(whole, 0)} µs | calls | µs | share |", "|---|---|---|---|"]
+        text += [f"| `{t['name'][:80].replace('|', '/')}` | {t['calls']} | {number(t['microseconds'], 1)} "
+                 f"| {number(100 * t['microseconds'] / whole if whole else 0, 1)}% |" for t in times[:shown]]
+    return text[1:]
+
+
+def training_lines(training):
+    wanted = training["seconds_a_ptb_epoch"]
+    text = [*training["cuda_persistent"],
+            f"{training['steps']} steps, {training['epochs']} epochs completed; "
+            f"{number(training['characters_per_second'], 0)} characters/s (median), "
+            f"{number(wanted, 1)} s for an epoch of PTB (wanted: under 12 s); "
+            f"best validation {number(training['best_validation_bpc'], 4)} bits per character at step "
+            f"{training['best_step']}; {training['skipped_updates']} updates skipped."]
+    evaluation = training["evaluation"]
+    text += ["The test text was not evaluated." if evaluation is None else
+             f"Test: {number(evaluation['bpc'], 4)} bits per character, {number(evaluation['total_bits'], 0)} bits over "
+             f"{number(evaluation['characters'], 0)} characters (64 streams)."]
+    return [line for pair in zip(text, [""] * len(text)) for line in pair][:-1]
+
+
+def stage_line(stage):
+    if "left_out" in stage:
+        return f"| {stage['stage']} |  |  | left out: {stage['left_out']} |"
+    code = {124: "124 (cut off)", 137: "137 (cut off)"}.get(stage["code"], stage["code"])
+    return f"| {stage['stage']} | {stage.get('at', '')} | {stage['seconds']} | {code}{', ' + stage['what'] if 'what' in stage else ''} |"
+
+
 def markdown(summary):
     text = [f"# {summary['gpu']}", ""]
     if summary["commit"]:
-        text += [f"Commit {summary['commit']}.", ""]
-    text += ["| stage | seconds | exit code |", "|---|---|---|"]
-    text += [f"| {s['stage']} | {s['seconds']} | {s['code']} |" for s in summary["stages"]]
+        text += [f"Commit {summary['commit']}{', LibTorch ' + summary['torch'] if summary['torch'] else ''}.", ""]
+    text += ["| stage | at second | seconds | exit code |", "|---|---|---|---|", *map(stage_line, summary["stages"])]
     tests = summary["tests"]
     text += ["", "## Tests tagged [cuda]", ""]
     if tests is None:
-        text += ["Not run to their end."]
+        text += ["Not run."]
     else:
         text += [f"{tests['cases']} cases, {len(tests['failed'])} failures."]
         text += [f"* FAILED: {name}" for name in tests["failed"]]
-        text += [f"* {line}" for line in tests["skipped"]]
-        text += [f"* {name}: not run to its end" for name in tests["missing"]]
-    text += ["", "## hmrnn_bench", ""]
-    bench = summary["benchmark"]
-    if bench is None:
-        text += ["Not run to its end."]
-    else:
-        text += [f"On {bench['device']}; float32 with TF32.", "", "| ratio of training speeds | measured | wanted |",
-                 "|---|---|---|"]
-        text += [f"| {t['what']} | {number(t['ratio'])} | {'' if t['wanted'] is None else '≥ %g' % t['wanted']} |"
-                 for t in bench["targets"]]
-        text += ["", "| case | size | dtype | norm | characters/s | / LSTM of the dtype | peak MB |",
-                 "|---|---|---|---|---|---|---|"]
-        for row in bench["rows"]:
-            name = " ".join(filter(None, (row["case"], row.get("launch"), row.get("backend"))))
-            size = f"3x{row['units']}, batch {row['batch']}, window {row['window']}"
-            peak = "" if row["peak_bytes"] is None else number(row["peak_bytes"] / 1e6, 0)
-            text += [f"| {name} | {size} | {row['dtype']} | {'on' if row['layer_norm'] else 'off'} "
-                     f"| {number(row['characters_per_second'], 0)} | {number(row['ratio_same_dtype'])} | {peak} |"]
-    text += ["", f"## char_lm train --preset ptb --cuda-persistent {summary['cuda_persistent']}", ""]
+        text += [f"* {line}" for line in tests["skipped"] + tests["missing"]]
+    text += ["", "## hmrnn_bench", "", *(benchmark_lines(summary["benchmark"]) if summary["benchmark"] else ["Not run to its end."])]
+    if summary["profiles"]:
+        text += ["", "## Where a window's time goes", "", *profile_lines(summary["profiles"])]
+    if summary["sanitizer"]:
+        text += ["", "## compute-sanitizer", ""]
+        text += [f"* {tool}: {line or 'not run to its end'}" for tool, line in summary["sanitizer"].items()]
     training = summary["training"]
+    text += ["", "## char_lm train", ""]
     if training is None:
-        text += ["Not run."]
+        text += ["Not run to its first record."]
     else:
-        text += [f"{training['steps']:,} steps, {training['epochs']} epochs completed; "
-                 f"{number(training['characters_per_second'], 0)} characters/s (median), "
-                 f"{number(training['seconds_a_ptb_epoch'], 1)} s for an epoch of PTB (wanted: under 12 s); "
-                 f"best validation {number(training['best_validation_bpc'], 4)} bits per character at step "
-                 f"{training['best_step']}; {training['skipped_updates']} updates skipped."]
+        text += [f"`{options}`\n" for options in training["options"]] + training_lines(training)
     return "\n".join(text) + "\n"
 
 
 def main():
-    if len(sys.argv) != 2 or not pathlib.Path(sys.argv[1]).is_dir():
-        print("usage: gpu_summary.py DIR", file=sys.stderr)
+    if len(sys.argv) not in (2, 3) or not pathlib.Path(sys.argv[1]).is_dir():
+        print("usage: gpu_summary.py DIR [RUN]", file=sys.stderr)
         return 2
     folder = pathlib.Path(sys.argv[1])
-    summary = summarise(folder)
+    summary = summarise(folder, pathlib.Path(sys.argv[2]) if len(sys.argv) == 3 else folder / "training")
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     (folder / "summary.md").write_text(markdown(summary))
     tests = summary["tests"]

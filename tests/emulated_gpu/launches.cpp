@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <regex>
+#include <set>
 #include <utility>
 
 #include "device.h"
@@ -27,6 +28,7 @@ struct Kernels {
   std::mutex mutex;
   std::map<const void*, Registered> of_stub;  // the host's stub → the kernel
   std::map<std::string, Kernel> by_name;
+  std::set<std::string> launched;  // templates, where that is asked
 };
 
 Kernels& kernels() {
@@ -53,6 +55,29 @@ std::string kernel_name(const std::string& demangled) {
     if (depth == 0) return name.substr(0, i);
   }
   return name;
+}
+
+/// The template that a kernel is made from: "step_forward_kernel".
+std::string template_name(const std::string& name) {
+  const auto whole = name.substr(0, name.find('<'));
+  return whole.substr(whole.rfind(':') + 1);
+}
+
+/// EMULATED_GPU_UNLAUNCHED=1: at the end, the templates none of whose kernels was launched.
+bool notes_launches() {
+  static const bool asked = [] {
+    if (!std::getenv("EMULATED_GPU_UNLAUNCHED")) return false;
+    std::atexit([] {
+      std::set<std::string> never;
+      for (const auto& [name, kernel] : kernels().by_name) {
+        if (!kernels().launched.count(template_name(name))) never.insert(template_name(name));
+      }
+      for (const auto& name : never) std::printf("emulated GPU: never launched: %s\n", name.c_str());
+      if (never.empty()) std::printf("emulated GPU: every kind of kernel was launched\n");
+    });
+    return true;
+  }();
+  return asked;
 }
 
 struct Configuration {
@@ -103,6 +128,7 @@ cudaError_t launch(const void* stub, const Launch& l, cudaStream_t stream) {
     const auto found = k.by_name.find(name);
     if (found == k.by_name.end()) fail("there is no code for the kernel " + name);
     kernel = found->second;
+    if (notes_launches()) k.launched.insert(template_name(name));
   }
   return remember(enqueue(stream, name, kernel(l)));
 }

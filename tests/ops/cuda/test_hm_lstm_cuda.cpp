@@ -1,5 +1,5 @@
 // The operators on a GPU against the CPU. What needs none (indexing, reductions, the driver) is in
-// test_cuda_window.cpp.
+// test_cuda_window.cpp. Tagged [sanitizer]: the smallest that together launch every kind of kernel (tests/gpu.sh).
 #include <ATen/Context.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <dlfcn.h>
@@ -102,7 +102,7 @@ TEST_CASE("hm_lstm on CUDA equals the CPU at all sizes, in float64 and float32",
   }
 }
 
-TEST_CASE("hm_lstm on CUDA with bfloat16 products and with TF32 stays within their rounding", "[cuda]") {
+TEST_CASE("hm_lstm on CUDA with bfloat16 products and with TF32 stays within their rounding", "[cuda][sanitizer]") {
   const auto cuda = find_cuda();
   if (!cuda) return;
   for (const bool tf32 : {false, true}) {
@@ -145,7 +145,7 @@ TEST_CASE("hm_lstm on CUDA takes tensors that are not aligned", "[cuda]") {
   torch::cuda::synchronize();
 }
 
-TEST_CASE("soft boundaries on CUDA equal the CPU", "[cuda]") {
+TEST_CASE("soft boundaries on CUDA equal the CPU", "[cuda][sanitizer]") {
   const auto cuda = find_cuda();
   if (!cuda) return;
   RandomWindowOptions o;
@@ -211,7 +211,7 @@ TEST_CASE("a training step on CUDA never makes the host wait", "[cuda]") {
   }
 }
 
-TEST_CASE("gated_output on CUDA equals the reference, with every gradient", "[cuda]") {
+TEST_CASE("gated_output on CUDA equals the reference, with every gradient", "[cuda][sanitizer]") {
   const auto cuda = find_cuda();
   if (!cuda) return;
   const NoTF32 full;

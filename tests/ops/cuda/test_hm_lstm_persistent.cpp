@@ -67,7 +67,8 @@ TEST_CASE("the persistent kernel at many sizes", "[cuda][persistent]") {
   std::printf("persistent kernel at many sizes: worst difference from the steps %.1e\n", worst);
 }
 
-TEST_CASE("the persistent kernel repeats bit for bit, and without gradients gives the same", "[cuda][persistent]") {
+TEST_CASE("the persistent kernel repeats bit for bit, and without gradients gives the same",
+          "[cuda][persistent][sanitizer]") {
   const auto cuda = find_cuda();
   if (!cuda) return;
   auto o = options_of({48, 32, 64}, 32);
