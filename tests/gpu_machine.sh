@@ -30,6 +30,7 @@ find_libtorch() {
   for candidate in "$torch_root"/../nvidia/*/lib; do
     [ ! -d "$candidate" ] || library_path+=:$(cd "$candidate" && pwd)
   done
+  library_path+=${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} # where some machines have the driver
 }
 
 # data_dir: empty where there is none.

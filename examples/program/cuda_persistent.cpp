@@ -3,18 +3,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "hmrnn/ops/cuda_persistent.h"
 #include "hmrnn/train/window_runner.h"
 
 namespace {
 
-constexpr int64_t kTimed = 10;  ///< windows, of which a GPU does some hundred a second
-constexpr double kBudget = 1;   ///< seconds for them
+constexpr int64_t kTimed = 10;   ///< windows, of which a GPU does some hundred a second
+constexpr double kBudget = 1;    ///< seconds for them
+constexpr double kAlike = 0.05;  ///< nats, or of the loss where that is above 1
 
-double time_windows(hmrnn::Trainer& trainer, bool persistent) {
+/// As many windows as there are of a graph's warm-up, its capture, and a replay before those that count.
+hmrnn::Trainer::WindowTimes time_windows(hmrnn::Trainer& trainer, bool persistent) {
   hmrnn::set_cuda_persistent(persistent);
-  // A graph's warm-up, its capture, and a replay before those that count.
   return trainer.time_windows(hmrnn::WindowRunner::kWarmUp + 2, kTimed, kBudget);
 }
 
@@ -40,13 +42,16 @@ std::optional<std::string> CudaPersistent::choose(hmrnn::Trainer& trainer, hmrnn
     progress.message("--cuda-persistent auto: off, this model and batch have no such kernel");
   } else {
     // In turns: a device that was idle takes its time to reach its pace.
-    double steps = time_windows(trainer, false), whole = time_windows(trainer, true);
-    steps = std::min(steps, time_windows(trainer, false));
-    whole = std::min(whole, time_windows(trainer, true));
-    wanted_ = whole < steps ? "on" : "off";
+    const auto steps = time_windows(trainer, false), whole = time_windows(trainer, true);
+    const double of_steps = 1e3 * std::min(steps.seconds, time_windows(trainer, false).seconds);
+    const double of_whole = 1e3 * std::min(whole.seconds, time_windows(trainer, true).seconds);
+    // The two round sums differently, and now and then a boundary falls otherwise: a loss moves by far less than this.
+    const bool alike = std::abs(whole.loss - steps.loss) <= kAlike * std::max(1.0, std::abs(steps.loss));
+    wanted_ = alike && of_whole < of_steps ? "on" : "off";
     progress.message(
-        fmt::format("--cuda-persistent auto: {}, a window takes {:.3g} ms in one kernel, {:.3g} ms step by step",
-                    wanted_, 1e3 * whole, 1e3 * steps));
+        fmt::format("--cuda-persistent auto: {}, a window takes {:.3g} ms in one kernel, {:.3g} ms step by step{}",
+                    wanted_, of_whole, of_steps,
+                    alike ? "" : fmt::format("; but its loss is {:.4f}, not {:.4f} nats", whole.loss, steps.loss)));
   }
   hmrnn::set_cuda_persistent(wanted_ == "on");
   return wanted_;

@@ -14,8 +14,9 @@ class CudaPersistent {
   /// `wanted`: on, off or auto. `dtype` of products; none: float32, in which there is no such kernel.
   CudaPersistent(std::string wanted, torch::Device device, std::optional<torch::ScalarType> dtype);
 
-  /// What auto becomes, on or off: whichever of the two some windows of this run took less time with; it is said. The
-  /// run stays where it was. Nothing where there is no choice to make.
+  /// What auto becomes, on or off: whichever of the two some windows of this run took less time with, and off where
+  /// they come to another loss with it; it is said. The run stays where it was. Nothing where there is no choice to
+  /// make.
   std::optional<std::string> choose(hmrnn::Trainer& trainer, hmrnn::Progress& progress);
 
   /// To be asked after every step: says once that `on` has not been possible.

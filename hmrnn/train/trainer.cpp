@@ -294,7 +294,7 @@ void Trainer::unpack_state(const SafeTensors& file, const std::string& where, do
   sums_.load(file, where, skipped_total, skipped_in_row);
 }
 
-double Trainer::time_windows(int64_t untimed, int64_t timed, double budget) {
+Trainer::WindowTimes Trainer::time_windows(int64_t untimed, int64_t timed, double budget) {
   TORCH_CHECK(metrics_, "Trainer: call start() or resume() before time_windows()");
   TORCH_CHECK(untimed >= 0 && timed >= 1, "Trainer: at least one window is timed");
   auto before = pack_state();
@@ -308,26 +308,27 @@ double Trainer::time_windows(int64_t untimed, int64_t timed, double budget) {
     ++at;
     task_.prefetch(at / task_.windows(), at % task_.windows());
   };
-  const auto wait = [this] { sums_.skipped_total(); };  // reads a number of the device
-  double seconds = 0;
+  const auto wait_for_loss = [this] { return sums_.means().loss; };  // reads numbers of the device
+  sums_.clear();
+  WindowTimes out{};
   {
     const GraphStream stream(runner_.graph());
     runner_.forget();  // what is timed is what is set now
     for (int64_t i = 0; i < untimed; ++i) run();
-    wait();
+    out.loss = wait_for_loss();
     const auto begin = Clock::now();
     const auto passed = [&begin] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
     do {
       run();
     } while (++count < timed && passed() < budget);
-    wait();
-    seconds = passed();
+    wait_for_loss();
+    out.seconds = passed() / static_cast<double>(count);
   }
   runner_.forget();
   const std::string where = "time_windows";
   unpack_state(before, where, skipped_total, skipped_in_row);
   load_random_state(before, task_.device(), where);
-  return seconds / static_cast<double>(count);
+  return out;
 }
 
 void Trainer::set_run_settings(const std::string& run_settings) {

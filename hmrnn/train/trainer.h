@@ -74,10 +74,14 @@ class HMRNN_API Trainer {
   /// Trains until a limit of the options or `stop`. Throws hmrnn::Error after `max_skipped` skipped updates in a row.
   StopReason run();
 
-  /// Seconds that a window takes the way things are set now: of up to `timed` windows, fewer once they have taken
-  /// `budget` seconds, after `untimed` ones; the device is waited for at both ends. Between start() or resume() and
-  /// run(). The run stays where it was, bit for bit.
-  double time_windows(int64_t untimed, int64_t timed, double budget);
+  /// What windows cost, and what they come to, the way things are set now.
+  struct WindowTimes {
+    double seconds;  ///< a window; the device was waited for at both ends
+    double loss;     ///< mean of the untimed windows in nats; NaN where there were none
+  };
+  /// Runs `untimed` windows, then up to `timed` ones, fewer once they have taken `budget` seconds. Between start() or
+  /// resume() and run(). The run stays where it was, bit for bit.
+  WindowTimes time_windows(int64_t untimed, int64_t timed, double budget);
   /// What is stored as `run_settings` from now on.
   void set_run_settings(const std::string& run_settings);
 

@@ -3,6 +3,8 @@
 // was, makes weights and records differ.
 #include <torch/library.h>
 
+#include <cmath>
+
 #include "catch.h"
 #include "hmrnn/ops/gated_output.h"
 #include "support/temporary_folder.h"
@@ -91,19 +93,23 @@ TEST_CASE("timing windows leaves a run as it was, at its start and where it is t
   const TemporaryFolder folder;
   const auto plain = folder.path / "plain", timed = folder.path / "timed";
   REQUIRE(run(plain, false) == StopReason::Steps);
-  std::vector<double> seconds;
+  int calls = 0;
   run.begin = [&](Trainer& trainer) {
     const auto step = trainer.step();
-    seconds.push_back(trainer.time_windows(2, 30, 60));  // past the end of the epoch
+    const auto times = trainer.time_windows(4, 30, 60);  // past the end of the epoch
+    CHECK((times.seconds > 0 && times.seconds < 60));
+    CHECK((times.loss > 0 && times.loss < 10));
+    CHECK(trainer.time_windows(4, 1, 60).loss == times.loss);  // the same windows of the same model
+    CHECK(std::isnan(trainer.time_windows(0, 1, 60).loss));
     CHECK(trainer.step() == step);
+    ++calls;
   };
   run.stop = [](const Trainer& trainer) { return trainer.step() >= 15; };
   REQUIRE(run(timed, false) == StopReason::Signal);
   run.stop = {};
   REQUIRE(run(timed, true) == StopReason::Steps);
   check_same_run(plain, timed);
-  REQUIRE(seconds.size() == 2);
-  for (const auto each : seconds) CHECK((each > 0 && each < 60));
+  CHECK(calls == 2);
 }
 
 TEST_CASE("of windows that are timed no more are run than the budget allows, and the graph of none is kept") {
