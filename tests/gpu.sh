@@ -88,6 +88,10 @@ find_libtorch
 find_corpus
 note '"stage": "start", "gpu": "%s", "commit": "%s", "torch": "%s"' "$gpu" "$(commit)" "$torch_version"
 failed=0
+# Who ends this script ends what it runs; the training saves itself then.
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
 if find_programs; then
   for name in "${order[@]}"; do
     [ -z "${wanted[$name]:-}" ] || run_stage "$name"

@@ -13,19 +13,28 @@ timed() {
   shift 2
   [ "$most" -le $((seconds - SECONDS)) ] || most=$((seconds - SECONDS))
   [ "$most" -ge 1 ] || most=1
-  timeout --kill-after 10 "$most" "$@" || code=$?
+  timeout --kill-after 10 "$most" "$@" &
+  local next=$((SECONDS + 30))
+  while kill -0 $! 2>/dev/null; do
+    sleep 0.2
+    [ $SECONDS -lt $next ] || { write_summary || true; next=$((SECONDS + 30)); }
+  done
+  wait $! || code=$?
   note '"stage": "%s", "code": %d, "seconds": %d, "at": %d' "$name" $code $((SECONDS - begin)) $begin
   summarise
   return $code
 }
 
-# The summary of what there is so far, also where it is to be taken home from.
-summarise() {
-  python3 tests/gpu_summary.py "$report" "$run" || failed=1
-  [ -n "$out" ] || return 0
+# The summary of what there is so far, also where it is to be taken home from; false if a test failed.
+write_summary() {
+  local code=0
+  python3 tests/gpu_summary.py "$report" "$run" || code=1
+  [ -n "$out" ] || return $code
   cp "$report"/summary.{md,json} "$out/"
-  tar -C "$report" --exclude 'summary.*' --exclude 'model.*' -czf "$out/details.tar.gz" .
+  tar -C "$report" --exclude 'summary.*' -czf "$out/details.tar.gz" .
+  return $code
 }
+summarise() { write_summary || failed=1; }
 
 # run_stage NAME: runs it, or says why it is left out.
 run_stage() {
