@@ -242,7 +242,7 @@ TEST_CASE(".xz files are decompressed") {
   TemporaryFolder folder;
   const auto compressed = from_hex(kNumbersXz);
   const auto packed = folder.write("text8.xz", compressed);
-  if (!has_libarchive()) {
+  if (!hmrnn::has_libarchive()) {
     CHECK(error_of([&] { read_text_file(packed); }) ==
           "cannot read " + packed.string() + ": this build is without libarchive; unpack it");
     return;
