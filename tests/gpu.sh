@@ -14,7 +14,7 @@
 #   --train-options "…"  more options of char_lm train
 #   --carried DIR    what tests/gpu_carry.sh made (default: $HMRNN_DEPS, else build/carry if it is there). Its programs
 #                    are run; the project is built only where there are none, or where they do not start
-#   --data-dir DIR   the corpus's folder; default: $HMRNN_DATA_DIR/ptb, the one carried, ../shared/data/ptb, else the
+#   --data-dir DIR   the corpus's folder; default: $HMRNN_DATA_DIR/ptb, the one carried, data/ptb, else the
 #                    synthetic corpus
 #   --work DIR       where everything goes: build, corpus, run, output of every stage (default build/gpu)
 #   --out DIR        where copies go of what is worth taking home: the summary, the model, and the rest packed

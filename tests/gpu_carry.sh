@@ -7,7 +7,7 @@
 #   tests/gpu_carry.sh [--build DIR] [--data-dir DIR] [--headers] DIR      then, over there:  tests/gpu.sh --carried DIR
 #
 #   --build DIR      the build (default build/release)
-#   --data-dir DIR   the corpus's folder; default: $HMRNN_DATA_DIR/ptb, ../shared/data/ptb, else none is taken
+#   --data-dir DIR   the corpus's folder; default: $HMRNN_DATA_DIR/ptb, data/ptb, else none is taken
 #   --headers        the headers and libpugixml alone: 2 MB, and a build over there
 #
 # DIR is new, empty, or one that this script made, which it replaces. Of Catch2 it takes version 2, which is one header
@@ -42,7 +42,7 @@ if [ $headers = no ]; then
     [ -e "$build/$file" ] || die "$build/$file is not built; --headers takes the headers alone"
   done
   if [ -z "$data_dir" ]; then
-    for candidate in "${HMRNN_DATA_DIR:-/nonexistent}/ptb" ../shared/data/ptb; do
+    for candidate in "${HMRNN_DATA_DIR:-/nonexistent}/ptb" data/ptb; do
       if [ -z "$data_dir" ] && [ -d "$candidate" ]; then data_dir=$(realpath "$candidate"); fi
     done
   fi

@@ -45,7 +45,7 @@ with tarfile.open(sys.argv[1]) as archive:
 PY
     data_dir=$work/ptb
   fi
-  if [ -z "$data_dir" ] && [ -d ../shared/data/ptb ]; then data_dir=$(cd ../shared/data/ptb && pwd); fi
+  if [ -z "$data_dir" ] && [ -d data/ptb ]; then data_dir=$(cd data/ptb && pwd); fi
   if [ $small = yes ] && [ -n "$data_dir" ]; then
     mkdir -p "$work/ptb_small"
     for candidate in "$data_dir"/ptb.*.txt; do head -n 60 "$candidate" >"$work/ptb_small/${candidate##*/}"; done
