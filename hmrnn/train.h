@@ -16,6 +16,7 @@
 #include "hmrnn/data/synthetic_text.h"
 #include "hmrnn/data/text_corpus.h"
 #include "hmrnn/data/text_streams.h"
+#include "hmrnn/data/xz_file.h"
 #include "hmrnn/hmrnn.h"
 #include "hmrnn/run/allocator.h"
 #include "hmrnn/run/out_of_memory.h"

@@ -34,7 +34,7 @@ struct TextCorpusOptions {
   /// ptb | text8 | enwik8 | synthetic | path of a file (read as bytes), or of several, separated by commas: one text
   std::string corpus = "synthetic";
   /// Files to validate and to test on, in place of a part of the corpus; for a corpus of files alone.
-  std::string valid_file = {}, test_file = {};
+  std::string valid_file = {}, test_file = {};  ///< the same for the test split
   /// The corpus's own folder. Empty: default_data_dir.
   std::filesystem::path data_dir;
   /// If not empty, this vocabulary is used (and must cover the text) instead of the text's own.

@@ -27,6 +27,7 @@ class HMRNN_API AveragedWeights {
   /// Puts the averages into the parameters and keeps these aside; the destructor puts them back, bit for bit.
   class HMRNN_API InPlace {
    public:
+    /// Puts the averages in place.
     explicit InPlace(AveragedWeights& weights);
     ~InPlace();
     InPlace(const InPlace&) = delete;
