@@ -58,6 +58,8 @@ const TrainOptions& train_options() {
        {"boundaries", "SPEC", "", false, kModel,
         "a given segmentation in place of the detectors': spaces, or clock:N[,N..]"},
        {"roll", "on|off", "off", false, kRecipe, "begin each epoch at another character of the text"},
+       {"embedding-dropout", "P", "0", false, kRecipe,
+        "probability of dropping a character's embedding for a whole window"},
        {"eval-streams", "N", "64", false, kLength, "streams that the validation text is cut into"}},
       {{"units", "512"}, {"output-embedding", "512"}, {"batch", "64"}, {"window", "100"}, {"lr", "0.002"}},
       {{"preset", "the paper's settings for ptb, text8 or enwik8; other options override them"},
@@ -133,6 +135,7 @@ TrainSettings parse_settings(const OptionMap& map, bool layers_given) {
   out.corpus.synthetic_length = parse_integer("synthetic-length", option_of(map, "synthetic-length"), 1, 1'000'000'000);
   out.corpus.synthetic_seed = 1;
   out.embedding = parse_integer("embedding", option_of(map, "embedding"), 1, kMaxSize);
+  out.embedding_dropout = parse_below_one("embedding-dropout", option_of(map, "embedding-dropout"));
   out.eval_streams = parse_integer("eval-streams", option_of(map, "eval-streams"), 1, kMaxStreams);
   return out;
 }
@@ -165,10 +168,12 @@ OptionMap TrainSettings::options() const {
   out["init-from"] = init_from;
   out["boundaries"] = boundaries;
   out["roll"] = roll ? "on" : "off";
+  out["embedding-dropout"] = fmt::format("{}", embedding_dropout);
   out["eval-streams"] = std::to_string(eval_streams);
   return out;
 }
 
 hmrnn::CharLMOptions TrainSettings::model(int64_t vocabulary_size) const {
-  return CommonSettings::model(hmrnn::CharLMOptions(vocabulary_size).embedding_size(embedding));
+  return CommonSettings::model(
+      hmrnn::CharLMOptions(vocabulary_size).embedding_size(embedding).embedding_dropout(embedding_dropout));
 }

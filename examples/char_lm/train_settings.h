@@ -16,6 +16,7 @@ struct TrainSettings : CommonSettings {
   std::string boundaries;  ///< a given segmentation; empty: the detectors decide
   std::string init_from;   ///< a run or a model whose weights are the first ones; empty: new ones
   bool roll = false;
+  double embedding_dropout = 0;
 
   /// Options of `train` as the help shows them, --out and --resume among them.
   static std::vector<OptionSpec> specs();

@@ -54,6 +54,10 @@ std::vector<TrainOption> common_options() {
        "slope annealing: a = min(slope-max, 1 + slope-rate · completed epochs)"},
       {"slope-max", "X", "5", false, kRecipe, "greatest slope"},
       {"dropout", "P", "0", false, kRecipe, "probability of dropping a unit of the output embedding"},
+      {"locked-dropout", "P", "0", false, kRecipe,
+       "probability of dropping a unit, for a whole window and line of the batch, from what others than its layer "
+       "read"},
+      {"weight-drop", "P", "0", false, kRecipe, "probability of dropping a recurrent weight for a whole window"},
       {"seed", "N", "1", false, kRecipe, "of weights, dropout and Bernoulli boundaries"},
       {"steps", "N", "0", true, kLength, "stop after N steps; 0: no such limit"},
       {"epochs", "N", "0", true, kLength, "stop after N epochs; 0: no such limit"},
@@ -142,6 +146,8 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
   out.forget_bias = number("forget-bias", -1e6, 1e6);
   out.boundary_bias = number("boundary-bias", -1e6, 1e6);
   out.dropout = parse_below_one("dropout", option_of(map, "dropout"));
+  out.locked_dropout = parse_below_one("locked-dropout", option_of(map, "locked-dropout"));
+  out.weight_drop = parse_below_one("weight-drop", option_of(map, "weight-drop"));
   out.init = hmrnn::parse_initialisation(parse_choice("init", option_of(map, "init"), {"uniform", "orthogonal"}));
   out.norm_gain = number("norm-gain", -1e6, 1e6);
 
@@ -216,6 +222,8 @@ OptionMap CommonSettings::options() const {
           {"slope-rate", text(trainer.slope_rate)},
           {"slope-max", text(trainer.slope_max)},
           {"dropout", text(dropout)},
+          {"locked-dropout", text(locked_dropout)},
+          {"weight-drop", text(weight_drop)},
           {"seed", text(seed)},
           {"steps", text(trainer.steps)},
           {"epochs", text(trainer.epochs)},

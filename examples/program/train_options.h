@@ -36,7 +36,8 @@ struct CommonSettings {
   hmrnn::Core core = hmrnn::Core::HMLSTM;
   hmrnn::BoundaryMode boundary = hmrnn::BoundaryMode::Step;
   bool layer_norm = true;
-  double forget_bias = 0, boundary_bias = 0, dropout = 0;
+  double forget_bias = 0, boundary_bias = 0;
+  double dropout = 0, locked_dropout = 0, weight_drop = 0;
   hmrnn::Initialisation init = hmrnn::Initialisation::Uniform;
   double norm_gain = 1;
   hmrnn::BoundaryCostOptions boundary_cost;
@@ -57,7 +58,8 @@ struct CommonSettings {
   template <typename ModelOptions>
   ModelOptions model(ModelOptions out) const {
     out.hidden_sizes(units).output_embedding_size(output_embedding).core(core).layer_norm(layer_norm);
-    out.boundary(boundary).forget_bias(forget_bias).boundary_bias(boundary_bias).dropout(dropout);
+    out.boundary(boundary).forget_bias(forget_bias).boundary_bias(boundary_bias);
+    out.dropout(dropout).locked_dropout(locked_dropout).weight_drop(weight_drop);
     out.init(init).norm_gain(norm_gain);
     return out;
   }

@@ -2,6 +2,8 @@
 
 #include <torch/nn/functional/loss.h>
 
+#include "hmrnn/nn/dropout.h"
+
 namespace hmrnn {
 
 CharLMImpl::CharLMImpl(const CharLMOptions& options_) : options(options_) {
@@ -9,6 +11,7 @@ CharLMImpl::CharLMImpl(const CharLMOptions& options_) : options(options_) {
               options.vocabulary_size());
   TORCH_CHECK(options.embedding_size() >= 1, "CharLM: embedding_size must be at least 1, got ",
               options.embedding_size());
+  check_dropout("CharLM", "embedding_dropout", options.embedding_dropout());
   reset();
 }
 
@@ -27,9 +30,11 @@ void CharLMImpl::pretty_print(std::ostream& stream) const {
 CharLMOutput CharLMImpl::forward(const torch::Tensor& index, const std::optional<HMLSTMState>& state,
                                  const HMLSTMCall& call) {
   CharLMOutput out;
-  out.core = hm_lstm.is_empty() ? lstm->forward_indexed(embedding->weight, index, state, call)
-                                : hm_lstm->forward_indexed(embedding->weight, index, state, call);
-  out.logits = output->softmax(dropout(output(out.core.h, out.core.state_index)));
+  auto table = embedding->weight;
+  if (is_training() && options.embedding_dropout() > 0) table = drop_symbols(table, options.embedding_dropout());
+  out.core = hm_lstm.is_empty() ? lstm->forward_indexed(table, index, state, call)
+                                : hm_lstm->forward_indexed(table, index, state, call);
+  out.logits = output->softmax(dropout(output(out.core.shown(), out.core.state_index)));
   return out;
 }
 

@@ -44,6 +44,12 @@ struct HMRNN_API CharLMOptions {
   TORCH_ARG(double, norm_gain) = 1.0;
   /// probability of dropping a unit of h^e in training
   TORCH_ARG(double, dropout) = 0.0;
+  /// see HMLSTMOptions
+  TORCH_ARG(double, locked_dropout) = 0.0;
+  /// see HMLSTMOptions
+  TORCH_ARG(double, weight_drop) = 0.0;
+  /// probability of dropping a symbol's embedding for a whole window in training (Gal and Ghahramani 2016)
+  TORCH_ARG(double, embedding_dropout) = 0.0;
 };
 
 /// What CharLM::forward returns.
@@ -59,7 +65,7 @@ class CharLMStream;
 /// `output.embedding.{l}`, `output.softmax.{weight,bias}`.
 class HMRNN_API CharLMImpl : public RecurrentModel<CharLMImpl> {
  public:
-  /// Throws c10::Error for a size below 1.
+  /// Throws c10::Error for a size below 1 or a probability outside [0, 1).
   explicit CharLMImpl(const CharLMOptions& options);
 
   void reset() override;

@@ -40,6 +40,7 @@ std::string describe_char_lm(const CharLMOptions& options, double slope, const V
   if (!corpus.test_file.empty()) about["test_file"] = corpus.test_file;
   auto json = describe_model(kKind, options, slope);
   json["embedding_size"] = options.embedding_size();
+  json["embedding_dropout"] = options.embedding_dropout();
   json["vocabulary"] = vocabulary.bytes();
   json["corpus"] = about;
   if (!boundaries.empty()) json["boundaries"] = boundaries;
@@ -55,6 +56,7 @@ CharLMCheckpoint load_char_lm(const std::filesystem::path& path) {
     out.vocabulary = read_vocabulary(json.at("vocabulary"));
     options = CharLMOptions(out.vocabulary.size());
     options->embedding_size(json.at("embedding_size").get<int64_t>());
+    options->embedding_dropout(read_dropout(json, "embedding_dropout"));
     read_model_options(json, *options);
     out.step = json.value("step", int64_t{0});
     const auto detectors =

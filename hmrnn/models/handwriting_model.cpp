@@ -24,7 +24,7 @@ HandwritingOutput HandwritingModelImpl::forward(const torch::Tensor& input, cons
                                                 const HMLSTMCall& call) {
   HandwritingOutput out;
   out.core = hm_lstm.is_empty() ? lstm->forward(input, state, call) : hm_lstm->forward(input, state, call);
-  out.raw = mixture(dropout(output(out.core.h, out.core.state_index)));
+  out.raw = mixture(dropout(output(out.core.shown(), out.core.state_index)));
   return out;
 }
 

@@ -42,6 +42,10 @@ struct HMRNN_API HandwritingOptions {
   TORCH_ARG(double, norm_gain) = 1.0;
   /// probability of dropping a unit of h^e in training
   TORCH_ARG(double, dropout) = 0.0;
+  /// see HMLSTMOptions
+  TORCH_ARG(double, locked_dropout) = 0.0;
+  /// see HMLSTMOptions
+  TORCH_ARG(double, weight_drop) = 0.0;
 };
 
 /// What HandwritingModel::forward returns.
@@ -55,7 +59,7 @@ struct HandwritingOutput {
 /// `output.embedding.{l}`, `mixture.linear.{weight,bias}`.
 class HMRNN_API HandwritingModelImpl : public RecurrentModel<HandwritingModelImpl> {
  public:
-  /// Throws c10::Error for no layers or a size below 1.
+  /// Throws c10::Error for no layers, a size below 1 or a probability outside [0, 1).
   explicit HandwritingModelImpl(const HandwritingOptions& options);
 
   void reset() override;

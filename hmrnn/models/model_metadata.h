@@ -60,7 +60,16 @@ Json describe_model(const std::string& kind, const Options& options, double slop
   json["init"] = to_string(options.init());
   json["norm_gain"] = options.norm_gain();
   json["dropout"] = options.dropout();
+  json["locked_dropout"] = options.locked_dropout();
+  json["weight_drop"] = options.weight_drop();
   return json;
+}
+
+/// A probability of dropping something, 0 in checkpoints from before there was one of this name. Throws hmrnn::Error.
+inline double read_dropout(const Json& json, const char* name) {
+  const auto p = json.value(name, 0.0);
+  if (!(p >= 0 && p < 1)) throw Error(std::string(name) + " is not in [0, 1)");
+  return p;
 }
 
 /// The way back. Throws hmrnn::Error or nlohmann's exceptions.
@@ -77,6 +86,8 @@ void read_model_options(const Json& json, Options& options) {
   if (json.contains("init")) options.init(parse_initialisation(json["init"].get<std::string>()));
   options.norm_gain(json.value("norm_gain", options.norm_gain()));
   options.dropout(json.at("dropout").get<double>());
+  options.locked_dropout(read_dropout(json, "locked_dropout"));
+  options.weight_drop(read_dropout(json, "weight_drop"));
   if (options.hidden_sizes().empty()) throw Error("hidden_sizes is empty");
   if (!(options.dropout() >= 0 && options.dropout() < 1)) throw Error("dropout is not in [0, 1)");
 }

@@ -60,13 +60,17 @@ class HMRNN_API RecurrentModel : public torch::nn::Cloneable<Derived> {
                                                             .forget_bias(options.forget_bias())
                                                             .boundary_bias(options.boundary_bias())
                                                             .init(options.init())
-                                                            .norm_gain(options.norm_gain())));
+                                                            .norm_gain(options.norm_gain())
+                                                            .locked_dropout(options.locked_dropout())
+                                                            .weight_drop(options.weight_drop())));
     } else {
       lstm = this->register_module("lstm", StackedLSTM(StackedLSTMOptions(input_size, options.hidden_sizes())
                                                            .layer_norm(options.layer_norm())
                                                            .forget_bias(options.forget_bias())
                                                            .init(options.init())
-                                                           .norm_gain(options.norm_gain())));
+                                                           .norm_gain(options.norm_gain())
+                                                           .locked_dropout(options.locked_dropout())
+                                                           .weight_drop(options.weight_drop())));
     }
   }
   /// Makes the output module, with `classes` of a softmax or (0) without one, and the dropout.

@@ -1,13 +1,21 @@
 #include "hmrnn/nn/hm_lstm.h"
 
 #include <cmath>
+#include <numeric>
 
+#include "hmrnn/nn/dropout.h"
 #include "hmrnn/nn/window_checks.h"
 
 namespace hmrnn {
 
+std::vector<torch::Tensor> HMLSTMOutput::shown() const {
+  return locked_mask.defined() ? apply_locked_mask(h, locked_mask) : h;
+}
+
 HMLSTMImpl::HMLSTMImpl(const HMLSTMOptions& options_) : options(options_) {
   TORCH_CHECK(!options.hidden_sizes().empty(), "HMLSTM: hidden_sizes must name at least one layer");
+  check_dropout("HMLSTM", "locked_dropout", options.locked_dropout());
+  check_dropout("HMLSTM", "weight_drop", options.weight_drop());
   reset();
 }
 
@@ -41,7 +49,10 @@ void HMLSTMImpl::pretty_print(std::ostream& stream) const {
   stream << "hmrnn::HMLSTM(input_size=" << options.input_size()
          << ", hidden_sizes=" << at::IntArrayRef(options.hidden_sizes())
          << ", layer_norm=" << (options.layer_norm() ? "true" : "false")
-         << ", boundary=" << to_string(options.boundary()) << ")";
+         << ", boundary=" << to_string(options.boundary());
+  if (options.locked_dropout() > 0) stream << ", locked_dropout=" << options.locked_dropout();
+  if (options.weight_drop() > 0) stream << ", weight_drop=" << options.weight_drop();
+  stream << ")";
 }
 
 void HMLSTMImpl::set_slope(double slope) {
@@ -65,16 +76,16 @@ HMLSTMState HMLSTMImpl::initial_state(int64_t batch) const {
 
 HMLSTMOutput HMLSTMImpl::forward(const torch::Tensor& input, const std::optional<HMLSTMState>& state,
                                  const HMLSTMCall& call) {
-  return run(sequence_window("HMLSTM", input, options.input_size()), state, call);
+  return run(sequence_window("HMLSTM", input, options.input_size()), state, call, is_training());
 }
 
 HMLSTMOutput HMLSTMImpl::forward_indexed(const torch::Tensor& table, const torch::Tensor& index,
                                          const std::optional<HMLSTMState>& state, const HMLSTMCall& call) {
-  return run(table_window("HMLSTM", table, index, options.input_size()), state, call);
+  return run(table_window("HMLSTM", table, index, options.input_size()), state, call, is_training());
 }
 
-HMLSTMOutput HMLSTMImpl::run(WindowInput window, const std::optional<HMLSTMState>& state,
-                             const HMLSTMCall& call) const {
+HMLSTMOutput HMLSTMImpl::run(WindowInput window, const std::optional<HMLSTMState>& state, const HMLSTMCall& call,
+                             bool training) const {
   const auto steps = window_steps(window), batch = window_batch(window);
   const auto start = state && state->defined() ? *state : initial_state(batch);
   check_window("HMLSTM", window, start, call, options.hidden_sizes(), num_layers() - 1,
@@ -91,9 +102,18 @@ HMLSTMOutput HMLSTMImpl::run(WindowInput window, const std::optional<HMLSTMState
   if (rule.mode == BoundaryMode::Bernoulli && !rule.given.defined()) {
     rule.noise = call.noise.defined() ? call.noise : torch::rand({steps, batch, num_layers() - 1}, start.z.options());
   }
-  auto result = hm_lstm(layer_parameters(), window, rule, product_dtype_, options.eps());
-
+  auto parameters = layer_parameters();
   HMLSTMOutput out;
+  if (training && options.weight_drop() > 0) {
+    for (auto& layer : parameters) layer.recurrent = drop_gate_weights(layer.recurrent, options.weight_drop());
+  }
+  if (training && options.locked_dropout() > 0) {
+    const auto& sizes = options.hidden_sizes();
+    out.locked_mask = draw_mask({batch, std::accumulate(sizes.begin(), sizes.end(), int64_t{0})},
+                                options.locked_dropout(), start.z.options());
+  }
+  auto result = hm_lstm(parameters, window, rule, product_dtype_, options.eps());
+
   out.h = std::move(result.h);
   out.z = result.z;
   out.state_index = result.state_index;

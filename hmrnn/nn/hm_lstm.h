@@ -44,14 +44,23 @@ struct HMRNN_API HMLSTMOptions {
   TORCH_ARG(double, norm_gain) = 1.0;
   /// added to the variance in layer norm
   TORCH_ARG(double, eps) = 1e-5;
+  /// probability, in training, of dropping a unit of a layer for a whole window, and each row of the batch by itself,
+  /// from what others than the layer itself read: see HMLSTMOutput::shown (Gal and Ghahramani 2016)
+  TORCH_ARG(double, locked_dropout) = 0.0;
+  /// probability, in training, of dropping a weight of the gate rows of U for a whole window (Merity et al. 2018)
+  TORCH_ARG(double, weight_drop) = 0.0;
 };
 
 /// What HMLSTM::forward returns.
-struct HMLSTMOutput {
+struct HMRNN_API HMLSTMOutput {
   std::vector<torch::Tensor> h;  ///< per layer [T, B, d_l]
   torch::Tensor z;               ///< [T, B, L-1]: the boundaries of every layer but the top
   torch::Tensor state_index;     ///< int32 [L, T, B]: which state of its row each step shows (ops/hm_lstm.h)
   HMLSTMState state;             ///< after the last step
+  torch::Tensor locked_mask;     ///< [B, Σ d_l]: 0, or 1/(1-p); undefined without locked dropout, and in evaluation
+
+  /// h as an output module is to read it: under the locked mask, if there is one.
+  std::vector<torch::Tensor> shown() const;
 };
 
 /// What a call of HMLSTM::forward may set beside input and state.
@@ -68,7 +77,7 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
   /// The same with the defaults of HMLSTMOptions.
   HMLSTMImpl(int64_t input_size, std::vector<int64_t> hidden_sizes)
       : HMLSTMImpl(HMLSTMOptions(input_size, std::move(hidden_sizes))) {}
-  /// Throws c10::Error for no layers or a size below 1.
+  /// Throws c10::Error for no layers, a size below 1 or a probability outside [0, 1).
   explicit HMLSTMImpl(const HMLSTMOptions& options);
 
   void reset() override;
@@ -124,7 +133,8 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
                            {2, torch::nn::AnyValue(HMLSTMCall())})
 
  private:
-  HMLSTMOutput run(WindowInput window, const std::optional<HMLSTMState>& state, const HMLSTMCall& call) const;
+  HMLSTMOutput run(WindowInput window, const std::optional<HMLSTMState>& state, const HMLSTMCall& call,
+                   bool training) const;
   void advance(const torch::Tensor& input, int64_t index, HMLSTMStream& stream, const HMLSTMStepCall& call) const;
 
   torch::Tensor slope_;  ///< buffer, 0-d: a CUDA graph reads it at every replay

@@ -123,8 +123,9 @@ void HMLSTMImpl::advance(const torch::Tensor& input, int64_t index, HMLSTMStream
   HMLSTMCall window;
   if (call.boundaries.defined()) window.boundaries = call.boundaries.view({1, 1, -1});
   if (noise.defined()) window.noise = noise.view({1, 1, -1});
-  data.window =
-      run(sequence_window("HMLSTM::step", input.view({1, 1, -1}), options.input_size()), data.window, window).state;
+  data.window = run(sequence_window("HMLSTM::step", input.view({1, 1, -1}), options.input_size()), data.window, window,
+                    /*training=*/false)
+                    .state;
 }
 
 }  // namespace hmrnn

@@ -1,11 +1,16 @@
 #include "hmrnn/nn/stacked_lstm.h"
 
+#include <numeric>
+
+#include "hmrnn/nn/dropout.h"
 #include "hmrnn/nn/window_checks.h"
 
 namespace hmrnn {
 
 StackedLSTMImpl::StackedLSTMImpl(const StackedLSTMOptions& options_) : options(options_) {
   TORCH_CHECK(!options.hidden_sizes().empty(), "StackedLSTM: hidden_sizes must name at least one layer");
+  check_dropout("StackedLSTM", "locked_dropout", options.locked_dropout());
+  check_dropout("StackedLSTM", "weight_drop", options.weight_drop());
   reset();
 }
 
@@ -29,7 +34,10 @@ void StackedLSTMImpl::reset_parameters() {
 void StackedLSTMImpl::pretty_print(std::ostream& stream) const {
   stream << "hmrnn::StackedLSTM(input_size=" << options.input_size()
          << ", hidden_sizes=" << at::IntArrayRef(options.hidden_sizes())
-         << ", layer_norm=" << (options.layer_norm() ? "true" : "false") << ")";
+         << ", layer_norm=" << (options.layer_norm() ? "true" : "false");
+  if (options.locked_dropout() > 0) stream << ", locked_dropout=" << options.locked_dropout();
+  if (options.weight_drop() > 0) stream << ", weight_drop=" << options.weight_drop();
+  stream << ")";
 }
 
 HMLSTMState StackedLSTMImpl::initial_state(int64_t batch) const {
@@ -56,17 +64,29 @@ HMLSTMOutput StackedLSTMImpl::run(WindowInput window, const std::optional<HMLSTM
   window.z0 = start.z;
   window.lengths = call.lengths;
   HMLSTMOutput out;
+  if (is_training() && options.locked_dropout() > 0) {
+    const auto& sizes = options.hidden_sizes();
+    out.locked_mask = draw_mask({batch, std::accumulate(sizes.begin(), sizes.end(), int64_t{0})},
+                                options.locked_dropout(), start.z.options());
+  }
   std::vector<torch::Tensor> state_index;
+  int64_t column = 0;  // of the mask
   for (int64_t l = 0; l < num_layers(); ++l) {
+    auto parameters = layers->ptr(l)->as<HMLSTMCell>()->parameters_of_layer();
+    if (is_training() && options.weight_drop() > 0) {
+      parameters.recurrent = drop_gate_weights(parameters.recurrent, options.weight_drop());
+    }
     window.h0 = {start.h[l]};
     window.c0 = {start.c[l]};
-    auto result =
-        hm_lstm({layers->ptr(l)->as<HMLSTMCell>()->parameters_of_layer()}, window, rule, product_dtype_, options.eps());
+    auto result = hm_lstm({parameters}, window, rule, product_dtype_, options.eps());
     out.h.push_back(result.h[0]);
     out.state.h.push_back(result.h[0][steps - 1].clone());  // see HMLSTM
     out.state.c.push_back(result.c_n[0]);
     state_index.push_back(result.state_index);
+    const auto d = options.hidden_sizes()[l];
     window.input = result.h[0];
+    if (out.locked_mask.defined()) window.input = window.input * out.locked_mask.narrow(1, column, d);
+    column += d;
     window.index = torch::Tensor();
   }
   out.z = torch::zeros({steps, batch, 0}, start.z.options());

@@ -33,6 +33,10 @@ struct HMRNN_API StackedLSTMOptions {
   TORCH_ARG(double, norm_gain) = 1.0;
   /// added to the variance in layer norm
   TORCH_ARG(double, eps) = 1e-5;
+  /// See HMLSTMOptions: what the layer above and the output module read is under the mask.
+  TORCH_ARG(double, locked_dropout) = 0.0;
+  /// See HMLSTMOptions.
+  TORCH_ARG(double, weight_drop) = 0.0;
 };
 
 /// The control: plain stacked LSTM layers, with the layer norm and the kernels of HMLSTM. A top HM-LSTM layer always
@@ -41,7 +45,7 @@ struct HMRNN_API StackedLSTMOptions {
 /// norms.
 class HMRNN_API StackedLSTMImpl : public torch::nn::Cloneable<StackedLSTMImpl> {
  public:
-  /// Throws c10::Error for no layers or a size below 1.
+  /// Throws c10::Error for no layers, a size below 1 or a probability outside [0, 1).
   explicit StackedLSTMImpl(const StackedLSTMOptions& options);
 
   void reset() override;

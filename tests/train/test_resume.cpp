@@ -58,6 +58,11 @@ TEST_CASE("a run stopped after any step ends as if it had not been stopped") {
     run.trainer.schedule = {.kind = ScheduleKind::Cosine, .warmup = 5, .final_rate = 1e-4, .length = 40};
   }
   SECTION("given boundaries") { run.boundaries = "clock:3,9"; }
+  SECTION("regularisers draw the same masks") { run.regularise(); }
+  SECTION("the control's regularisers draw the same masks") {
+    run.core = Core::LSTM;
+    run.regularise();
+  }
   const TemporaryFolder folder;
   REQUIRE(run(folder.path / "whole", false) == StopReason::Steps);
   REQUIRE(records(folder.path / "whole").size() == 8 + 4 + 1);  // each 4th step, each 7th, the end

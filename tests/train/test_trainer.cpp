@@ -238,6 +238,33 @@ TEST_CASE("records have the fields that are promised") {
   CHECK(lines == 4);
 }
 
+TEST_CASE("a checkpoint gives back the regularisers; one from before there were any has none") {
+  const TemporaryFolder folder;
+  SmallRun run;
+  run.trainer.steps = 1;
+  run.regularise();
+  run(folder / "run", false);
+  const auto path = folder / "run/last/model.safetensors";
+  const auto options = load_char_lm(path).model->options;
+  CHECK(options.locked_dropout() == 0.25);
+  CHECK(options.weight_drop() == 0.3);
+  CHECK(options.embedding_dropout() == 0.1);
+  auto file = read_safetensors(path);
+  auto json = nlohmann::json::parse(file.metadata.at("hmrnn"));
+  for (const auto* key : {"locked_dropout", "weight_drop", "embedding_dropout"}) {
+    auto changed = json;
+    changed[key] = 1;
+    file.metadata["hmrnn"] = changed.dump();
+    write_safetensors(folder / "bad", file);
+    CHECK_THROWS_WITH(load_char_lm(folder / "bad"), ContainsSubstring(key));
+    REQUIRE(json.erase(key) == 1);
+  }
+  file.metadata["hmrnn"] = json.dump();
+  write_safetensors(folder / "old", file);
+  const auto old = load_char_lm(folder / "old").model->options;
+  CHECK((old.locked_dropout() == 0 && old.weight_drop() == 0 && old.embedding_dropout() == 0));
+}
+
 TEST_CASE("a checkpoint gives back model, vocabulary and slope, and refuses damage") {
   const TemporaryFolder folder;
   SmallRun run;

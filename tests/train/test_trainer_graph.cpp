@@ -158,6 +158,11 @@ TEST_CASE("text: training by replays is training by launches, through epochs, an
     run.trainer.ema = 0.9;
     run.trainer.optimizer = {.beta2 = 0.99, .clip = 0.1, .weight_decay = 1e-3};
   }
+  SECTION("regularisers") { run.regularise(); }
+  SECTION("the control's regularisers") {
+    run.core = Core::LSTM;
+    run.regularise();
+  }
   SECTION("updates that are not finite") { run.bad_windows = {0, 9, 10, 20}; }
   const OutputOfOperators composite;
   const TemporaryFolder folder;

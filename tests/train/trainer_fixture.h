@@ -69,6 +69,7 @@ struct SmallRun : TrainerHooks {
   BoundaryMode boundary = BoundaryMode::Step;
   Core core = Core::HMLSTM;
   double dropout = 0;
+  double locked_dropout = 0, weight_drop = 0, embedding_dropout = 0;
   std::vector<int64_t> units = {8, 7, 5};
   int64_t batch = 6, window = 20;
   std::optional<torch::ScalarType> product_dtype;
@@ -82,6 +83,9 @@ struct SmallRun : TrainerHooks {
   std::set<int64_t> bad_windows = {};  ///< of every epoch: their loss is not finite
   torch::Device device = torch::kCPU;
 
+  /// Every regulariser on.
+  void regularise() { locked_dropout = 0.25, weight_drop = 0.3, embedding_dropout = 0.1; }
+
   /// See train_in.
   StopReason operator()(const std::filesystem::path& folder, bool resume) const {
     TextCorpusOptions options;
@@ -94,7 +98,10 @@ struct SmallRun : TrainerHooks {
                      .output_embedding_size(9)
                      .core(core)
                      .boundary(boundary)
-                     .dropout(dropout));
+                     .dropout(dropout)
+                     .locked_dropout(locked_dropout)
+                     .weight_drop(weight_drop)
+                     .embedding_dropout(embedding_dropout));
     DisturbedTextTask task(model, corpus, {.synthetic_length = text, .synthetic_seed = 1},
                            {.batch = batch,
                             .window = window,
