@@ -54,6 +54,7 @@ std::vector<TrainOption> common_options() {
        "slope annealing: a = min(slope-max, 1 + slope-rate · completed epochs)"},
       {"slope-max", "X", "5", false, kRecipe, "greatest slope"},
       {"dropout", "P", "0", false, kRecipe, "probability of dropping a unit of the output embedding"},
+      {"recurrent-dropout", "P", "0", false, kRecipe, "probability of dropping a unit of g at an UPDATE or FLUSH"},
       {"locked-dropout", "P", "0", false, kRecipe,
        "probability of dropping a unit, for a whole window and line of the batch, from what others than its layer "
        "read"},
@@ -146,6 +147,7 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
   out.forget_bias = number("forget-bias", -1e6, 1e6);
   out.boundary_bias = number("boundary-bias", -1e6, 1e6);
   out.dropout = parse_below_one("dropout", option_of(map, "dropout"));
+  out.recurrent_dropout = parse_below_one("recurrent-dropout", option_of(map, "recurrent-dropout"));
   out.locked_dropout = parse_below_one("locked-dropout", option_of(map, "locked-dropout"));
   out.weight_drop = parse_below_one("weight-drop", option_of(map, "weight-drop"));
   out.init = hmrnn::parse_initialisation(parse_choice("init", option_of(map, "init"), {"uniform", "orthogonal"}));
@@ -222,6 +224,7 @@ OptionMap CommonSettings::options() const {
           {"slope-rate", text(trainer.slope_rate)},
           {"slope-max", text(trainer.slope_max)},
           {"dropout", text(dropout)},
+          {"recurrent-dropout", text(recurrent_dropout)},
           {"locked-dropout", text(locked_dropout)},
           {"weight-drop", text(weight_drop)},
           {"seed", text(seed)},

@@ -37,7 +37,7 @@ struct CommonSettings {
   hmrnn::BoundaryMode boundary = hmrnn::BoundaryMode::Step;
   bool layer_norm = true;
   double forget_bias = 0, boundary_bias = 0;
-  double dropout = 0, locked_dropout = 0, weight_drop = 0;
+  double dropout = 0, recurrent_dropout = 0, locked_dropout = 0, weight_drop = 0;
   hmrnn::Initialisation init = hmrnn::Initialisation::Uniform;
   double norm_gain = 1;
   hmrnn::BoundaryCostOptions boundary_cost;
@@ -59,7 +59,7 @@ struct CommonSettings {
   ModelOptions model(ModelOptions out) const {
     out.hidden_sizes(units).output_embedding_size(output_embedding).core(core).layer_norm(layer_norm);
     out.boundary(boundary).forget_bias(forget_bias).boundary_bias(boundary_bias);
-    out.dropout(dropout).locked_dropout(locked_dropout).weight_drop(weight_drop);
+    out.dropout(dropout).recurrent_dropout(recurrent_dropout).locked_dropout(locked_dropout).weight_drop(weight_drop);
     out.init(init).norm_gain(norm_gain);
     return out;
   }

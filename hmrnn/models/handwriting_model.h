@@ -43,6 +43,8 @@ struct HMRNN_API HandwritingOptions {
   /// probability of dropping a unit of h^e in training
   TORCH_ARG(double, dropout) = 0.0;
   /// see HMLSTMOptions
+  TORCH_ARG(double, recurrent_dropout) = 0.0;
+  /// see HMLSTMOptions
   TORCH_ARG(double, locked_dropout) = 0.0;
   /// see HMLSTMOptions
   TORCH_ARG(double, weight_drop) = 0.0;

@@ -60,6 +60,7 @@ Json describe_model(const std::string& kind, const Options& options, double slop
   json["init"] = to_string(options.init());
   json["norm_gain"] = options.norm_gain();
   json["dropout"] = options.dropout();
+  json["recurrent_dropout"] = options.recurrent_dropout();
   json["locked_dropout"] = options.locked_dropout();
   json["weight_drop"] = options.weight_drop();
   return json;
@@ -86,6 +87,7 @@ void read_model_options(const Json& json, Options& options) {
   if (json.contains("init")) options.init(parse_initialisation(json["init"].get<std::string>()));
   options.norm_gain(json.value("norm_gain", options.norm_gain()));
   options.dropout(json.at("dropout").get<double>());
+  options.recurrent_dropout(read_dropout(json, "recurrent_dropout"));
   options.locked_dropout(read_dropout(json, "locked_dropout"));
   options.weight_drop(read_dropout(json, "weight_drop"));
   if (options.hidden_sizes().empty()) throw Error("hidden_sizes is empty");

@@ -61,6 +61,7 @@ class HMRNN_API RecurrentModel : public torch::nn::Cloneable<Derived> {
                                                             .boundary_bias(options.boundary_bias())
                                                             .init(options.init())
                                                             .norm_gain(options.norm_gain())
+                                                            .recurrent_dropout(options.recurrent_dropout())
                                                             .locked_dropout(options.locked_dropout())
                                                             .weight_drop(options.weight_drop())));
     } else {
@@ -69,6 +70,7 @@ class HMRNN_API RecurrentModel : public torch::nn::Cloneable<Derived> {
                                                            .forget_bias(options.forget_bias())
                                                            .init(options.init())
                                                            .norm_gain(options.norm_gain())
+                                                           .recurrent_dropout(options.recurrent_dropout())
                                                            .locked_dropout(options.locked_dropout())
                                                            .weight_drop(options.weight_drop())));
     }

@@ -1,5 +1,7 @@
 #include "hmrnn/nn/dropout.h"
 
+#include <limits>
+
 namespace hmrnn {
 
 void check_dropout(const char* module, const char* option, double p) {
@@ -8,6 +10,10 @@ void check_dropout(const char* module, const char* option, double p) {
 
 torch::Tensor draw_mask(torch::IntArrayRef shape, double p, const torch::TensorOptions& options) {
   return torch::empty(shape, options.requires_grad(false)).bernoulli_(1 - p).div_(1 - p);
+}
+
+torch::Tensor draw_seeds(int64_t n, torch::Device device) {
+  return torch::randint(std::numeric_limits<int64_t>::max(), {n}, torch::TensorOptions(device).dtype(torch::kInt64));
 }
 
 torch::Tensor drop_gate_weights(const torch::Tensor& recurrent, double p) {

@@ -1,6 +1,6 @@
-/// The masks of the regularisers that act on a window as a whole: locked dropout, weight-drop, embedding dropout.
-/// Internal. All are inverted: what is kept is divided by 1-p, so that evaluation needs no factor. They are drawn by
-/// LibTorch's generator of the device, at every call and at every replay of a CUDA graph.
+/// What the regularisers of a window draw: masks of locked dropout, weight-drop and embedding dropout, seeds of
+/// recurrent dropout. Internal. All are inverted: what is kept is divided by 1-p, so that evaluation needs no factor.
+/// They are drawn by LibTorch's generator of the device, at every call and at every replay of a CUDA graph.
 #pragma once
 
 #include <torch/types.h>
@@ -14,6 +14,9 @@ void check_dropout(const char* module, const char* option, double p);
 
 /// 0 with probability p, else 1/(1-p).
 torch::Tensor draw_mask(torch::IntArrayRef shape, double p, const torch::TensorOptions& options);
+
+/// Seeds of recurrent dropout (WindowDropout): int64 [n].
+torch::Tensor draw_seeds(int64_t n, torch::Device device);
 
 /// Weight-drop (DropConnect; Merity et al. 2018): U [R, d] with each weight of the 4d gate rows dropped with
 /// probability p. The boundary's row, if there is one, stays as it is.

@@ -14,6 +14,7 @@ std::vector<torch::Tensor> HMLSTMOutput::shown() const {
 
 HMLSTMImpl::HMLSTMImpl(const HMLSTMOptions& options_) : options(options_) {
   TORCH_CHECK(!options.hidden_sizes().empty(), "HMLSTM: hidden_sizes must name at least one layer");
+  check_dropout("HMLSTM", "recurrent_dropout", options.recurrent_dropout());
   check_dropout("HMLSTM", "locked_dropout", options.locked_dropout());
   check_dropout("HMLSTM", "weight_drop", options.weight_drop());
   reset();
@@ -50,6 +51,7 @@ void HMLSTMImpl::pretty_print(std::ostream& stream) const {
          << ", hidden_sizes=" << at::IntArrayRef(options.hidden_sizes())
          << ", layer_norm=" << (options.layer_norm() ? "true" : "false")
          << ", boundary=" << to_string(options.boundary());
+  if (options.recurrent_dropout() > 0) stream << ", recurrent_dropout=" << options.recurrent_dropout();
   if (options.locked_dropout() > 0) stream << ", locked_dropout=" << options.locked_dropout();
   if (options.weight_drop() > 0) stream << ", weight_drop=" << options.weight_drop();
   stream << ")";
@@ -104,6 +106,11 @@ HMLSTMOutput HMLSTMImpl::run(WindowInput window, const std::optional<HMLSTMState
   }
   auto parameters = layer_parameters();
   HMLSTMOutput out;
+  WindowDropout dropout;
+  if (training && options.recurrent_dropout() > 0) {
+    dropout.recurrent = options.recurrent_dropout();
+    dropout.seed = draw_seeds(1, start.z.device())[0];
+  }
   if (training && options.weight_drop() > 0) {
     for (auto& layer : parameters) layer.recurrent = drop_gate_weights(layer.recurrent, options.weight_drop());
   }
@@ -111,8 +118,9 @@ HMLSTMOutput HMLSTMImpl::run(WindowInput window, const std::optional<HMLSTMState
     const auto& sizes = options.hidden_sizes();
     out.locked_mask = draw_mask({batch, std::accumulate(sizes.begin(), sizes.end(), int64_t{0})},
                                 options.locked_dropout(), start.z.options());
+    dropout.locked_mask = out.locked_mask;
   }
-  auto result = hm_lstm(parameters, window, rule, product_dtype_, options.eps());
+  auto result = hm_lstm(parameters, window, rule, product_dtype_, options.eps(), dropout);
 
   out.h = std::move(result.h);
   out.z = result.z;

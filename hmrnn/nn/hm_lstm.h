@@ -44,8 +44,12 @@ struct HMRNN_API HMLSTMOptions {
   TORCH_ARG(double, norm_gain) = 1.0;
   /// added to the variance in layer norm
   TORCH_ARG(double, eps) = 1e-5;
+  /// probability, in training, of dropping a unit of g at an UPDATE or FLUSH; at a COPY nothing is drawn
+  /// (WindowDropout; Semeniuta et al. 2016)
+  TORCH_ARG(double, recurrent_dropout) = 0.0;
   /// probability, in training, of dropping a unit of a layer for a whole window, and each row of the batch by itself,
-  /// from what others than the layer itself read: see HMLSTMOutput::shown (Gal and Ghahramani 2016)
+  /// from what others than the layer itself read: gate rows of W above and V below (WindowDropout), and the output
+  /// module, see HMLSTMOutput::shown (Gal and Ghahramani 2016)
   TORCH_ARG(double, locked_dropout) = 0.0;
   /// probability, in training, of dropping a weight of the gate rows of U for a whole window (Merity et al. 2018)
   TORCH_ARG(double, weight_drop) = 0.0;

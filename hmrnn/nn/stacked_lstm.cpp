@@ -9,6 +9,7 @@ namespace hmrnn {
 
 StackedLSTMImpl::StackedLSTMImpl(const StackedLSTMOptions& options_) : options(options_) {
   TORCH_CHECK(!options.hidden_sizes().empty(), "StackedLSTM: hidden_sizes must name at least one layer");
+  check_dropout("StackedLSTM", "recurrent_dropout", options.recurrent_dropout());
   check_dropout("StackedLSTM", "locked_dropout", options.locked_dropout());
   check_dropout("StackedLSTM", "weight_drop", options.weight_drop());
   reset();
@@ -35,6 +36,7 @@ void StackedLSTMImpl::pretty_print(std::ostream& stream) const {
   stream << "hmrnn::StackedLSTM(input_size=" << options.input_size()
          << ", hidden_sizes=" << at::IntArrayRef(options.hidden_sizes())
          << ", layer_norm=" << (options.layer_norm() ? "true" : "false");
+  if (options.recurrent_dropout() > 0) stream << ", recurrent_dropout=" << options.recurrent_dropout();
   if (options.locked_dropout() > 0) stream << ", locked_dropout=" << options.locked_dropout();
   if (options.weight_drop() > 0) stream << ", weight_drop=" << options.weight_drop();
   stream << ")";
@@ -69,6 +71,12 @@ HMLSTMOutput StackedLSTMImpl::run(WindowInput window, const std::optional<HMLSTM
     out.locked_mask = draw_mask({batch, std::accumulate(sizes.begin(), sizes.end(), int64_t{0})},
                                 options.locked_dropout(), start.z.options());
   }
+  WindowDropout dropout;
+  torch::Tensor seeds;  // a layer's own: to the operator each is layer 0
+  if (is_training() && options.recurrent_dropout() > 0) {
+    dropout.recurrent = options.recurrent_dropout();
+    seeds = draw_seeds(num_layers(), start.z.device());
+  }
   std::vector<torch::Tensor> state_index;
   int64_t column = 0;  // of the mask
   for (int64_t l = 0; l < num_layers(); ++l) {
@@ -78,7 +86,8 @@ HMLSTMOutput StackedLSTMImpl::run(WindowInput window, const std::optional<HMLSTM
     }
     window.h0 = {start.h[l]};
     window.c0 = {start.c[l]};
-    auto result = hm_lstm({parameters}, window, rule, product_dtype_, options.eps());
+    if (seeds.defined()) dropout.seed = seeds[l];
+    auto result = hm_lstm({parameters}, window, rule, product_dtype_, options.eps(), dropout);
     out.h.push_back(result.h[0]);
     out.state.h.push_back(result.h[0][steps - 1].clone());  // see HMLSTM
     out.state.c.push_back(result.c_n[0]);

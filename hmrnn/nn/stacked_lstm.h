@@ -33,6 +33,8 @@ struct HMRNN_API StackedLSTMOptions {
   TORCH_ARG(double, norm_gain) = 1.0;
   /// added to the variance in layer norm
   TORCH_ARG(double, eps) = 1e-5;
+  /// See HMLSTMOptions.
+  TORCH_ARG(double, recurrent_dropout) = 0.0;
   /// See HMLSTMOptions: what the layer above and the output module read is under the mask.
   TORCH_ARG(double, locked_dropout) = 0.0;
   /// See HMLSTMOptions.

@@ -5,7 +5,8 @@
 // CPU (cpu/vector_row.h), a thread block on CUDA (cuda/block.h). A policy has
 //   T                      the scalar type;  V  what one iteration holds (a vector register, or T)
 //   each(n, f)             f(at) for all 0 ≤ j < n, where at.load(p), at.store(p, v), at.add(p, v) touch p[j…]
-//                          (load and store also for p of the products' type P, below)
+//                          (load and store also for p of the products' type P, below), and at.factors(dropout) are
+//                          the factors of the units j… (dropout_bits.h)
 //   sums<K>(n, f)          K sums over j of what f(at) returns (an array of K values V)
 //   sigmoid(v)             of a V
 //   kUnswitch              whether what holds for a whole row is to be a constant of its loops, which then are compiled
@@ -17,13 +18,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#ifdef __CUDACC__
-#define HMRNN_HOST_DEVICE __host__ __device__
-#define HMRNN_INLINE __forceinline__
-#else
-#define HMRNN_HOST_DEVICE
-#define HMRNN_INLINE __attribute__((always_inline)) inline
-#endif
+#include "hmrnn/ops/dropout_bits.h"
 
 // The same templates are compiled for several instruction sets: the inline namespace keeps the linker from mixing them.
 #ifdef CPU_CAPABILITY
@@ -64,7 +59,7 @@ struct CellNorm {
 template <class T>
 struct ActiveDots {
   T forget;  ///< D · (f⊙c)
-  T input;   ///< D · (i⊙g)
+  T input;   ///< D · (i⊙m⊙g)
   T cell;    ///< D · c
   T jump;    ///< dh' · (h' - h)
 };
@@ -73,7 +68,7 @@ struct ActiveDots {
 template <class T>
 struct CopyDots {
   T forget;  ///< dc · (f⊙c)
-  T input;   ///< dc · (i⊙g - c)
+  T input;   ///< dc · (i⊙m⊙g - c)
 };
 
 inline namespace HMRNN_ISA {
@@ -242,17 +237,40 @@ HMRNN_HOST_DEVICE void active_gates(const Row& row, int64_t d, const Term<T, P>&
   });
 }
 
-/// An active step (UPDATE, or FLUSH when c is null), forwards: c' = f⊙c + i⊙g (FLUSH: i⊙g); h' = o⊙tanh(LN(c')).
-/// `bias` 4d; `gates` 4d (out); `c_new`, `h_new` d (out); c_new may be c. Returns the moments of c'.
+/// g as a step writes it: m⊙g.
+template <class At, class V, class T>
+HMRNN_HOST_DEVICE HMRNN_INLINE V written(At at, V g, const Dropout<T>& dropout) {
+  return dropout.on() ? g * at.factors(dropout) : g;
+}
+
+/// c' and h' of an active step whose gates are known, f, i, o, g without m; otherwise as active_forward.
+template <class Row, class T = typename Row::T>
+HMRNN_HOST_DEVICE Moments<T> active_cell(const Row& row, int64_t d, const T* gates, const T* c, const CellNorm<T>& norm,
+                                         const Dropout<T>& dropout, T* c_new, T* h_new) {
+  row.each(d, [&](auto at) {
+    auto cell = at.load(gates + d) * written(at, at.load(gates + 3 * d), dropout);
+    if (c != nullptr) cell = cell + at.load(gates) * at.load(c);
+    at.store(c_new, cell);
+  });
+  return emit(row, d, gates + 2 * d, c_new, norm, h_new);
+}
+
+/// An active step (UPDATE, or FLUSH when c is null), forwards: c' = f⊙c + i⊙m⊙g (FLUSH: i⊙m⊙g), with m of `dropout`;
+/// h' = o⊙tanh(LN(c')). (Policies that unswitch take no dropout here, which would compile all of these loops twice;
+/// they have active_gates and active_cell.) `bias` 4d; `gates` 4d (out, g without m); `c_new`, `h_new` d (out); c_new
+/// may be c. Returns the moments of c'.
 template <class Row, class P, class T = typename Row::T>
 HMRNN_HOST_DEVICE Moments<T> active_forward(const Row& row, int64_t d, const Term<T, P>& recurrent,
                                             const Term<T, P>& bottom_up, const Term<T, P>& top_down, const T* bias,
-                                            const T* c, const CellNorm<T>& norm, T* gates, T* c_new, T* h_new) {
+                                            const T* c, const CellNorm<T>& norm, const Dropout<T>& dropout, T* gates,
+                                            T* c_new, T* h_new) {
   with_gates(row, d, recurrent, bottom_up, top_down, bias, [&](auto gates_of) {
     row.each(d, [&](auto at) {
       const auto values = gates_of(at);
       for (int k = 0; k < 4; ++k) at.store(gates + k * d, values[k]);
-      auto cell = values[1] * values[3];
+      auto g = values[3];
+      if constexpr (!Row::kUnswitch) g = written(at, g, dropout);
+      auto cell = values[1] * g;
       if (c != nullptr) cell = cell + values[0] * at.load(c);
       at.store(c_new, cell);
     });
@@ -262,14 +280,15 @@ HMRNN_HOST_DEVICE Moments<T> active_forward(const Row& row, int64_t d, const Ter
 
 /// An active step backwards: from dh', dc' (d each) to ds (4d) and dc of t-1 (d).
 ///   D = dc' + LN'(dh' ⊙ o ⊙ (1-q²)), q = tanh(LN(c'));
-///   ds = [D c f(1-f) (UPDATE only), D g i(1-i), dh' q o(1-o), D i(1-g²)];  dc = D f at UPDATE, 0 at FLUSH.
+///   ds = [D c f(1-f) (UPDATE only), D m g i(1-i), dh' q o(1-o), D i m(1-g²)];  dc = D f at UPDATE, 0 at FLUSH.
 /// `c`, `h` are those of t-1 (needed at FLUSH too, for the dots; h' is o ⊙ q), `flush` says which operation it was.
 /// `scratch`: 2d values. gain_grad, bias_grad: d each, added to (null without layer norm). `ds` may not alias `gates`.
 template <class Row, class T = typename Row::T>
 HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool flush, const T* dh, const T* dc,
                                                 const T* gates, const T* c, const T* c_new, const T* h,
-                                                const Moments<T>& cell_moments, const CellNorm<T>& norm, T* scratch,
-                                                T* ds, T* dc_prev, T* gain_grad, T* bias_grad) {
+                                                const Moments<T>& cell_moments, const CellNorm<T>& norm,
+                                                const Dropout<T>& dropout, T* scratch, T* ds, T* dc_prev, T* gain_grad,
+                                                T* bias_grad) {
   using V = typename Row::V;
   const bool on = norm.gain != nullptr;
   const Term<T> cell{c_new, cell_moments, norm.gain, norm.bias};
@@ -300,11 +319,17 @@ HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool 
     V D = at.load(dc);
     const V x = at.load(d_normed);
     D = D + (on ? V(cell_moments.rstd) * (x - V(m1) - centred(at) * V(m2)) : x);
-    const V fv = at.load(f), iv = at.load(i), gv = at.load(g), cv = at.load(c);
+    const V fv = at.load(f), iv = at.load(i), cv = at.load(c);
+    V gv = at.load(g), dg = D * iv * (V(1) - gv * gv);
+    if (dropout.on()) {
+      const V m = at.factors(dropout);
+      gv = gv * m;
+      dg = dg * m;
+    }
     const V fc = fv * cv;
     at.store(ds, flush ? V(0) : D * fc * (V(1) - fv));
     at.store(ds + d, D * gv * iv * (V(1) - iv));
-    at.store(ds + 3 * d, D * iv * (V(1) - gv * gv));
+    at.store(ds + 3 * d, dg);
     at.store(dc_prev, flush ? V(0) : D * fv);
     return std::array<V, 4>{D * fc, D * iv * gv, D * cv, at.load(dh) * at.load(h)};
   });
@@ -353,8 +378,8 @@ HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const 
 /// values.
 template <class Row, class P, class T = typename Row::T>
 HMRNN_HOST_DEVICE CopyDots<T> copy_run(const Row& row, int64_t d, const Term<T, P>& recurrent, const T* bias,
-                                       const T* c, const T* h, const CellNorm<T>& norm, const T* dc, T* scratch,
-                                       T* delta) {
+                                       const T* c, const T* h, const CellNorm<T>& norm, const Dropout<T>& dropout,
+                                       const T* dc, T* scratch, T* delta) {
   using V = typename Row::V;
   const Gates<Row, P, false, false> gates{
       row, d, recurrent, {}, {}, bias, recurrent.gain != nullptr, recurrent.bias != nullptr};
@@ -362,7 +387,7 @@ HMRNN_HOST_DEVICE CopyDots<T> copy_run(const Row& row, int64_t d, const Term<T, 
     const auto values = gates(at);
     const V cv = at.load(c), dcv = at.load(dc);
     at.store(scratch, values[2]);
-    return std::array<V, 2>{dcv * values[0] * cv, dcv * (values[1] * values[3] - cv)};
+    return std::array<V, 2>{dcv * values[0] * cv, dcv * (values[1] * written(at, values[3], dropout) - cv)};
   });
   emit(row, d, scratch, c, norm, delta);
   row.each(d, [&](auto at) { at.store(delta, at.load(delta) - at.load(h)); });

@@ -11,7 +11,8 @@ namespace hmrnn {
 /// forwards and backwards. A window that does not fit goes step by step as before. To fit it needs
 ///   products in bfloat16, a device of compute capability 8.0 or higher, at least 4 steps, at most 4 layers,
 ///   a batch and units that are multiples of 16,
-///   weights that find room in the shared memory of all multiprocessors together (3×512 on an H100 or H200), and
+///   weights that find room in the shared memory of all multiprocessors together (3×512 on an H100 or H200),
+///   no locked mask (WindowDropout), under which W and V read other values than U, and
 ///   biases, layer norms and gradients of h that begin at multiples of 16 bytes.
 /// Results repeat bit for bit either way; the two ways add up products in different orders.
 HMRNN_API void set_cuda_persistent(bool on);

@@ -19,7 +19,10 @@ WindowResult composite(const HMLSTMArguments& a) {
   rule.given = a.boundaries.value_or(at::Tensor());
   rule.boundary_gradient = a.boundary_gradient;
   const auto input = a.index ? torch::embedding(a.input, *a.index) : a.input;
-  return reference_window(layer_parameters(a), input, a.h0, a.c0, a.z0, rule, a.lengths.value_or(at::Tensor()), a.eps);
+  const WindowDropout dropout{a.recurrent_dropout, a.dropout_seed.value_or(at::Tensor()),
+                              a.locked_mask ? a.locked_mask->detach() : at::Tensor()};
+  return reference_window(layer_parameters(a), input, a.h0, a.c0, a.z0, rule, a.lengths.value_or(at::Tensor()), a.eps,
+                          dropout);
 }
 
 WindowTuple to_tuple(WindowResult r) { return {std::move(r.h), std::move(r.c_n), r.z, r.state_index}; }
@@ -81,7 +84,7 @@ WindowTuple hm_lstm_meta(HMRNN_HM_LSTM_PARAMETERS) {
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(hmrnn, m) {
-  m.def("hm_lstm(" HMRNN_HM_LSTM_SCHEMA ") -> (Tensor[] h, Tensor[] c_n, Tensor z, Tensor state_index)");
+  m.def("hm_lstm(" HMRNN_HM_LSTM_PUBLIC_SCHEMA ") -> (Tensor[] h, Tensor[] c_n, Tensor z, Tensor state_index)");
   m.def("_hm_lstm_forward(" HMRNN_HM_LSTM_SCHEMA
         ", bool training) -> (Tensor[] h, Tensor[] c_n, Tensor z, Tensor state_index, Tensor[] saved)");
   m.def("_hm_lstm_backward(" HMRNN_HM_LSTM_SCHEMA
@@ -96,8 +99,8 @@ TORCH_LIBRARY_IMPL(hmrnn, CPU, m) {
 }
 
 WindowResult hm_lstm(const std::vector<LayerParameters>& layers, const WindowInput& window, const BoundaryRule& rule,
-                     std::optional<torch::ScalarType> product_dtype, double eps) {
-  auto a = make_arguments(layers, window, rule, product_dtype, eps);
+                     std::optional<torch::ScalarType> product_dtype, double eps, const WindowDropout& dropout) {
+  auto a = make_arguments(layers, window, rule, product_dtype, eps, dropout);
   // A table larger than the window would cost more products than the window's own inputs.
   if (a.index && a.input.size(0) > a.index->numel()) {
     a.input = torch::embedding(a.input, *a.index);

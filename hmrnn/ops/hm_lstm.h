@@ -27,6 +27,7 @@ struct WindowInput {
 ///
 /// Dtypes: input, states and parameters all float32 or all float64; `product_dtype` bfloat16 rounds the operands of the
 /// gate products (float32 only), everything else stays float32.
+/// `dropout`: regularisers of training, under which a COPY still computes nothing and draws nothing.
 /// z0 and given boundaries are 0 or 1, but for a soft z0 with soft boundaries.
 /// Errors: c10::Error naming the argument, what was expected and what was found. (Values of an index or of boundaries
 /// on a device are not looked at, since the host would have to wait for them.)
@@ -43,6 +44,6 @@ struct WindowInput {
 /// reads nothing back either.
 HMRNN_API WindowResult hm_lstm(const std::vector<LayerParameters>& layers, const WindowInput& window,
                                const BoundaryRule& rule, std::optional<torch::ScalarType> product_dtype = std::nullopt,
-                               double eps = 1e-5);
+                               double eps = 1e-5, const WindowDropout& dropout = {});
 
 }  // namespace hmrnn

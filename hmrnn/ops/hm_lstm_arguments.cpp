@@ -22,6 +22,23 @@ void check_tensor(const char* name, int64_t layer, const torch::Tensor& x, torch
               " like the input, got ", x.device());
 }
 
+void check_dropout(const HMLSTMArguments& a) {
+  const double p = a.recurrent_dropout;
+  TORCH_CHECK(p >= 0 && p < 1, "hm_lstm: recurrent_dropout must be at least 0 and below 1, got ", p);
+  if (p > 0) {
+    TORCH_CHECK(a.dropout_seed, "hm_lstm: recurrent_dropout needs dropout_seed");
+    const auto& seed = *a.dropout_seed;
+    TORCH_CHECK(seed.dim() == 0 && seed.scalar_type() == torch::kInt64,
+                "hm_lstm: dropout_seed must be int64 of no dimension, got ", seed.scalar_type(), " ", seed.sizes());
+    TORCH_CHECK(seed.device() == a.input.device(), "hm_lstm: dropout_seed must be on ", a.input.device(),
+                " like the input, got ", seed.device());
+  }
+  if (!a.locked_mask) return;
+  int64_t units = 0;
+  for (int64_t l = 0; l < a.layers(); ++l) units += a.units(l);
+  check_tensor("locked_mask", -1, *a.locked_mask, {a.batch(), units}, a.input);
+}
+
 }  // namespace
 
 void check_arguments(const HMLSTMArguments& a) {
@@ -89,6 +106,7 @@ void check_arguments(const HMLSTMArguments& a) {
       !a.product_dtype || *a.product_dtype == type || (*a.product_dtype == torch::kBFloat16 && type == torch::kFloat32),
       "hm_lstm: product_dtype must be the input's dtype, or bfloat16 with a float32 input, got ", *a.product_dtype);
   TORCH_CHECK(a.eps > 0, "hm_lstm: eps must be positive, got ", a.eps);
+  check_dropout(a);
 }
 
 HMLSTMArguments contiguous(HMLSTMArguments a) {
@@ -97,7 +115,7 @@ HMLSTMArguments contiguous(HMLSTMArguments a) {
     if (x.defined()) x = x.contiguous();
   }
   set_differentiable(a, list);
-  for (auto* x : {&a.index, &a.boundaries, &a.noise, &a.lengths}) {
+  for (auto* x : {&a.index, &a.boundaries, &a.noise, &a.lengths, &a.locked_mask}) {
     if (*x) *x = (*x)->detach().contiguous();
   }
   return a;
@@ -141,7 +159,8 @@ std::vector<LayerParameters> layer_parameters(const HMLSTMArguments& a) {
 }
 
 HMLSTMArguments make_arguments(const std::vector<LayerParameters>& layers, const WindowInput& window,
-                               const BoundaryRule& rule, std::optional<torch::ScalarType> product_dtype, double eps) {
+                               const BoundaryRule& rule, std::optional<torch::ScalarType> product_dtype, double eps,
+                               const WindowDropout& dropout) {
   HMLSTMArguments a;
   const auto optional = [](const torch::Tensor& x) { return x.defined() ? std::make_optional(x) : std::nullopt; };
   a.input = window.input;
@@ -173,6 +192,9 @@ HMLSTMArguments make_arguments(const std::vector<LayerParameters>& layers, const
   a.boundary_gradient = rule.boundary_gradient;
   a.product_dtype = product_dtype;
   a.eps = eps;
+  a.recurrent_dropout = dropout.recurrent;
+  a.dropout_seed = optional(dropout.seed);
+  a.locked_mask = optional(dropout.locked_mask);
   return a;
 }
 

@@ -32,6 +32,9 @@ struct HMLSTMArguments {
   bool boundary_gradient = true;
   std::optional<torch::ScalarType> product_dtype;
   double eps = 1e-5;
+  double recurrent_dropout = 0;
+  std::optional<torch::Tensor> dropout_seed;  ///< int64, 0-d
+  std::optional<torch::Tensor> locked_mask;   ///< [B, Σ d_l]
 
   int64_t layers() const { return static_cast<int64_t>(recurrent.size()); }
   int64_t steps() const { return index ? index->size(0) : input.size(0); }
@@ -63,7 +66,8 @@ void check_hard_boundaries(const HMLSTMArguments& a);
 /// The same arguments for reference_window.
 std::vector<LayerParameters> layer_parameters(const HMLSTMArguments& a);
 HMLSTMArguments make_arguments(const std::vector<LayerParameters>& layers, const WindowInput& window,
-                               const BoundaryRule& rule, std::optional<torch::ScalarType> product_dtype, double eps);
+                               const BoundaryRule& rule, std::optional<torch::ScalarType> product_dtype, double eps,
+                               const WindowDropout& dropout = {});
 
 /// What a backend's forward leaves for its backward: opaque tensors.
 struct HMLSTMForward {

@@ -11,10 +11,15 @@
 
 // The operators as the dispatcher sees them. One argument list serves hm_lstm, _hm_lstm_forward and _hm_lstm_backward.
 
-#define HMRNN_HM_LSTM_SCHEMA                                                                                       \
+#define HMRNN_HM_LSTM_REQUIRED                                                                                     \
   "Tensor input, Tensor? index, Tensor[] h0, Tensor[] c0, Tensor z0, Tensor[] recurrent, Tensor[] bottom_up, "     \
   "Tensor[] top_down, Tensor[] bias, Tensor[] norm_weight, Tensor[] norm_bias, Tensor slope, Tensor? boundaries, " \
-  "Tensor? noise, Tensor? lengths, bool soft, bool boundary_gradient, ScalarType? product_dtype, float eps"
+  "Tensor? noise, Tensor? lengths, bool soft, bool boundary_gradient, ScalarType? product_dtype, float eps, "
+/// hm_lstm's: what came later may be left out.
+#define HMRNN_HM_LSTM_PUBLIC_SCHEMA \
+  HMRNN_HM_LSTM_REQUIRED "float recurrent_dropout=0.0, Tensor? dropout_seed=None, Tensor? locked_mask=None"
+/// The backends' operators have arguments after these.
+#define HMRNN_HM_LSTM_SCHEMA HMRNN_HM_LSTM_REQUIRED "float recurrent_dropout, Tensor? dropout_seed, Tensor? locked_mask"
 
 #define HMRNN_HM_LSTM_PARAMETERS                                                                          \
   const at::Tensor &input, const std::optional<at::Tensor>&index, at::TensorList h0, at::TensorList c0,   \
@@ -22,17 +27,18 @@
       at::TensorList bias, at::TensorList norm_weight, at::TensorList norm_bias, const at::Tensor &slope, \
       const std::optional<at::Tensor>&boundaries, const std::optional<at::Tensor>&noise,                  \
       const std::optional<at::Tensor>&lengths, bool soft, bool boundary_gradient,                         \
-      std::optional<at::ScalarType> product_dtype, double eps
+      std::optional<at::ScalarType> product_dtype, double eps, double recurrent_dropout,                  \
+      const std::optional<at::Tensor>&dropout_seed, const std::optional<at::Tensor>&locked_mask
 
 #define HMRNN_HM_LSTM_PASS                                                                                          \
   input, index, h0, c0, z0, recurrent, bottom_up, top_down, bias, norm_weight, norm_bias, slope, boundaries, noise, \
-      lengths, soft, boundary_gradient, product_dtype, eps
+      lengths, soft, boundary_gradient, product_dtype, eps, recurrent_dropout, dropout_seed, locked_mask
 
 /// The same from an HMLSTMArguments `a`.
 #define HMRNN_HM_LSTM_UNPACK(a)                                                                                        \
   (a).input, (a).index, (a).h0, (a).c0, (a).z0, (a).recurrent, (a).bottom_up, (a).top_down, (a).bias, (a).norm_weight, \
       (a).norm_bias, (a).slope, (a).boundaries, (a).noise, (a).lengths, (a).soft, (a).boundary_gradient,               \
-      (a).product_dtype, (a).eps
+      (a).product_dtype, (a).eps, (a).recurrent_dropout, (a).dropout_seed, (a).locked_mask
 
 namespace hmrnn {
 
@@ -50,9 +56,10 @@ using BackwardOperator = std::vector<at::Tensor>(HMRNN_HM_LSTM_PARAMETERS, at::T
                                                  const std::optional<at::Tensor>& grad_z);
 
 inline HMLSTMArguments gather_arguments(HMRNN_HM_LSTM_PARAMETERS) {
-  return {input,          index,      h0.vec(),          c0.vec(),        z0,    recurrent.vec(), bottom_up.vec(),
-          top_down.vec(), bias.vec(), norm_weight.vec(), norm_bias.vec(), slope, boundaries,      noise,
-          lengths,        soft,       boundary_gradient, product_dtype,   eps};
+  return {input,          index,      h0.vec(),          c0.vec(),        z0,    recurrent.vec(),   bottom_up.vec(),
+          top_down.vec(), bias.vec(), norm_weight.vec(), norm_bias.vec(), slope, boundaries,        noise,
+          lengths,        soft,       boundary_gradient, product_dtype,   eps,   recurrent_dropout, dropout_seed,
+          locked_mask};
 }
 
 namespace detail {

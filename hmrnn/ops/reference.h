@@ -46,6 +46,26 @@ struct BoundaryRule {
   bool boundary_gradient = true;           ///< with `given`: straight-through gradients to the detector as well
 };
 
+/// How a window is regularised (PAPER.md has no such thing): nothing is dropped by default. All is constant: no
+/// gradient goes to a mask. The boundaries' rows of U, W and V read every state as it is.
+struct WindowDropout {
+  /// Recurrent dropout (Semeniuta et al. 2016): the probability of dropping a unit of g at an UPDATE or FLUSH, which
+  /// then writes i⊙m⊙g, m = 0 or 1/(1-p). Nothing is drawn at a COPY: m depends on the state that the step ends, see
+  /// ops/recurrent_dropout.h.
+  double recurrent = 0;
+  torch::Tensor seed;  ///< int64, 0-d, on the input's device; with `recurrent` above 0
+  /// Locked dropout (Gal and Ghahramani 2016): [B, Σ d_l], factors of h^l in layer l's columns, as the gate rows of
+  /// W^{l+1} and V^{l-1} read it, at every step and of the initial state too. U reads h, and h is what is returned.
+  torch::Tensor locked_mask;
+};
+
+/// The masks of one step, by which its operands are multiplied; undefined: 1.
+struct StepDropout {
+  torch::Tensor written;  ///< [B, d] of g
+  torch::Tensor below;    ///< [B, e] of what the gate rows of W read
+  torch::Tensor above;    ///< [B, a] of what the gate rows of V read
+};
+
 /// One step of one layer (PAPER.md, "The cell"; equations 1–7 of the paper) in plain ATen and autograd: every product
 /// at every step, c and h as the polynomial in z that the table of operations is, so that z gets its gradient through
 /// the choice of operation too. What every backend is tested against.
@@ -55,7 +75,7 @@ struct BoundaryRule {
 HMRNN_API std::tuple<torch::Tensor, torch::Tensor, torch::Tensor> reference_step(
     const LayerParameters& layer, const torch::Tensor& below, const torch::Tensor& z_below, const torch::Tensor& h,
     const torch::Tensor& c, const torch::Tensor& z, const torch::Tensor& above, const BoundaryRule& rule,
-    double eps = 1e-5);
+    double eps = 1e-5, const StepDropout& dropout = {});
 
 /// What a window of the stack returns.
 struct WindowResult {
@@ -66,12 +86,12 @@ struct WindowResult {
 };
 
 /// A window of T steps over L layers by reference_step: the oracle of the operator hmrnn::hm_lstm, see there for the
-/// arguments' shapes. `input` [T, B, e] is differentiable; `lengths` [B] int64 or undefined. Nothing is read back from a
-/// device.
+/// arguments' shapes. `input` [T, B, e] is differentiable; `lengths` [B] int64 or undefined. Nothing is read back from
+/// a device.
 HMRNN_API WindowResult reference_window(const std::vector<LayerParameters>& layers, const torch::Tensor& input,
                                         const std::vector<torch::Tensor>& h0, const std::vector<torch::Tensor>& c0,
                                         const torch::Tensor& z0, const BoundaryRule& rule, const torch::Tensor& lengths,
-                                        double eps = 1e-5);
+                                        double eps = 1e-5, const WindowDropout& dropout = {});
 
 /// int32 [L, T, B] from z [T, B, L-1] and z0 [B, L-1]: the number of steps, up to and including t, at which the row's
 /// layer was active (UPDATE or FLUSH), that is where z_below ≠ 0 or its own last z ≠ 0. Steps at and past `lengths`

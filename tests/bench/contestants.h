@@ -13,8 +13,9 @@ namespace bench {
 /// Where a contest takes place.
 struct Ground {
   torch::Device device = torch::kCPU;
-  bool bfloat16 = false;   ///< as well as float32
-  bool persistent = true;  ///< on a GPU, also the kernel of whole windows, where it fits
+  bool bfloat16 = false;     ///< as well as float32
+  bool persistent = true;    ///< on a GPU, also the kernel of whole windows, where it fits
+  bool regularised = false;  ///< layers and models also under every regulariser
 };
 
 /// The recurrent layers over inputs [T, B, 128] that require gradients, forward and backward: HMLSTM under drawn

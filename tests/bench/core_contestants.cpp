@@ -64,18 +64,21 @@ std::vector<Contestant> core_group(const Size& size, const Ground& ground) {
     };
   }
   for (const bool layer_norm : {true, false}) {
-    hmrnn::HMLSTM model(hmrnn::HMLSTMOptions(kInput, std::vector<int64_t>(kLayers, size.units)).layer_norm(layer_norm));
-    model->to(ground.device);
+    const auto options = hmrnn::HMLSTMOptions(kInput, std::vector<int64_t>(kLayers, size.units)).layer_norm(layer_norm);
+    const hmrnn::HMLSTM plain(options), dropping(regularised(options));
+    plain->to(ground.device);
+    dropping->to(ground.device);
     for (const auto& rates : rates_on(ground.device)) {
       const auto z = draw_boundaries(size.window, size.batch, rates);
-      for (const auto dtype : dtypes(ground.bfloat16)) {
+      for (const auto& [dtype, drops] : each_of(dtypes(ground.bfloat16), regularisers(ground))) {
         auto core = common;
-        core.name = "core/hm_lstm";
+        core.name = drops ? "core/hm_lstm_regularised" : "core/hm_lstm";
         core.rates = rates;
         core.dtype = dtype;
         core.layer_norm = layer_norm;
         core.flops = 3 * hm_lstm_pass(z, size.units, kInput, steps);
-        core.run = [model, z = z.to(ground.device), dtype, x = input.clone().requires_grad_(), from_above]() mutable {
+        core.run = [model = drops ? dropping : plain, z = z.to(ground.device), dtype = dtype,
+                    x = input.clone().requires_grad_(), from_above]() mutable {
           model->zero_grad();
           x.mutable_grad().reset();
           model->set_product_dtype(product_dtype(dtype));
@@ -93,7 +96,7 @@ std::vector<Contestant> core_group(const Size& size, const Ground& ground) {
     cells.name = "core/hm_lstm_cell";
     cells.layer_norm = layer_norm;
     cells.flops = 3 * hm_lstm_pass(torch::ones({size.window, size.batch, kLayers - 1}), size.units, kInput, steps);
-    cells.run = [model, x = input.clone().requires_grad_(), from_above]() mutable {
+    cells.run = [model = plain, x = input.clone().requires_grad_(), from_above]() mutable {
       model->zero_grad();
       x.mutable_grad().reset();
       step_cells(model, x, from_above);

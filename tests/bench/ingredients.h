@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "bench/contestants.h"
@@ -20,9 +21,29 @@ constexpr Rates kRates[] = {{0.21, 0.035}, {0.5, 0.17}, {1, 1}};
 /// Those of kRates that tell something on `device`.
 std::vector<Rates> rates_on(torch::Device device);
 
+/// Sets the regularisers of HMLSTMOptions or CharLMOptions as in training that overfits.
+template <class Options>
+Options regularised(Options options) {
+  options.recurrent_dropout(0.1).locked_dropout(0.25).weight_drop(0.3);
+  return options;
+}
+/// Without regularisers, and with them if asked for.
+inline std::vector<bool> regularisers(const Ground& ground) {
+  return ground.regularised ? std::vector<bool>{false, true} : std::vector<bool>{false};
+}
+
 /// float32, and bfloat16 if asked for.
 std::vector<torch::ScalarType> dtypes(bool bfloat16);
 std::optional<torch::ScalarType> product_dtype(torch::ScalarType dtype);
+/// Every pair of them.
+template <class A, class B>
+std::vector<std::pair<A, B>> each_of(const std::vector<A>& first, const std::vector<B>& second) {
+  std::vector<std::pair<A, B>> out;
+  for (const auto& a : first) {
+    for (const B b : second) out.emplace_back(a, b);
+  }
+  return out;
+}
 
 /// z [T, B, 2] on the CPU, each entry drawn by itself; the same for the same rates and shape.
 torch::Tensor draw_boundaries(int64_t steps, int64_t batch, const Rates& rates);

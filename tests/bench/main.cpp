@@ -66,8 +66,10 @@ std::optional<Settings> parse(int argc, char** argv) {
       "threads", "CPU threads (default: all cores; streaming: 1 and 2)", text(), "N")(
       "only", "only cases whose line has TEXT, as \"core/hm_lstm 3x512 B64 T100 (0.5,0.17) float32 norm\"", text(),
       "TEXT")("bf16", "bfloat16 rows: on, off, or auto (default): on a GPU, and where the CPU has AVX512-BF16 or AMX",
-              text(), "NAME")("persistent", "on a GPU, also windows of one kernel: on (default) or off", text(),
-                              "NAME")("json", "write the rows into FILE", text(), "FILE")("h,help", "show this help");
+              text(),
+              "NAME")("persistent", "on a GPU, also windows of one kernel: on (default) or off", text(), "NAME")(
+      "regularised", "layers and models also with dropout, locked dropout and weight-drop")(
+      "json", "write the rows into FILE", text(), "FILE")("h,help", "show this help");
   try {
     const auto result = options.parse(argc, argv);
     if (result.count("help")) {
@@ -98,6 +100,7 @@ std::optional<Settings> parse(int argc, char** argv) {
       throw hmrnn::Error(fmt::format("--persistent {}: is not one of on, off", persistent));
     }
     settings.ground.persistent = persistent == "on";
+    settings.ground.regularised = result.count("regularised") > 0;
     settings.ground.device = hmrnn::resolve_device(get("device", "cpu"));
     const bool in_hardware = hmrnn::resolve_product_dtype("auto", settings.ground.device).has_value();
     settings.ground.bfloat16 = bf16 == "on" || (bf16 == "auto" && in_hardware);

@@ -152,15 +152,19 @@ std::vector<Contestant> model_group(const Size& size, const Ground& ground) {
     add_with_launches(group, contestant, ground.persistent);
   };
   for (const bool layer_norm : {true, false}) {
-    hmrnn::CharLM model(options_of(size, layer_norm));
-    hmrnn::CharLM control(options_of(size, layer_norm).core(hmrnn::Core::LSTM));
-    model->to(ground.device);
-    control->to(ground.device);
-    for (const auto dtype : dtypes(ground.bfloat16)) {
-      add("model/char_lm_lstm", control, layer_norm, dtype, std::nullopt);
-    }
-    for (const auto& rates : rates_on(ground.device)) {
-      for (const auto dtype : dtypes(ground.bfloat16)) add("model/char_lm_hm_lstm", model, layer_norm, dtype, rates);
+    for (const bool drops : regularisers(ground)) {
+      auto options = options_of(size, layer_norm);
+      if (drops) options = regularised(options).embedding_dropout(0.1);
+      hmrnn::CharLM model(options);
+      hmrnn::CharLM control(options.core(hmrnn::Core::LSTM));
+      model->to(ground.device);
+      control->to(ground.device);
+      for (const auto dtype : dtypes(ground.bfloat16)) {
+        add(drops ? "model/char_lm_lstm_regularised" : "model/char_lm_lstm", control, layer_norm, dtype, std::nullopt);
+      }
+      for (const auto& [rates, dtype] : each_of(rates_on(ground.device), dtypes(ground.bfloat16))) {
+        add(drops ? "model/char_lm_hm_lstm_regularised" : "model/char_lm_hm_lstm", model, layer_norm, dtype, rates);
+      }
     }
   }
   return group;

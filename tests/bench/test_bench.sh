@@ -73,6 +73,12 @@ assert forward["calls"] == backward["calls"] == 1, (forward, backward)
 assert ours["hmrnn::hm_lstm"]["microseconds"] < forward["microseconds"], ours
 PY
 
+"$bin" --quick --bf16 off --rounds 1 --regularised --only regularised --json "$work/regularised.json" >"$work/out"
+python3 -c 'import collections, json, sys
+count = collections.Counter(row["case"] for row in json.load(open(sys.argv[1]))["rows"] if row["case"].endswith("regularised"))
+assert count == {"core/hm_lstm_regularised": 6, "model/char_lm_lstm_regularised": 2, "model/char_lm_hm_lstm_regularised": 6}, count' \
+  "$work/regularised.json" || fail "--regularised"
+
 refuse() {
   local words=$1 code=0
   shift

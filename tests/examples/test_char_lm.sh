@@ -200,7 +200,7 @@ printf 'mon\n' | "$bin" segment lstm --json > lstm_segment.json
 json lstm_segment.json 'rows == [{"text": "mon", "z": [], "operations": ["UUU", "UUU"]}]'
 "$bin" train $small --out bernoulli --boundary bernoulli --dropout 0.2 --steps 2 > /dev/null
 for core in hm_lstm lstm; do
-  regularised="--core $core --locked-dropout 0.25 --weight-drop 0.3 --embedding-dropout 0.1"
+  regularised="--core $core --recurrent-dropout 0.2 --locked-dropout 0.25 --weight-drop 0.3 --embedding-dropout 0.1"
   "$bin" train $small $regularised --out regularised_$core --steps 4 > /dev/null
   "$bin" train $small $regularised --out parts_$core --steps 2 > /dev/null
   "$bin" train --out parts_$core --resume --steps 4 > /dev/null
@@ -224,7 +224,7 @@ for command in train eval sample segment; do
 done
 "$bin" train --help > help_of_train.txt
 for option in corpus data-dir out preset units layers embedding output-embedding batch window lr clip boundary slope-rate \
-  slope-max forget-bias boundary-bias dropout locked-dropout weight-drop embedding-dropout layer-norm core steps epochs minutes eval-every checkpoint-every log-every \
+  slope-max forget-bias boundary-bias dropout recurrent-dropout locked-dropout weight-drop embedding-dropout layer-norm core steps epochs minutes eval-every checkpoint-every log-every \
   patience schedule warmup final-lr plateau-factor plateau-drops beta2 weight-decay weight-decay-mode ema init norm-gain \
   update-cost target-rate detector-norm-cap boundaries roll init-from valid-file test-file eval-streams seed threads device cuda-graph cuda-persistent dtype resume; do
   grep -q -- "--$option" help_of_train.txt || fail "train --help does not name --$option"
@@ -240,7 +240,7 @@ refuse "corpus" train --out new
 for bad in "--units 0" "--units 12,0" "--units many" "--units 1e3" "--units 8, --steps 1" "--units 99999999999999999999" \
   "--layers 0" "--layers 5" "--embedding 0" "--output-embedding -1" "--batch 0" "--window 0" "--lr 0" "--lr nan" "--lr inf" \
   "--lr -0.1" "--clip -1" "--boundary hard" "--slope-rate -1" "--slope-max 0.5" "--forget-bias x" "--boundary-bias inf" \
-  "--dropout 1.5" "--dropout 1" "--dropout -0.1" "--locked-dropout 1" "--weight-drop 1" "--weight-drop x" "--embedding-dropout 1" "--layer-norm maybe" "--core gru" "--steps -1" "--epochs 1.5" \
+  "--dropout 1.5" "--dropout 1" "--dropout -0.1" "--recurrent-dropout 1" "--locked-dropout 1" "--weight-drop 1" "--weight-drop x" "--embedding-dropout 1" "--layer-norm maybe" "--core gru" "--steps -1" "--epochs 1.5" \
   "--minutes -3" "--eval-every -1" "--checkpoint-every 0" "--log-every 0" "--patience 0" "--eval-streams 0" "--seed -1" \
   "--seed 1.5" "--threads -1" "--device tpu" "--dtype float16" "--dtype tf32 --device cpu" "--cuda-graph maybe" "--cuda-persistent maybe" "--preset wsj" "--schedule step" \
   "--warmup -1" "--final-lr -1" "--plateau-factor 0.5" "--plateau-drops -1" "--beta2 1" "--weight-decay -1" "--weight-decay-mode l1" "--ema 1" \

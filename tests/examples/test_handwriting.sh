@@ -215,7 +215,7 @@ grep -q word_end align.txt && fail "files have no known words"
 json lstm.json 'rows[0]["updates"] == [1, 1, 1]'
 refuse "no boundary detectors" draw lstm --out x.svg --reconstruct $line
 refuse "no boundary detectors" align lstm
-"$bin" train $small --out regularised --locked-dropout 0.25 --weight-drop 0.3 --steps 2 > /dev/null
+"$bin" train $small --out regularised --recurrent-dropout 0.2 --locked-dropout 0.25 --weight-drop 0.3 --steps 2 > /dev/null
 "$bin" eval regularised > /dev/null
 "$bin" train $small --out bernoulli --boundary bernoulli --dropout 0.2 --steps 2 > /dev/null
 "$bin" eval bernoulli --json --seed 5 > b1.json
@@ -236,7 +236,7 @@ for command in train eval draw align synthesize; do
 done
 "$bin" train --help > help_of_train.txt
 for option in scale-jitter schedule ema target-rate detector-norm-cap corpus data-dir split split-seed coordinates min-points on-bad-file synthetic-lines mixtures out preset units \
-  layers output-embedding batch window lr clip boundary slope-rate slope-max forget-bias boundary-bias dropout locked-dropout weight-drop layer-norm \
+  layers output-embedding batch window lr clip boundary slope-rate slope-max forget-bias boundary-bias dropout recurrent-dropout locked-dropout weight-drop layer-norm \
   core steps epochs minutes eval-every checkpoint-every log-every patience seed threads device cuda-graph cuda-persistent dtype resume; do
   grep -q -- "--$option" help_of_train.txt || fail "train --help does not name --$option"
 done
@@ -249,7 +249,7 @@ refuse "one argument too many" train $small --out new extra
 refuse "out" train $small
 for bad in "--corpus mnist" "--split dev" "--split-seed -1" "--coordinates polar" "--min-points 1" "--on-bad-file ignore" \
   "--synthetic-lines 2" "--mixtures 0" "--mixtures 2000" "--units 0" "--batch 0" "--window -1" "--lr 0" "--lr nan" \
-  "--clip -1" "--boundary hard" "--slope-max 0.5" "--dropout 1" "--locked-dropout 1" "--weight-drop -1" "--core gru" "--steps -1" "--minutes -3" "--seed -1" \
+  "--clip -1" "--boundary hard" "--slope-max 0.5" "--dropout 1" "--recurrent-dropout -1" "--locked-dropout 1" "--weight-drop -1" "--core gru" "--steps -1" "--minutes -3" "--seed -1" \
   "--threads -1" "--device tpu" "--dtype float16" "--preset ptb" "--scale-jitter 1" "--target-rate 2"; do
   set -- $bad
   refuse "${1#--}" train $small --out new $bad

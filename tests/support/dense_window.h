@@ -8,6 +8,7 @@
 #include <functional>
 #include <vector>
 
+#include "hmrnn/ops/recurrent_dropout.h"
 #include "support/random_problem.h"
 
 namespace hmrnn::test {
@@ -28,6 +29,13 @@ inline WindowResult dense_window(const Problem& p, const BoundaryValue& value, d
   for (int64_t l = 0; l + 1 < L; ++l) z.push_back(w.z0.select(1, l));
   std::vector<std::vector<torch::Tensor>> hs(L);
   std::vector<torch::Tensor> zs;
+  // Regularisers: what layers above and below read, and how many states each row has had.
+  std::vector<torch::Tensor> mask(L), states(L);
+  for (int64_t l = 0, column = 0; l < L; column += h[l++].size(1)) {
+    mask[l] = p.dropout.locked_mask.defined() ? p.dropout.locked_mask.narrow(1, column, h[l].size(1))
+                                              : torch::ones({B, h[l].size(1)}, p.like);
+    states[l] = torch::zeros({B}, torch::kInt32);
+  }
   for (int64_t t = 0; t < T; ++t) {
     const auto h_before = h;  // the top-down term reads the layer above at t-1
     for (int64_t l = 0; l < L; ++l) {
@@ -40,12 +48,18 @@ inline WindowResult dense_window(const Problem& p, const BoundaryValue& value, d
       const auto rows = [&](const torch::Tensor& x, const torch::Tensor& m, const NormParameters& norm) {
         return written_out_norm(torch::einsum("bk,rk->br", {x, m.slice(0, 0, 4 * d)}), norm);
       };
+      const auto shown_below = l == 0 ? below : mask[l - 1] * below;
       auto s = rows(h_before[l], layer.recurrent, layer.recurrent_norm) +
-               zb * rows(below, layer.bottom_up, layer.bottom_up_norm) + layer.bias.slice(0, 0, 4 * d);
-      if (!top) s = s + zp * rows(h_before[l + 1], layer.top_down, layer.top_down_norm);
+               zb * rows(shown_below, layer.bottom_up, layer.bottom_up_norm) + layer.bias.slice(0, 0, 4 * d);
+      if (!top) s = s + zp * rows(mask[l + 1] * h_before[l + 1], layer.top_down, layer.top_down_norm);
       const auto parts = s.chunk(4, 1);
       const auto f = 1 / (1 + torch::exp(-parts[0])), i = 1 / (1 + torch::exp(-parts[1])),
-                 o = 1 / (1 + torch::exp(-parts[2])), g = torch::tanh(parts[3]);
+                 o = 1 / (1 + torch::exp(-parts[2]));
+      auto g = torch::tanh(parts[3]);
+      if (p.dropout.recurrent > 0) {
+        g = g * recurrent_dropout_factors(p.dropout.seed, l, states[l], d, p.dropout.recurrent, p.like);
+        states[l] += ((zb + zp).squeeze(1) > 0).to(torch::kInt32);
+      }
       torch::Tensor z_new;
       if (!top) {
         const auto row = [&](const torch::Tensor& x, const torch::Tensor& m) { return (x * m[4 * d]).sum(1); };

@@ -30,6 +30,7 @@ struct Problem {
   std::vector<LayerParameters> layers;
   WindowInput window;
   BoundaryRule rule;
+  WindowDropout dropout;
   torch::Generator generator;
   torch::TensorOptions like;
 
@@ -67,9 +68,19 @@ struct Problem {
   }
 
   WindowResult reference() const {
-    return reference_window(layers, window.input, window.h0, window.c0, window.z0, rule, window.lengths);
+    return reference_window(layers, window.input, window.h0, window.c0, window.z0, rule, window.lengths, 1e-5, dropout);
   }
-  WindowResult op() const { return hm_lstm(layers, window, rule); }
+  WindowResult op() const { return hm_lstm(layers, window, rule, std::nullopt, 1e-5, dropout); }
+
+  /// Turns recurrent and locked dropout on.
+  void regularise(double recurrent, double locked) {
+    int64_t units = 0;
+    for (const auto& layer : layers) units += layer.units();
+    dropout.recurrent = recurrent;
+    dropout.seed = torch::tensor(int64_t{20161128}, torch::kInt64);
+    dropout.locked_mask =
+        uniform({window.h0[0].size(0), units}).ge(locked).to(like.dtype().toScalarType()) / (1 - locked);
+  }
 };
 
 inline Problem random_problem(const ProblemOptions& options) {

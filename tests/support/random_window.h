@@ -5,6 +5,7 @@
 #include <torch/types.h>
 
 #include <cmath>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ struct RandomWindowOptions {
   double z0 = -1;  ///< < 0: drawn
   double slope = 1;
   double boundary_bias = 0;
+  double recurrent_dropout = 0;
+  double locked_dropout = 0;
   uint64_t seed = 1;
   torch::ScalarType dtype = torch::kFloat64;
 };
@@ -35,6 +38,7 @@ struct RandomWindow {
   std::vector<LayerParameters> layers;
   WindowInput window;
   BoundaryRule rule;
+  WindowDropout dropout;
 
   /// In the order of the operator's differentiable arguments.
   std::vector<torch::Tensor> leaves() const {
@@ -58,7 +62,9 @@ struct RandomWindow {
     for (auto* list : {&w.h0, &w.c0}) {
       for (auto& x : *list) move(x);
     }
-    for (auto* x : {&w.input, &w.index, &w.z0, &w.lengths, &out.rule.slope, &out.rule.given, &out.rule.noise}) move(*x);
+    for (auto* x : {&w.input, &w.index, &w.z0, &w.lengths, &out.rule.slope, &out.rule.given, &out.rule.noise,
+                    &out.dropout.seed, &out.dropout.locked_mask})
+      move(*x);
     return out;
   }
   std::vector<std::string> names() const {
@@ -145,6 +151,14 @@ inline RandomWindow random_window(const RandomWindowOptions& o) {
   p.rule.boundary_gradient = o.boundary_gradient;
   if (o.rate >= 0) p.rule.given = uniform({T, B, L - 1}).lt(o.rate).to(o.dtype);
   if (o.mode == BoundaryMode::Bernoulli) p.rule.noise = uniform({T, B, L - 1}).to(o.dtype);
+  if (o.recurrent_dropout > 0) {
+    p.dropout.recurrent = o.recurrent_dropout;
+    p.dropout.seed = torch::tensor(static_cast<int64_t>(o.seed) * 7919, torch::kInt64);
+  }
+  if (o.locked_dropout > 0) {
+    const auto units = std::accumulate(o.sizes.begin(), o.sizes.end(), int64_t{0});
+    p.dropout.locked_mask = uniform({B, units}).ge(o.locked_dropout).to(o.dtype) / (1 - o.locked_dropout);
+  }
   return p;
 }
 

@@ -42,11 +42,8 @@ inline std::vector<torch::Tensor> cotangents(const WindowResult& r, bool some) {
   return out;
 }
 
-/// By the operator of the device that the tensors are on.
-inline Outcome by_operator(const RandomWindow& p, bool some,
-                           std::optional<torch::ScalarType> product_dtype = std::nullopt) {
-  Outcome out;
-  out.result = hm_lstm(p.layers, p.window, p.rule, product_dtype);
+/// Adds the gradients.
+inline Outcome with_gradients(const RandomWindow& p, bool some, Outcome out) {
   const auto all = outputs(out.result), seeds = cotangents(out.result, some);
   std::vector<torch::Tensor> ends, directions;
   for (size_t i = 0; i < all.size(); ++i) {
@@ -59,6 +56,22 @@ inline Outcome by_operator(const RandomWindow& p, bool some,
   return out;
 }
 
+/// By the operator of the device that the tensors are on.
+inline Outcome by_operator(const RandomWindow& p, bool some,
+                           std::optional<torch::ScalarType> product_dtype = std::nullopt) {
+  Outcome out;
+  out.result = hm_lstm(p.layers, p.window, p.rule, product_dtype, 1e-5, p.dropout);
+  return with_gradients(p, some, std::move(out));
+}
+
+/// By the oracle.
+inline Outcome by_reference(const RandomWindow& p, bool some) {
+  Outcome out;
+  const auto& w = p.window;
+  const auto input = w.index.defined() ? torch::embedding(w.input, w.index) : w.input;
+  out.result = reference_window(p.layers, input, w.h0, w.c0, w.z0, p.rule, w.lengths, 1e-5, p.dropout);
+  return with_gradients(p, some, std::move(out));
+}
 /// Largest difference of outputs and gradients, relative to the largest value of each tensor (at least 1). One above
 /// `bound` fails under the tensor's name.
 inline double difference(const RandomWindow& p, const Outcome& a, const Outcome& b, double bound = 1e-3) {
@@ -115,7 +128,7 @@ inline void check_repeats(const RandomWindow& p, std::optional<torch::ScalarType
     CHECK(same(once.gradients[i], again.gradients[i]));
   }
   torch::NoGradGuard no_grad;
-  const auto quick = hm_lstm(p.layers, p.window, p.rule, product_dtype);
+  const auto quick = hm_lstm(p.layers, p.window, p.rule, product_dtype, 1e-5, p.dropout);
   for (size_t l = 0; l < p.layers.size(); ++l) {
     CHECK(same(once.result.h[l].detach(), quick.h[l]));
     CHECK(same(once.result.c_n[l].detach(), quick.c_n[l]));
@@ -130,13 +143,13 @@ struct WindowKind {
 };
 
 /// Windows of one to three layers that differ in all that an operator has to tell apart: layer norm, how boundaries are
-/// decided or given and at which rate, their gradient, a table or a sequence, lengths, z0, slope.
+/// decided or given and at which rate, their gradient, a table or a sequence, lengths, z0, slope, dropout.
 inline std::vector<WindowKind> window_kinds() {
   std::vector<WindowKind> out;
   const std::vector<int64_t> sizes{8, 5, 12};
   for (int64_t layers = 1; layers <= 3; ++layers) {
     for (const bool norm : {false, true}) {
-      for (int kind = 0; kind < 12; ++kind) {
+      for (int kind = 0; kind < 18; ++kind) {
         RandomWindowOptions o;
         o.sizes.assign(sizes.begin(), sizes.begin() + layers);
         o.layer_norm = norm;
@@ -146,7 +159,13 @@ inline std::vector<WindowKind> window_kinds() {
         if (kind < 3) o.boundary_bias = std::array<double, 3>{-0.4, 0.0, 0.3}[kind];
         if (kind == 3 || kind == 4) o.mode = BoundaryMode::Bernoulli;
         if (kind >= 5 && kind < 9) o.rate = std::array<double, 4>{0, 0.2, 0.6, 1}[kind - 5];
-        if (kind >= 9) o.rate = std::array<double, 3>{0, 0.4, 1}[kind - 9], o.boundary_gradient = false;
+        if (kind >= 9 && kind < 12) o.rate = std::array<double, 3>{0, 0.4, 1}[kind - 9], o.boundary_gradient = false;
+        if (kind >= 12) {
+          o.recurrent_dropout = kind % 3 == 0 ? 0 : 0.4;
+          o.locked_dropout = kind % 3 == 1 ? 0 : 0.3;
+          if (kind == 14) o.mode = BoundaryMode::Bernoulli;
+          if (kind >= 15) o.rate = std::array<double, 3>{0.6, 0.3, 1}[kind - 15], o.boundary_gradient = kind != 16;
+        }
         o.z0 = kind == 7 || kind == 9 ? 1 : -1;
         o.seed = 100 * layers + kind + (norm ? 50 : 0);
         out.push_back(

@@ -246,12 +246,13 @@ TEST_CASE("a checkpoint gives back the regularisers; one from before there were 
   run(folder / "run", false);
   const auto path = folder / "run/last/model.safetensors";
   const auto options = load_char_lm(path).model->options;
+  CHECK(options.recurrent_dropout() == 0.1);
   CHECK(options.locked_dropout() == 0.25);
   CHECK(options.weight_drop() == 0.3);
   CHECK(options.embedding_dropout() == 0.1);
   auto file = read_safetensors(path);
   auto json = nlohmann::json::parse(file.metadata.at("hmrnn"));
-  for (const auto* key : {"locked_dropout", "weight_drop", "embedding_dropout"}) {
+  for (const auto* key : {"recurrent_dropout", "locked_dropout", "weight_drop", "embedding_dropout"}) {
     auto changed = json;
     changed[key] = 1;
     file.metadata["hmrnn"] = changed.dump();
@@ -262,6 +263,7 @@ TEST_CASE("a checkpoint gives back the regularisers; one from before there were 
   file.metadata["hmrnn"] = json.dump();
   write_safetensors(folder / "old", file);
   const auto old = load_char_lm(folder / "old").model->options;
+  CHECK(old.recurrent_dropout() == 0);
   CHECK((old.locked_dropout() == 0 && old.weight_drop() == 0 && old.embedding_dropout() == 0));
 }
 

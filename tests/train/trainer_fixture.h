@@ -69,7 +69,7 @@ struct SmallRun : TrainerHooks {
   BoundaryMode boundary = BoundaryMode::Step;
   Core core = Core::HMLSTM;
   double dropout = 0;
-  double locked_dropout = 0, weight_drop = 0, embedding_dropout = 0;
+  double recurrent_dropout = 0, locked_dropout = 0, weight_drop = 0, embedding_dropout = 0;
   std::vector<int64_t> units = {8, 7, 5};
   int64_t batch = 6, window = 20;
   std::optional<torch::ScalarType> product_dtype;
@@ -84,7 +84,7 @@ struct SmallRun : TrainerHooks {
   torch::Device device = torch::kCPU;
 
   /// Every regulariser on.
-  void regularise() { locked_dropout = 0.25, weight_drop = 0.3, embedding_dropout = 0.1; }
+  void regularise() { recurrent_dropout = 0.1, locked_dropout = 0.25, weight_drop = 0.3, embedding_dropout = 0.1; }
 
   /// See train_in.
   StopReason operator()(const std::filesystem::path& folder, bool resume) const {
@@ -99,6 +99,7 @@ struct SmallRun : TrainerHooks {
                      .core(core)
                      .boundary(boundary)
                      .dropout(dropout)
+                     .recurrent_dropout(recurrent_dropout)
                      .locked_dropout(locked_dropout)
                      .weight_drop(weight_drop)
                      .embedding_dropout(embedding_dropout));

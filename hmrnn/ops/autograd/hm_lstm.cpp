@@ -1,5 +1,7 @@
 #include <torch/autograd.h>
 
+#include <array>
+
 #include "hmrnn/ops/autograd/once_differentiable.h"
 #include "hmrnn/ops/hm_lstm_schema.h"
 
@@ -10,6 +12,12 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
+
+/// Those that are not differentiable.
+template <class Arguments>
+auto optional_tensors(Arguments& a) {
+  return std::array{&a.index, &a.boundaries, &a.noise, &a.lengths, &a.dropout_seed, &a.locked_mask};
+}
 
 class WindowFunction : public Function<WindowFunction> {
  public:
@@ -26,7 +34,7 @@ class WindowFunction : public Function<WindowFunction> {
     keep.insert(keep.end(), h.begin(), h.end());
     keep.push_back(z);
     keep.insert(keep.end(), saved.begin(), saved.end());
-    for (const auto& x : {a.index, a.boundaries, a.noise, a.lengths}) keep.push_back(x.value_or(at::Tensor()));
+    for (const auto* x : optional_tensors(a)) keep.push_back(x->value_or(at::Tensor()));
     keep.push_back(a.slope);
     ctx->save_for_backward(std::move(keep));
     ctx->saved_data["layers"] = L;
@@ -35,6 +43,7 @@ class WindowFunction : public Function<WindowFunction> {
     ctx->saved_data["boundary_gradient"] = a.boundary_gradient;
     ctx->saved_data["product_dtype"] = a.product_dtype ? static_cast<int64_t>(*a.product_dtype) : int64_t{-1};
     ctx->saved_data["eps"] = a.eps;
+    ctx->saved_data["recurrent_dropout"] = a.recurrent_dropout;
     ctx->set_materialize_grads(false);
 
     variable_list out = h;
@@ -62,17 +71,17 @@ class WindowFunction : public Function<WindowFunction> {
     auto next = saved.begin() + inputs;
     const variable_list h(next, next + L);
     const at::Tensor z = next[L];
-    const variable_list tape(next + L + 1, saved.end() - 5);
     const auto optional = [](const at::Tensor& x) { return x.defined() ? std::make_optional(x) : std::nullopt; };
-    a.index = optional(saved.end()[-5]);
-    a.boundaries = optional(saved.end()[-4]);
-    a.noise = optional(saved.end()[-3]);
-    a.lengths = optional(saved.end()[-2]);
-    a.slope = saved.end()[-1];
+    const auto rest = optional_tensors(a);
+    const auto tape_end = saved.end() - static_cast<int64_t>(rest.size()) - 1;
+    const variable_list tape(next + L + 1, tape_end);
+    for (size_t i = 0; i < rest.size(); ++i) *rest[i] = optional(tape_end[static_cast<int64_t>(i)]);
+    a.slope = saved.back();
     a.boundary_gradient = ctx->saved_data["boundary_gradient"].toBool();
     const auto dtype = ctx->saved_data["product_dtype"].toInt();
     if (dtype >= 0) a.product_dtype = static_cast<at::ScalarType>(dtype);
     a.eps = ctx->saved_data["eps"].toDouble();
+    a.recurrent_dropout = ctx->saved_data["recurrent_dropout"].toDouble();
 
     c10::List<std::optional<at::Tensor>> grad_h, grad_c_n;
     for (int64_t l = 0; l < L; ++l) {

@@ -20,8 +20,8 @@ struct ExtraProducts {
 };
 
 /// The backward pass over one window, in three parts, each a file of its own: what the boundaries' gradients need
-/// beside the tape (boundary_terms.cpp), the walk back through time (backward_walk.cpp), and what is left of the
-/// gradients after it (gradients.cpp). T: of states, parameters and gradients; P: of the products (T, or bfloat16
+/// beside the tape, and give (boundary_terms.cpp), the walk back through time (backward_walk.cpp), and what is left of
+/// the gradients after it (gradients.cpp). T: of states, parameters and gradients; P: of the products (T, or bfloat16
 /// beside float).
 template <class T, class P>
 class Backward {
@@ -31,9 +31,9 @@ class Backward {
     std::vector<at::Tensor> h, c_n;
     at::Tensor z;
   };
-  /// `tapes`: one for each layer.
+  /// `tapes`: one for each layer. `state_index`: forward's.
   Backward(const HMLSTMArguments& a, const WindowResult& result, std::vector<LayerTape<T, P>> tapes,
-           const OutputGradients& grad, WindowProducts<P>& products);
+           const at::Tensor& state_index, const OutputGradients& grad, WindowProducts<P>& products);
 
   /// The walk back, to the gradients of the initial state, the weights and a sequence's input.
   void walk();
@@ -64,7 +64,7 @@ class Backward {
   /// Of one layer: what single steps read. (Tensor's accessors check their type at each call.)
   struct Pointers {
     const T *h0, *h;
-    const P* states;
+    const P *states, *shown;
     const StateDots<T>* dots;
     const T* pre;
     const int32_t* slot;
@@ -81,6 +81,14 @@ class Backward {
       return h_at(t, l, b);
     else
       return at_[l].states + state_row(slot(l, t, b), b, B_) * layers_[l].d;
+  }
+  /// The same as W and V read it.
+  const P* shown(int64_t t, int64_t l, int64_t b) {
+    return mask_.on() ? at_[l].shown + state_row(slot(l, t, b), b, B_) * layers_[l].d : operand(t, l, b);
+  }
+  /// The number of the state that row b of layer l shows after step t.
+  int32_t state_number(int64_t t, int64_t l, int64_t b) const {
+    return t < 0 ? 0 : state_index_.template const_data_ptr<int32_t>()[(l * T_ + t) * B_ + b];
   }
   const StateDots<T>& dots_of(int64_t t, int64_t l, int64_t b) { return at_[l].dots[state_row(slot(l, t, b), b, B_)]; }
   const T* c_of(int64_t l, int32_t s, int64_t b) {
@@ -106,6 +114,9 @@ class Backward {
   // boundary_terms.cpp
   void boundary_terms();
   void multiply_extra(ExtraProducts& extra, Product<P>& matrix, const std::vector<const P*>& x, T eps, bool norm);
+  void boundary_row(int64_t t, int64_t l, int64_t b, int64_t thread);
+  bool z_below(int64_t t, int64_t b, int64_t l);
+  bool z_before(int64_t t, int64_t b, int64_t l);
 
   // backward_walk.cpp
   Term<T, P> top_down_term(int64_t l, int64_t t, int64_t b);
@@ -121,13 +132,11 @@ class Backward {
   BoundaryGradients arrive(int64_t t, int64_t l, int64_t b, int64_t thread);
   void leave(int64_t l, int64_t b, const BoundaryGradients& z);
   void add_output_gradients(int64_t t, int64_t l, int64_t b);
-  void boundary_row(int64_t t, int64_t l, int64_t b, int64_t thread);
-  bool z_below(int64_t t, int64_t b, int64_t l);
-  bool z_before(int64_t t, int64_t b, int64_t l);
   void look_ahead(int64_t l, int64_t now, RowsAhead& ahead);
   void update(int64_t l, int64_t now, int64_t thread, RowsAhead* ahead);
   void copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread, BoundaryGradients& z);
   void table_sums(int64_t base, int64_t m);
+  void unmask(int64_t l, int64_t now, int64_t b);
 
   // gradients.cpp
   void finish_sums();
@@ -155,6 +164,10 @@ class Backward {
   at::Tensor table_ds_;         ///< [V, 4d] Σ ds over the steps that read each row of the table
   at::Tensor scratch_, ds_;
   std::vector<T*> to_u_, to_w_, to_v_;  ///< the rows that a step's products belong to
+  at::Tensor masked_w_, masked_v_;      ///< [B, widest] gradients of mask ⊙ h of the layers below and above
+  const at::Tensor state_index_;        ///< int32 [L, T, B]
+  const RecurrentDropout<T> dropout_;
+  const LockedMask<T> mask_;
   const std::vector<int64_t> lengths_;  ///< [B], or empty
 };
 

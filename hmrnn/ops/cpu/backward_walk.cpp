@@ -23,7 +23,7 @@ namespace hmrnn::cpu {
 
 template <class T, class P>
 Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, std::vector<LayerTape<T, P>> tapes,
-                         const OutputGradients& grad, WindowProducts<P>& products)
+                         const at::Tensor& state_index, const OutputGradients& grad, WindowProducts<P>& products)
     : a_(a),
       result_(result),
       k_(cell_kernels<T, P>()),
@@ -39,6 +39,9 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
       tape_(std::move(tapes)),
       weights_(products),
       grad_(grad),
+      state_index_(state_index),
+      dropout_(a),
+      mask_(a),
       lengths_(lengths(a)) {
   int64_t widest = 1;
   for (int64_t l = 0; l < L_; ++l) {
@@ -50,7 +53,7 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
     products.bottom_up[l].reuse(tape.packed_w);
     products.top_down[l].reuse(tape.packed_v);
     at_.push_back({a.h0[l].const_data_ptr<T>(), result.h[l].template const_data_ptr<T>(),
-                   tape.states.template const_data_ptr<P>(),
+                   tape.states.template const_data_ptr<P>(), tape.shown.template const_data_ptr<P>(),
                    static_cast<const StateDots<T>*>(tape.dots.const_data_ptr()), tape.pre.template const_data_ptr<T>(),
                    tape.slot.template const_data_ptr<int32_t>()});
     auto& s = layer_.emplace_back();
@@ -93,6 +96,7 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
   if (a.index) table_ds_ = at::zeros({a.input.size(0), 4 * layers_[0].d}, options_);
   scratch_ = at::empty({threads_, 8 * widest}, options_);
   ds_ = at::empty({B_, 4 * widest}, options_);
+  for (auto* x : {&masked_w_, &masked_v_}) *x = at::empty({mask_.on() ? B_ : 0, widest}, options_);
   for (auto* to : {&to_u_, &to_w_, &to_v_}) to->reserve(B_);
   if (detect_) boundary_terms();
 }
@@ -136,9 +140,14 @@ void Backward<T, P>::step(int64_t l, int64_t m) {
     const int64_t b = position[i] % B_;
     to_u_.push_back(row_of<T>(s.dh, b, d));
     if (slot_w[i] >= 0 && !table) {
-      to_w_.push_back(l > 0 ? row_of<T>(layer_[l - 1].dh, b, y.below) : row_of<T>(g_.input, position[i], y.below));
+      to_w_.push_back(l == 0       ? row_of<T>(g_.input, position[i], y.below)
+                      : mask_.on() ? row_of<T>(masked_w_, static_cast<int64_t>(to_w_.size()), y.below)
+                                   : row_of<T>(layer_[l - 1].dh, b, y.below));
     }
-    if (slot_v[i] >= 0) to_v_.push_back(row_of<T>(layer_[l + 1].dh, b, y.above));
+    if (slot_v[i] >= 0) {
+      to_v_.push_back(mask_.on() ? row_of<T>(masked_v_, static_cast<int64_t>(to_v_.size()), y.above)
+                                 : row_of<T>(layer_[l + 1].dh, b, y.above));
+    }
   }
   const auto mw = static_cast<int64_t>(to_w_.size()), mv = static_cast<int64_t>(to_v_.size());
   s.first = base, s.first_w = s.end_w - mw, s.first_v = s.end_v - mv;
@@ -149,9 +158,9 @@ void Backward<T, P>::step(int64_t l, int64_t m) {
     const int64_t t = position[i] / B_, b = position[i] % B_;
     s.weight[kU].push(operand(t - 1, l, b));
     if (slot_w[i] >= 0 && !table) {
-      s.weight[kW].push(l > 0 ? operand(t, l - 1, b) : row_of<P>(input_, position[i], y.below));
+      s.weight[kW].push(l > 0 ? shown(t, l - 1, b) : row_of<P>(input_, position[i], y.below));
     }
-    if (slot_v[i] >= 0) s.weight[kV].push(operand(t - 1, l + 1, b));
+    if (slot_v[i] >= 0) s.weight[kV].push(shown(t - 1, l + 1, b));
   }
 
   for_row_ranges(m, 8 * m * d, [&](int64_t begin, int64_t end, int64_t thread) {
@@ -163,11 +172,13 @@ void Backward<T, P>::step(int64_t l, int64_t m) {
   });
   const std::array<typename Product<P>::Backward, 3> products{
       {{&weights_.recurrent[l], m, s.du, s.weight[kU].stride(), to_u_.data(), /*add=*/false},
-       {&weights_.bottom_up[l], mw, s.dw, s.weight[kW].stride(), to_w_.data(), /*add=*/l > 0},
-       {&weights_.top_down[l], mv, s.dv, y.top() ? 0 : s.weight[kV].stride(), to_v_.data(), /*add=*/true}}};
+       {&weights_.bottom_up[l], mw, s.dw, s.weight[kW].stride(), to_w_.data(), /*add=*/l > 0 && !mask_.on()},
+       {&weights_.top_down[l], mv, s.dv, y.top() ? 0 : s.weight[kV].stride(), to_v_.data(),
+        /*add=*/!mask_.on()}}};
   Product<P>::backward(products);
   for_rows(m, 3 * m * d, [&](int64_t i, int64_t thread) {
     const int64_t b = position[base + i] % B_;
+    if (mask_.on()) unmask(l, base + i, b);
     if (has_detector(l)) boundary_row(position[base + i] / B_, l, b, thread);
     --place_[b].l;
     copy_back(b, thread);
@@ -176,35 +187,21 @@ void Backward<T, P>::step(int64_t l, int64_t m) {
   s.end = s.first, s.end_w = s.first_w, s.end_v = s.first_v;
 }
 
-/// What goes through the boundary's pre-activation, to the states and to its rows of the weights: vectors, no product.
-/// (The first layer's w_z: input_boundary_gradient.)
+/// Hands on what the products of slot `now` gave for mask ⊙ h of the layers below and above.
 template <class T, class P>
-void Backward<T, P>::boundary_row(int64_t t, int64_t l, int64_t b, int64_t thread) {
+void Backward<T, P>::unmask(int64_t l, int64_t now, int64_t b) {
   const auto& y = layers_[l];
-  auto& s = layer_[l];
-  const T d_pre = s.d_pre.template data_ptr<T>()[t * B_ + b];
-  if (d_pre == T(0)) return;
-  auto& sums = s.sums[thread];
-  k_.axpy(y.d, d_pre, y.u_z(), row_of<T>(s.dh, b, y.d));
-  k_.axpy(y.d, d_pre, h_at(t - 1, l, b), sums.u_z.data());
-  if (l > 0 && z_below(t, b, l)) {
-    k_.axpy(y.below, d_pre, y.w_z(), row_of<T>(layer_[l - 1].dh, b, y.below));
-    k_.axpy(y.below, d_pre, h_at(t, l - 1, b), sums.w_z.data());
+  const auto& s = layer_[l];
+  const int32_t w = tape_[l].slot_w.template data_ptr<int32_t>()[now],
+                v = tape_[l].slot_v.template data_ptr<int32_t>()[now];
+  if (l > 0 && w >= 0) {
+    k_.add_masked(y.below, mask_.row(l - 1, b), row_of<T>(masked_w_, w - s.first_w, y.below),
+                  row_of<T>(layer_[l - 1].dh, b, y.below));
   }
-  if (z_before(t, b, l)) {
-    k_.axpy(y.above, d_pre, y.v_z(), row_of<T>(layer_[l + 1].dh, b, y.above));
-    k_.axpy(y.above, d_pre, h_at(t - 1, l + 1, b), sums.v_z.data());
+  if (v >= 0) {
+    k_.add_masked(y.above, mask_.row(l + 1, b), row_of<T>(masked_v_, v - s.first_v, y.above),
+                  row_of<T>(layer_[l + 1].dh, b, y.above));
   }
-}
-
-template <class T, class P>
-bool Backward<T, P>::z_below(int64_t t, int64_t b, int64_t l) {
-  return l == 0 || rules::fires(result_.z.template const_data_ptr<T>()[(t * B_ + b) * (L_ - 1) + l - 1]);
-}
-template <class T, class P>
-bool Backward<T, P>::z_before(int64_t t, int64_t b, int64_t l) {
-  return rules::fires(t > 0 ? result_.z.template const_data_ptr<T>()[((t - 1) * B_ + b) * (L_ - 1) + l]
-                            : a_.z0.template const_data_ptr<T>()[b * (L_ - 1) + l]);
 }
 
 /// Row b's steps back from where it stands, as far as they are COPYs or lie past the sequence's end.
@@ -311,7 +308,8 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread, RowsAhead* a
   const auto dots =
       k_.active_backward(d, flush, row_of<T>(s.dh, b, d), dc, gates, c_of(l, slot(l, t - 1, b), b),
                          row_of<T>(tape.c, now, d), h_at(t - 1, l, b), *row_of<Moments<T>>(tape.stats_c, now, 1),
-                         y.cell, gates + 4 * d, ds, dc, sums.cell_gain.data(), sums.cell_bias.data(), ahead);
+                         y.cell, dropout_.of(l, b, state_number(t - 1, l, b)), gates + 4 * d, ds, dc,
+                         sums.cell_gain.data(), sums.cell_bias.data(), ahead);
   k_.term_backward(4 * d, ds, u_term, s.du + i * s.weight[kU].stride(), sums.u_gain.data(),
                    sums.ds[y.operation(w >= 0, flush)].data(), ahead);
   w_term.bias = y.w_bias;
@@ -350,7 +348,8 @@ void Backward<T, P>::copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t 
                        ? term(tape.raw_u, tape.stats_u, s.ending[b], 4 * y.d, y.u_gain, nullptr)
                        : term(s.extra_u.raw, s.extra_u.stats, s.extra_u.row[b], 4 * y.d, y.u_gain, nullptr);
     s.run_dots[b] = k_.copy_run(y.d, u, y.gate_bias(false, false), c_of(l, k, b), h_at(t, l, b), y.cell,
-                                row_of<T>(s.dc, b, y.d), row_of<T>(scratch_, thread, scratch_.size(1)), delta);
+                                dropout_.of(l, b, state_number(t, l, b)), row_of<T>(s.dc, b, y.d),
+                                row_of<T>(scratch_, thread, scratch_.size(1)), delta);
     s.run_ready[b] = 1;
   }
   const T jump = k_.dot(y.d, row_of<T>(s.dh, b, y.d), delta);
@@ -376,10 +375,11 @@ void Backward<T, P>::table_sums(int64_t base, int64_t m) {
 
 #define HMRNN_INSTANTIATE(T, P)                                                                                \
   template Backward<T, P>::Backward(const HMLSTMArguments&, const WindowResult&, std::vector<LayerTape<T, P>>, \
-                                    const OutputGradients&, WindowProducts<P>&);                               \
+                                    const at::Tensor&, const OutputGradients&, WindowProducts<P>&);            \
   template void Backward<T, P>::walk();
 HMRNN_INSTANTIATE(float, float)
 HMRNN_INSTANTIATE(float, c10::BFloat16)
 HMRNN_INSTANTIATE(double, double)
+#undef HMRNN_INSTANTIATE
 
 }  // namespace hmrnn::cpu

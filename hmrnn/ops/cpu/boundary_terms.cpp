@@ -1,5 +1,6 @@
-// What dL/dz needs beside the tape, made in batches before the walk back: the products that a step at hand did not use
-// but would have used with the other z (the table in backward_walk.cpp).
+// What boundaries add to the walk back (backward_walk.cpp): made in batches before it, what dL/dz needs beside the
+// tape, which are the products that a step at hand did not use but would have used with the other z; and at each step,
+// what goes through the boundary's pre-activation.
 
 #include "hmrnn/ops/cpu/backward_pass.h"
 
@@ -35,7 +36,7 @@ void Backward<T, P>::boundary_terms() {
         const int64_t t = position[i] / B_, b = position[i] % B_;
         if (slot_w[i] >= 0 || !useful(t, b, l - 1)) continue;
         s.extra_w.row[i] = static_cast<int32_t>(x.size());
-        x.push_back(operand(t, l - 1, b));
+        x.push_back(shown(t, l - 1, b));
       }
       multiply_extra(s.extra_w, weights_.bottom_up[l], x, y.cell.eps, y.w_gain != nullptr);
     }
@@ -55,7 +56,7 @@ void Backward<T, P>::boundary_terms() {
         const int64_t t = position[i] / B_, b = position[i] % B_;
         if (slot_v[i] >= 0 || row[above(t, b)] != -1 || !useful(t - 1, b, l)) continue;
         row[above(t, b)] = -2 - static_cast<int32_t>(x.size());
-        x.push_back(operand(t - 1, l + 1, b));
+        x.push_back(shown(t - 1, l + 1, b));
       }
       multiply_extra(s.extra_v, weights_.top_down[l], x, y.cell.eps, y.v_gain != nullptr);
     }
@@ -72,8 +73,43 @@ void Backward<T, P>::boundary_terms() {
   }
 }
 
-template void Backward<float, float>::boundary_terms();
-template void Backward<float, c10::BFloat16>::boundary_terms();
-template void Backward<double, double>::boundary_terms();
+/// What goes through the boundary's pre-activation, to the states and to its rows of the weights: vectors, no product.
+/// (The first layer's w_z: input_boundary_gradient.)
+template <class T, class P>
+void Backward<T, P>::boundary_row(int64_t t, int64_t l, int64_t b, int64_t thread) {
+  const auto& y = layers_[l];
+  auto& s = layer_[l];
+  const T d_pre = s.d_pre.template data_ptr<T>()[t * B_ + b];
+  if (d_pre == T(0)) return;
+  auto& sums = s.sums[thread];
+  k_.axpy(y.d, d_pre, y.u_z(), row_of<T>(s.dh, b, y.d));
+  k_.axpy(y.d, d_pre, h_at(t - 1, l, b), sums.u_z.data());
+  if (l > 0 && z_below(t, b, l)) {
+    k_.axpy(y.below, d_pre, y.w_z(), row_of<T>(layer_[l - 1].dh, b, y.below));
+    k_.axpy(y.below, d_pre, h_at(t, l - 1, b), sums.w_z.data());
+  }
+  if (z_before(t, b, l)) {
+    k_.axpy(y.above, d_pre, y.v_z(), row_of<T>(layer_[l + 1].dh, b, y.above));
+    k_.axpy(y.above, d_pre, h_at(t - 1, l + 1, b), sums.v_z.data());
+  }
+}
+
+template <class T, class P>
+bool Backward<T, P>::z_below(int64_t t, int64_t b, int64_t l) {
+  return l == 0 || rules::fires(result_.z.template const_data_ptr<T>()[(t * B_ + b) * (L_ - 1) + l - 1]);
+}
+template <class T, class P>
+bool Backward<T, P>::z_before(int64_t t, int64_t b, int64_t l) {
+  return rules::fires(t > 0 ? result_.z.template const_data_ptr<T>()[((t - 1) * B_ + b) * (L_ - 1) + l]
+                            : a_.z0.template const_data_ptr<T>()[b * (L_ - 1) + l]);
+}
+
+#define HMRNN_INSTANTIATE(T, P)                   \
+  template void Backward<T, P>::boundary_terms(); \
+  template void Backward<T, P>::boundary_row(int64_t, int64_t, int64_t, int64_t);
+HMRNN_INSTANTIATE(float, float)
+HMRNN_INSTANTIATE(float, c10::BFloat16)
+HMRNN_INSTANTIATE(double, double)
+#undef HMRNN_INSTANTIATE
 
 }  // namespace hmrnn::cpu

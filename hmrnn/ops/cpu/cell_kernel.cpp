@@ -30,6 +30,16 @@ void axpy(int64_t n, T a, const T* x, T* y) {
   cell::VectorRow<T>().each(n, [&](auto at) { at.add(y, V(a) * at.load(x)); });
 }
 
+template <class T, class P>
+void mask(int64_t n, const T* mask, const T* x, P* y) {
+  cell::VectorRow<T>().each(n, [&](auto at) { at.store(y, at.load(mask) * at.load(x)); });
+}
+
+template <class T>
+void add_masked(int64_t n, const T* mask, const T* x, T* y) {
+  cell::VectorRow<T>().each(n, [&](auto at) { at.add(y, at.load(mask) * at.load(x)); });
+}
+
 template <class T, class From, class To>
 void convert(int64_t n, const From* x, To* y) {
   cell::VectorRow<T>().each(n, [&](auto at) { at.store(y, at.load(x)); });
@@ -93,29 +103,35 @@ CellKernels<T, P> make() {
   k.active_forward = [](int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up, const Term<T, P>& top_down,
                         const T* bias, const T* c, const CellNorm<T>& norm, T* gates, T* c_new, T* h_new,
                         RowsAhead* ahead) HMRNN_FLATTEN {
-    return cell::active_forward(Row{ahead}, d, recurrent, bottom_up, top_down, bias, c, norm, gates, c_new, h_new);
+    return cell::active_forward(Row{ahead}, d, recurrent, bottom_up, top_down, bias, c, norm, {}, gates, c_new, h_new);
   };
+  k.active_cell =
+      [](int64_t d, const T* gates, const T* c, const CellNorm<T>& norm, const Dropout<T>& dropout, T* c_new, T* h_new)
+          HMRNN_FLATTEN { return cell::active_cell(Row(), d, gates, c, norm, dropout, c_new, h_new); };
   k.active_gates = [](int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up, const Term<T, P>& top_down,
                       const T* bias, T* gates, RowsAhead* ahead) HMRNN_FLATTEN {
     cell::active_gates(Row{ahead}, d, recurrent, bottom_up, top_down, bias, gates);
   };
   k.active_backward = [](int64_t d, bool flush, const T* dh, const T* dc, const T* gates, const T* c, const T* c_new,
-                         const T* h, const Moments<T>& cell_moments, const CellNorm<T>& norm, T* scratch, T* ds,
-                         T* dc_prev, T* gain_grad, T* bias_grad, RowsAhead* ahead) HMRNN_FLATTEN {
-    return cell::active_backward(Row{ahead}, d, flush, dh, dc, gates, c, c_new, h, cell_moments, norm, scratch, ds,
-                                 dc_prev, gain_grad, bias_grad);
+                         const T* h, const Moments<T>& cell_moments, const CellNorm<T>& norm, const Dropout<T>& dropout,
+                         T* scratch, T* ds, T* dc_prev, T* gain_grad, T* bias_grad, RowsAhead* ahead) HMRNN_FLATTEN {
+    return cell::active_backward(Row{ahead}, d, flush, dh, dc, gates, c, c_new, h, cell_moments, norm, dropout, scratch,
+                                 ds, dc_prev, gain_grad, bias_grad);
   };
   k.term_backward =
       [](int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad, RowsAhead* ahead)
           HMRNN_FLATTEN { return cell::term_backward(Row{ahead}, n, ds, term, d_raw, gain_grad, bias_grad); };
   k.copy_run = [](int64_t d, const Term<T, P>& recurrent, const T* bias, const T* c, const T* h,
-                  const CellNorm<T>& norm, const T* dc, T* scratch, T* delta)
-                   HMRNN_FLATTEN { return cell::copy_run(Row(), d, recurrent, bias, c, h, norm, dc, scratch, delta); };
+                  const CellNorm<T>& norm, const Dropout<T>& dropout, const T* dc, T* scratch, T* delta) HMRNN_FLATTEN {
+    return cell::copy_run(Row(), d, recurrent, bias, c, h, norm, dropout, dc, scratch, delta);
+  };
   k.matrix_vector = matrix_vector<T>;
   k.narrow = convert<T, T, P>;
   k.widen = convert<T, P, T>;
   k.add = add<T, P>;
   k.axpy = axpy<T>;
+  k.mask = mask<T, P>;
+  k.add_masked = add_masked<T>;
   k.gated_sum = gated_sum<T, P>;
   k.gated_sum_backward = gated_sum_backward<T, P>;
   return k;

@@ -10,6 +10,7 @@ namespace hmrnn::cpu {
 using cell::ActiveDots;
 using cell::CellNorm;
 using cell::CopyDots;
+using cell::Dropout;
 using cell::Moments;
 using cell::Term;
 
@@ -24,15 +25,18 @@ struct CellKernels {
   Moments<T> (*active_forward)(int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up,
                                const Term<T, P>& top_down, const T* bias, const T* c, const CellNorm<T>& norm, T* gates,
                                T* c_new, T* h_new, RowsAhead* ahead);
+  Moments<T> (*active_cell)(int64_t d, const T* gates, const T* c, const CellNorm<T>& norm, const Dropout<T>& dropout,
+                            T* c_new, T* h_new);
   void (*active_gates)(int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up, const Term<T, P>& top_down,
                        const T* bias, T* gates, RowsAhead* ahead);
   ActiveDots<T> (*active_backward)(int64_t d, bool flush, const T* dh, const T* dc, const T* gates, const T* c,
                                    const T* c_new, const T* h, const Moments<T>& cell_moments, const CellNorm<T>& norm,
-                                   T* scratch, T* ds, T* dc_prev, T* gain_grad, T* bias_grad, RowsAhead* ahead);
-  T (*term_backward)
+                                   const Dropout<T>& dropout, T* scratch, T* ds, T* dc_prev, T* gain_grad, T* bias_grad,
+                                   RowsAhead* ahead);
+  T(*term_backward)
   (int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad, RowsAhead* ahead);
   CopyDots<T> (*copy_run)(int64_t d, const Term<T, P>& recurrent, const T* bias, const T* c, const T* h,
-                          const CellNorm<T>& norm, const T* dc, T* scratch, T* delta);
+                          const CellNorm<T>& norm, const Dropout<T>& dropout, const T* dc, T* scratch, T* delta);
   /// y [rows] = M [rows, n] · x, row-major
   void (*matrix_vector)(int64_t rows, int64_t n, const T* m, const T* x, T* y);
   /// y = x, in the products' type, and back
@@ -42,6 +46,9 @@ struct CellKernels {
   void (*add)(int64_t n, const P* x, T* y);
   /// y += a·x
   void (*axpy)(int64_t n, T a, const T* x, T* y);
+  /// y = mask ⊙ x in the products' type, and y += mask ⊙ x
+  void (*mask)(int64_t n, const T* mask, const T* x, P* y);
+  void (*add_masked)(int64_t n, const T* mask, const T* x, T* y);
   /// y = max(Σ_l gate_l · x_l, 0) over `layers` rows x_l of n values
   void (*gated_sum)(int64_t n, int64_t layers, const T* gate, const P* const* x, T* y);
   /// The gradient of gated_sum: with e = dy where y > 0, else 0: scaled_l (if not null) += gate_l · e; dgate_l = e ·

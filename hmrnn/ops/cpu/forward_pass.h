@@ -35,6 +35,8 @@ class Forward {
         slope_(static_cast<T>(a.slope.item<double>())),
         layers_(layer_views<T>(a)),
         products_(products),
+        dropout_(a),
+        mask_(a),
         lengths_(lengths(a)) {
     const auto options = a.h0[0].options().requires_grad(false);
     const auto ints = options.dtype(at::kInt), narrow = options.dtype(c10::CppTypeToScalarType<P>::value);
@@ -64,10 +66,15 @@ class Forward {
       const int64_t states = B_ + (training ? capacity : 0);
       tape.states = empty_table({kNarrow ? states : 0, d}, narrow);
       if (kNarrow) tape.states.narrow(0, 0, B_).copy_(a.h0[l]);
+      tape.shown = empty_table({mask_.on() ? states : 0, d}, narrow);
+      for (int64_t b = 0; mask_.on() && b < B_; ++b) {
+        k_.mask(d, mask_.row(l, b), row_of<T>(a.h0[l], b, d), row_of<P>(tape.shown, b, d));
+      }
       tape.dots = at::empty({a.detect() ? states : 0, 3}, options);
       at_.push_back({a.h0[l].const_data_ptr<T>(), result.h[l].template data_ptr<T>(),
-                     tape.states.template data_ptr<P>(), static_cast<StateDots<T>*>(tape.dots.data_ptr()),
-                     tape.pre.template data_ptr<T>(), tape.slot.template data_ptr<int32_t>(),
+                     tape.states.template data_ptr<P>(), tape.shown.template data_ptr<P>(),
+                     static_cast<StateDots<T>*>(tape.dots.data_ptr()), tape.pre.template data_ptr<T>(),
+                     tape.slot.template data_ptr<int32_t>(),
                      result.state_index.template data_ptr<int32_t>() + l * T_ * B_});
       auto& now = now_.emplace_back(B_);
       std::iota(now.begin(), now.end(), 0);
@@ -104,36 +111,7 @@ class Forward {
   at::Tensor c_n(int64_t l) { return training_ ? last_c(l) : tape_[l].c; }
 
   /// After run: what backward needs.
-  std::vector<at::Tensor> saved() {
-    std::vector<at::Tensor> out;
-    for (int64_t l = 0; l < L_; ++l) {
-      // Beyond the counts nothing was written: hand on what is in use.
-      const auto n = count(l, 0), nw = count(l, 1), nv = count(l, 2);
-      auto& tape = tape_[l];
-      for (auto* x : {&tape.raw_u, &tape.stats_u, &tape.stats_c, &tape.c, &tape.slot_w, &tape.slot_v, &tape.position}) {
-        *x = x->narrow(0, 0, n);
-      }
-      if (l > 0 || index_ == nullptr) {
-        tape.raw_w = tape.raw_w.narrow(0, 0, nw), tape.stats_w = tape.stats_w.narrow(0, 0, nw);
-      }
-      if (kNarrow) tape.states = tape.states.narrow(0, 0, B_ + n);
-      if (a_.detect()) tape.dots = tape.dots.narrow(0, 0, B_ + n);
-      if (!layers_[l].top()) tape.raw_v = tape.raw_v.narrow(0, 0, nv);
-      tape.stats_v = tape.stats_v.narrow(0, 0, nv);
-      if (l == 0) {
-        tape.schedule = at::empty({static_cast<int64_t>(schedule_.size()) / 2, 2}, tape.slot.options());
-        std::copy(schedule_.begin(), schedule_.end(), tape.schedule.template data_ptr<int32_t>());
-      }
-      const auto packed = [&](const Product<P>& product) {
-        return a_.detect() ? product.packed() : at::empty({0}, tape.raw_u.options());
-      };
-      tape.packed_u = packed(products_.recurrent[l]);
-      tape.packed_w = packed(products_.bottom_up[l]);
-      tape.packed_v = packed(products_.top_down[l]);
-      for (auto& x : tape.list()) out.push_back(x);
-    }
-    return out;
-  }
+  std::vector<at::Tensor> saved();
 
  private:
   struct Row {
@@ -147,7 +125,7 @@ class Forward {
   struct Pointers {
     const T* h0;
     T* h;
-    P* states;
+    P *states, *shown;
     StateDots<T>* dots;
     T* pre;
     int32_t *slot, *state_index;
@@ -169,6 +147,10 @@ class Forward {
       return at_[l].states + now_[l][b] * d;
     else
       return h_at(t, l) + b * d;
+  }
+  /// The same as W and V read it.
+  const P* shown(int64_t t, int64_t l, int64_t b) {
+    return mask_.on() ? at_[l].shown + now_[l][b] * layers_[l].d : operand(t, l, b);
   }
   StateDots<T>& dots_now(int64_t l, int64_t b) { return at_[l].dots[now_[l][b]]; }
   StateDots<T> state_dots(int64_t l, const T* h) {
@@ -238,12 +220,12 @@ class Forward {
         r.w = static_cast<int32_t>(index_[r.t * B_ + b]);
       } else if (r.operation.bottom_up) {
         r.w = static_cast<int32_t>(base_w + static_cast<int64_t>(x_w_.size()));
-        x_w_.push_back(l > 0 ? operand(r.t, l - 1, b) : row_of<P>(input_, r.t * B_ + b, y.below));
+        x_w_.push_back(l > 0 ? shown(r.t, l - 1, b) : row_of<P>(input_, r.t * B_ + b, y.below));
       }
       r.v = -1;
       if (r.operation.flush) {  // layer l+1 has not stepped yet: its state is that of t-1
         r.v = static_cast<int32_t>(base_v + static_cast<int64_t>(x_v_.size()));
-        x_v_.push_back(operand(r.t - 1, l + 1, b));
+        x_v_.push_back(shown(r.t - 1, l + 1, b));
       }
     }
     const auto m = static_cast<int64_t>(batch_rows_.size());
@@ -308,6 +290,7 @@ class Forward {
     ahead.add(row_of<T>(tape.c, training_ ? s : b, d), d);
     ahead.add(h_now(r.t, r.l, b), d);
     if (training_ && kNarrow) ahead.add(at_[r.l].states + (B_ + s) * d, d);
+    if (training_ && mask_.on()) ahead.add(at_[r.l].shown + (B_ + s) * d, d);
   }
 
   /// UPDATE or FLUSH, after the products.
@@ -335,17 +318,26 @@ class Forward {
                                       : a_.c0[l].template const_data_ptr<T>() + b * d;
     T* c_now = row_of<T>(tape.c, training_ ? s : b, d);
     T* h = h_now(t, l, b);
-    *row_of<Moments<T>>(tape.stats_c, s, 1) =
-        k_.active_forward(d, u, w, v, y.gate_bias(r.w >= 0, r.operation.flush), r.operation.flush ? nullptr : c_before,
-                          y.cell, row_of<T>(gates_, thread, gates_.size(1)), c_now, h, ahead);
+    const int32_t number = t > 0 ? *index_at(t - 1, l, b) : 0;  // of the state that ends here
+    T* gates = row_of<T>(gates_, thread, gates_.size(1));
+    const T* bias = y.gate_bias(r.w >= 0, r.operation.flush);
+    if (r.operation.flush) c_before = nullptr;
+    auto& moments = *row_of<Moments<T>>(tape.stats_c, s, 1);
+    if (const auto dropout = dropout_.of(l, b, number); dropout.on()) {
+      k_.active_gates(d, u, w, v, bias, gates, ahead);
+      moments = k_.active_cell(d, gates, c_before, y.cell, dropout, c_now, h);
+    } else {
+      moments = k_.active_forward(d, u, w, v, bias, c_before, y.cell, gates, c_now, h, ahead);
+    }
     if (training_) now_[l][b] = static_cast<int32_t>(B_ + s);
     if constexpr (kNarrow) k_.narrow(d, h, at_[l].states + now_[l][b] * d);
+    if (mask_.on()) k_.mask(d, mask_.row(l, b), h, at_[l].shown + now_[l][b] * d);
     if (a_.detect()) dots_now(l, b) = state_dots(l, h);
     tape.slot_w.template data_ptr<int32_t>()[s] = r.w;
     tape.slot_v.template data_ptr<int32_t>()[s] = r.v;
     tape.position.template data_ptr<int32_t>()[s] = static_cast<int32_t>(t * B_ + b);
     *slot_at(t, l, b) = static_cast<int32_t>(s);
-    *index_at(t, l, b) = (t > 0 ? *index_at(t - 1, l, b) : 0) + 1;
+    *index_at(t, l, b) = number + 1;
     if (y.top()) return;
     *z_at(t, b, l) = decide(t, l, b, pre);
   }
@@ -356,16 +348,7 @@ class Forward {
     return rules::decide(pre, slope_, a_.noise ? a_.noise->template const_data_ptr<T>() + at : nullptr);
   }
 
-  at::Tensor last_c(int64_t l) {
-    const int64_t d = layers_[l].d;
-    auto out = at::empty({B_, d}, a_.h0[l].options().requires_grad(false));
-    const auto* slots = tape_[l].slot.template data_ptr<int32_t>() + (T_ - 1) * B_;
-    for (int64_t b = 0; b < B_; ++b) {
-      const T* c = slots[b] >= 0 ? row_of<T>(tape_[l].c, slots[b], d) : a_.c0[l].template const_data_ptr<T>() + b * d;
-      copy_row(row_of<T>(out, b, d), c, d);
-    }
-    return out;
-  }
+  at::Tensor last_c(int64_t l);
 
   const HMLSTMArguments& a_;
   WindowResult& result_;
@@ -387,6 +370,8 @@ class Forward {
   std::vector<int32_t> schedule_;          // LayerTape::schedule
   std::vector<T> input_z_;                 // w_z · x per row of the first layer's input
   at::Tensor input_;                       // of P: the first layer's
+  const RecurrentDropout<T> dropout_;
+  const LockedMask<T> mask_;
   std::vector<std::vector<int32_t>> now_;  // of each layer and row: the state that it is in, in the tables of states
   const std::vector<int64_t> lengths_;     // [B], or empty
 };

@@ -93,5 +93,6 @@ void Backward<T, P>::input_boundary_gradient() {
 HMRNN_INSTANTIATE(float, float)
 HMRNN_INSTANTIATE(float, c10::BFloat16)
 HMRNN_INSTANTIATE(double, double)
+#undef HMRNN_INSTANTIATE
 
 }  // namespace hmrnn::cpu

@@ -12,7 +12,7 @@ HMLSTMGradients backward(const HMLSTMArguments& a, const WindowResult& result, c
   std::vector<LayerTape<T, P>> tapes;
   for (int64_t l = 0; l < a.layers(); ++l) tapes.push_back(LayerTape<T, P>::from(saved, l));
   WindowProducts<P> products(layer_views<T>(a));
-  Backward<T, P> pass(a, result, std::move(tapes), grad, products);
+  Backward<T, P> pass(a, result, std::move(tapes), saved.back(), grad, products);
   pass.walk();
   return pass.gradients();
 }

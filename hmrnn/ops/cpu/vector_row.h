@@ -10,6 +10,8 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "hmrnn/ops/cell_math.h"
 #include "hmrnn/ops/cpu/rows_ahead.h"
@@ -66,6 +68,35 @@ HMRNN_INLINE at::vec::Vectorized<float> fast_sigmoid(at::vec::Vectorized<float> 
 }
 #endif
 
+/// As many units as Vectorized<T> has values, and as many whole numbers of T's size. (at::vec has no such type for each
+/// T; these are the compiler's own vectors.)
+template <class T>
+struct UnitVectors;
+template <>
+struct UnitVectors<float> {
+  typedef uint32_t Units __attribute__((vector_size(sizeof(at::vec::Vectorized<float>))));
+  typedef int32_t Lanes __attribute__((vector_size(sizeof(at::vec::Vectorized<float>))));
+};
+template <>
+struct UnitVectors<double> {
+  typedef uint32_t Units __attribute__((vector_size(sizeof(at::vec::Vectorized<double>) / 2)));
+  typedef int64_t Lanes __attribute__((vector_size(sizeof(at::vec::Vectorized<double>))));
+};
+
+/// dropout.factor of the units from j on
+template <class T>
+HMRNN_INLINE at::vec::Vectorized<T> dropout_factors(const Dropout<T>& dropout, int64_t j) {
+  using Lanes = typename UnitVectors<T>::Lanes;
+  typename UnitVectors<T>::Units units;
+  for (int i = 0; i < at::vec::Vectorized<T>::size(); ++i) units[i] = static_cast<uint32_t>(i);
+  units += static_cast<uint32_t>(j);
+  unit_bits(units, dropout.first, dropout.second);
+  std::conditional_t<sizeof(T) == 4, int32_t, int64_t> scale;
+  std::memcpy(&scale, &dropout.scale, sizeof scale);
+  const Lanes kept = __builtin_convertvector(units >= dropout.threshold, Lanes) & scale;  // all bits of scale, or none
+  return at::vec::Vectorized<T>::loadu(&kept);
+}
+
 template <class Scalar>
 struct VectorRow {
   using T = Scalar;
@@ -89,6 +120,7 @@ struct VectorRow {
     V load(const c10::BFloat16* p) const { return load_bfloat16(p + j); }
     void store(c10::BFloat16* p, V v) const { store_bfloat16(p + j, v); }
     void add(T* p, V v) const { (V::loadu(p + j) + v).store(p + j); }
+    V factors(const Dropout<T>& dropout) const { return dropout_factors(dropout, j); }
   };
   struct Tail {
     int64_t j;
@@ -106,6 +138,7 @@ struct VectorRow {
       std::copy(whole, whole + count, p + j);
     }
     void add(T* p, V v) const { (V::loadu(p + j, count) + v).store(p + j, count); }
+    V factors(const Dropout<T>& dropout) const { return dropout_factors(dropout, j); }
   };
 
   template <class F>

@@ -117,17 +117,56 @@ struct LayerTape {
   at::Tensor schedule;  ///< int32 [n, 2], first layer only: the batches of row-steps in order, as layer and size
   /// The weights as the products packed them; empty where backward multiplies with none of them so.
   at::Tensor packed_u, packed_w, packed_v;
+  at::Tensor shown;  ///< [B + N, d] of P, a table of states: mask ⊙ h, as W and V read it; empty without a locked mask
 
-  static constexpr int kTensors = 20;
+  static constexpr int kTensors = 21;
   std::vector<at::Tensor> list() const {
-    return {raw_u,    raw_w, raw_v, stats_u, stats_w, stats_v, stats_c,  c,        slot_w,   slot_v,
-            position, slot,  pre,   counts,  states,  dots,    schedule, packed_u, packed_w, packed_v};
+    return {raw_u, raw_w, raw_v,  stats_u, stats_w, stats_v,  stats_c,  c,        slot_w,   slot_v, position,
+            slot,  pre,   counts, states,  dots,    schedule, packed_u, packed_w, packed_v, shown};
   }
   static LayerTape from(const std::vector<at::Tensor>& saved, int64_t l) {
     const auto* s = saved.data() + l * kTensors;
-    return {s[0],  s[1],  s[2],  s[3],  s[4],  s[5],  s[6],  s[7],  s[8],  s[9],
-            s[10], s[11], s[12], s[13], s[14], s[15], s[16], s[17], s[18], s[19]};
+    return {s[0],  s[1],  s[2],  s[3],  s[4],  s[5],  s[6],  s[7],  s[8],  s[9], s[10],
+            s[11], s[12], s[13], s[14], s[15], s[16], s[17], s[18], s[19], s[20]};
   }
+};
+
+/// The recurrent dropout of a window, row by row.
+template <class T>
+class RecurrentDropout {
+ public:
+  explicit RecurrentDropout(const HMLSTMArguments& a)
+      : rule_(a.recurrent_dropout), seed_(rule_.on() ? a.dropout_seed->item<int64_t>() : 0) {}
+  /// Of the step with which row b of layer l ends the state of this number.
+  Dropout<T> of(int64_t l, int64_t b, int64_t state) const {
+    return rule_.on() ? rule_.of(seed_, l, b, state) : Dropout<T>();
+  }
+
+ private:
+  cell::DropoutRule<T> rule_;
+  int64_t seed_;
+};
+
+/// The locked mask of a window, row by row.
+template <class T>
+class LockedMask {
+ public:
+  explicit LockedMask(const HMLSTMArguments& a) {
+    if (!a.locked_mask) return;
+    mask_ = a.locked_mask->template const_data_ptr<T>();
+    for (int64_t l = 0; l < a.layers(); ++l) {
+      begin_.push_back(width_);
+      width_ += a.units(l);
+    }
+  }
+  bool on() const { return mask_ != nullptr; }
+  /// [d_l]
+  const T* row(int64_t l, int64_t b) const { return mask_ + b * width_ + begin_[l]; }
+
+ private:
+  const T* mask_ = nullptr;
+  int64_t width_ = 0;
+  std::vector<int64_t> begin_;
 };
 
 /// Where the state of slot `s` (-1: the initial one) of row b is in the tables of states.

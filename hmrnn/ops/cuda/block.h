@@ -104,6 +104,15 @@ class BlockRow {
       }
     }
     HMRNN_HOST_DEVICE void add(T* p, const V& v) const { store(p, load(p) + v); }
+    HMRNN_HOST_DEVICE V factors(const cell::Dropout<T>& dropout) const {
+      if constexpr (N == 1) {
+        return dropout.factor(static_cast<uint32_t>(j));
+      } else {
+        V out;
+        for (int k = 0; k < N; ++k) out.v[k] = dropout.factor(static_cast<uint32_t>(j + k));
+        return out;
+      }
+    }
 
    private:
     /// Rows never lie in shared memory. The compiler does not see that of a pointer that was itself loaded from there.

@@ -9,7 +9,8 @@ namespace {
 template <class T, class P>
 class Backward : Window<T, P> {
   using Base = Window<T, P>;
-  using Base::a_, Base::B_, Base::input_, Base::L_, Base::layers_, Base::options_, Base::T_, Base::tape_;
+  using Base::a_, Base::B_, Base::input_, Base::L_, Base::layers_, Base::masked, Base::masks_, Base::options_, Base::T_,
+      Base::tape_;
 
   struct LayerState {
     at::Tensor dh, dc;         // [B, d]
@@ -27,6 +28,7 @@ class Backward : Window<T, P> {
       : Base(a), result_(result), kernels_(kernels), detect_(a.detect() && a.layers() > 1) {
     const auto operand = options_.dtype(c10::CppTypeToScalarType<P>::value);
     input_ = InputTape::from(saved, L_);
+    state_index_ = saved.back();
     if (grad_z.defined() && detect_) grad_z_ = grad_z.contiguous();
     if (detect_) dz_ = at::zeros({B_, L_ - 1}, options_);
     for (int64_t l = 0; l < L_; ++l) {
@@ -52,10 +54,10 @@ class Backward : Window<T, P> {
 
   HMLSTMGradients run() {
     plan_all();
-    const auto chip = chip_plan(plans_, T_, B_, false, kernels_.chip());
+    const auto chip = chip_plan(plans_, T_, B_, false, masked() ? ChipDevice() : kernels_.chip());
     for (int64_t l = 0; l < L_; ++l) {
       auto& p = plans_[l];
-      if (chip) p.parts = chip->product[l].parts;
+      p.parts = chip ? chip->product[l].parts : masked() ? 2 : 1;
       layer_[l].through = at::empty({p.parts, B_, p.shape.units}, options_);
       p.through = data<T>(layer_[l].through);
     }
@@ -79,7 +81,7 @@ class Backward : Window<T, P> {
     for (int64_t l = 0; l < L_; ++l) {
       const auto& own = layer_[l];
       auto& p = plans_[l];
-      this->plan_layer(p, l);
+      this->plan_layer(p, l, state_index_);
       p.columns = columns_[l];
       p.d_products = data<P>(own.d_products);
       p.d_dots = data_or_null<T>(own.d_dots);
@@ -99,7 +101,7 @@ class Backward : Window<T, P> {
     for (int64_t wave = waves(T_, L_) - 1; wave >= 0; --wave) {
       products.clear(), steps.clear();
       each_step(wave, T_, L_, [&](int64_t t, int64_t l) {
-        if (plan_.read_later(t, l)) products.push_back([this, t, l] { multiply_gradients(l, t + 1); });
+        if (plan_.read_later(t, l)) multiply_gradients(l, t + 1, products);
         steps.push_back(backward_step(plan_, t, l));
       });
       kernels_.side_by_side(products);
@@ -107,9 +109,28 @@ class Backward : Window<T, P> {
     }
   }
 
-  /// dL/dh after s steps, through the products that read it; all of it in the first part.
-  void multiply_gradients(int64_t l, int64_t s) {
-    multiply(layer_[l].through.select(0, 0), layer_[l].d_products.select(0, s), tape_[l].weights);
+  /// Adds to `work` what gives dL/dh after s steps, through the products that read it: all of it in the first part, or,
+  /// under a mask, through U in the first and through what reads mask ⊙ h in the second.
+  void multiply_gradients(int64_t l, int64_t s, std::vector<std::function<void()>>& work) {
+    const int64_t width = layers_[l].width, own = masked() ? layers_[l].bottom_up : width;
+    const auto part = [this, l, s, &work](int64_t part, int64_t first, int64_t columns) {
+      work.push_back([this, l, s, part, first, columns] {
+        multiply(layer_[l].through.select(0, part), layer_[l].d_products.select(0, s).narrow(1, first, columns),
+                 tape_[l].weights.narrow(0, first, columns));
+      });
+    };
+    part(0, 0, own);
+    if (own < width) part(1, own, width - own);
+  }
+
+  /// [width, d] gradients of the weights that read the states of layer l.
+  at::Tensor weight_gradient(int64_t l) {
+    const auto& tape = tape_[l];
+    const int64_t n = (T_ + 1) * B_, width = layers_[l].width, d = layers_[l].units, own = layers_[l].bottom_up;
+    const auto d_products = layer_[l].d_products.view({n, width}).t(), h = tape.h_operand.view({n, d});
+    if (!masked()) return product(d_products, h, options_);
+    return at::cat({product(d_products.narrow(0, 0, own), h, options_),
+                    product(d_products.narrow(0, own, width - own), tape.shown.view({n, d}), options_)});
   }
 
   HMLSTMGradients finish() {
@@ -119,10 +140,12 @@ class Backward : Window<T, P> {
       auto& s = layer_[l];
       const auto& tape = tape_[l];
       const int64_t n = (T_ + 1) * B_, d = layers_[l].units;
-      multiply_gradients(l, 0);
+      std::vector<std::function<void()>> products;
+      multiply_gradients(l, 0, products);
+      for (const auto& piece : products) piece();
       s.dh.add_(s.through.select(0, 0));
-      const auto d_products = s.d_products.view({n, layers_[l].width});
-      weights.push_back(product(d_products.t(), tape.h_operand.view({n, d}), options_));
+      if (masked()) s.dh.addcmul_(masks_[l], s.through.select(0, 1));
+      weights.push_back(weight_gradient(l));
       rows.emplace_back();
       if (detect_) {
         s.dh.addmm_(s.d_dots.select(0, 0), tape.boundary_rows);
@@ -230,7 +253,7 @@ class Backward : Window<T, P> {
   std::vector<SumColumns> columns_;
   BackwardPlan<T, P> plan_;
   std::vector<LayerBackwardPlan<T, P>> plans_;
-  at::Tensor dz_, grad_z_, d_input_, d_input_dots_;
+  at::Tensor dz_, grad_z_, d_input_, d_input_dots_, state_index_;
 };
 
 }  // namespace

@@ -9,7 +9,8 @@ namespace {
 template <class T, class P>
 class Forward : Window<T, P> {
   using Base = Window<T, P>;
-  using Base::a_, Base::B_, Base::input_, Base::L_, Base::layers_, Base::options_, Base::T_, Base::tape_;
+  using Base::a_, Base::B_, Base::input_, Base::L_, Base::layers_, Base::masked, Base::masks_, Base::options_, Base::T_,
+      Base::tape_;
 
  public:
   Forward(const HMLSTMArguments& a, bool training, WindowKernels<T, P>& kernels)
@@ -25,7 +26,7 @@ class Forward : Window<T, P> {
 
   HMLSTMForward run() {
     plan_all();
-    if (const auto chip = chip_plan(plans_, T_, B_, true, kernels_.chip())) {
+    if (const auto chip = chip_plan(plans_, T_, B_, true, masked() ? ChipDevice() : kernels_.chip())) {
       kernels_.window_forward(persistent(plan_, plans_, tape_, *chip));
     } else {
       step_by_step();
@@ -40,6 +41,7 @@ class Forward : Window<T, P> {
     }
     if (training_) {
       for (auto& x : input_.list()) out.saved.push_back(x);
+      out.saved.push_back(state_index_);
     }
     out.result.z = z_;
     out.result.state_index = state_index_;
@@ -64,6 +66,8 @@ class Forward : Window<T, P> {
       tape.h_operand = at::empty({slots, B_, d}, operand_);
       tape.h_operand.select(0, 0).copy_(a_.h0[l]);
     }
+    tape.shown = at::empty({masked() ? slots : 0, B_, d}, operand_);
+    if (masked()) tape.shown.select(0, 0).copy_(a_.h0[l] * masks_[l]);
     tape.c = at::empty({slots, B_, d}, options_);
     tape.c.select(0, 0).copy_(a_.c0[l]);
     tape.products = at::empty({slots, B_, y.width}, options_);
@@ -112,9 +116,9 @@ class Forward : Window<T, P> {
     if (a_.noise) plan_.noise = a_.noise->template const_data_ptr<T>();
     plans_.resize(L_);
     for (int64_t l = 0; l < L_; ++l) {
-      this->plan_layer(plans_[l], l);
+      this->plan_layer(plans_[l], l, state_index_);
       if (Base::kOwnOperand) plans_[l].h_operand = data<P>(tape_[l].h_operand);
-      plans_[l].state = data<int32_t>(state_index_) + l * T_ * B_;
+      plans_[l].shown = data_or_null<P>(tape_[l].shown);
     }
     plan_.layer = plans_.data();
   }
@@ -122,23 +126,34 @@ class Forward : Window<T, P> {
   void step_by_step() {
     std::vector<std::function<void()>> products;
     std::vector<StepForward<T, P>> steps;
-    for (int64_t l = 0; l < L_; ++l) products.push_back([this, l] { multiply_state(l, 0); });
+    for (int64_t l = 0; l < L_; ++l) multiply_state(l, 0, products);
     kernels_.side_by_side(products);
     for (int64_t wave = 0; wave < waves(T_, L_); ++wave) {
       products.clear(), steps.clear();
       each_step(wave, T_, L_, [&](int64_t t, int64_t l) {
         steps.push_back(forward_step(plan_, t, l));
-        if (plan_.read_later(t, l)) products.push_back([this, t, l] { multiply_state(l, t + 1); });
+        if (plan_.read_later(t, l)) multiply_state(l, t + 1, products);
       });
       if (!steps.empty()) kernels_.step_forward(steps);
       kernels_.side_by_side(products);
     }
   }
 
-  void multiply_state(int64_t l, int64_t s) {
-    auto& tape = tape_[l];
-    multiply(tape.products.select(0, plan_.slot(s)), tape.h_operand.select(0, Base::kOwnOperand ? plan_.slot(s) : s),
-             tape.weights.t());
+  /// Adds the products of the state after s steps to `work`.
+  void multiply_state(int64_t l, int64_t s, std::vector<std::function<void()>>& work) {
+    const int64_t width = layers_[l].width, own = masked() ? layers_[l].bottom_up : width;
+    work.push_back([this, l, s, own] {
+      multiply_columns(l, s, tape_[l].h_operand.select(0, Base::kOwnOperand ? plan_.slot(s) : s), 0, own);
+    });
+    if (own == width) return;
+    work.push_back([this, l, s, own, width] {
+      multiply_columns(l, s, tape_[l].shown.select(0, plan_.slot(s)), own, width - own);
+    });
+  }
+  void multiply_columns(int64_t l, int64_t s, const at::Tensor& operand, int64_t first, int64_t columns) {
+    const auto& tape = tape_[l];
+    multiply(tape.products.select(0, plan_.slot(s)).narrow(1, first, columns), operand,
+             tape.weights.narrow(0, first, columns).t());
   }
 
   const bool training_;

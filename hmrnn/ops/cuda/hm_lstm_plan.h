@@ -54,6 +54,8 @@ struct LayerPlan {
   Moments<T>* term_moments = nullptr;  ///< [T, B, 3]
   Moments<T>* cell_moments = nullptr;  ///< [T, B]
   T* pre = nullptr;                    ///< [T, B] the boundary's pre-activation; null: not kept
+  int32_t* state = nullptr;            ///< [T, B] numbers of the states
+  const T* mask = nullptr;             ///< [B, d] of h as W and V read it; null: 1
 };
 
 /// What both directions read of the window.
@@ -71,6 +73,8 @@ struct WindowPlan {
   const T* input_dots = nullptr;     ///< [rows] w_z · x; null as `dots`
   int64_t input_rows = 0;
   const int64_t* index = nullptr;  ///< [T, B]
+  cell::DropoutRule<T> dropout;    ///< of g
+  const int64_t* seed = nullptr;   ///< of the dropout: one value
 
   HMRNN_HOST_DEVICE int64_t slot(int64_t s) const { return every_slot ? s : s % 2; }
   HMRNN_HOST_DEVICE int64_t kept(int64_t t) const { return every_slot ? t : 0; }
@@ -81,8 +85,8 @@ struct WindowPlan {
 
 template <class T, class P>
 struct LayerForwardPlan : LayerPlan<T> {
-  P* h_operand = nullptr;    ///< [S, B, d]; null where P is T
-  int32_t* state = nullptr;  ///< [T, B]
+  P* h_operand = nullptr;  ///< [S, B, d]; null where P is T
+  P* shown = nullptr;      ///< [S, B, d] mask ⊙ h as the products read it; null without a mask
 };
 
 template <class T, class P>
@@ -171,6 +175,11 @@ HMRNN_HOST_DEVICE void fill_step(Step<T>& s, const WindowPlan<T>& w, const Layer
   if (!y.first) s.z_below = w.z + t * w.batch * s.z_stride + l - 1;
   if (!y.top()) s.z_before = (t > 0 ? w.z + (t - 1) * w.batch * s.z_stride : w.z0) + l;
   s.lengths = w.lengths;
+  s.dropout = w.dropout;
+  s.seed = w.seed;
+  s.layer = l;
+  if (t > 0) s.state_before = own.state + (t - 1) * w.batch;
+  s.mask = own.mask;
 
   // U h_{t-1}, W h^{l-1}_t, V h^{l+1}_{t-1}: from the products of those states
   read_product<T>(s.term[kRecurrent], w, own, t, 0, kRecurrent);
@@ -221,8 +230,8 @@ HMRNN_HOST_DEVICE StepForward<T, P> forward_step(const ForwardPlan<T, P>& w, int
     if (w.given != nullptr) s.given = w.given + first;
     if (w.noise != nullptr) s.noise = w.noise + first;
   }
-  if (t > 0) s.state_before = own.state + (t - 1) * B;
   s.state = own.state + t * B;
+  if (own.shown != nullptr) s.shown = own.shown + w.slot(t + 1) * B * d;
   return s;
 }
 

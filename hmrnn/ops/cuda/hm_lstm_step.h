@@ -59,7 +59,16 @@ struct Step {
   int64_t z_stride = 0;              ///< also of noise, given, gradients of z
   const T* slope = nullptr;          ///< one value, on the device: a replayed graph reads it anew
   const int64_t* lengths = nullptr;  ///< [batch]; null: no row ends early
+  cell::DropoutRule<T> dropout;      ///< of g
+  const int64_t* seed = nullptr;     ///< of the dropout: one value, on the device
+  int64_t layer = 0;                 ///< l
+  const int32_t* state_before = nullptr;  ///< [batch] number of the row's state at t-1; null at t = 0: 0
+  const T* mask = nullptr;                ///< [batch, d] of h as W and V of the layers above and below read it; null: 1
 
+  HMRNN_HOST_DEVICE int64_t state_number(int64_t b) const { return state_before != nullptr ? state_before[b] : 0; }
+  HMRNN_HOST_DEVICE cell::Dropout<T> dropout_of(int64_t b) const {
+    return dropout.on() ? dropout.of(*seed, layer, b, state_number(b)) : cell::Dropout<T>();
+  }
   HMRNN_HOST_DEVICE bool live(int64_t b) const { return lengths == nullptr || time < lengths[b]; }
   HMRNN_HOST_DEVICE rules::Operation operation(int64_t b) const {
     return rules::operation<T>(z_below != nullptr ? z_below + b * z_stride : nullptr,
@@ -84,8 +93,8 @@ struct StepForward : Step<T> {
   T* pre = nullptr;           ///< [batch] the boundary's pre-activation; null: not wanted
   const T* given = nullptr;
   const T* noise = nullptr;
-  const int32_t* state_before = nullptr;  ///< [batch] number of the row's state at t-1; null at t = 0: 0
-  int32_t* state = nullptr;               ///< of t
+  int32_t* state = nullptr;  ///< [batch] number of the row's state at t
+  P* shown = nullptr;        ///< [batch, d] mask ⊙ h_new as the products read it; null: not wanted
 };
 
 /// dots = boundary_rows · h of the initial state, as the steps compute it of theirs.
@@ -124,7 +133,8 @@ struct StepBackward : Step<T> {
   const T* pre = nullptr;
 
   const T* through_products = nullptr;  ///< [parts, batch, d], their sum is dL/dh_t through the products that h_t
-                                        ///< goes into; null: none
+                                        ///< goes into; with a mask two parts, U's and, of mask ⊙ h_t, the others';
+                                        ///< null: none
   int64_t through_parts = 1;
   const T* through_boundaries = nullptr;  ///< [batch, 3] gradients of boundary_rows · h_t; null: none
   const T* grad_h = nullptr;              ///< [batch, d] of the caller; null: none

@@ -26,7 +26,8 @@ HMRNN_HOST_DEVICE void collect(const Row& row, int64_t b, const StepBackward<T, 
     V x = at.load(dh);
     if (s.through_products != nullptr) {
       for (int64_t part = 0; part < s.through_parts; ++part) {
-        x = x + at.load(s.through_products + (part * s.batch + b) * d);
+        const V y = at.load(s.through_products + (part * s.batch + b) * d);
+        x = x + (s.mask != nullptr && part > 0 ? y * at.load(s.mask + b * d) : y);
       }
     }
     if (s.grad_h != nullptr) x = x + at.load(s.grad_h + b * d);
@@ -53,7 +54,7 @@ HMRNN_HOST_DEVICE BoundaryGradients<T> active_step(const Row& row, int64_t b, bo
   const bool norm = s.norm.gain != nullptr;
   const auto sums = [&](T* p) { return p != nullptr ? p + b * s.sums_stride : nullptr; };
   const auto dots = cell::active_backward(row, d, flush, dh, dc, s.gates + b * 4 * d, s.c + b * d, s.c_new + b * d,
-                                          s.h + b * d, s.cell_moments[b], s.norm, scratch, ds, dc,
+                                          s.h + b * d, s.cell_moments[b], s.norm, s.dropout_of(b), scratch, ds, dc,
                                           norm ? sums(s.cell_gain) : nullptr, norm ? sums(s.cell_bias) : nullptr);
   row.each(d, [&](auto at) { at.store(dh, V(T(0))); });
   // ds was written in a loop over d and is read in loops over 4d, by other threads: the sums have a barrier in between.
@@ -86,8 +87,8 @@ HMRNN_HOST_DEVICE BoundaryGradients<T> copy_step(const Row& row, int64_t b, cons
   const int64_t d = s.units;
   T* scratch = s.scratch + b * 6 * d + 4 * d;
   T* delta = scratch + d;
-  const auto dots =
-      cell::copy_run(row, d, recurrent, s.bias, s.c + b * d, s.h + b * d, s.norm, s.dc + b * d, scratch, delta);
+  const auto dots = cell::copy_run(row, d, recurrent, s.bias, s.c + b * d, s.h + b * d, s.norm, s.dropout_of(b),
+                                   s.dc + b * d, scratch, delta);
   const T jump = cell::dot(row, d, s.dh + b * d, delta);
   return {dots.forget + dots.input + jump, dots.input + jump};
 }

@@ -53,7 +53,7 @@ HMRNN_HOST_DEVICE void step_forward(const Block& block, int64_t b, const StepFor
   const bool arrives = operation.bottom_up, flush = operation.flush, active = live && operation.active();
   if (row.first()) {
     if (s.z != nullptr) s.z[b * s.z_stride] = live ? decide(s, b, arrives, flush) : s.z_before[b * s.z_stride];
-    s.state[b] = (s.state_before != nullptr ? s.state_before[b] : 0) + (active ? 1 : 0);
+    s.state[b] = static_cast<int32_t>(s.state_number(b) + (active ? 1 : 0));
   }
 
   Term<T> term[kProducts];
@@ -79,8 +79,9 @@ HMRNN_HOST_DEVICE void step_forward(const Block& block, int64_t b, const StepFor
   T* h_new = s.h_new + b * d;
   T* c_new = s.c_new + b * d;
   if (active) {
-    const auto moments = cell::active_forward(row, d, term[kRecurrent], term[kBottomUp], term[kTopDown], s.bias,
-                                              flush ? nullptr : c, s.norm, s.gates + b * 4 * d, c_new, h_new);
+    const auto moments =
+        cell::active_forward(row, d, term[kRecurrent], term[kBottomUp], term[kTopDown], s.bias, flush ? nullptr : c,
+                             s.norm, s.dropout_of(b), s.gates + b * 4 * d, c_new, h_new);
     if (row.first()) s.cell_moments[b] = moments;
   } else {  // COPY, or past the end
     row.each(d, [&](auto at) {
@@ -90,6 +91,9 @@ HMRNN_HOST_DEVICE void step_forward(const Block& block, int64_t b, const StepFor
   }
   if (s.h_operand != nullptr) {
     row.each(d, [&](auto at) { at.store(s.h_operand + b * d, at.load(h_new)); });
+  }
+  if (s.shown != nullptr) {
+    row.each(d, [&](auto at) { at.store(s.shown + b * d, at.load(s.mask + b * d) * at.load(h_new)); });
   }
   if (s.dots_new == nullptr) return;
   T* dots = s.dots_new + kProducts * b;

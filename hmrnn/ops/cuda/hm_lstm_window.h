@@ -13,6 +13,7 @@
 // products of the wave before (100 times layer 2 alone, 101 times layers 1 and 3 side by side), so a captured graph is
 // 402 launches deep. Some 40 launches do not depend on T: the input's product over all steps (over a table: over its
 // rows), and backwards one product a layer for the gradients of U, V and W together.
+// Under a locked mask W and V read another vector than U: its product is split in two, side by side.
 // Where WindowKernels has a kernel of whole windows, and this one fits (hm_lstm_chip.h), it takes the walk over
 // instead.
 
@@ -71,14 +72,15 @@ struct LayerTape {
   at::Tensor term_moments;   ///< [T, B, 3, 2]; [1, B, 3, 2]
   at::Tensor cell_moments;   ///< [T, B, 2]; [1, B, 2]
   at::Tensor pre;            ///< [T, B] the boundary's pre-activation; [0] without training
+  at::Tensor shown;          ///< [S, B, d] mask ⊙ h in the operands' type; [0, B, d] without a mask
 
-  static constexpr int kTensors = 11;
+  static constexpr int kTensors = 12;
   std::vector<at::Tensor> list() const {
-    return {weights, boundary_rows, h, h_operand, c, products, dots, gates, term_moments, cell_moments, pre};
+    return {weights, boundary_rows, h, h_operand, c, products, dots, gates, term_moments, cell_moments, pre, shown};
   }
   static LayerTape from(const std::vector<at::Tensor>& saved, int64_t l) {
     const auto* s = saved.data() + l * kTensors;
-    return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10]};
+    return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11]};
   }
 };
 
@@ -139,7 +141,14 @@ class Window {
         layers_(layer_shapes(a)),
         slope_(a.slope.detach().to(options_.device(), options_.dtype().toScalarType())) {
     if (a.lengths) lengths_ = a.lengths->detach().to(options_.device()).contiguous();
+    int64_t column = 0;
+    for (int64_t l = 0; a.locked_mask && L_ > 1 && l < L_; column += layers_[l++].units) {
+      masks_.push_back(a.locked_mask->narrow(1, column, layers_[l].units).clone(at::MemoryFormat::Contiguous));
+    }
   }
+
+  /// W and V read h under a mask: then U's product is one by itself.
+  bool masked() const { return !masks_.empty(); }
 
   void plan_window(WindowPlan<T>& w, const at::Tensor& z, bool every_slot) const {
     w.steps = T_;
@@ -154,9 +163,14 @@ class Window {
     w.input_dots = data_or_null<T>(input_.dots);
     w.input_rows = input_.product.size(0);
     if (a_.index) w.index = a_.index->template const_data_ptr<int64_t>();
+    if (a_.recurrent_dropout > 0) {
+      w.dropout = cell::DropoutRule<T>(a_.recurrent_dropout);
+      w.seed = a_.dropout_seed->template const_data_ptr<int64_t>();
+    }
   }
 
-  void plan_layer(LayerPlan<T>& p, int64_t l) const {
+  /// `state_index`: int32 [L, T, B]
+  void plan_layer(LayerPlan<T>& p, int64_t l, const at::Tensor& state_index) const {
     const auto& y = layers_[l];
     const auto& tape = tape_[l];
     p.shape = y;
@@ -170,6 +184,8 @@ class Window {
     p.term_moments = reinterpret_cast<Moments<T>*>(data<T>(tape.term_moments));
     p.cell_moments = reinterpret_cast<Moments<T>*>(data<T>(tape.cell_moments));
     p.pre = data_or_null<T>(tape.pre);
+    p.state = data<int32_t>(state_index) + l * T_ * B_;
+    if (masked()) p.mask = data<T>(masks_[l]);
     p.norm.eps = static_cast<T>(a_.eps);
     p.wide = y.units % 4 == 0 && aligned({p.bias});
     if (!a_.layer_norm()) return;
@@ -196,6 +212,7 @@ class Window {
   std::vector<LayerTape> tape_;
   InputTape input_;
   at::Tensor slope_, lengths_;
+  std::vector<at::Tensor> masks_;  ///< of each layer [B, d]; none without a locked mask
 };
 
 }  // namespace hmrnn::cuda

@@ -28,7 +28,7 @@ Outcome by_blocks(const RandomWindow& p, bool some, std::optional<torch::ScalarT
   const PoisonedMemory poison;
   REQUIRE(torch::empty({3}).isnan().all().item<bool>());
   HostKernels<T, P> kernels(launch.threads, launch.reversed, launch.packs);
-  const auto a = make_arguments(p.layers, p.window, p.rule, product_dtype, 1e-5);
+  const auto a = make_arguments(p.layers, p.window, p.rule, product_dtype, 1e-5, p.dropout);
   check_arguments(a);
   Outcome out;
   auto forward = cuda::window_forward(a, true, kernels);

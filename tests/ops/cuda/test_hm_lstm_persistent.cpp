@@ -46,7 +46,9 @@ TEST_CASE("the persistent kernel equals the steps, with every gradient", "[cuda]
     o.dtype = torch::kFloat32;
     const auto p = random_window(o).to(*cuda);
     INFO(kind.name);
-    const double e = difference(p, by_persistent(p, kind.some_gradients),
+    // Under a locked mask W and V read other values than U: such a window goes step by step.
+    const int windows = o.locked_dropout > 0 && o.sizes.size() > 1 ? 0 : 2;
+    const double e = difference(p, by_persistent(p, kind.some_gradients, windows),
                                 by_operator(p, kind.some_gradients, torch::kBFloat16), kBound);
     worst = std::max(worst, e);
   }
