@@ -89,6 +89,14 @@ TEST_CASE("timing windows leaves a run as it was, at its start and where it is t
     run.boundary = BoundaryMode::Bernoulli;
     run.dropout = 0.3;
   }
+  SECTION("a whole recipe, which has more of a state") {
+    run.roll = true;
+    run.boundary_cost.target_rate = {0.3, 0.1};
+    run.boundary_cost.speed = 0.05;
+    run.detector_norm_cap = 0.2;
+    run.trainer.ema = 0.9;
+    run.trainer.optimizer = {.beta2 = 0.99, .clip = 0.1, .weight_decay = 1e-3};
+  }
   SECTION("updates that are not finite, among those timed too") { run.bad_windows = {0, 1, 9, 16}; }
   const TemporaryFolder folder;
   const auto plain = folder.path / "plain", timed = folder.path / "timed";
