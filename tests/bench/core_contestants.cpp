@@ -65,7 +65,7 @@ std::vector<Contestant> core_group(const Size& size, const Ground& ground) {
   }
   for (const bool layer_norm : {true, false}) {
     const auto options = hmrnn::HMLSTMOptions(kInput, std::vector<int64_t>(kLayers, size.units)).layer_norm(layer_norm);
-    const hmrnn::HMLSTM plain(options), dropping(regularised(options));
+    hmrnn::HMLSTM plain(options), dropping(regularised(options));
     plain->to(ground.device);
     dropping->to(ground.device);
     for (const auto& rates : rates_on(ground.device)) {
