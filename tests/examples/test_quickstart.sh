@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# examples/quickstart.sh from end to end, with a tenth of a minute of training on the generated corpus.
+# examples/quickstart.sh from end to end, with a third of a minute of training on the generated corpus.
 set -euo pipefail
 case $(realpath "${HMRNN_BIN_DIR:?}") in
   "$PWD/build/release/bin") ;;
@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*"; cat "$work/out"; exit 1; }
 
-HMRNN_QUICKSTART_MINUTES=0.1 HMRNN_QUICKSTART_OUT=$work/run HMRNN_DATA_DIR=$work/none \
+HMRNN_QUICKSTART_MINUTES=0.3 HMRNN_QUICKSTART_OUT=$work/run HMRNN_DATA_DIR=$work/none \
   examples/quickstart.sh >"$work/out" 2>&1 || fail "exit code $?"
 for file in best/model.safetensors last/state.safetensors metrics.jsonl; do
   [ -s "$work/run/$file" ] || fail "no $file"
