@@ -24,5 +24,6 @@
 #include "hmrnn/ops/gated_output.h"
 #include "hmrnn/ops/hm_lstm.h"
 #include "hmrnn/ops/product_dtype.h"
+#include "hmrnn/ops/recurrent_dropout.h"
 #include "hmrnn/ops/window_graph.h"
 #include "hmrnn/version.h"
