@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "commands.h"
+#include "examples/program/memory.h"
 #include "examples/program/training.h"
 #include "hmrnn/run/out_of_memory.h"
 #include "hmrnn/tasks/text_task.h"
@@ -26,6 +27,7 @@ int train_command(int argc, char** argv) {
   const auto corpus = hmrnn::load_text_corpus(corpus_options_of(settings.corpus, *arguments));
   if (resume) require_same_data(stored, data_of(corpus), corpus.source, folder.path().string());
 
+  require_memory(settings, settings.embedding, corpus.vocabulary.size(), corpus.vocabulary.size(), device);
   torch::manual_seed(settings.seed);
   hmrnn::CharLM model(settings.model(corpus.vocabulary.size()));
   int exit_code = 0;

@@ -12,9 +12,10 @@ namespace {
 constexpr int64_t kMaxSize = 65536, kMaxStreams = 1 << 20;
 
 std::map<std::string, OptionMap> presets() {
-  const OptionMap large = {{"units", "1024"},  {"layers", "3"},     {"embedding", "128"}, {"output-embedding", "2048"},
-                           {"batch", "128"},   {"window", "100"},   {"lr", "0.001"},      {"clip", "1"},
-                           {"boundary", "step"}, {"slope-rate", "0"}, {"layer-norm", "on"}};
+  const OptionMap large = {
+      {"units", "1024"},    {"layers", "3"},     {"embedding", "128"}, {"output-embedding", "2048"},
+      {"batch", "128"},     {"window", "100"},   {"lr", "0.001"},      {"clip", "1"},
+      {"boundary", "step"}, {"slope-rate", "0"}, {"layer-norm", "on"}};
   const auto with_corpus = [](OptionMap map, const char* corpus) {
     map["corpus"] = corpus;
     return map;
@@ -72,9 +73,7 @@ TrainSettings parse_settings(const OptionMap& map, bool layers_given) {
   static_cast<CommonSettings&>(out) = CommonSettings::parse(map, layers_given, /*least_window=*/1);
   out.corpus.corpus = option_of(map, "corpus");
   out.corpus.data_dir = option_of(map, "data-dir");
-  if (!out.corpus.data_dir.empty() && (!is_named_corpus(out.corpus.corpus) || out.corpus.corpus == "synthetic")) {
-    throw Error("--data-dir is for ptb, text8 and enwik8; the corpus is " + out.corpus.corpus);
-  }
+  if (!out.corpus.data_dir.empty()) data_dir_of(out.corpus.corpus, out.corpus.data_dir);
   out.corpus.synthetic_length = parse_integer("synthetic-length", option_of(map, "synthetic-length"), 1, 1'000'000'000);
   out.corpus.synthetic_seed = 1;
   out.embedding = parse_integer("embedding", option_of(map, "embedding"), 1, kMaxSize);
@@ -84,6 +83,11 @@ TrainSettings parse_settings(const OptionMap& map, bool layers_given) {
 
 }  // namespace
 
+std::string data_dir_of(const std::string& corpus, const std::string& data_dir) {
+  if (is_named_corpus(corpus) && corpus != "synthetic") return data_dir;
+  throw Error("--data-dir is for ptb, text8 and enwik8; the corpus is " + corpus);
+}
+
 std::vector<OptionSpec> TrainSettings::specs() { return train_options().specs(); }
 
 TrainSettings TrainSettings::create(const OptionMap& given) {
@@ -91,7 +95,8 @@ TrainSettings TrainSettings::create(const OptionMap& given) {
 }
 
 TrainSettings TrainSettings::resumed(const OptionMap& stored, const OptionMap& given, const std::string& where) {
-  const auto settings = parse_settings(train_options().resume(stored, with_absolute_paths(given)), given.contains("layers"));
+  const auto settings =
+      parse_settings(train_options().resume(stored, with_absolute_paths(given)), given.contains("layers"));
   train_options().require_unchanged(stored, given, settings.options(), where);
   return settings;
 }

@@ -73,7 +73,12 @@ std::optional<Arguments> Arguments::parse(const std::string& command, const std:
     for (const auto& spec : specs) {
       if (result.count(spec.name) == 0) continue;
       const bool is_switch = spec.value.empty() && spec.name != positional;
-      out.values_[spec.name] = is_switch ? "on" : result[spec.name].as<std::string>();
+      const auto value = is_switch ? "on" : result[spec.name].as<std::string>();
+      if (value.empty() && !spec.may_be_empty) {
+        throw Error(
+            fmt::format("{} is empty; see {} --help", spec.name == positional ? "RUN" : "--" + spec.name, name));
+      }
+      out.values_[spec.name] = value;
     }
     return out;
   } catch (const Error&) {
@@ -90,7 +95,8 @@ std::string Arguments::get(const std::string& name, const std::string& otherwise
 
 std::string Arguments::require(const std::string& name) const {
   const auto found = values_.find(name);
-  if (found == values_.end()) throw Error(name == "run" ? "RUN, the folder of a run, is missing" : "--" + name + " is missing");
+  if (found == values_.end())
+    throw Error(name == "run" ? "RUN, the folder of a run, is missing" : "--" + name + " is missing");
   return found->second;
 }
 
@@ -116,8 +122,8 @@ std::vector<int64_t> parse_sizes(const std::string& name, const std::string& tex
     const auto end = std::min(text.find(',', begin), text.size());
     const auto value = parse_whole<int64_t>(text.substr(begin, end - begin));
     if (!value || *value < 1 || *value > max) {
-      throw Error(fmt::format("--{} {}: expected a size from 1 to {}, or several with commas between them", name, text,
-                              max));
+      throw Error(
+          fmt::format("--{} {}: expected a size from 1 to {}, or several with commas between them", name, text, max));
     }
     out.push_back(*value);
     begin = end + 1;

@@ -12,6 +12,7 @@ using hmrnn::Error;
 namespace {
 
 constexpr int64_t kMaxSize = 65536, kMaxLayers = 64, kMaxBatch = 1 << 20;
+constexpr double kLeastClip = 1e-6;  // Adam's epsilon is 1e-8, and a norm is of many gradients
 
 std::vector<TrainOption> common_options() {
   return {
@@ -105,11 +106,15 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
   out.dtype = parse_choice("dtype", option_of(map, "dtype"), {"float32", "tf32", "bfloat16", "auto"});
 
   auto& t = out.trainer;
-  t.learning_rate = parse_above_zero("lr", option_of(map, "lr"));
+  // Below: float32 weights would stay as they are. Above: they would not stay finite.
+  t.learning_rate = number("lr", 1e-12, 1e6);
   t.clip = number("clip", 0);
+  if (t.clip > 0 && t.clip < kLeastClip) {
+    throw Error(fmt::format("--clip {}: gradients would be cut to nothing; 0 does not cut them", option_of(map, "clip")));
+  }
   t.patience = integer("patience", 1);
-  t.slope_rate = number("slope-rate", 0);
-  t.slope_max = number("slope-max", 1);
+  t.slope_rate = number("slope-rate", 0, 1e6);
+  t.slope_max = number("slope-max", 1, 1e6);
   t.steps = integer("steps", 0);
   t.epochs = integer("epochs", 0);
   t.minutes = number("minutes", 0, 1e9);

@@ -25,6 +25,18 @@ OptionMap stored_options(const Json& stored, const std::string& where) {
   }
 }
 
+void compare_options(const OptionMap& stored, const OptionMap& given, const OptionMap& now, const std::string& where) {
+  for (const auto& [name, value] : stored) {
+    if (!now.contains(name)) {
+      throw hmrnn::Error("the run in " + where + " has the option --" + name + ", which this version does not know");
+    }
+  }
+  for (const auto& [name, value] : now) {
+    if (stored.contains(name) || given.contains(name)) continue;
+    fmt::print("the run does not name --{}: it is older than this option, which is now '{}'\n", name, value);
+  }
+}
+
 void require_same_data(const Json& stored, const Json& now, const std::string& source, const std::string& where) {
   for (const auto& [key, value] : now.items()) {
     if (!stored.contains(key) || stored[key] != value) {
@@ -80,6 +92,7 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
     }
     return hmrnn::StopSignal::received() != 0;
   });
+  trainer.set_save_request(hmrnn::StopSignal::save_requested);
   if (resume) {
     trainer.resume();
   } else {

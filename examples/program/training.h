@@ -32,14 +32,21 @@ struct TrainSetup {
 /// `where`, also for a run of another program.
 OptionMap stored_options(const Json& stored, const std::string& where);
 
+/// Compares the options that a run was begun with (`stored`) with all that there are (`now`, with their values). Throws
+/// hmrnn::Error naming `where` for one that this version does not know: without it the run would go on as another one.
+/// Says on the standard output which ones the run does not name, being older than they are, and what they are now, but
+/// for those of `given`.
+void compare_options(const OptionMap& stored, const OptionMap& given, const OptionMap& now, const std::string& where);
+
 /// Settings of a new run or of the run in --out, checked, and the machine that they ask for. Throws hmrnn::Error.
 template <typename Settings>
 TrainSetup<Settings> set_up_training(const Arguments& arguments) {
   TrainSetup<Settings> out{hmrnn::RunFolder(arguments.require("out")), arguments.has("resume")};
   if (out.resume) {
     out.stored = Json::parse(hmrnn::Trainer::read_run_settings(out.folder));
-    out.settings = Settings::resumed(stored_options(out.stored, out.folder.last_state().string()), arguments.values(),
-                                     out.folder.path().string());
+    const auto options = stored_options(out.stored, out.folder.last_state().string());
+    out.settings = Settings::resumed(options, arguments.values(), out.folder.path().string());
+    compare_options(options, arguments.values(), out.settings.options(), out.folder.path().string());
   } else {
     out.settings = Settings::create(arguments.values());
     out.folder.require_absent();

@@ -2,20 +2,21 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
 #include <memory>
 #include <set>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "hmrnn/data/synthetic_text.h"
 #include "hmrnn/error.h"
+#include "hmrnn/io/file_descriptor.h"
+#include "hmrnn/io/whole_file.h"
 
 namespace hmrnn {
 namespace fs = std::filesystem;
@@ -23,21 +24,39 @@ namespace {
 
 constexpr size_t kBlock = 1 << 20;  // bytes read at a time
 
-std::string read_plain(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error("cannot open " + path.string() + ": " + std::strerror(errno));
-  std::string bytes;
-  std::error_code unknown;  // a pipe has no size
-  if (const auto size = fs::file_size(path, unknown); !unknown) bytes.reserve(size);
-  std::vector<char> block(kBlock);
-  while (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0) {
-    bytes.append(block.data(), static_cast<size_t>(file.gcount()));
+/// Throws hmrnn::Error for what begins as a packed file does: read as text, it would train on noise without a word.
+void refuse_packed(const fs::path& path, std::string_view bytes) {
+  using namespace std::string_view_literals;
+  static constexpr std::array<std::pair<std::string_view, const char*>, 9> kBegins = {
+      {{"\x1f\x8b"sv, "gzip"},
+       {"BZh"sv, "bzip2"},
+       {"\x28\xb5\x2f\xfd"sv, "Zstandard"},
+       {"\xfd"
+        "7zXZ\0"sv,
+        "xz"},
+       {"PK\3\4"sv, "zip"},
+       {"7z\xbc\xaf\x27\x1c"sv, "7z"},
+       {"Rar!\x1a\7"sv, "rar"},
+       {"\x04\x22\x4d\x18"sv, "lz4"},
+       {"LZIP"sv, "lzip"}}};
+  for (const auto& [begin, kind] : kBegins) {
+    if (bytes.substr(0, begin.size()) != begin) continue;
+    if (kind == std::string_view("bzip2") && (bytes.size() < 4 || bytes[3] < '1' || bytes[3] > '9')) continue;
+    throw Error(path.string() + " is packed (" + kind + "), not a text" +
+                (kind == std::string_view("xz") ? "; its name must end in .xz" : "; unpack it first"));
   }
-  if (file.bad()) throw Error("cannot read " + path.string() + ": " + std::strerror(errno));
+}
+
+std::string read_plain(const fs::path& path) {
+  auto bytes = read_whole_file(path);
+  refuse_packed(path, bytes);
   return bytes;
 }
 
 std::string read_xz(const fs::path& path) {
+  const FileDescriptor file(open_regular_file(path));
+  const auto packed = static_cast<uint64_t>(std::max<off_t>(::lseek(file.get(), 0, SEEK_END), 0));
+  ::lseek(file.get(), 0, SEEK_SET);
   const std::unique_ptr<archive, int (*)(archive*)> reader(archive_read_new(), archive_read_free);
   TORCH_CHECK(reader, "libarchive: out of memory");
   const auto fail = [&]() -> Error {
@@ -47,7 +66,7 @@ std::string read_xz(const fs::path& path) {
   if (archive_read_support_filter_xz(reader.get()) != ARCHIVE_OK ||
       archive_read_support_format_raw(reader.get()) != ARCHIVE_OK ||
       archive_read_support_format_empty(reader.get()) != ARCHIVE_OK ||
-      archive_read_open_filename(reader.get(), path.c_str(), kBlock) != ARCHIVE_OK) {
+      archive_read_open_fd(reader.get(), file.get(), kBlock) != ARCHIVE_OK) {
     throw fail();
   }
   archive_entry* entry = nullptr;  // the raw format has one entry, the empty format none
@@ -64,6 +83,7 @@ std::string read_xz(const fs::path& path) {
     if (count < 0) throw fail();
     if (count == 0) return bytes;
     bytes.append(block.data(), static_cast<size_t>(count));
+    limit_decompression(path, packed, bytes.size());
   }
 }
 
@@ -194,10 +214,6 @@ torch::Tensor TextCorpus::split(const std::string& split_name) const {
 }
 
 std::string read_text_file(const fs::path& path) {
-  std::error_code unreadable;
-  const auto status = fs::status(path, unreadable);
-  if (!fs::exists(status)) throw Error("cannot open " + path.string() + ": " + unreadable.message());
-  if (fs::is_directory(status)) throw Error(path.string() + " is a folder, not a file");
   auto bytes = path.extension() == ".xz" ? read_xz(path) : read_plain(path);
   if (bytes.empty()) throw Error(path.string() + " is empty");
   return bytes;

@@ -48,7 +48,8 @@ HMRNN_API TextCorpusOptions options_to_load(const CorpusReference& reference);
 /// and enwik8 at full length 90M / 5M / 5M exactly). Throws hmrnn::Error naming what is missing, empty or malformed.
 HMRNN_API TextCorpus load_text_corpus(const TextCorpusOptions& options);
 
-/// The bytes of a file, decompressed if its name ends in .xz (libarchive). Throws hmrnn::Error naming the file.
+/// The bytes of a regular file, decompressed if its name ends in .xz (libarchive). Throws hmrnn::Error naming the file,
+/// also where it is packed in another way or decompresses to absurd sizes (limit_decompression).
 HMRNN_API std::string read_text_file(const std::filesystem::path& path);
 
 }  // namespace hmrnn

@@ -16,15 +16,17 @@ struct CharLMCheckpoint {
   Vocabulary vocabulary;   ///< of its embedding and its softmax
   CorpusReference corpus;  ///< what it was trained on
   int64_t step = 0;        ///< of training
+  bool verified = false;   ///< the file had checksums, see read_safetensors
 };
 
 /// Rebuilds a model from a checkpoint. Throws hmrnn::Error naming the file and what is wrong with it: unreadable,
-/// metadata missing or malformed, tensors missing, left over or of another shape, values that are not finite.
+/// metadata missing, malformed or with an entry that this version does not know, tensors missing, left over or of
+/// another shape, values that are not finite.
 HMRNN_API CharLMCheckpoint load_char_lm(const std::filesystem::path& path);
 
-/// What model.safetensors says of its model beside the tensors: the text of a JSON object, to be kept under the metadata
-/// key `hmrnn`, without what belongs to training: format, model options, vocabulary (byte values in index order), slope,
-/// corpus.
+/// What model.safetensors says of its model beside the tensors: the text of a JSON object, to be kept under the
+/// metadata key `hmrnn`, without what belongs to training: format, model options, vocabulary (byte values in index
+/// order), slope, corpus.
 HMRNN_API std::string describe_char_lm(const CharLMOptions& options, double slope, const Vocabulary& vocabulary,
                                        const CorpusReference& corpus);
 

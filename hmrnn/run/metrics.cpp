@@ -13,6 +13,7 @@
 #include "hmrnn/error.h"
 #include "hmrnn/io/atomic_file.h"
 #include "hmrnn/io/file_descriptor.h"
+#include "hmrnn/io/json_text.h"
 
 namespace hmrnn {
 namespace {
@@ -37,7 +38,7 @@ void rewrite_for_resume(const std::filesystem::path& path, int64_t resume_step) 
     for (int64_t number = 1; std::getline(input, line); ++number) {
       const bool has_end = !input.eof();
       const std::string place = path.string() + ":" + std::to_string(number);
-      const json record = json::parse(line, nullptr, /*allow_exceptions=*/false);
+      const json record = parse_json(line);
       if (!record.is_object()) {
         if (!has_end) break;  // torn
         throw Error(place + ": not a JSON object");

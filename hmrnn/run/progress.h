@@ -13,19 +13,20 @@ namespace hmrnn {
 /// One state of a training run for people.
 struct ProgressLine {
   int64_t step = 0;
-  double epoch = 0;       ///< with its fraction
-  std::string loss;       ///< "1.782 bpc"
+  double epoch = 0;  ///< with its fraction
+  std::string loss;  ///< "1.782 bpc"
   double gradient_norm = 0;
   double learning_rate = 0;
   double slope = 1;
   std::vector<double> updates;  ///< per layer, 1 − share of COPY
   double per_second = 0;
-  std::string unit;             ///< "characters"
-  double seconds_left = -1;     ///< negative: unknown
+  std::string unit;          ///< "characters"
+  double seconds_left = -1;  ///< negative: unknown
 };
 
-/// "step 120  epoch 0.35  1.782 bpc  |g| 0.52  lr 0.002  a 1.04  updates 1.00 0.45 0.12  12.3k characters/s  left 1:02:03",
-/// cut at `width` columns (0: not at all).
+/// "step 120  epoch 0.35  1.782 bpc  |g| 0.52  lr 0.002  a 1.04  updates 1.00 0.45 0.12  12.3k characters/s  left
+/// 1:02:03", in at most `width` columns (0: as many as it takes): where they are few, updates, slope, learning rate,
+/// gradient norm, epoch, time left and speed go, in this order.
 HMRNN_API std::string format_progress(const ProgressLine& line, int width = 0);
 
 /// Shows a run: on a terminal one line that is written over again and again, elsewhere plain lines.

@@ -3,6 +3,7 @@
 #include <system_error>
 
 #include "hmrnn/error.h"
+#include "hmrnn/io/atomic_file.h"
 
 namespace hmrnn {
 
@@ -24,7 +25,9 @@ RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
 void RunFolder::require_absent() const {
   if (is_there(path_) && !fs::is_directory(path_)) throw Error(path_.string() + " is a file, not a folder for a run");
   for (const auto& file : {best_model(), last_model(), last_state(), metrics()}) {
-    if (is_there(file)) {
+    // A start that died before its first save leaves metrics without a line.
+    std::error_code error;
+    if (is_there(file) && !(file == metrics() && fs::file_size(file, error) == 0 && !error)) {
       throw Error(path_.string() + " already holds a run (" + file.lexically_relative(path_).string() +
                   "); continue it with --resume or choose another folder");
     }
@@ -44,6 +47,7 @@ void RunFolder::create() const {
     std::error_code error;
     fs::create_directories(folder, error);
     if (error) throw Error("cannot create the folder " + folder.string() + ": " + error.message());
+    remove_stale_temporary_files(folder);
   }
 }
 

@@ -18,13 +18,15 @@ class HMRNN_API RunFolder {
   std::filesystem::path last_state() const { return path_ / "last" / "state.safetensors"; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
 
-  /// Throws hmrnn::Error if a new run cannot be made here: there is one already, or the path is no folder.
+  /// Throws hmrnn::Error if a new run cannot be made here: there is one already, or the path is no folder. What a start
+  /// leaves that died before its first save (folders, metrics without a line) is no run.
   void require_absent() const;
   /// There is a state here that a resume can take up.
   bool has_state() const;
   /// Throws hmrnn::Error if there is no state here that a resume could take up.
   void require_state() const;
-  /// Creates the folder, best/ and last/. Throws hmrnn::Error naming what could not be created.
+  /// Creates the folder, best/ and last/, and removes what killed saves left there. Throws hmrnn::Error naming what
+  /// could not be created.
   void create() const;
 
   /// The model to use from `run`: its best one, else its last one; or `run` itself if it is a file. Throws hmrnn::Error

@@ -71,7 +71,11 @@ void ClippedAdam::load(const SafeTensors& file, const std::string& where) {
   };
   for (size_t i = 0; i < names_.size(); ++i) {
     exp_avg_[i].copy_(read("adam.exp_avg." + names_[i], exp_avg_[i].sizes(), torch::kFloat32));
-    exp_avg_sq_[i].copy_(read("adam.exp_avg_sq." + names_[i], exp_avg_sq_[i].sizes(), torch::kFloat32));
+    const auto squares = read("adam.exp_avg_sq." + names_[i], exp_avg_sq_[i].sizes(), torch::kFloat32);
+    if (squares.numel() > 0 && squares.min().item<float>() < 0) {
+      throw Error(where + ": tensor adam.exp_avg_sq." + names_[i] + " has negative values, where squares stand");
+    }
+    exp_avg_sq_[i].copy_(squares);
   }
   step_.fill_(read("adam.updates", {}, torch::kInt64).item<int64_t>());
 }

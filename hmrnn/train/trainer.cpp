@@ -9,6 +9,7 @@
 
 #include "hmrnn/error.h"
 #include "hmrnn/io/checkpoint.h"
+#include "hmrnn/io/json_text.h"
 #include "hmrnn/run/metrics.h"
 #include "hmrnn/run/random_state.h"
 #include "hmrnn/train/trainer_state.h"
@@ -27,7 +28,7 @@ std::vector<std::pair<std::string, torch::Tensor>> named_parameters(torch::nn::M
 bool has_evaluation(const std::filesystem::path& path, int64_t step) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
-    const auto record = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const auto record = parse_json(line);
     if (record.is_object() && record.value("event", "") == "eval" && record.value("step", int64_t{-1}) == step) {
       return true;
     }
@@ -65,6 +66,7 @@ void Trainer::start() {
   folder_.require_absent();
   folder_.create();
   lock_ = std::make_unique<RunLock>(folder_.path());
+  folder_.require_absent();  // another process may have made its run here since
   metrics_ = std::make_unique<MetricsWriter>(folder_.metrics());
   save();
 }
@@ -75,6 +77,7 @@ void Trainer::resume() {
   const auto where = folder_.last_state().string();
   const auto file = read_safetensors(folder_.last_state());
   const auto state = TrainerState::parse(file, where);
+  require_finite_state(file, where);  // before anything is overwritten
   load_parameters(task_.module(), file, where);
   optimizer_.load(file, where);
   task_.load_state(file, where);
@@ -113,6 +116,10 @@ StopReason Trainer::run() {
       if (evaluated_step_ != step_ && !evaluate(/*scheduled=*/false)) return interrupted();
       save();
       return *reason;
+    }
+    if (save_requested_ && save_requested_()) {
+      save();
+      progress_.message(fmt::format("step {}: saved", step_));
     }
     if (step_ % options_.checkpoint_every == 0) save();
     train_step();
@@ -208,6 +215,7 @@ bool Trainer::evaluate(bool scheduled) {
   progress_.message(
       fmt::format("step {}  validation {}{}", step_, task_.loss_text(result->loss), best ? "  (best)" : ""));
   if (best) {
+    require_finite_weights();
     best_loss_ = result->loss;
     best_step_ = step_;
     save_model(folder_.best_model(), result->loss);
@@ -220,9 +228,8 @@ bool Trainer::evaluate(bool scheduled) {
 
 void Trainer::save() {
   if (saved_step_ == step_) return;
+  require_finite_weights();
   metrics_->sync();  // no state on disk may be ahead of its records
-  save_model(folder_.last_model(), std::nullopt);
-
   auto file = pack_parameters(task_.module());
   optimizer_.save(file);
   task_.save_state(file);
@@ -240,8 +247,19 @@ void Trainer::save() {
   state.skipped_in_row = sums_.skipped_in_row();
   state.slope = slope_;
   state.store(file, nlohmann::ordered_json::parse(run_settings_));
+  // First: a death between the two must leave something to resume, in a new folder too.
   write_safetensors(folder_.last_state(), file);
+  save_model(folder_.last_model(), std::nullopt);
   saved_step_ = step_;
+}
+
+void Trainer::require_finite_weights() const {
+  for (const auto& [name, parameter] : named_parameters(task_.module())) {
+    if (!torch::isfinite(parameter).all().item<bool>()) {
+      throw Error(fmt::format("step {}: {} has values that are not finite, so it is not saved; {} is as it was", step_,
+                              name, (folder_.path() / "last").string()));
+    }
+  }
 }
 
 void Trainer::save_model(const std::filesystem::path& path, std::optional<double> validation_loss) {

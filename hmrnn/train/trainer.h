@@ -48,22 +48,27 @@ enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 /// step and resumed it makes the same updates as if it had not been stopped.
 ///
 /// `last/state.safetensors` holds parameters, moments, schedules, random generators and the task's carried state, all
-/// that a resume needs, in one file: `last/model.safetensors` beside it is for use, so a crash between the two writes
-/// does no harm.
+/// that a resume needs, in one file: `last/model.safetensors` beside it, written after it, is for use, so a crash
+/// between the two writes does no harm.
 class HMRNN_API Trainer {
  public:
-  /// `run_settings`: the text of a JSON object that is stored with the state and given back by read_run_settings, so that a program can
-  /// rebuild the task before a resume. `stop`, asked after every step, ends the run as a signal does.
+  /// `run_settings`: the text of a JSON object that is stored with the state and given back by read_run_settings, so
+  /// that a program can rebuild the task before a resume. `stop`, asked after every step, ends the run as a signal
+  /// does.
   Trainer(TrainingTask& task, const TrainerOptions& options, RunFolder folder, Progress& progress,
           const std::string& run_settings = "{}", std::function<bool()> stop = {});
   ~Trainer();
 
   /// Creates the folder and saves step 0. Throws hmrnn::Error if it holds a run already.
   void start();
-  /// Takes the folder's last state up. Throws hmrnn::Error if there is none or it does not fit the task.
+  /// Takes the folder's last state up. Throws hmrnn::Error if there is none, it does not fit the task, or it holds
+  /// values that are not finite.
   void resume();
   /// Trains until a limit of the options or `stop`. Throws hmrnn::Error after `max_skipped` skipped updates in a row.
   StopReason run();
+
+  /// Asked before every step: true has the run saved at once, which then goes on. Before run().
+  void set_save_request(std::function<bool()> requested) { save_requested_ = std::move(requested); }
 
   /// Replays windows from `graph` instead of the device's own kind of graph; before run(). For tests.
   void use_graph(std::unique_ptr<WindowGraph> graph) { runner_.set_graph(std::move(graph)); }
@@ -90,7 +95,9 @@ class HMRNN_API Trainer {
   void record();
   /// False if it was interrupted.
   bool evaluate(bool scheduled);
+  /// Throws hmrnn::Error, leaving last/ as it is, if the weights are not finite.
   void save();
+  void require_finite_weights() const;
   void save_model(const std::filesystem::path& path, std::optional<double> validation_loss);
   bool evaluation_due() const;
   std::optional<StopReason> limit_reached() const;
@@ -105,7 +112,7 @@ class HMRNN_API Trainer {
   RunFolder folder_;
   Progress& progress_;
   std::string run_settings_;
-  std::function<bool()> stop_;
+  std::function<bool()> stop_, save_requested_;
 
   ClippedAdam optimizer_;
   PlateauSchedule schedule_;

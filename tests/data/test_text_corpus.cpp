@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <iostream>
 #include <string_view>
@@ -335,4 +337,27 @@ TEST_CASE("the real heads of text8 and enwik8") {
     CHECK(corpus.split("all").numel() >= 1'000'000);
     CHECK(text(corpus, "train").starts_with("<mediawiki"));
   }
+}
+
+TEST_CASE("what is packed in another way, and what is no regular file, is refused and not read as text") {
+  const TemporaryFolder folder;
+  using namespace std::string_literals;
+  const std::vector<std::pair<std::string, std::string>> packed = {
+      {"\x1f\x8b\x08\0rest"s, "gzip"}, {"BZh91AY&SY"s, "bzip2"},         {"\x28\xb5\x2f\xfd rest"s, "Zstandard"},
+      {"PK\3\4rest"s, "zip"},          {"7z\xbc\xaf\x27\x1crest"s, "7z"}, {"Rar!\x1a\7\0"s, "rar"},
+      {"\x04\x22\x4d\x18rest"s, "lz4"}, {"LZIP\1"s, "lzip"}};
+  for (const auto& [bytes, kind] : packed) {
+    const auto path = folder.write("text", bytes);
+    CHECK(error_of([&] { read_text_file(path); }) ==
+          path.string() + " is packed (" + kind + "), not a text; unpack it first");
+  }
+  const auto path = folder.write("text", "\xfd"s + "7zXZ\0rest"s);
+  CHECK_THAT(error_of([&] { read_text_file(path); }), ContainsSubstring("packed (xz), not a text; its name must end in .xz"));
+  for (const std::string text : {"BZh is no number", "PK", "7z", "LZ", "Rar", "\x1f"}) {  // words, not marks
+    CHECK(read_text_file(folder.write("text", text)) == text);
+  }
+  const auto pipe = folder.path / "pipe.xz";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK(error_of([&] { read_text_file(pipe); }) == pipe.string() + " is not a regular file");
+  CHECK(error_of([&] { read_text_file("/dev/zero"); }) == "/dev/zero is not a regular file");
 }

@@ -228,7 +228,7 @@ json absolute.json 'rows[0]["normalisation"]["coordinates"] == "absolute" and ro
 
 # ---------------------------------------------------------------- help
 "$bin" --help > /dev/null || fail "--help"
-for command in train eval draw align synthesize; do
+for command in train eval draw align synthesize export; do
   "$bin" $command --help > help.txt 2> help.err || fail "$command --help"
   [ -s help.txt ] && [ ! -s help.err ] || fail "$command --help prints to the wrong place"
 done
