@@ -10,6 +10,7 @@ counts as far as it came. Exit code 1 if a test failed, was skipped or was cut o
 """
 import json
 import pathlib
+import re
 import statistics
 import sys
 import xml.etree.ElementTree as ET
@@ -53,7 +54,9 @@ def read_cases(path):
         result = element.find("OverallResult")
         if result is None:
             continue
-        where = next((f"{e.get('filename')}:{e.get('line')}" for e in element.iter()
+        if any("SIGTERM" in (e.text or "") for e in element.iter("FatalErrorCondition")):  # Catch2 ends in good order
+            return cases, element.get("name", "")
+        where = next((f"{re.sub(r'^.*/(?=tests/)', '', e.get('filename'))}:{e.get('line')}" for e in element.iter()
                       if e.get("success") == "false" and e.get("filename")
                       or e.tag in ("Exception", "FatalErrorCondition")), "")
         lines = (result.findtext("StdOut") or "").splitlines()

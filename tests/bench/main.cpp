@@ -12,7 +12,9 @@
 #include <fstream>
 #include <map>
 #include <optional>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "bench/contestants.h"
 #include "bench/machine.h"
@@ -32,7 +34,8 @@ struct Settings {
   bool quick = false;
   bool profile = false;  ///< what the time goes into, instead of how much it is
   int rounds = 5;
-  int threads = 0;  ///< 0: all cores, streaming with 1 and 2
+  int threads = 0;           ///< 0: all cores, streaming with 1 and 2
+  std::optional<Size> size;  ///< instead of the usual ones
   std::string only;
   std::string json;
   bench::Ground ground;
@@ -54,6 +57,15 @@ int parse_count(const std::string& name, const std::string& text, int min, int m
   return static_cast<int>(value);
 }
 
+/// "512,64,100"
+Size parse_size(const std::string& text) {
+  std::vector<int> numbers;
+  std::stringstream words(text);
+  for (std::string word; std::getline(words, word, ',');) numbers.push_back(parse_count("size", word, 1, 65536));
+  if (numbers.size() != 3) throw hmrnn::Error(fmt::format("--size {}: is not three numbers", text));
+  return {numbers[0], numbers[1], numbers[2]};
+}
+
 /// Nothing: the help was asked for and printed. Throws hmrnn::Error for a command line that does not hold.
 std::optional<Settings> parse(int argc, char** argv) {
   cxxopts::Options options("hmrnn_bench", "Times the HM-LSTM against torch::nn's LSTM of the same size.\n");
@@ -64,6 +76,7 @@ std::optional<Settings> parse(int argc, char** argv) {
       "profile", "no rounds: what each case spends its time on, a GPU's kernels or the CPU's operators by name")(
       "rounds", "timed rounds (default 5)", text(), "N")(
       "threads", "CPU threads (default: all cores; streaming: 1 and 2)", text(), "N")(
+      "size", "this size instead: units of a layer, batch, steps of a window", text(), "N,N,N")(
       "only", "only cases whose line has TEXT, as \"core/hm_lstm 3x512 B64 T100 (0.5,0.17) float32 norm\"", text(),
       "TEXT")("bf16", "bfloat16 rows: on, off, or auto (default): on a GPU, and where the CPU has AVX512-BF16 or AMX",
               text(),
@@ -89,6 +102,7 @@ std::optional<Settings> parse(int argc, char** argv) {
     if (settings.all && settings.quick) throw hmrnn::Error("--all and --quick exclude each other");
     settings.rounds = parse_count("rounds", get("rounds", settings.quick ? "2" : "5"), 1, 1000);
     if (result.count("threads")) settings.threads = parse_count("threads", get("threads", ""), 1, 4096);
+    if (result.count("size")) settings.size = parse_size(get("size", ""));
     settings.only = get("only", "");
     settings.json = get("json", "");
     const auto bf16 = get("bf16", "auto");
@@ -169,9 +183,10 @@ class Benchmark {
     std::vector<int> threads = {settings_.threads ? settings_.threads : most};
     if (settings_.all && !settings_.threads && most > 1) threads.push_back(1);
     const Size small = {128, 16, 50}, middle = {512, 64, 100}, large = {1024, 128, 100};
-    const auto sizes = settings_.quick ? std::vector<Size>{small}
-                       : settings_.all ? std::vector<Size>{small, middle, large}
-                                       : std::vector<Size>{middle};
+    const auto sizes = settings_.size    ? std::vector<Size>{*settings_.size}
+                       : settings_.quick ? std::vector<Size>{small}
+                       : settings_.all   ? std::vector<Size>{small, middle, large}
+                                         : std::vector<Size>{middle};
     const bool models = settings_.all || settings_.quick;
 
     for (const auto& size : sizes) {
@@ -194,8 +209,9 @@ class Benchmark {
     at::globalContext().setAllowTF32CuBLAS(true);
     at::globalContext().setAllowTF32CuDNN(true);
     const int threads = settings_.threads ? settings_.threads : at::get_num_threads();
-    const auto sizes =
-        settings_.quick ? std::vector<Size>{{128, 16, 50}} : std::vector<Size>{{512, 64, 100}, {1024, 128, 100}};
+    const auto sizes = settings_.size    ? std::vector<Size>{*settings_.size}
+                       : settings_.quick ? std::vector<Size>{{128, 16, 50}}
+                                         : std::vector<Size>{{512, 64, 100}, {1024, 128, 100}};
     for (const auto& size : sizes) {
       measure("core, forward and backward", threads, bench::core_group(size, settings_.ground));
       if (settings_.all) {

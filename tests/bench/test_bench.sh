@@ -79,6 +79,10 @@ count = collections.Counter(row["case"] for row in json.load(open(sys.argv[1]))[
 assert count == {"core/hm_lstm_regularised": 6, "model/char_lm_lstm_regularised": 2, "model/char_lm_hm_lstm_regularised": 6}, count' \
   "$work/regularised.json" || fail "--regularised"
 
+"$bin" --quick --size 32,4,6 --bf16 off --threads 1 --only core/hm_lstm --json "$work/size.json" >/dev/null || fail "--size"
+python3 -c 'import json, sys; rows = json.load(open(sys.argv[1]))["rows"]
+assert {(row["units"], row["batch"], row["window"]) for row in rows} == {(32, 4, 6)}, rows' "$work/size.json" || fail "--size"
+
 refuse() {
   local words=$1 code=0
   shift
@@ -92,6 +96,8 @@ refuse "one argument too many" --quick extra
 refuse "not a whole number" --rounds three
 refuse "not a whole number" --rounds 3x
 refuse "must be from 1" --threads 0
+refuse "--size 32,16: is not three numbers" --size 32,16
+refuse "--size 0: must be from 1" --size 32,0,8
 refuse "on, off, auto" --bf16 maybe
 refuse "is not one of on, off" --persistent maybe
 refuse "cannot be written" --json "$work/absent/rows.json"

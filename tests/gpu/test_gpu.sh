@@ -296,6 +296,27 @@ reported "left out: the carried programs are for LibTorch 2.12.0"
 rm "$work"/bin/{cmake,ninja,nvcc}
 unset CMAKE_PREFIX_PATH HMRNN_DATA_DIR
 
+# The same where the program was told to end and did so in good order; a file as the compiler was given it.
+mkdir "$work/ended"
+cp "$report/stages.jsonl" "$work/ended"
+sed '/one that takes long/,$d; s|filename="tests|filename="/some/where/tests|' "$report/tests.xml" >"$work/ended/tests.xml"
+cat >>"$work/ended/tests.xml" <<'TXT'
+    <TestCase name="one that takes long" tags="[cuda]" filename="tests/train/test_a.cpp" line="99">
+      <Expression success="false" filename="tests/train/test_a.cpp" line="101">
+        <FatalErrorCondition filename="tests/train/test_a.cpp" line="101">
+          SIGTERM - Termination request signal
+        </FatalErrorCondition>
+      </Expression>
+      <OverallResult success="false"/>
+    </TestCase>
+  </Group>
+</Catch>
+TXT
+python3 tests/gpu_summary.py "$work/ended" && fail "tests that were cut off pass"
+grep -qx "3 cases, 1 failures." "$work/ended/summary.md" || fail "a case that was cut off counts: $(cat "$work/ended/summary.md")"
+grep -qxF '* tests.xml: cut off in "one that takes long"' "$work/ended/summary.md" || fail "cut off: $(cat "$work/ended/summary.md")"
+grep -qxF '* FAILED: the control (tests/train/test_a.cpp:80)' "$work/ended/summary.md" || fail "where: $(cat "$work/ended/summary.md")"
+
 # Nothing but the start: everything is said to be missing.
 mkdir "$work/empty"
 head -n 1 "$report/stages.jsonl" >"$work/empty/stages.jsonl"
