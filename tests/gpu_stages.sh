@@ -54,16 +54,16 @@ run_tests() { timed "$1" "$2" "${launch[@]}" "$bin/hmrnn_tests" "$3" -r xml -o "
 
 # Short ones first: whether the kernels are right, in every precision.
 stage_tests() {
-  local filter="[cuda]~[persistent]~*at all sizes*"
-  [ $small = no ] || filter+="~*replays are plain launches*~*goes from a GPU*"
+  local filter='[cuda]~[persistent]~"*at all sizes*"' # in quotes: a name goes as far as the next one
+  [ $small = no ] || filter+='~"*replays are plain launches*"~"*goes from a GPU*"'
   run_tests tests "$1" "$filter"
 }
-stage_sizes() { run_tests sizes "$1" "[cuda]*at all sizes*"; }
+stage_sizes() { run_tests sizes "$1" '[cuda]"*at all sizes*"'; }
 # By themselves, and nothing else of it if they fail: blocks that wait for each other may wait for ever.
 persistent=on
 stage_persistent() {
   local filter="[persistent]"
-  [ $small = no ] || filter="[persistent]~*at many sizes*~*every gradient*~*replays are plain launches*"
+  [ $small = no ] || filter+='~"*at many sizes*"~"*every gradient*"~"*replays are plain launches*"'
   run_tests persistent "$1" "$filter" || { persistent=off; return 1; }
 }
 

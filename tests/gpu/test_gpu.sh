@@ -232,11 +232,11 @@ reported() { grep -qE -- "$1" "$OUT/summary.md" || fail "no line '$1' in the sum
 gpu 0 --epochs auto --train-options "--schedule cosine --lr 0.003" --minutes 2
 sed -E 's/ --(json|out|resume|minutes).*//' "$CALLS" >"$work/order"
 cat >"$work/wanted" <<'TXT'
-hmrnn_tests [cuda]~[persistent]~*at all sizes*
+hmrnn_tests [cuda]~[persistent]~"*at all sizes*"
 hmrnn_tests [persistent]
 hmrnn_bench --device cuda --persistent on --rounds 3
 hmrnn_bench --device cuda --persistent on --profile --only 3x512
-hmrnn_tests [cuda]*at all sizes*
+hmrnn_tests [cuda]"*at all sizes*"
 compute-sanitizer --tool memcheck
 hmrnn_tests [sanitizer]
 compute-sanitizer --tool racecheck
@@ -323,6 +323,19 @@ head -n 1 "$report/stages.jsonl" >"$work/empty/stages.jsonl"
 python3 tests/gpu_summary.py "$work/empty" || fail "a summary of nothing"
 [ "$(grep -c "Not run" "$work/empty/summary.md")" = 3 ] || fail "summary of nothing: $(cat "$work/empty/summary.md")"
 python3 tests/gpu_summary.py "$work/absent" 2>/dev/null && fail "a folder that is not there"
+
+# The filters choose what they say: every case tagged [cuda] is in one of the three stages, and --small has some of each.
+cases() { { "$bin/hmrnn_tests" "$1" --list-test-names-only || true; } | sed '/^$/d' | sort; } # its exit code counts them
+filter() { # filter SMALL STAGE
+  (small=$1 launch=() bin=; . tests/gpu_stages.sh; run_tests() { echo "$3"; }; "stage_$2" 1)
+}
+for stage in tests persistent sizes; do cases "$(filter no $stage)"; done | sort >"$work/chosen"
+cases "[cuda]" | cmp - "$work/chosen" || fail "the filters of the stages: $(cases "[cuda]" | diff - "$work/chosen")"
+[ "$(cases "$(filter no sizes)" | wc -l)" = 1 ] || fail "stage sizes: $(cases "$(filter no sizes)")"
+for stage in tests persistent; do
+  all=$(cases "$(filter no $stage)" | wc -l) some=$(cases "$(filter yes $stage)" | wc -l)
+  [ "$some" -ge 2 ] && [ "$some" -lt "$all" ] || fail "--small has $some of $all cases of $stage"
+done
 
 # What the programs of this very build write is what the summary reads.
 live=$work/live
