@@ -127,6 +127,13 @@ check_carried() {
   summary 's["training"]["steps"] > 10 and s["training"]["evaluation"]["total_bits"] > 0 and s["training"]["cuda_persistent"]'
   [ -s "$room/root/out/model.safetensors" ] && [ -s "$room/root/out/details.tar.gz" ] && [ -s "$room/root/out/summary.md" ]
 }
+list_stages() {
+  python3 - "$room/root/out/summary.json" <<'PY'
+import json, sys
+for stage in json.load(open(sys.argv[1]))["stages"]:
+    print("        %5d s  %s" % (stage.get("seconds", 0), stage["stage"]))
+PY
+}
 check_resumed() { summary "s['training']['steps'] > $1 and len(s['training']['options']) == 2 and s['tests'] and s['benchmark']"; }
 check_built() {
   summary '[x["stage"] for x in s["stages"]] == ["programs", "configure", "build", "training", "evaluation"]'
@@ -140,13 +147,12 @@ refuses_xz() {
     [ "$(cat /root/err)" = "char_lm: cannot read /root/text.xz: this build is without libarchive; unpack it" ]'
 }
 
-run=0
 step "the room" make_room
 if [[ $parts = *carried* ]]; then
   # Exit code 1 says that a stage did not pass; what is reported tells whether it is the one that an emulated device cuts off.
   step "gpu.sh, carried" in_room 'tests/gpu.sh --small --seconds 420 --stages tests:150,persistent:60,benchmark:120,profile:60,sizes:15,sanitizer:60,training --minutes 0.4 --epochs auto --out /root/out || [ $? = 1 ]'
   cp "$room/root/out/summary.md" "$folder/gpu-room-carried.md"
-  python3 -c 'import json, sys; [print(f"         {x.get(chr(115)+"econds", 0):5d} s  {x[chr(115)+"tage"]}") for x in json.load(open(sys.argv[1]))["stages"]]' "$room/root/out/summary.json" >>"$log"
+  list_stages >>"$log"
   step "what it reports" check_carried
   steps=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["training"]["steps"])' "$room/root/out/summary.json")
   step "gpu.sh --resume" in_room 'tests/gpu.sh --small --seconds 60 --stages training --minutes 0.1 --resume --out /root/out'
