@@ -2,16 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-#include <fstream>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "hmrnn/error.h"
-#include "hmrnn/io/checkpoint.h"
+#include "hmrnn/io/safetensors.h"
 #include "hmrnn/run/metrics.h"
 #include "hmrnn/run/random_state.h"
-#include "hmrnn/train/trainer_state.h"
 
 namespace hmrnn {
 
@@ -33,18 +29,6 @@ LearningRateOptions schedule_of(const TrainerOptions& options, int64_t windows) 
     if (out.length == 0) throw Error("a cosine schedule has to know its end: give a number of steps or epochs");
   }
   return out;
-}
-
-/// Whether `path` has a record of an evaluation at `step`.
-bool has_evaluation(const std::filesystem::path& path, int64_t step) {
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
-    const auto record = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (record.is_object() && record.value("event", "") == "eval" && record.value("step", int64_t{-1}) == step) {
-      return true;
-    }
-  }
-  return false;
 }
 
 }  // namespace
@@ -80,33 +64,6 @@ void Trainer::start() {
   lock_ = std::make_unique<RunLock>(folder_.path());
   metrics_ = std::make_unique<MetricsWriter>(folder_.metrics());
   save();
-}
-
-void Trainer::resume() {
-  folder_.require_state();
-  lock_ = std::make_unique<RunLock>(folder_.path());
-  const auto where = folder_.last_state().string();
-  const auto file = read_safetensors(folder_.last_state());
-  const auto state = TrainerState::parse(file, where);
-  // A run that gave up gets as many tries again.
-  unpack_state(file, where, state.skipped_total,
-               state.skipped_in_row < options_.max_skipped ? state.skipped_in_row : 0);
-  step_ = state.step;
-  evaluated_step_ = state.evaluated_step;
-  schedule_.set_state(state.schedule);
-  best_loss_ = state.best_loss;
-  best_ema_loss_ = state.best_ema_loss;
-  best_step_ = state.best_step;
-  elapsed_before_ = state.elapsed_seconds;
-  train_seconds_ = state.record_seconds;
-  slope_ = state.slope;
-  task_.set_slope(slope_);
-  folder_.create(averaged_.has_value());
-  metrics_ = std::make_unique<MetricsWriter>(folder_.metrics(), step_);
-  evaluation_recorded_ = evaluated_step_ != step_ && has_evaluation(folder_.metrics(), step_);
-  saved_step_ = step_;
-  // Last: nothing that comes before may draw from the generators afterwards.
-  load_random_state(file, task_.device(), where);
 }
 
 StopReason Trainer::run() {
@@ -176,31 +133,6 @@ void Trainer::compute_window() {
   sums_.add(window.loss, window.updates, report);
 }
 
-double Trainer::per_second(double targets) const {
-  if (targets <= 0) return std::numeric_limits<double>::quiet_NaN();
-  return targets / (train_seconds_ + std::chrono::duration<double>(Clock::now() - step_start_).count());
-}
-
-void Trainer::record() {
-  const auto m = sums_.means();  // waits for the device, so the time is taken after it
-  const double speed = per_second(m.targets);
-  sums_.clear();
-  nlohmann::ordered_json record = {{"event", "train"}, {"step", step_}, {"epoch", epoch()}, {"loss", m.loss}};
-  for (const auto& [name, value] : task_.measures(m.loss, /*validation=*/false)) record[name] = value;
-  record["grad_norm"] = m.gradient_norm;
-  record["lr"] = last_learning_rate();
-  record["slope"] = slope_;
-  record["updates"] = m.updates;
-  record[task_.unit() + "_per_second"] = speed;
-  if (m.skipped > 0) record["skipped_updates"] = m.skipped;
-  metrics_->write(record);
-  if (m.skipped > 0) {
-    progress_.message(fmt::format("step {}: {} of the last {} updates skipped, loss or gradient was not finite", step_,
-                                  m.skipped, options_.log_every));
-  }
-  progress_.show(progress_line(m, speed), /*recorded=*/true);
-}
-
 bool Trainer::evaluate(bool scheduled) {
   const auto stop = [this] { return stopped(); };
   const auto result = task_.evaluate(stop);
@@ -226,72 +158,6 @@ bool Trainer::evaluate(bool scheduled) {
         fmt::format("learning rate divided by {:g}: {:.3g}", schedule_.options().divisor, schedule_.rate(step_)));
   }
   return true;
-}
-
-bool Trainer::improves(double loss, std::optional<double>& best, const std::string& what) {
-  const bool better = std::isfinite(loss) && (!best || loss < *best);
-  progress_.message(fmt::format("step {}  {} {}{}", step_, what, task_.loss_text(loss), better ? "  (best)" : ""));
-  if (better) best = loss;
-  return better;
-}
-
-void Trainer::record_evaluation(const Evaluation& result, const std::optional<Evaluation>& averaged) {
-  nlohmann::ordered_json record = {{"event", "eval"}, {"step", step_}, {"epoch", epoch()}, {"loss", result.loss}};
-  for (const auto& [name, value] : task_.measures(result.loss, /*validation=*/true)) record[name] = value;
-  record["grad_norm"] = nullptr;  // an evaluation has none
-  record["lr"] = last_learning_rate();
-  record["slope"] = slope_;
-  record["updates"] = result.updates;
-  record[task_.unit() + "_per_second"] = result.seconds > 0 ? static_cast<double>(result.count) / result.seconds : 0.0;
-  if (averaged) {
-    nlohmann::ordered_json ema = {{"loss", averaged->loss}};
-    for (const auto& [name, value] : task_.measures(averaged->loss, /*validation=*/true)) ema[name] = value;
-    ema["updates"] = averaged->updates;
-    record["ema"] = ema;
-  }
-  metrics_->write(record);
-}
-
-void Trainer::save() {
-  if (saved_step_ == step_) return;
-  metrics_->sync();  // no state on disk may be ahead of its records
-  save_model(folder_.last_model(), std::nullopt);
-
-  auto file = pack_state();
-  TrainerState state;
-  state.step = step_;
-  state.evaluated_step = evaluated_step_;
-  state.schedule = schedule_.state();
-  state.best_loss = best_loss_;
-  state.best_ema_loss = best_ema_loss_;
-  state.best_step = best_step_;
-  state.elapsed_seconds = elapsed();
-  state.record_seconds = train_seconds_;
-  state.skipped_total = sums_.skipped_total();
-  state.skipped_in_row = sums_.skipped_in_row();
-  state.slope = slope_;
-  state.store(file, nlohmann::ordered_json::parse(run_settings_));
-  write_safetensors(folder_.last_state(), file);
-  saved_step_ = step_;
-}
-
-SafeTensors Trainer::pack_state() const {
-  auto file = pack_parameters(task_.module());
-  optimizer_.save(file);
-  if (averaged_) averaged_->save(file);
-  task_.save_state(file);
-  sums_.save(file);
-  save_random_state(file, task_.device());
-  return file;
-}
-
-void Trainer::unpack_state(const SafeTensors& file, const std::string& where, double skipped_total,
-                           double skipped_in_row) {
-  load_parameters(task_.module(), file, where);
-  optimizer_.load(file, where);
-  if (averaged_) averaged_->load(file, where);
-  task_.load_state(file, where);
-  sums_.load(file, where, skipped_total, skipped_in_row);
 }
 
 Trainer::WindowTimes Trainer::time_windows(int64_t untimed, int64_t timed, double budget) {
@@ -331,21 +197,6 @@ Trainer::WindowTimes Trainer::time_windows(int64_t untimed, int64_t timed, doubl
   return out;
 }
 
-void Trainer::set_run_settings(const std::string& run_settings) {
-  run_settings_ = run_settings;
-  saved_step_ = -1;  // what was saved for this step does not know them
-}
-
-void Trainer::save_model(const std::filesystem::path& path, std::optional<double> validation_loss) {
-  auto file = pack_module(task_.module(), /*buffers=*/false);
-  auto description = nlohmann::ordered_json::parse(task_.describe());
-  description["step"] = step_;
-  description["epoch"] = epoch();
-  if (validation_loss) description["validation_loss"] = *validation_loss;
-  file.metadata["hmrnn"] = description.dump();
-  write_safetensors(path, file);
-}
-
 bool Trainer::evaluation_due() const {
   return step_ > 0 && evaluated_step_ != step_ &&
          step_ % (options_.eval_every > 0 ? options_.eval_every : task_.windows()) == 0;
@@ -364,39 +215,6 @@ double Trainer::elapsed() const {
   return elapsed_before_ + std::chrono::duration<double>(Clock::now() - start_).count();
 }
 
-double Trainer::seconds_left() const {
-  double left = std::numeric_limits<double>::infinity();
-  const double each = (elapsed() - elapsed_before_) / static_cast<double>(std::max<int64_t>(steps_here_, 1));
-  if (options_.steps > 0) left = std::min(left, each * static_cast<double>(options_.steps - step_));
-  if (options_.epochs > 0) {
-    left = std::min(left, each * (static_cast<double>(options_.epochs) * static_cast<double>(task_.windows()) -
-                                  static_cast<double>(step_)));
-  }
-  if (options_.minutes > 0) left = std::min(left, options_.minutes * 60 - elapsed());
-  return std::isfinite(left) ? std::max(left, 0.0) : -1;
-}
-
-ProgressLine Trainer::progress_line(const RunningSums::Means& m, double per_second) const {
-  ProgressLine line;
-  line.step = step_;
-  line.epoch = static_cast<double>(step_) / static_cast<double>(task_.windows());
-  line.loss = task_.loss_text(m.loss);
-  line.gradient_norm = m.gradient_norm;
-  line.learning_rate = last_learning_rate();
-  line.slope = slope_;
-  line.updates = m.updates;
-  line.per_second = per_second;
-  line.unit = task_.unit();
-  line.seconds_left = seconds_left();
-  return line;
-}
-
 int64_t Trainer::skipped() const { return static_cast<int64_t>(sums_.skipped_total()); }
-
-std::string Trainer::read_run_settings(const RunFolder& folder) {
-  folder.require_state();
-  const auto where = folder.last_state().string();
-  return TrainerState::run_settings(read_safetensors(folder.last_state()), where).dump();
-}
 
 }  // namespace hmrnn

@@ -50,7 +50,8 @@ struct TrainerOptions {
 enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 
 /// The training loop of every model: schedules, clipping, Adam, validation, checkpoints, metrics. Stopped after any
-/// step and resumed it makes the same updates as if it had not been stopped.
+/// step and resumed it makes the same updates as if it had not been stopped. (The loop is in trainer.cpp, records and
+/// progress in trainer_records.cpp, what is stored and read again in trainer_checkpoints.cpp.)
 ///
 /// With `ema` an evaluation scores the averaged weights as well, and `best_ema/` keeps the best of them; schedule and
 /// `best/` look at the weights themselves.

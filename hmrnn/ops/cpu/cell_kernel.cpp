@@ -95,32 +95,34 @@ template <class T, class P>
 CellKernels<T, P> make() {
   using Row = cell::VectorRow<T>;
   CellKernels<T, P> k;
-  k.moments = [](int64_t n, const P* x, T eps, RowsAhead* ahead)
-                  HMRNN_FLATTEN { return cell::moments(Row{ahead}, n, x, eps); };
+  k.moments = [](int64_t n, const P* x, T eps, RowPrefetch* prefetch)
+                  HMRNN_FLATTEN { return cell::moments(Row{prefetch}, n, x, eps); };
   k.dot = [](int64_t n, const T* x, const T* y) HMRNN_FLATTEN { return cell::dot(Row(), n, x, y); };
   k.term_dot = [](int64_t n, const T* ds, const Term<T, P>& term)
                    HMRNN_FLATTEN { return cell::term_dot(Row(), n, ds, term); };
   k.active_forward = [](int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up, const Term<T, P>& top_down,
                         const T* bias, const T* c, const CellNorm<T>& norm, T* gates, T* c_new, T* h_new,
-                        RowsAhead* ahead) HMRNN_FLATTEN {
-    return cell::active_forward(Row{ahead}, d, recurrent, bottom_up, top_down, bias, c, norm, {}, gates, c_new, h_new);
+                        RowPrefetch* prefetch) HMRNN_FLATTEN {
+    return cell::active_forward(Row{prefetch}, d, recurrent, bottom_up, top_down, bias, c, norm, {}, gates, c_new,
+                                h_new);
   };
   k.active_cell =
       [](int64_t d, const T* gates, const T* c, const CellNorm<T>& norm, const Dropout<T>& dropout, T* c_new, T* h_new)
           HMRNN_FLATTEN { return cell::active_cell(Row(), d, gates, c, norm, dropout, c_new, h_new); };
   k.active_gates = [](int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up, const Term<T, P>& top_down,
-                      const T* bias, T* gates, RowsAhead* ahead) HMRNN_FLATTEN {
-    cell::active_gates(Row{ahead}, d, recurrent, bottom_up, top_down, bias, gates);
+                      const T* bias, T* gates, RowPrefetch* prefetch) HMRNN_FLATTEN {
+    cell::active_gates(Row{prefetch}, d, recurrent, bottom_up, top_down, bias, gates);
   };
   k.active_backward = [](int64_t d, bool flush, const T* dh, const T* dc, const T* gates, const T* c, const T* c_new,
                          const T* h, const Moments<T>& cell_moments, const CellNorm<T>& norm, const Dropout<T>& dropout,
-                         T* scratch, T* ds, T* dc_prev, T* gain_grad, T* bias_grad, RowsAhead* ahead) HMRNN_FLATTEN {
-    return cell::active_backward(Row{ahead}, d, flush, dh, dc, gates, c, c_new, h, cell_moments, norm, dropout, scratch,
-                                 ds, dc_prev, gain_grad, bias_grad);
+                         T* scratch, T* ds, T* dc_prev, T* gain_grad, T* bias_grad,
+                         RowPrefetch* prefetch) HMRNN_FLATTEN {
+    return cell::active_backward(Row{prefetch}, d, flush, dh, dc, gates, c, c_new, h, cell_moments, norm, dropout,
+                                 scratch, ds, dc_prev, gain_grad, bias_grad);
   };
   k.term_backward =
-      [](int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad, RowsAhead* ahead)
-          HMRNN_FLATTEN { return cell::term_backward(Row{ahead}, n, ds, term, d_raw, gain_grad, bias_grad); };
+      [](int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad, RowPrefetch* prefetch)
+          HMRNN_FLATTEN { return cell::term_backward(Row{prefetch}, n, ds, term, d_raw, gain_grad, bias_grad); };
   k.copy_run = [](int64_t d, const Term<T, P>& recurrent, const T* bias, const T* c, const T* h,
                   const CellNorm<T>& norm, const Dropout<T>& dropout, const T* dc, T* scratch, T* delta) HMRNN_FLATTEN {
     return cell::copy_run(Row(), d, recurrent, bias, c, h, norm, dropout, dc, scratch, delta);

@@ -3,7 +3,7 @@
 #include <c10/util/BFloat16.h>
 
 #include "hmrnn/ops/cell_math.h"
-#include "hmrnn/ops/cpu/rows_ahead.h"
+#include "hmrnn/ops/cpu/row_prefetch.h"
 
 namespace hmrnn::cpu {
 
@@ -19,22 +19,22 @@ using cell::Term;
 /// `ahead`: what is fetched meanwhile, or null.
 template <class T, class P = T>
 struct CellKernels {
-  Moments<T> (*moments)(int64_t n, const P* x, T eps, RowsAhead* ahead);
+  Moments<T> (*moments)(int64_t n, const P* x, T eps, RowPrefetch* prefetch);
   T (*dot)(int64_t n, const T* x, const T* y);
   T (*term_dot)(int64_t n, const T* ds, const Term<T, P>& term);
   Moments<T> (*active_forward)(int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up,
                                const Term<T, P>& top_down, const T* bias, const T* c, const CellNorm<T>& norm, T* gates,
-                               T* c_new, T* h_new, RowsAhead* ahead);
+                               T* c_new, T* h_new, RowPrefetch* prefetch);
   Moments<T> (*active_cell)(int64_t d, const T* gates, const T* c, const CellNorm<T>& norm, const Dropout<T>& dropout,
                             T* c_new, T* h_new);
   void (*active_gates)(int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up, const Term<T, P>& top_down,
-                       const T* bias, T* gates, RowsAhead* ahead);
+                       const T* bias, T* gates, RowPrefetch* prefetch);
   ActiveDots<T> (*active_backward)(int64_t d, bool flush, const T* dh, const T* dc, const T* gates, const T* c,
                                    const T* c_new, const T* h, const Moments<T>& cell_moments, const CellNorm<T>& norm,
                                    const Dropout<T>& dropout, T* scratch, T* ds, T* dc_prev, T* gain_grad, T* bias_grad,
-                                   RowsAhead* ahead);
+                                   RowPrefetch* prefetch);
   T(*term_backward)
-  (int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad, RowsAhead* ahead);
+  (int64_t n, const T* ds, const Term<T, P>& term, P* d_raw, T* gain_grad, T* bias_grad, RowPrefetch* prefetch);
   CopyDots<T> (*copy_run)(int64_t d, const Term<T, P>& recurrent, const T* bias, const T* c, const T* h,
                           const CellNorm<T>& norm, const Dropout<T>& dropout, const T* dc, T* scratch, T* delta);
   /// y [rows] = M [rows, n] · x, row-major

@@ -2,7 +2,9 @@
 
 #include <ATen/ATen.h>
 
-#include "hmrnn/ops/cpu/window.h"
+#include "hmrnn/ops/cpu/cell_kernel.h"
+#include "hmrnn/ops/cpu/product.h"
+#include "hmrnn/ops/cpu/row_tables.h"
 
 namespace hmrnn::cpu {
 

@@ -1,6 +1,6 @@
 // The window backwards (hm_lstm.h): the walk, then the gradients of what all steps share.
 
-#include "hmrnn/ops/cpu/backward_pass.h"
+#include "hmrnn/ops/cpu/hm_lstm_backward.h"
 
 namespace hmrnn::cpu {
 
@@ -13,7 +13,7 @@ HMLSTMGradients backward(const HMLSTMArguments& a, const WindowResult& result, c
   for (int64_t l = 0; l < a.layers(); ++l) tapes.push_back(LayerTape<T, P>::from(saved, l));
   WindowProducts<P> products(layer_views<T>(a));
   Backward<T, P> pass(a, result, std::move(tapes), saved.back(), grad, products);
-  pass.walk();
+  pass.run();
   return pass.gradients();
 }
 

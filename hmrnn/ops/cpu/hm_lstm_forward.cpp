@@ -1,8 +1,107 @@
-// The window forwards (forward_pass.h), and what it hands on.
+// The forward pass over a window: what is made before the steps, and what is handed on after them.
 
-#include "hmrnn/ops/cpu/forward_pass.h"
+#include "hmrnn/ops/cpu/hm_lstm_forward.h"
+
+#include <algorithm>
+#include <numeric>
 
 namespace hmrnn::cpu {
+
+template <class T, class P>
+Forward<T, P>::Forward(const HMLSTMArguments& a, bool training, WindowProducts<P>& products, WindowResult& result)
+    : a_(a),
+      result_(result),
+      training_(training),
+      k_(cell_kernels<T, P>()),
+      T_(a.steps()),
+      B_(a.batch()),
+      L_(a.layers()),
+      slope_(static_cast<T>(a.slope.item<double>())),
+      layers_(layer_views<T>(a)),
+      products_(products),
+      dropout_(a),
+      mask_(a),
+      lengths_(lengths(a)) {
+  const auto options = a.h0[0].options().requires_grad(false);
+  const auto ints = options.dtype(at::kInt), narrow = options.dtype(c10::CppTypeToScalarType<P>::value);
+  const int64_t capacity = training ? T_ * B_ : B_;
+  int64_t widest = 1;
+  for (int64_t l = 0; l < L_; ++l) {
+    const auto d = layers_[l].d;
+    widest = std::max(widest, d);
+    auto& tape = tape_.emplace_back();
+    tape.raw_u = empty_table({capacity, row_stride<P>(4 * d)}, narrow);
+    tape.raw_v = empty_table({layers_[l].top() ? 0 : capacity, row_stride<P>(4 * d)}, narrow);
+    // Without training c is one row per row of the batch, overwritten in place.
+    tape.c = training ? empty_table({capacity, d}, options) : a.c0[l].clone(at::MemoryFormat::Contiguous);
+    tape.stats_u = at::empty({capacity, 2}, options);
+    tape.stats_v = at::empty({capacity, 2}, options);
+    tape.stats_c = at::empty({capacity, 2}, options);
+    tape.slot_w = at::empty({capacity}, ints);
+    tape.slot_v = at::empty({capacity}, ints);
+    tape.position = at::empty({capacity}, ints);
+    tape.slot = at::empty({T_, B_}, ints);
+    tape.pre = layers_[l].top() ? at::empty({0}, options) : at::empty({T_, B_}, options);
+    tape.counts = at::zeros({3}, options.dtype(at::kLong));
+    if (l > 0 || !a.index) {
+      tape.raw_w = empty_table({capacity, row_stride<P>(4 * d)}, narrow);
+      tape.stats_w = at::empty({capacity, 2}, options);
+    }
+    const int64_t states = B_ + (training ? capacity : 0);
+    tape.states = empty_table({kNarrow ? states : 0, d}, narrow);
+    if (kNarrow) tape.states.narrow(0, 0, B_).copy_(a.h0[l]);
+    tape.shown = empty_table({mask_.on() ? states : 0, d}, narrow);
+    for (int64_t b = 0; mask_.on() && b < B_; ++b) {
+      k_.mask(d, mask_.row(l, b), row_of<T>(a.h0[l], b, d), row_of<P>(tape.shown, b, d));
+    }
+    tape.dots = at::empty({a.detect() ? states : 0, 3}, options);
+    at_.push_back({a.h0[l].const_data_ptr<T>(), result.h[l].template data_ptr<T>(), tape.states.template data_ptr<P>(),
+                   tape.shown.template data_ptr<P>(), static_cast<StateDots<T>*>(tape.dots.data_ptr()),
+                   tape.pre.template data_ptr<T>(), tape.slot.template data_ptr<int32_t>(),
+                   result.state_index.template data_ptr<int32_t>() + l * T_ * B_});
+    auto& now = now_.emplace_back(B_);
+    std::iota(now.begin(), now.end(), 0);
+  }
+  z_ = result.z.template data_ptr<T>();
+  z0_ = a.z0.const_data_ptr<T>();
+  if (a.index) index_ = a.index->const_data_ptr<int64_t>();
+  rows_.resize(B_);
+  gates_ = at::empty({at::get_num_threads(), 4 * widest}, options);
+  for (auto* x : {&x_u_, &x_w_, &x_v_}) x->reserve(B_);
+  batch_rows_.reserve(B_);
+  if (training_) schedule_.reserve(2 * L_ * T_ * B_);  // if every batch were of one row
+  for (auto* matrices : {&products_.recurrent, &products_.bottom_up, &products_.top_down}) {
+    for (auto& matrix : *matrices) matrix.reserve_forward();
+  }
+  first_layer_input();
+  for (int64_t l = 0; l < L_ && a.detect(); ++l) {
+    for (int64_t b = 0; b < B_; ++b) dots_now(l, b) = state_dots(l, h_at(-1, l) + b * layers_[l].d);
+  }
+}
+
+/// What of the first layer's input is made before the steps: W x and its moments for a table, w_z·x, and the operands
+/// of W x for a sequence.
+template <class T, class P>
+void Forward<T, P>::first_layer_input() {
+  const auto& y = layers_[0];
+  const auto rows = a_.input.numel() / y.below;
+  input_ = a_.input.to(c10::CppTypeToScalarType<P>::value);
+  if (!y.top() && a_.detect()) {
+    input_z_.resize(rows);
+    k_.matrix_vector(rows, y.below, a_.input.template const_data_ptr<T>(), y.w_z(), input_z_.data());
+  }
+  if (index_ == nullptr) return;
+  auto& tape = tape_[0];
+  tape.raw_w = at::empty({rows, row_stride<P>(4 * y.d)}, input_.options());
+  tape.stats_w = at::empty({rows, 2}, a_.input.options());
+  for (int64_t r = 0; r < rows; ++r) x_w_.push_back(row_of<P>(input_, r, y.below));
+  products_.bottom_up[0].forward(rows, x_w_.data(), tape.raw_w.template data_ptr<P>(), row_stride<P>(4 * y.d));
+  for_rows(rows, rows * y.d, [&](int64_t r, int64_t) {
+    *row_of<Moments<T>>(tape.stats_w, r, 1) =
+        y.w_gain != nullptr ? k_.moments(4 * y.d, raw_row<P>(tape.raw_w, r, 4 * y.d), y.cell.eps, nullptr)
+                            : Moments<T>{T(0), T(1)};
+  });
+}
 
 template <class T, class P>
 std::vector<at::Tensor> Forward<T, P>::saved() {

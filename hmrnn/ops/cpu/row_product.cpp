@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "hmrnn/ops/cpu/large_pages.h"
+#include "hmrnn/ops/cpu/row_tables.h"
 
 namespace hmrnn::cpu {
 

@@ -1,6 +1,6 @@
 // Compiled once for each instruction set (cmake/CpuKernels.cmake), each under a factory name of its own.
 
-#include "hmrnn/ops/cpu/panel_product.h"
+#include "hmrnn/ops/cpu/row_product_panel.h"
 
 namespace hmrnn::cpu {
 
@@ -13,23 +13,23 @@ namespace {
 /// The next panel, while this one is multiplied. With one block of rows there is nothing to do while memory is waited
 /// for.
 template <class P>
-Ahead panel_ahead(int64_t m, int64_t k, const P* next) {
+Prefetch panel_ahead(int64_t m, int64_t k, const P* next) {
   if (next == nullptr || row_blocks(m) == 1) return {};
   return {next, panel_size<P>(k), 0, 1, fetches<P>(m, k)};
 }
 
 template <class P>
 void forward(int64_t m, int64_t k, const P* const* x, const P* panel, const P* next, int64_t columns, P* const* y) {
-  auto ahead = panel_ahead(m, k, next);
-  multiply_to<false>(m, k, x, panel, columns, y, ahead);
+  auto prefetch = panel_ahead(m, k, next);
+  multiply_to<false>(m, k, x, panel, columns, y, prefetch);
 }
 
 template <class P>
 void backward(int64_t m, int64_t k, const P* const* x, const P* panel, const P* next, int64_t columns, float* const* y,
               bool add) {
-  auto ahead = panel_ahead(m, k, next);
-  if (add) return multiply_to<true>(m, k, x, panel, columns, y, ahead);
-  multiply_to<false>(m, k, x, panel, columns, y, ahead);
+  auto prefetch = panel_ahead(m, k, next);
+  if (add) return multiply_to<true>(m, k, x, panel, columns, y, prefetch);
+  multiply_to<false>(m, k, x, panel, columns, y, prefetch);
 }
 
 /// Value by value: what the vectors leave over.

@@ -14,7 +14,7 @@
 #include <type_traits>
 
 #include "hmrnn/ops/cell_math.h"
-#include "hmrnn/ops/cpu/rows_ahead.h"
+#include "hmrnn/ops/cpu/row_prefetch.h"
 
 namespace hmrnn::cell {
 inline namespace HMRNN_ISA {
@@ -108,9 +108,9 @@ struct VectorRow {
   static constexpr bool kUnswitch = true;
 #endif
 
-  cpu::RowsAhead* ahead = nullptr;  ///< what is fetched meanwhile, or null
+  cpu::RowPrefetch* prefetch = nullptr;  ///< what is fetched meanwhile, or null
   void fetch() const {
-    if (ahead != nullptr) ahead->fetch();
+    if (prefetch != nullptr) prefetch->fetch();
   }
 
   struct Full {

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "hmrnn/ops/cpu/large_pages.h"
 #include "hmrnn/ops/cpu/product.h"
+#include "hmrnn/ops/cpu/row_tables.h"
 
 namespace hmrnn::cpu {
 

@@ -3,8 +3,8 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/library.h>
 
+#include "hmrnn/ops/cuda/current_stream.h"
 #include "hmrnn/ops/cuda/gated_output_window.h"
-#include "hmrnn/ops/cuda/stream_kernels.h"
 #include "hmrnn/ops/gated_output_schema.h"
 
 namespace hmrnn::cuda {

@@ -4,8 +4,8 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/library.h>
 
+#include "hmrnn/ops/cuda/current_stream.h"
 #include "hmrnn/ops/cuda/hm_lstm_window.h"
-#include "hmrnn/ops/cuda/stream_kernels.h"
 #include "hmrnn/ops/cuda/two_streams.h"
 #include "hmrnn/ops/cuda_persistent.h"
 #include "hmrnn/ops/hm_lstm_schema.h"

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "hmrnn/ops/cpu/backward_pass.h"
+#include "hmrnn/ops/cpu/hm_lstm_backward.h"
 
 namespace hmrnn::cpu {
 

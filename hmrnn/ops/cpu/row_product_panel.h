@@ -32,16 +32,16 @@ constexpr int64_t kBlockBytes = 256 * 1024;
 constexpr int64_t kLine = 64;  // bytes of a cache line
 
 /// Walks over memory that is wanted next, a few lines at a time: `runs` runs of `run` bytes, `stride` bytes apart.
-struct Ahead {
+struct Prefetch {
   const char* at = nullptr;
   int64_t run = 0, stride = 0, runs = 0;
   int64_t lines = 0;  ///< at each of the calls
   int64_t done = 0;   ///< bytes of the run at hand
 
-  Ahead() = default;
+  Prefetch() = default;
   /// To be called `calls` times.
   template <class P>
-  Ahead(const P* first, int64_t values, int64_t row_length, int64_t rows, int64_t calls)
+  Prefetch(const P* first, int64_t values, int64_t row_length, int64_t rows, int64_t calls)
       : at(reinterpret_cast<const char*>(first)),
         run(values * static_cast<int64_t>(sizeof(P))),
         stride(row_length * static_cast<int64_t>(sizeof(P))),
@@ -61,8 +61,8 @@ constexpr int64_t kBetweenFetches = 8;  // lines of a panel
 /// put(r, v, sum) of the R rows x · block, in kVectors vectors each, over k values; added to `begun` [R, kWidth] if it
 /// is not null.
 template <int R, class Put>
-void accumulate(int64_t k, const float* const* x, int64_t from, const float* block, const float* begun, Ahead& ahead,
-                Put put) {
+void accumulate(int64_t k, const float* const* x, int64_t from, const float* block, const float* begun,
+                Prefetch& prefetch, Put put) {
   V s[R][kVectors];
   const float* row[R];
   for (int r = 0; r < R; ++r) {
@@ -70,7 +70,7 @@ void accumulate(int64_t k, const float* const* x, int64_t from, const float* blo
     for (int v = 0; v < kVectors; ++v) s[r][v] = begun != nullptr ? V::loadu(begun + r * kWidth + v * V::size()) : V(0);
   }
   for (int64_t i = 0; i < k; ++i, block += kWidth) {
-    if (ahead.runs > 0 && i % kBetweenFetches == 0) ahead.fetch();
+    if (prefetch.runs > 0 && i % kBetweenFetches == 0) prefetch.fetch();
     V b[kVectors];
     for (int v = 0; v < kVectors; ++v) b[v] = V::loadu(block + v * V::size());
     for (int r = 0; r < R; ++r) {
@@ -94,7 +94,7 @@ inline __m512bh load_pairs(const c10::BFloat16* p) { return (__m512bh)_mm512_loa
 
 template <int R, class Put>
 void accumulate(int64_t k, const c10::BFloat16* const* x, int64_t from, const c10::BFloat16* block, const float* begun,
-                Ahead& ahead, Put put) {
+                Prefetch& prefetch, Put put) {
   __m512 s[R][kVectors];
   const c10::BFloat16* row[R];
   for (int r = 0; r < R; ++r) {
@@ -104,7 +104,7 @@ void accumulate(int64_t k, const c10::BFloat16* const* x, int64_t from, const c1
     }
   }
   for (int64_t i = 0; i < k / 2; ++i, block += 2 * kWidth) {
-    if (ahead.runs > 0 && i % kBetweenFetches == 0) ahead.fetch();
+    if (prefetch.runs > 0 && i % kBetweenFetches == 0) prefetch.fetch();
     __m512bh b[kVectors];
     for (int v = 0; v < kVectors; ++v) b[v] = load_pairs(block + v * 32);
     for (int r = 0; r < R; ++r) {
@@ -126,20 +126,20 @@ void accumulate(int64_t k, const c10::BFloat16* const* x, int64_t from, const c1
 
 template <class P, class Put>
 void accumulate(int64_t rows, int64_t k, const P* const* x, int64_t from, const P* block, const float* begun,
-                Ahead& ahead, Put put) {
+                Prefetch& prefetch, Put put) {
   switch (rows) {
     case 1:
-      return accumulate<1>(k, x, from, block, begun, ahead, put);
+      return accumulate<1>(k, x, from, block, begun, prefetch, put);
     case 2:
-      return accumulate<2>(k, x, from, block, begun, ahead, put);
+      return accumulate<2>(k, x, from, block, begun, prefetch, put);
     case 3:
-      return accumulate<3>(k, x, from, block, begun, ahead, put);
+      return accumulate<3>(k, x, from, block, begun, prefetch, put);
     case 4:
-      return accumulate<4>(k, x, from, block, begun, ahead, put);
+      return accumulate<4>(k, x, from, block, begun, prefetch, put);
     case 5:
-      return accumulate<5>(k, x, from, block, begun, ahead, put);
+      return accumulate<5>(k, x, from, block, begun, prefetch, put);
     default:
-      return accumulate<kRows>(k, x, from, block, begun, ahead, put);
+      return accumulate<kRows>(k, x, from, block, begun, prefetch, put);
   }
 }
 
@@ -168,7 +168,7 @@ void fetch_to_write(const Y* y, int64_t columns) {
 /// put(i, v, sum) of x · panel for m rows x_i of k values, a vector at a time. ask(i)
 /// comes before the sums of row i are made, in time for what put will write.
 template <class P, class Ask, class Put>
-void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Ahead& ahead, Ask ask, Put put) {
+void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Prefetch& prefetch, Ask ask, Put put) {
   constexpr int64_t depth = kBlockBytes / (kWidth * static_cast<int64_t>(sizeof(P)));  // k in a block
   alignas(kLine) float sums[RowProductKernels<P>::kMostRows * kWidth];
   const int64_t blocks = row_blocks(m);
@@ -180,11 +180,12 @@ void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Ahead& ah
       float* of_block = sums + first * kWidth;
       const float* begun = from > 0 ? of_block : nullptr;
       if (from + n < k) {
-        accumulate(rows, n, x + first, from, block, begun, ahead,
+        accumulate(rows, n, x + first, from, block, begun, prefetch,
                    [&](int r, int v, V sum) { sum.store(of_block + r * kWidth + v * V::size()); });
       } else {
         for (int64_t r = 0; r < rows; ++r) ask(first + r);
-        accumulate(rows, n, x + first, from, block, begun, ahead, [&](int r, int v, V sum) { put(first + r, v, sum); });
+        accumulate(rows, n, x + first, from, block, begun, prefetch,
+                   [&](int r, int v, V sum) { put(first + r, v, sum); });
       }
     }
   }
@@ -192,7 +193,8 @@ void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Ahead& ah
 
 /// y_i = x · panel for m rows x_i of k values, of which `columns` values are wanted; added to what is there if `add`
 template <bool add, class P, class Y>
-void multiply_to(int64_t m, int64_t k, const P* const* x, const P* panel, int64_t columns, Y* const* y, Ahead& ahead) {
+void multiply_to(int64_t m, int64_t k, const P* const* x, const P* panel, int64_t columns, Y* const* y,
+                 Prefetch& prefetch) {
   const auto put = [](auto at, Y* to, V sum) {
     if constexpr (add) {
       at.add(to, sum);
@@ -203,10 +205,10 @@ void multiply_to(int64_t m, int64_t k, const P* const* x, const P* panel, int64_
   const auto ask = [&](int64_t i) { fetch_to_write(y[i], columns); };
   using Row = cell::VectorRow<float>;
   if (columns == kWidth) {
-    return multiply(m, k, x, panel, ahead, ask,
+    return multiply(m, k, x, panel, prefetch, ask,
                     [&](int64_t i, int v, V sum) { put(Row::Full{v * V::size()}, y[i], sum); });
   }
-  multiply(m, k, x, panel, ahead, ask, [&](int64_t i, int v, V sum) {
+  multiply(m, k, x, panel, prefetch, ask, [&](int64_t i, int v, V sum) {
     const int64_t j = v * V::size(), left = std::min<int64_t>(columns - j, V::size());
     if (left == V::size()) {
       put(Row::Full{j}, y[i], sum);
@@ -225,7 +227,7 @@ inline __m512i interleave(__m256i first, __m256i second) {
 }
 #endif
 
-/// weight_gradient_kernel.cpp's part of the kernels.
+/// row_product_gradient_kernel.cpp's part of the kernels.
 template <class P>
 void set_weight_gradient(RowProductKernels<P>& kernels);
 

@@ -1,7 +1,7 @@
 // The gradient of a weight matrix from rows that lie anywhere (row_product.h). Compiled once for each instruction set
 // (cmake/CpuKernels.cmake).
 
-#include "hmrnn/ops/cpu/panel_product.h"
+#include "hmrnn/ops/cpu/row_product_panel.h"
 
 #ifdef HMRNN_ROW_PRODUCTS
 namespace hmrnn::cpu {
@@ -85,17 +85,17 @@ void weight_gradient(int64_t k, int64_t m, const P* y, int64_t stride, const P* 
   transpose(k, m, y, stride, transposed, depth);
   for (int64_t i = 0; i < m; ++i) rows[i] = transposed + i * depth;
   const int64_t count = (n + kWidth - 1) / kWidth;
-  Ahead ahead;
-  if (next != nullptr) ahead = Ahead(next, m, stride, k, count * fetches<P>(m, k));
+  Prefetch prefetch;
+  if (next != nullptr) prefetch = Prefetch(next, m, stride, k, count * fetches<P>(m, k));
   for (int64_t p = 0; p < count; ++p) {
     const int64_t column = p * kWidth, columns = std::min(kWidth, n - column);
     float* to_rows[Kernels::kMostRows];
     for (int64_t i = 0; i < m; ++i) to_rows[i] = to + i * n + column;
     const P* panel = panels + p * panel_size<P>(k);
     if (add) {
-      multiply_to<true>(m, k, rows, panel, columns, to_rows, ahead);
+      multiply_to<true>(m, k, rows, panel, columns, to_rows, prefetch);
     } else {
-      multiply_to<false>(m, k, rows, panel, columns, to_rows, ahead);
+      multiply_to<false>(m, k, rows, panel, columns, to_rows, prefetch);
     }
   }
 }

@@ -17,7 +17,7 @@
 #include <algorithm>
 #include <array>
 
-#include "hmrnn/ops/cpu/backward_pass.h"
+#include "hmrnn/ops/cpu/hm_lstm_backward.h"
 
 namespace hmrnn::cpu {
 
@@ -102,11 +102,11 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
 }
 
 template <class T, class P>
-void Backward<T, P>::walk() {
+void Backward<T, P>::run() {
   place_.assign(B_, {T_ - 1, L_ - 1});
-  for_rows(B_, B_ * layers_[0].d, [&](int64_t b, int64_t thread) { copy_back(b, thread); });
+  for_rows(B_, B_ * layers_[0].d, [&](int64_t b, int64_t thread) { copy_until_active(b, thread); });
   const auto* schedule = tape_[0].schedule.template const_data_ptr<int32_t>();
-  for (int64_t i = tape_[0].schedule.size(0) - 1; i >= 0; --i) step(schedule[2 * i], schedule[2 * i + 1]);
+  for (int64_t i = tape_[0].schedule.size(0) - 1; i >= 0; --i) step_batch(schedule[2 * i], schedule[2 * i + 1]);
   for (auto& s : layer_) {
     for (auto& weight : s.weight) weight.finish();
   }
@@ -125,7 +125,7 @@ Term<T, P> Backward<T, P>::top_down_term(int64_t l, int64_t t, int64_t b) {
 
 /// Back over one batch of row-steps of layer l.
 template <class T, class P>
-void Backward<T, P>::step(int64_t l, int64_t m) {
+void Backward<T, P>::step_batch(int64_t l, int64_t m) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   auto& tape = tape_[l];
@@ -165,9 +165,9 @@ void Backward<T, P>::step(int64_t l, int64_t m) {
 
   for_row_ranges(m, 8 * m * d, [&](int64_t begin, int64_t end, int64_t thread) {
     for (int64_t i = begin; i < end; ++i) {
-      RowsAhead ahead;
-      if (i + 1 < end) look_ahead(l, base + i + 1, ahead);
-      update(l, base + i, thread, &ahead);
+      RowPrefetch prefetch;
+      if (i + 1 < end) prefetch_rows(l, base + i + 1, prefetch);
+      update(l, base + i, thread, &prefetch);
     }
   });
   const std::array<typename Product<P>::Backward, 3> products{
@@ -178,10 +178,10 @@ void Backward<T, P>::step(int64_t l, int64_t m) {
   Product<P>::backward(products);
   for_rows(m, 3 * m * d, [&](int64_t i, int64_t thread) {
     const int64_t b = position[base + i] % B_;
-    if (mask_.on()) unmask(l, base + i, b);
+    if (mask_.on()) add_masked_gradients(l, base + i, b);
     if (has_detector(l)) boundary_row(position[base + i] / B_, l, b, thread);
     --place_[b].l;
-    copy_back(b, thread);
+    copy_until_active(b, thread);
   });
   if (table) table_sums(base, m);
   s.end = s.first, s.end_w = s.first_w, s.end_v = s.first_v;
@@ -189,7 +189,7 @@ void Backward<T, P>::step(int64_t l, int64_t m) {
 
 /// Hands on what the products of slot `now` gave for mask ⊙ h of the layers below and above.
 template <class T, class P>
-void Backward<T, P>::unmask(int64_t l, int64_t now, int64_t b) {
+void Backward<T, P>::add_masked_gradients(int64_t l, int64_t now, int64_t b) {
   const auto& y = layers_[l];
   const auto& s = layer_[l];
   const int32_t w = tape_[l].slot_w.template data_ptr<int32_t>()[now],
@@ -206,7 +206,7 @@ void Backward<T, P>::unmask(int64_t l, int64_t now, int64_t b) {
 
 /// Row b's steps back from where it stands, as far as they are COPYs or lie past the sequence's end.
 template <class T, class P>
-void Backward<T, P>::copy_back(int64_t b, int64_t thread) {
+void Backward<T, P>::copy_until_active(int64_t b, int64_t thread) {
   auto& place = place_[b];
   for (; place.t >= 0; --place.t, place.l = L_ - 1) {
     for (; place.l >= 0; --place.l) {
@@ -217,9 +217,9 @@ void Backward<T, P>::copy_back(int64_t b, int64_t thread) {
         add_output_gradients(t, l, b);
         continue;
       }
-      auto z = arrive(t, l, b, thread);
-      if (detect_) copy_row_gradient(t, l, b, before, thread, z);
-      leave(l, b, z);
+      auto z = begin_step(t, l, b, thread);
+      if (detect_) copy_boundary_gradients(t, l, b, before, thread, z);
+      end_step(l, b, z);
       if (has_detector(l)) boundary_row(t, l, b, thread);
     }
   }
@@ -237,7 +237,7 @@ void Backward<T, P>::add_output_gradients(int64_t t, int64_t l, int64_t b) {
 
 /// What every step begins with: dL/dh and dL/dz of the step are complete, and with them dL/ds_z.
 template <class T, class P>
-typename Backward<T, P>::BoundaryGradients Backward<T, P>::arrive(int64_t t, int64_t l, int64_t b, int64_t thread) {
+typename Backward<T, P>::BoundaryGradients Backward<T, P>::begin_step(int64_t t, int64_t l, int64_t b, int64_t thread) {
   add_output_gradients(t, l, b);
   BoundaryGradients z;
   if (!has_detector(l)) return z;
@@ -252,47 +252,47 @@ typename Backward<T, P>::BoundaryGradients Backward<T, P>::arrive(int64_t t, int
 
 /// What every step ends with.
 template <class T, class P>
-void Backward<T, P>::leave(int64_t l, int64_t b, const BoundaryGradients& z) {
+void Backward<T, P>::end_step(int64_t l, int64_t b, const BoundaryGradients& z) {
   if (detect_ && l > 0) layer_[l - 1].dz[b] += z.below;
   if (has_detector(l)) layer_[l].dz[b] = z.before;
 }
 
 /// What update will read and write of a slot, in that order.
 template <class T, class P>
-void Backward<T, P>::look_ahead(int64_t l, int64_t now, RowsAhead& ahead) {
+void Backward<T, P>::prefetch_rows(int64_t l, int64_t now, RowPrefetch& prefetch) {
   const auto& tape = tape_[l];
   const auto& s = layer_[l];
   const int64_t d = layers_[l].d, at = tape.position.template data_ptr<int32_t>()[now], t = at / B_, b = at % B_;
   const int32_t w = tape.slot_w.template data_ptr<int32_t>()[now], v = tape.slot_v.template data_ptr<int32_t>()[now];
   const bool table = l == 0 && a_.index;
-  if (grad_.h[l].defined()) ahead.add(row_of<T>(grad_.h[l], at, d), d);
-  ahead.add(raw_row<P>(tape.raw_u, now, 4 * d), 4 * d);
-  if (w >= 0) ahead.add(raw_row<P>(tape.raw_w, w, 4 * d), 4 * d);
-  if (v >= 0) ahead.add(raw_row<P>(tape.raw_v, v, 4 * d), 4 * d);
-  ahead.add(row_of<T>(tape.c, now, d), d);
-  ahead.add(c_of(l, slot(l, t - 1, b), b), d);
-  ahead.add(h_at(t - 1, l, b), d);
-  ahead.add(s.du + (now - s.first) * s.weight[kU].stride(), 4 * d);
+  if (grad_.h[l].defined()) prefetch.add(row_of<T>(grad_.h[l], at, d), d);
+  prefetch.add(raw_row<P>(tape.raw_u, now, 4 * d), 4 * d);
+  if (w >= 0) prefetch.add(raw_row<P>(tape.raw_w, w, 4 * d), 4 * d);
+  if (v >= 0) prefetch.add(raw_row<P>(tape.raw_v, v, 4 * d), 4 * d);
+  prefetch.add(row_of<T>(tape.c, now, d), d);
+  prefetch.add(c_of(l, slot(l, t - 1, b), b), d);
+  prefetch.add(h_at(t - 1, l, b), d);
+  prefetch.add(s.du + (now - s.first) * s.weight[kU].stride(), 4 * d);
   if (w >= 0 && !table) {
-    ahead.add(s.dw + (w - s.first_w) * s.weight[kW].stride(), 4 * d);
+    prefetch.add(s.dw + (w - s.first_w) * s.weight[kW].stride(), 4 * d);
   } else if (wants_bottom_up(t, l, b)) {
-    ahead.add(raw_row<P>(s.extra_w.raw, s.extra_w.row[now], 4 * d), 4 * d);
+    prefetch.add(raw_row<P>(s.extra_w.raw, s.extra_w.row[now], 4 * d), 4 * d);
   }
   if (v >= 0) {
-    ahead.add(s.dv + (v - s.first_v) * s.weight[kV].stride(), 4 * d);
+    prefetch.add(s.dv + (v - s.first_v) * s.weight[kV].stride(), 4 * d);
   } else if (wants_top_down(t, l, b)) {
-    ahead.add(top_down_term(l, t, b).raw, 4 * d);
+    prefetch.add(top_down_term(l, t, b).raw, 4 * d);
   }
 }
 
 /// The UPDATE or FLUSH of slot `now`, before the products.
 template <class T, class P>
-void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread, RowsAhead* ahead) {
+void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread, RowPrefetch* prefetch) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   auto& tape = tape_[l];
   const int64_t d = y.d, at = tape.position.template data_ptr<int32_t>()[now], t = at / B_, b = at % B_;
-  auto z = arrive(t, l, b, thread);
+  auto z = begin_step(t, l, b, thread);
   auto& sums = s.sums[thread];
   const int32_t w = tape.slot_w.template data_ptr<int32_t>()[now], v = tape.slot_v.template data_ptr<int32_t>()[now];
   const bool flush = v >= 0, table = l == 0 && a_.index;
@@ -304,19 +304,19 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread, RowsAhead* a
   auto w_term = w < 0 ? Term<T, P>{} : term(tape.raw_w, tape.stats_w, w, 4 * d, y.w_gain, nullptr);
   auto v_term = v < 0 ? Term<T, P>{} : term(tape.raw_v, tape.stats_v, v, 4 * d, y.v_gain, nullptr);
   T* gates = row_of<T>(scratch_, thread, scratch_.size(1));
-  k_.active_gates(d, u_term, w_term, v_term, y.gate_bias(w >= 0, flush), gates, ahead);
+  k_.active_gates(d, u_term, w_term, v_term, y.gate_bias(w >= 0, flush), gates, prefetch);
   const auto dots =
       k_.active_backward(d, flush, row_of<T>(s.dh, b, d), dc, gates, c_of(l, slot(l, t - 1, b), b),
                          row_of<T>(tape.c, now, d), h_at(t - 1, l, b), *row_of<Moments<T>>(tape.stats_c, now, 1),
                          y.cell, dropout_.of(l, b, state_number(t - 1, l, b)), gates + 4 * d, ds, dc,
-                         sums.cell_gain.data(), sums.cell_bias.data(), ahead);
+                         sums.cell_gain.data(), sums.cell_bias.data(), prefetch);
   k_.term_backward(4 * d, ds, u_term, s.du + i * s.weight[kU].stride(), sums.u_gain.data(),
-                   sums.ds[y.operation(w >= 0, flush)].data(), ahead);
+                   sums.ds[y.operation(w >= 0, flush)].data(), prefetch);
   w_term.bias = y.w_bias;
   v_term.bias = y.v_bias;
   if (w >= 0 && !table) {
     const T along = k_.term_backward(4 * d, ds, w_term, s.dw + (w - s.first_w) * s.weight[kW].stride(),
-                                     sums.w_gain.data(), nullptr, ahead);
+                                     sums.w_gain.data(), nullptr, prefetch);
     if (l > 0) z.below += along;
   } else if (wants_bottom_up(t, l, b)) {
     z.below +=
@@ -324,7 +324,7 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread, RowsAhead* a
   }
   if (flush) {
     z.before += k_.term_backward(4 * d, ds, v_term, s.dv + (v - s.first_v) * s.weight[kV].stride(), sums.v_gain.data(),
-                                 nullptr, ahead);
+                                 nullptr, prefetch);
   } else if (wants_top_down(t, l, b)) {
     z.before += k_.term_dot(4 * d, ds, top_down_term(l, t, b));
   }
@@ -333,12 +333,12 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread, RowsAhead* a
   z.before += w_on ? -dots.forget : dots.input - dots.cell + dots.jump;
   s.ending[b] = static_cast<int32_t>(now);
   s.run_ready[b] = 0;
-  leave(l, b, z);
+  end_step(l, b, z);
 }
 
 template <class T, class P>
-void Backward<T, P>::copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread,
-                                       BoundaryGradients& z) {
+void Backward<T, P>::copy_boundary_gradients(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread,
+                                             BoundaryGradients& z) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   auto& tape = tape_[l];
@@ -376,7 +376,7 @@ void Backward<T, P>::table_sums(int64_t base, int64_t m) {
 #define HMRNN_INSTANTIATE(T, P)                                                                                \
   template Backward<T, P>::Backward(const HMLSTMArguments&, const WindowResult&, std::vector<LayerTape<T, P>>, \
                                     const at::Tensor&, const OutputGradients&, WindowProducts<P>&);            \
-  template void Backward<T, P>::walk();
+  template void Backward<T, P>::run();
 HMRNN_INSTANTIATE(float, float)
 HMRNN_INSTANTIATE(float, c10::BFloat16)
 HMRNN_INSTANTIATE(double, double)

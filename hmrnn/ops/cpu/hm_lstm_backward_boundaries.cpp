@@ -1,8 +1,8 @@
-// What boundaries add to the walk back (backward_walk.cpp): made in batches before it, what dL/dz needs beside the
-// tape, which are the products that a step at hand did not use but would have used with the other z; and at each step,
-// what goes through the boundary's pre-activation.
+// What boundaries add to the walk back (hm_lstm_backward_steps.cpp): made in batches before it, what dL/dz needs beside
+// the tape, which are the products that a step at hand did not use but would have used with the other z; and at each
+// step, what goes through the boundary's pre-activation.
 
-#include "hmrnn/ops/cpu/backward_pass.h"
+#include "hmrnn/ops/cpu/hm_lstm_backward.h"
 
 namespace hmrnn::cpu {
 

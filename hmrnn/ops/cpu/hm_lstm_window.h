@@ -1,17 +1,14 @@
 #pragma once
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
-#include <algorithm>
 #include <array>
-#include <cstring>
 #include <vector>
 
 #include "hmrnn/ops/cpu/aligned_vector.h"
 #include "hmrnn/ops/cpu/cell_kernel.h"
-#include "hmrnn/ops/cpu/large_pages.h"
 #include "hmrnn/ops/cpu/product.h"
+#include "hmrnn/ops/cpu/row_tables.h"
 #include "hmrnn/ops/hm_lstm_arguments.h"
 
 // What the forward and the backward pass over a window share: views of the parameters and the tape.
@@ -172,18 +169,6 @@ class LockedMask {
 /// Where the state of slot `s` (-1: the initial one) of row b is in the tables of states.
 inline int64_t state_row(int32_t s, int64_t b, int64_t batch) { return s < 0 ? b : batch + s; }
 
-/// Row `i` of a table of `width` values.
-template <class T>
-T* row_of(const at::Tensor& table, int64_t i, int64_t width) {
-  return static_cast<T*>(table.data_ptr()) + i * width;
-}
-
-/// Row `i` of a table of products of `out` values, row_stride<P>(out) apart.
-template <class P>
-P* raw_row(const at::Tensor& raw, int64_t i, int64_t out) {
-  return row_of<P>(raw, i, row_stride<P>(out));
-}
-
 /// The lengths of the sequences, int64 [B]; empty where none are given.
 inline std::vector<int64_t> lengths(const HMLSTMArguments& a) {
   if (!a.lengths) return {};
@@ -205,35 +190,7 @@ struct WindowProducts {
   }
 };
 
-/// f(begin, end, thread) for ranges that are [0, n) together, one for each thread and the same every time (so results
-/// repeat for a thread count); `work` is the number of values touched in all: little work stays on the calling thread.
-template <class F>
-void for_row_ranges(int64_t n, int64_t work, F f) {
-  constexpr int64_t worth_a_thread = 8192;
-  if (n < 2 || work < worth_a_thread || at::get_num_threads() == 1 || at::in_parallel_region()) {
-    f(int64_t(0), n, int64_t(0));
-    return;
-  }
-  const int64_t threads = std::min<int64_t>(at::get_num_threads(), n);
-  at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t thread = begin; thread < end; ++thread) f(n * thread / threads, n * (thread + 1) / threads, thread);
-  });
-}
-
-/// f(b, thread) for each b of these
-template <class F>
-void for_rows(int64_t n, int64_t work, F f) {
-  for_row_ranges(n, work, [&](int64_t begin, int64_t end, int64_t thread) {
-    for (int64_t b = begin; b < end; ++b) f(b, thread);
-  });
-}
-
 /// Whether the operator's products are in bfloat16.
 inline bool bfloat16_products(const HMLSTMArguments& a) { return a.product_dtype && *a.product_dtype == at::kBFloat16; }
-
-template <class T>
-void copy_row(T* to, const T* from, int64_t n) {
-  std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
-}
 
 }  // namespace hmrnn::cpu

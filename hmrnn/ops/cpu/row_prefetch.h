@@ -7,7 +7,7 @@ namespace hmrnn::cpu {
 
 /// Rows that the next piece of work will read or write, asked for little by little while the one at hand is computed. A
 /// row of products has 64 to 128 lines, and of so many at once the processor makes the computation wait.
-class RowsAhead {
+class RowPrefetch {
  public:
   /// `values` values from `row` on, after those added before; of more than 12 rows those beyond are left out. (Nothing
   /// is read: lines past a row's end may be asked for.)

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "hmrnn/ops/cpu/gradient_sums.h"
+#include "hmrnn/ops/cpu/hm_lstm_window.h"
 #include "hmrnn/ops/cpu/weight_gradient.h"
-#include "hmrnn/ops/cpu/window.h"
 #include "hmrnn/ops/rules.h"
 
 namespace hmrnn::cpu {
@@ -20,9 +20,9 @@ struct ExtraProducts {
 };
 
 /// The backward pass over one window, in three parts, each a file of its own: what the boundaries' gradients need
-/// beside the tape, and give (boundary_terms.cpp), the walk back through time (backward_walk.cpp), and what is left of
-/// the gradients after it (gradients.cpp). T: of states, parameters and gradients; P: of the products (T, or bfloat16
-/// beside float).
+/// beside the tape, and give (hm_lstm_backward_boundaries.cpp), the walk back through time
+/// (hm_lstm_backward_steps.cpp), and what is left of the gradients after it (hm_lstm_backward_gradients.cpp). T: of
+/// states, parameters and gradients; P: of the products (T, or bfloat16 beside float).
 template <class T, class P>
 class Backward {
  public:
@@ -36,7 +36,7 @@ class Backward {
            const at::Tensor& state_index, const OutputGradients& grad, WindowProducts<P>& products);
 
   /// The walk back, to the gradients of the initial state, the weights and a sequence's input.
-  void walk();
+  void run();
   /// After the walk: every gradient.
   HMLSTMGradients gradients();
 
@@ -111,14 +111,14 @@ class Backward {
     return out;
   }
 
-  // boundary_terms.cpp
+  // hm_lstm_backward_boundaries.cpp
   void boundary_terms();
   void multiply_extra(ExtraProducts& extra, Product<P>& matrix, const std::vector<const P*>& x, T eps, bool norm);
   void boundary_row(int64_t t, int64_t l, int64_t b, int64_t thread);
   bool z_below(int64_t t, int64_t b, int64_t l);
   bool z_before(int64_t t, int64_t b, int64_t l);
 
-  // backward_walk.cpp
+  // hm_lstm_backward_steps.cpp
   Term<T, P> top_down_term(int64_t l, int64_t t, int64_t b);
   struct Place {
     int64_t t, l;  ///< a row's step: the next one to go back over; t = -1: none is left
@@ -127,18 +127,18 @@ class Backward {
   struct BoundaryGradients {
     T below = T(0), before = T(0);
   };
-  void step(int64_t l, int64_t m);
-  void copy_back(int64_t b, int64_t thread);
-  BoundaryGradients arrive(int64_t t, int64_t l, int64_t b, int64_t thread);
-  void leave(int64_t l, int64_t b, const BoundaryGradients& z);
+  void step_batch(int64_t l, int64_t m);
+  void copy_until_active(int64_t b, int64_t thread);
+  BoundaryGradients begin_step(int64_t t, int64_t l, int64_t b, int64_t thread);
+  void end_step(int64_t l, int64_t b, const BoundaryGradients& z);
   void add_output_gradients(int64_t t, int64_t l, int64_t b);
-  void look_ahead(int64_t l, int64_t now, RowsAhead& ahead);
-  void update(int64_t l, int64_t now, int64_t thread, RowsAhead* ahead);
-  void copy_row_gradient(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread, BoundaryGradients& z);
+  void prefetch_rows(int64_t l, int64_t now, RowPrefetch& prefetch);
+  void update(int64_t l, int64_t now, int64_t thread, RowPrefetch* prefetch);
+  void copy_boundary_gradients(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread, BoundaryGradients& z);
   void table_sums(int64_t base, int64_t m);
-  void unmask(int64_t l, int64_t now, int64_t b);
+  void add_masked_gradients(int64_t l, int64_t now, int64_t b);
 
-  // gradients.cpp
+  // hm_lstm_backward_gradients.cpp
   void finish_sums();
   void table_gradient();
   void input_boundary_gradient();
