@@ -2,8 +2,12 @@
 #pragma once
 
 #include "hmrnn/analysis/alignment.h"
+#include "hmrnn/analysis/boundary_probability.h"
+#include "hmrnn/analysis/cost.h"
 #include "hmrnn/analysis/ink_svg.h"
 #include "hmrnn/analysis/operations.h"
+#include "hmrnn/analysis/segments.h"
+#include "hmrnn/analysis/text_events.h"
 #include "hmrnn/data/data_dir.h"
 #include "hmrnn/data/ink_batches.h"
 #include "hmrnn/data/ink_cache.h"

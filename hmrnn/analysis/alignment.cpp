@@ -1,6 +1,7 @@
 #include "hmrnn/analysis/alignment.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <stdexcept>
 
@@ -52,6 +53,17 @@ Alignment align_boundaries(const std::vector<uint8_t>& boundary, const std::vect
           static_cast<double>(count_pairs(a, b, tolerance)), static_cast<double>(boundary.size())};
 }
 
+std::vector<uint8_t> clock_boundaries(int64_t length, double period, double phase) {
+  if (!(period > 0) || phase < 0)
+    throw std::invalid_argument("clock_boundaries: period must be above 0, phase at least 0");
+  std::vector<uint8_t> out(static_cast<size_t>(length));
+  for (int64_t tick = 0;; ++tick) {
+    const double place = std::floor(phase + static_cast<double>(tick) * period);
+    if (place >= static_cast<double>(length)) return out;
+    out[static_cast<size_t>(place)] = 1;
+  }
+}
+
 Alignment align_at_chance(const std::vector<uint8_t>& boundary, const std::vector<uint8_t>& event, int64_t tolerance,
                           int64_t draws, SplitMix64& random) {
   check(boundary, event);
@@ -69,6 +81,56 @@ Alignment align_at_chance(const std::vector<uint8_t>& boundary, const std::vecto
   }
   return {static_cast<double>(count), static_cast<double>(events.size()),
           hits / static_cast<double>(std::max<int64_t>(draws, 1)), static_cast<double>(boundary.size())};
+}
+
+namespace {
+
+/// `marks` moved by `shift` points; what leaves the sequence is left out.
+std::vector<uint8_t> shifted(const std::vector<uint8_t>& marks, int64_t shift) {
+  if (shift == 0) return marks;
+  std::vector<uint8_t> out(marks.size());
+  for (const auto place : places(marks)) {
+    const auto to = place + shift;
+    if (to >= 0 && to < static_cast<int64_t>(marks.size())) out[static_cast<size_t>(to)] = 1;
+  }
+  return out;
+}
+
+/// The best phase of a clock with as many boundaries, in `to`.
+void try_clocks(const MarkSequences& events, const AgreementOptions& options, Agreement& to) {
+  const double period = to.clock_period;
+  const auto phases = std::max<int64_t>(1, std::min(options.phases, static_cast<int64_t>(std::ceil(period))));
+  for (int64_t i = 0; i < phases; ++i) {
+    const double phase = period * static_cast<double>(i) / static_cast<double>(phases);
+    Alignment clock;
+    for (const auto& event : events) {
+      clock += align_boundaries(clock_boundaries(static_cast<int64_t>(event.size()), period, phase), event,
+                                options.tolerance);
+    }
+    if (i > 0 && clock.f1() <= to.clock.f1()) continue;
+    to.clock = clock;
+    to.clock_phase = phase;
+  }
+}
+
+}  // namespace
+
+Agreement measure_agreement(const MarkSequences& boundaries, const MarkSequences& events,
+                            const AgreementOptions& options) {
+  if (boundaries.size() != events.size()) throw std::invalid_argument("agreement: two numbers of sequences");
+  Agreement out;
+  SplitMix64 random(options.seed);
+  MarkSequences moved;
+  for (size_t s = 0; s < events.size(); ++s) {
+    moved.push_back(shifted(events[s], options.shift));
+    out.found += align_boundaries(boundaries[s], moved[s], options.tolerance);
+    out.chance += align_at_chance(boundaries[s], moved[s], options.tolerance, options.draws, random);
+  }
+  out.clock = out.found;
+  if (out.found.boundaries == 0) return out;
+  out.clock_period = out.found.positions / out.found.boundaries;
+  try_clocks(moved, options, out);
+  return out;
 }
 
 }  // namespace hmrnn

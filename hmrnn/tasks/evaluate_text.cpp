@@ -10,7 +10,8 @@ namespace hmrnn {
 
 std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams, torch::Device device, uint64_t seed,
                                         const std::function<bool()>& stop,
-                                        std::optional<torch::ScalarType> product_dtype, const GivenBoundaries& given) {
+                                        std::optional<torch::ScalarType> product_dtype, const GivenBoundaries& given,
+                                        const TextVisitor& visit) {
   const auto start = std::chrono::steady_clock::now();
   const torch::NoGradGuard no_grad;
   const EvaluationMode<CharLM> mode(model, product_dtype);
@@ -38,6 +39,7 @@ std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams
             static_cast<double>(window.count);
     updates += update_counts(out.core.z, state.z, layers, weight);
     result.count += window.count;
+    if (visit) visit(window, state, out);
     state = out.core.state;
   }
   const auto scored = static_cast<double>(result.count);

@@ -16,6 +16,11 @@ namespace hmrnn {
 /// Steps of a window of evaluation: without a graph it costs nothing but memory.
 constexpr int64_t kEvaluationWindow = 200;
 
+/// Is shown every window of an evaluation, the state before it, and what the model made of it, on the evaluation's
+/// device.
+using TextVisitor =
+    std::function<void(const TextWindow& window, const HMLSTMState& before, const CharLMOutput& output)>;
+
 /// Scores every target of `streams` (made with `exact`) with `model` on `device`, in evaluation mode, without gradients
 /// and in float32 (the model's modes are set back afterwards: training as it was, products to `product_dtype`). State
 /// is carried along each stream. Boundaries are the detectors', or those of `given`. Bernoulli boundaries are drawn
@@ -23,6 +28,6 @@ constexpr int64_t kEvaluationWindow = 200;
 HMRNN_API std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams, torch::Device device,
                                                   uint64_t seed, const std::function<bool()>& stop = {},
                                                   std::optional<torch::ScalarType> product_dtype = std::nullopt,
-                                                  const GivenBoundaries& given = {});
+                                                  const GivenBoundaries& given = {}, const TextVisitor& visit = {});
 
 }  // namespace hmrnn

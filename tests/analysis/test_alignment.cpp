@@ -99,3 +99,50 @@ TEST_CASE("alignment: sums over sequences") {
   CHECK(sum.positions == 12);
   CHECK(sum.precision() == 0.25);
 }
+
+TEST_CASE("a clock ticks as often as it is told to, wherever it begins") {
+  CHECK(hmrnn::clock_boundaries(7, 3, 0) == Marks{1, 0, 0, 1, 0, 0, 1});
+  CHECK(hmrnn::clock_boundaries(7, 3, 2) == Marks{0, 0, 1, 0, 0, 1, 0});
+  CHECK(hmrnn::clock_boundaries(7, 2.5, 0.5) == Marks{1, 0, 0, 1, 0, 1, 0});  // 0.5, 3, 5.5
+  CHECK(hmrnn::clock_boundaries(0, 2, 0).empty());
+  CHECK_THROWS_AS(hmrnn::clock_boundaries(3, 0, 0), std::invalid_argument);
+}
+
+TEST_CASE("agreement names the layer, chance and the best clock at the layer's rate") {
+  // Events every fourth point, at phase 3: a clock of that rate knows them all; the layer finds half of them, a point
+  // late.
+  hmrnn::MarkSequences events(2, Marks(40)), found(2, Marks(40));
+  for (size_t s = 0; s < 2; ++s) {
+    for (size_t i = 3; i < 40; i += 4) events[s][i] = 1;
+    for (size_t i = 3; i < 20; i += 4) found[s][i + 1] = 1;
+    for (size_t i = 21; i < 26; ++i) found[s][i] = 1;  // and five where it guesses; at 24 it is a point late
+  }
+  hmrnn::AgreementOptions options;
+  auto agreement = hmrnn::measure_agreement(found, events, options);
+  CHECK(agreement.found.boundaries == 20);
+  CHECK(agreement.found.hits == 2);  // at 23
+  CHECK(agreement.clock_period == 4);
+  CHECK(agreement.clock_phase == 3);
+  CHECK(agreement.clock.f1() == 1);
+  CHECK(agreement.chance.boundaries == 20);
+
+  options.shift = 1;
+  agreement = hmrnn::measure_agreement(found, events, options);
+  CHECK(agreement.found.hits == 12);  // the five of each, and 24; the last event, at 39, has left
+  CHECK(agreement.found.events == 18);
+  CHECK(agreement.clock_phase == 0);
+  options.shift = -40;
+  CHECK(hmrnn::measure_agreement(found, events, options).found.events == 0);
+  options.shift = 0;
+  options.tolerance = 1;
+  CHECK(hmrnn::measure_agreement(found, events, options).found.hits == 12);
+}
+
+TEST_CASE("agreement of a layer that never fires, and of nothing at all") {
+  const hmrnn::MarkSequences events(1, Marks{0, 1, 0}), none(1, Marks(3));
+  const auto agreement = hmrnn::measure_agreement(none, events, {});
+  CHECK(agreement.found.f1() == 0);
+  CHECK(agreement.clock_period == 0);
+  CHECK(hmrnn::measure_agreement({}, {}, {}).found.positions == 0);
+  CHECK_THROWS_AS(hmrnn::measure_agreement(none, {}, {}), std::invalid_argument);
+}

@@ -39,7 +39,7 @@ struct Contestant {
   std::optional<bool> layer_norm;  ///< none for torch::nn's LSTM, which has none
   bool baseline = false;           ///< the ratios of a group are to its baseline
   double characters = 0;           ///< of one run
-  double flops = 0;                ///< of one run: of the products that are needed (flops.h)
+  double flops = 0;                ///< of one run: of the products that are needed (hmrnn/analysis/cost.h)
   std::function<void()> run;
   torch::Device device = torch::kCPU;
   std::string launch;                           ///< "launches", "graph", or "persistent" (a graph of the

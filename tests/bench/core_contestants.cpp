@@ -55,7 +55,7 @@ std::vector<Contestant> core_group(const Size& size, const Ground& ground) {
     lstm.dtype = dtype;
     lstm.baseline = true;
     lstm.backend = backend_of_lstm(dtype, ground.device);
-    lstm.flops = 3 * lstm_pass(steps, size.units, kInput, steps);
+    lstm.flops = 3 * core_pass({}, steps, size.units, steps);
     lstm.run = [model = plain_lstm(size.units, dtype, ground.device), x = input.to(dtype, false, true).requires_grad_(),
                 gradient = from_above.to(dtype)]() mutable {
       model->zero_grad();
@@ -76,7 +76,7 @@ std::vector<Contestant> core_group(const Size& size, const Ground& ground) {
         core.rates = rates;
         core.dtype = dtype;
         core.layer_norm = layer_norm;
-        core.flops = 3 * hm_lstm_pass(z, size.units, kInput, steps);
+        core.flops = 3 * core_pass(z, steps, size.units, steps);
         core.run = [model = drops ? dropping : plain, z = z.to(ground.device), dtype = dtype,
                     x = input.clone().requires_grad_(), from_above]() mutable {
           model->zero_grad();
@@ -95,7 +95,7 @@ std::vector<Contestant> core_group(const Size& size, const Ground& ground) {
     auto& cells = group.emplace_back(common);
     cells.name = "core/hm_lstm_cell";
     cells.layer_norm = layer_norm;
-    cells.flops = 3 * hm_lstm_pass(torch::ones({size.window, size.batch, kLayers - 1}), size.units, kInput, steps);
+    cells.flops = 3 * core_pass(torch::ones({size.window, size.batch, kLayers - 1}), steps, size.units, steps);
     cells.run = [model = plain, x = input.clone().requires_grad_(), from_above]() mutable {
       model->zero_grad();
       x.mutable_grad().reset();

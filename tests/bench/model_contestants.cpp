@@ -55,17 +55,14 @@ TORCH_MODULE(PlainModel);
 
 double plain_flops(const Size& size) {
   const auto steps = size.window * size.batch;
-  return 3 *
-         (lstm_pass(steps, size.units, kInput, steps) + 2.0 * static_cast<double>(steps * size.units * kVocabulary));
+  return 3 * (core_pass({}, steps, size.units, steps) + 2.0 * static_cast<double>(steps * size.units * kVocabulary));
 }
 
 /// z undefined: the control.
 double model_flops(const Size& size, const torch::Tensor& z) {
-  const auto steps = size.window * size.batch;
   // W x of the first layer is a table of the vocabulary.
-  return 3 * (z.defined() ? hm_lstm_pass(z, size.units, kInput, kVocabulary)
-                          : lstm_pass(steps, size.units, kInput, kVocabulary)) +
-         output_module(z, steps, size.units, output_size(size.units), kVocabulary);
+  return hmrnn::training_flops(rows_of(z, size.window * size.batch, kVocabulary),
+                               hmrnn::cost_sizes(options_of(size, /*layer_norm=*/true)));
 }
 
 torch::Tensor loss_of(hmrnn::CharLM model, const Text& text, const torch::Tensor& z) {

@@ -22,7 +22,7 @@ std::vector<Contestant> streaming_group(int64_t units, int64_t steps, bool bfloa
     cells.name = "streaming/lstm_cell";
     cells.dtype = dtype;
     cells.baseline = true;
-    cells.flops = lstm_pass(steps, units, kInput, steps);
+    cells.flops = core_pass({}, steps, units, steps);
     std::vector<torch::nn::LSTMCell> layers;
     for (int64_t l = 0; l < kLayers; ++l) {
       layers.emplace_back(l == 0 ? kInput : units, units);
@@ -51,7 +51,7 @@ std::vector<Contestant> streaming_group(int64_t units, int64_t steps, bool bfloa
       stream.rates = rates;
       stream.dtype = torch::kFloat32;
       stream.layer_norm = layer_norm;
-      stream.flops = hm_lstm_pass(z, units, kInput, steps);
+      stream.flops = core_pass(z, steps, units, steps);
       stream.run = [model, z, input]() mutable {
         auto sequence = model->stream();
         hmrnn::HMLSTMStepCall call;
