@@ -67,7 +67,7 @@ HMLSTMStream HMLSTMImpl::stream(const std::optional<HMLSTMState>& state) const {
     BoundaryRule rule;
     rule.mode = BoundaryMode::Step;  // noise comes with each step
     rule.slope = slope_;
-    data->fast = cpu::make_stream(make_arguments(layer_parameters(), window, rule, std::nullopt, options.eps()));
+    data->fast = cpu::make_stream({layer_parameters(), window, rule, {}, std::nullopt, options.eps()});
   } else {
     data->window = start;
   }

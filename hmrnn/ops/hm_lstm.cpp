@@ -12,103 +12,94 @@ namespace {
 
 /// The oracle: dense, plain autograd. Soft boundaries (which skip nothing) and devices without a backend of their own.
 WindowResult composite(const HMLSTMArguments& a) {
-  BoundaryRule rule;
-  rule.mode = a.mode();
-  rule.slope = a.slope;
-  rule.noise = a.noise.value_or(at::Tensor());
-  rule.given = a.boundaries.value_or(at::Tensor());
-  rule.boundary_gradient = a.boundary_gradient;
-  const auto input = a.index ? torch::embedding(a.input, *a.index) : a.input;
-  const WindowDropout dropout{a.recurrent_dropout, a.dropout_seed.value_or(at::Tensor()),
-                              a.locked_mask ? a.locked_mask->detach() : at::Tensor()};
-  return reference_window(layer_parameters(a), input, a.h0, a.c0, a.z0, rule, a.lengths.value_or(at::Tensor()), a.eps,
-                          dropout);
+  const auto& w = a.window;
+  auto dropout = a.dropout;
+  if (dropout.locked_mask.defined()) dropout.locked_mask = dropout.locked_mask.detach();
+  return reference_window(a.layers, a.indexed() ? torch::embedding(w.input, w.index) : w.input, w.h0, w.c0, w.z0,
+                          a.rule, w.lengths, a.eps, dropout);
 }
 
-WindowTuple to_tuple(WindowResult r) { return {std::move(r.h), std::move(r.c_n), r.z, r.state_index}; }
+void check_index(const HMLSTMArguments& a) {
+  const auto& index = a.window.index;
+  if (!index.defined() || index.numel() == 0) return;
+  const auto rows = a.window.input.size(0);
+  TORCH_CHECK(index.min().item<int64_t>() >= 0 && index.max().item<int64_t>() < rows, "hm_lstm: index must lie in [0, ",
+              rows, ")");
+}
 
 /// Above autograd: chooses between the backend's operators and the composite.
-WindowTuple hm_lstm_entry(HMRNN_HM_LSTM_PARAMETERS) {
-  auto a = gather_arguments(HMRNN_HM_LSTM_PASS);
+WindowResult choose(HMLSTMArguments a) {
   check_arguments(a);
-  static const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_forward", "").typed<ForwardOperator>();
-  if (a.soft || !has_kernels(op, a.input)) return to_tuple(composite(a));
+  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_forward", "");
+  if (a.rule.mode == BoundaryMode::Soft || !has_kernels(op, a.window.input)) return composite(a);
   a = contiguous(std::move(a));
-  if (a.index && a.input.is_cpu()) {  // a device checks for itself: reading its answer would make the host wait
-    TORCH_CHECK(a.index->numel() == 0 ||
-                    (a.index->min().item<int64_t>() >= 0 && a.index->max().item<int64_t>() < a.input.size(0)),
-                "hm_lstm: index must lie in [0, ", a.input.size(0), ")");
+  if (a.window.input.is_cpu()) {  // a device checks for itself: reading its answer would make the host wait
+    check_index(a);
+    check_hard_boundaries(a);
   }
-  if (a.input.is_cpu()) check_hard_boundaries(a);
   bool training = false;
   if (at::GradMode::is_enabled()) {
     for (const auto& x : differentiable(a)) training = training || x.requires_grad();
   }
-  if (training) return hm_lstm_autograd(HMRNN_HM_LSTM_UNPACK(a));
+  if (training) return hm_lstm_autograd(a);
   at::AutoDispatchBelowADInplaceOrView below;
-  auto [h, c_n, z, state_index, saved] = op.call(HMRNN_HM_LSTM_UNPACK(a), false);
-  return {h, c_n, z, state_index};
-}
-
-ForwardTuple forward_cpu(HMRNN_HM_LSTM_PARAMETERS, bool training) {
-  return forward_tuple(cpu::hm_lstm_forward(gather_arguments(HMRNN_HM_LSTM_PASS), training));
-}
-
-std::vector<at::Tensor> backward_cpu(HMRNN_HM_LSTM_PARAMETERS, at::TensorList h, const at::Tensor& z,
-                                     at::TensorList saved, const c10::List<std::optional<at::Tensor>>& grad_h,
-                                     const c10::List<std::optional<at::Tensor>>& grad_c_n,
-                                     const std::optional<at::Tensor>& grad_z) {
-  const auto a = gather_arguments(HMRNN_HM_LSTM_PASS);
-  WindowResult result;
-  result.h = h.vec();
-  result.z = z;
-  return gradient_list(
-      cpu::hm_lstm_backward(a, result, saved.vec(), plain(grad_h), plain(grad_c_n), grad_z.value_or(at::Tensor())), a);
+  return call_forward(a, false).result;
 }
 
 /// Shapes only.
-WindowTuple hm_lstm_meta(HMRNN_HM_LSTM_PARAMETERS) {
-  const auto a = gather_arguments(HMRNN_HM_LSTM_PASS);
+WindowResult meta(HMLSTMArguments a) {
   check_arguments(a);
-  const auto options = a.input.options().requires_grad(false);
-  std::vector<at::Tensor> h, c_n;
-  for (int64_t l = 0; l < a.layers(); ++l) {
-    h.push_back(at::empty({a.steps(), a.batch(), a.units(l)}, options));
-    c_n.push_back(at::empty({a.batch(), a.units(l)}, options));
+  const auto options = a.window.input.options().requires_grad(false);
+  WindowResult out;
+  for (int64_t l = 0; l < a.num_layers(); ++l) {
+    out.h.push_back(at::empty({a.steps(), a.batch(), a.units(l)}, options));
+    out.c_n.push_back(at::empty({a.batch(), a.units(l)}, options));
   }
-  return {h, c_n, at::empty({a.steps(), a.batch(), a.layers() - 1}, options),
-          at::empty({a.layers(), a.steps(), a.batch()}, options.dtype(at::kInt))};
+  out.z = at::empty({a.steps(), a.batch(), a.num_layers() - 1}, options);
+  out.state_index = at::empty({a.num_layers(), a.steps(), a.batch()}, options.dtype(at::kInt));
+  return out;
+}
+
+template <WindowResult (*function)(HMLSTMArguments)>
+void window_kernel(const c10::OperatorHandle&, torch::jit::Stack* stack) {
+  auto result = function(take_arguments(torch::jit::last(*stack, kSchemaArguments)));
+  torch::jit::drop(*stack, kSchemaArguments);
+  push_result(*stack, std::move(result));
 }
 
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(hmrnn, m) {
-  m.def("hm_lstm(" HMRNN_HM_LSTM_PUBLIC_SCHEMA ") -> (Tensor[] h, Tensor[] c_n, Tensor z, Tensor state_index)");
-  m.def("_hm_lstm_forward(" HMRNN_HM_LSTM_SCHEMA
-        ", bool training) -> (Tensor[] h, Tensor[] c_n, Tensor z, Tensor state_index, Tensor[] saved)");
-  m.def("_hm_lstm_backward(" HMRNN_HM_LSTM_SCHEMA
-        ", Tensor[] h, Tensor z, Tensor[] saved, Tensor?[] grad_h, Tensor?[] grad_c_n, Tensor? grad_z) -> Tensor[]");
+  const std::string result = "Tensor[] h, Tensor[] c_n, Tensor z, Tensor state_index", shared = schema_arguments(false);
+  m.def(("hm_lstm(" + schema_arguments(true) + ") -> (" + result + ")").c_str());
+  m.def(("_hm_lstm_forward(" + shared + ", bool training) -> (" + result + ", Tensor[] saved)").c_str());
+  m.def(("_hm_lstm_backward(" + shared +
+         ", Tensor[] h, Tensor z, Tensor[] saved, Tensor?[] grad_h, Tensor?[] grad_c_n, Tensor? grad_z, "
+         "bool input_gradient) -> Tensor[]")
+            .c_str());
 }
 
-TORCH_LIBRARY_IMPL(hmrnn, CompositeImplicitAutograd, m) { m.impl("hm_lstm", hm_lstm_entry); }
-TORCH_LIBRARY_IMPL(hmrnn, Meta, m) { m.impl("hm_lstm", hm_lstm_meta); }
-TORCH_LIBRARY_IMPL(hmrnn, CPU, m) {
-  m.impl("_hm_lstm_forward", forward_cpu);
-  m.impl("_hm_lstm_backward", backward_cpu);
+TORCH_LIBRARY_IMPL(hmrnn, CompositeImplicitAutograd, m) {
+  m.impl("hm_lstm", torch::CppFunction::makeFromBoxedFunction<&window_kernel<choose>>());
 }
+TORCH_LIBRARY_IMPL(hmrnn, Meta, m) {
+  m.impl("hm_lstm", torch::CppFunction::makeFromBoxedFunction<&window_kernel<meta>>());
+}
+TORCH_LIBRARY_IMPL(hmrnn, CPU, m) { register_backend<cpu::hm_lstm_forward, cpu::hm_lstm_backward>(m); }
 
 WindowResult hm_lstm(const std::vector<LayerParameters>& layers, const WindowInput& window, const BoundaryRule& rule,
                      std::optional<torch::ScalarType> product_dtype, double eps, const WindowDropout& dropout) {
-  auto a = make_arguments(layers, window, rule, product_dtype, eps, dropout);
+  HMLSTMArguments a{layers, window, rule, dropout, product_dtype, eps};
   // A table larger than the window would cost more products than the window's own inputs.
-  if (a.index && a.input.size(0) > a.index->numel()) {
-    a.input = torch::embedding(a.input, *a.index);
-    a.index = std::nullopt;
+  if (a.indexed() && a.window.input.size(0) > a.window.index.numel()) {
+    a.window.input = torch::embedding(a.window.input, a.window.index);
+    a.window.index = at::Tensor();
   }
-  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::hm_lstm", "").typed<WindowOperator>();
-  auto [h, c_n, z, state_index] = op.call(HMRNN_HM_LSTM_UNPACK(a));
-  return {h, c_n, z, state_index};
+  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::hm_lstm", "");
+  torch::jit::Stack stack;
+  push_arguments(stack, a);
+  op.callBoxed(stack);
+  return take_result(stack);
 }
 
 }  // namespace hmrnn

@@ -1,113 +1,274 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/stack.h>
 #include <torch/library.h>
 
-#include <optional>
-#include <tuple>
+#include <array>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "hmrnn/ops/hm_lstm_arguments.h"
 
-// The operators as the dispatcher sees them. One argument list serves hm_lstm, _hm_lstm_forward and _hm_lstm_backward.
-
-#define HMRNN_HM_LSTM_REQUIRED                                                                                     \
-  "Tensor input, Tensor? index, Tensor[] h0, Tensor[] c0, Tensor z0, Tensor[] recurrent, Tensor[] bottom_up, "     \
-  "Tensor[] top_down, Tensor[] bias, Tensor[] norm_weight, Tensor[] norm_bias, Tensor slope, Tensor? boundaries, " \
-  "Tensor? noise, Tensor? lengths, bool soft, bool boundary_gradient, ScalarType? product_dtype, float eps, "
-/// hm_lstm's: what came later may be left out.
-#define HMRNN_HM_LSTM_PUBLIC_SCHEMA \
-  HMRNN_HM_LSTM_REQUIRED "float recurrent_dropout=0.0, Tensor? dropout_seed=None, Tensor? locked_mask=None"
-/// The backends' operators have arguments after these.
-#define HMRNN_HM_LSTM_SCHEMA HMRNN_HM_LSTM_REQUIRED "float recurrent_dropout, Tensor? dropout_seed, Tensor? locked_mask"
-
-#define HMRNN_HM_LSTM_PARAMETERS                                                                          \
-  const at::Tensor &input, const std::optional<at::Tensor>&index, at::TensorList h0, at::TensorList c0,   \
-      const at::Tensor &z0, at::TensorList recurrent, at::TensorList bottom_up, at::TensorList top_down,  \
-      at::TensorList bias, at::TensorList norm_weight, at::TensorList norm_bias, const at::Tensor &slope, \
-      const std::optional<at::Tensor>&boundaries, const std::optional<at::Tensor>&noise,                  \
-      const std::optional<at::Tensor>&lengths, bool soft, bool boundary_gradient,                         \
-      std::optional<at::ScalarType> product_dtype, double eps, double recurrent_dropout,                  \
-      const std::optional<at::Tensor>&dropout_seed, const std::optional<at::Tensor>&locked_mask
-
-#define HMRNN_HM_LSTM_PASS                                                                                          \
-  input, index, h0, c0, z0, recurrent, bottom_up, top_down, bias, norm_weight, norm_bias, slope, boundaries, noise, \
-      lengths, soft, boundary_gradient, product_dtype, eps, recurrent_dropout, dropout_seed, locked_mask
-
-/// The same from an HMLSTMArguments `a`.
-#define HMRNN_HM_LSTM_UNPACK(a)                                                                                        \
-  (a).input, (a).index, (a).h0, (a).c0, (a).z0, (a).recurrent, (a).bottom_up, (a).top_down, (a).bias, (a).norm_weight, \
-      (a).norm_bias, (a).slope, (a).boundaries, (a).noise, (a).lengths, (a).soft, (a).boundary_gradient,               \
-      (a).product_dtype, (a).eps, (a).recurrent_dropout, (a).dropout_seed, (a).locked_mask
+// The operators hm_lstm, _hm_lstm_forward and _hm_lstm_backward as the dispatcher has them. They share a list of
+// arguments, HMLSTMArguments as a plain struct: the schema's text, push_arguments and take_arguments are the three
+// places that know its order. Kernels are boxed: they get their arguments on a stack.
 
 namespace hmrnn {
 
-using WindowTuple = std::tuple<std::vector<at::Tensor>, std::vector<at::Tensor>, at::Tensor, at::Tensor>;
-using ForwardTuple =
-    std::tuple<std::vector<at::Tensor>, std::vector<at::Tensor>, at::Tensor, at::Tensor, std::vector<at::Tensor>>;
+/// The schema's arguments; with `defaults`, as hm_lstm has them: what came later may be left out.
+inline std::string schema_arguments(bool defaults) {
+  return std::string(
+             "Tensor input, Tensor? index, Tensor[] h0, Tensor[] c0, Tensor z0, Tensor[] recurrent, "
+             "Tensor[] bottom_up, Tensor[] top_down, Tensor[] bias, Tensor[] norm_weight, Tensor[] norm_bias, "
+             "Tensor slope, Tensor? boundaries, Tensor? noise, Tensor? lengths, bool soft, bool boundary_gradient, "
+             "ScalarType? product_dtype, float eps, ") +
+         (defaults ? "float recurrent_dropout=0.0, Tensor? dropout_seed=None, Tensor? locked_mask=None"
+                   : "float recurrent_dropout, Tensor? dropout_seed, Tensor? locked_mask");
+}
+constexpr size_t kSchemaArguments = 22;
 
-using WindowOperator = WindowTuple(HMRNN_HM_LSTM_PARAMETERS);
-using ForwardOperator = ForwardTuple(HMRNN_HM_LSTM_PARAMETERS, bool training);
-/// h, z, saved: what forward returned; the gradients in the order of the differentiable arguments, one list.
-using BackwardOperator = std::vector<at::Tensor>(HMRNN_HM_LSTM_PARAMETERS, at::TensorList h, const at::Tensor& z,
-                                                 at::TensorList saved,
-                                                 const c10::List<std::optional<at::Tensor>>& grad_h,
-                                                 const c10::List<std::optional<at::Tensor>>& grad_c_n,
-                                                 const std::optional<at::Tensor>& grad_z);
-
-inline HMLSTMArguments gather_arguments(HMRNN_HM_LSTM_PARAMETERS) {
-  return {input,          index,      h0.vec(),          c0.vec(),        z0,    recurrent.vec(),   bottom_up.vec(),
-          top_down.vec(), bias.vec(), norm_weight.vec(), norm_bias.vec(), slope, boundaries,        noise,
-          lengths,        soft,       boundary_gradient, product_dtype,   eps,   recurrent_dropout, dropout_seed,
-          locked_mask};
+/// f(norm) for the norms of a layer, in the order of the schema's lists: recurrent, bottom_up, top_down (not at the
+/// top), cell.
+template <class Layer, class F>
+void each_norm(Layer& layer, bool top, F f) {
+  f(layer.recurrent_norm);
+  f(layer.bottom_up_norm);
+  if (!top) f(layer.top_down_norm);
+  f(layer.cell_norm);
 }
 
-namespace detail {
-
-/// f(tensors) for each differentiable argument, or its gradient, in the order of the schema; `x`: HMLSTMArguments or
-/// HMLSTMGradients.
+/// f(tensor) for each differentiable tensor, in the order of the schema; `X`: HMLSTMArguments or HMLSTMGradients.
 template <class X, class F>
-void each_differentiable(X& x, F f) {
-  f(x.input);
-  for (auto* list : {&x.h0, &x.c0}) {
+void each_differentiable(X& x, bool layer_norm, F f) {
+  auto& w = x.window;
+  f(w.input);
+  for (auto* list : {&w.h0, &w.c0}) {
     for (auto& t : *list) f(t);
   }
-  f(x.z0);
-  for (auto* list : {&x.recurrent, &x.bottom_up, &x.top_down, &x.bias, &x.norm_weight, &x.norm_bias}) {
-    for (auto& t : *list) f(t);
-  }
+  f(w.z0);
+  const size_t L = x.layers.size();
+  for (auto& y : x.layers) f(y.recurrent);
+  for (auto& y : x.layers) f(y.bottom_up);
+  for (size_t l = 0; l + 1 < L; ++l) f(x.layers[l].top_down);
+  for (auto& y : x.layers) f(y.bias);
+  for (size_t l = 0; layer_norm && l < L; ++l) each_norm(x.layers[l], l + 1 == L, [&](auto& n) { f(n.weight); });
+  for (size_t l = 0; layer_norm && l < L; ++l) each_norm(x.layers[l], l + 1 == L, [&](auto& n) { f(n.bias); });
 }
-
-}  // namespace detail
+template <class X, class F>
+void each_differentiable(X& a, F f) {
+  each_differentiable(a, a.layer_norm(), f);
+}
 
 /// The differentiable arguments as one list, in the order of the schema, and back.
 inline std::vector<at::Tensor> differentiable(const HMLSTMArguments& a) {
   std::vector<at::Tensor> out;
-  detail::each_differentiable(a, [&](const at::Tensor& t) { out.push_back(t); });
+  each_differentiable(a, [&](const at::Tensor& t) { out.push_back(t); });
   return out;
 }
-inline void set_differentiable(HMLSTMArguments& a, const std::vector<at::Tensor>& list) {
+inline void set_differentiable(HMLSTMArguments& a, bool layer_norm, const std::vector<at::Tensor>& list) {
   auto next = list.begin();
-  detail::each_differentiable(a, [&](at::Tensor& t) { t = *next++; });
+  each_differentiable(a, layer_norm, [&](at::Tensor& t) { t = *next++; });
 }
 
-/// What a backend returns, as the dispatcher wants it. Without a gradient z0 has zeros.
-inline ForwardTuple forward_tuple(const HMLSTMForward& out) {
-  return {out.result.h, out.result.c_n, out.result.z, out.result.state_index, out.saved};
+/// The other tensors of the arguments but for the slope, each of which may be left out.
+template <class Arguments>
+auto constants(Arguments& a) {
+  return std::array{&a.window.index,   &a.rule.given,   &a.rule.noise,
+                    &a.window.lengths, &a.dropout.seed, &a.dropout.locked_mask};
 }
+
+inline void check_count(const char* name, size_t got, int64_t expected) {
+  TORCH_CHECK(static_cast<int64_t>(got) == expected, "hm_lstm: ", name, " must have ", expected, " entries, got ", got);
+}
+
+inline c10::IValue optional_value(const at::Tensor& x) { return x.defined() ? c10::IValue(x) : c10::IValue(); }
+inline at::Tensor tensor_or_none(const c10::IValue& x) { return x.isNone() ? at::Tensor() : x.toTensor(); }
+
+inline void push_arguments(torch::jit::Stack& stack, const HMLSTMArguments& a) {
+  const auto& w = a.window;
+  const auto per_layer = [&](auto get) {
+    std::vector<at::Tensor> out;
+    for (const auto& y : a.layers) {
+      if (const at::Tensor& x = get(y); x.defined()) out.push_back(x);
+    }
+    stack.emplace_back(std::move(out));
+  };
+  const auto norms = [&](auto get) {
+    std::vector<at::Tensor> out;
+    for (int64_t l = 0; a.layer_norm() && l < a.num_layers(); ++l) {
+      each_norm(a.layers[l], a.top(l), [&](const NormParameters& n) { out.push_back(get(n)); });
+    }
+    stack.emplace_back(std::move(out));
+  };
+  stack.emplace_back(w.input);
+  stack.push_back(optional_value(w.index));
+  stack.emplace_back(w.h0);
+  stack.emplace_back(w.c0);
+  stack.emplace_back(w.z0);
+  per_layer([](const LayerParameters& y) { return y.recurrent; });
+  per_layer([](const LayerParameters& y) { return y.bottom_up; });
+  per_layer([](const LayerParameters& y) { return y.top_down; });
+  per_layer([](const LayerParameters& y) { return y.bias; });
+  norms([](const NormParameters& n) { return n.weight; });
+  norms([](const NormParameters& n) { return n.bias; });
+  stack.emplace_back(a.rule.slope);
+  stack.push_back(optional_value(a.rule.given));
+  stack.push_back(optional_value(a.rule.noise));
+  stack.push_back(optional_value(w.lengths));
+  stack.emplace_back(a.rule.mode == BoundaryMode::Soft && !a.rule.given.defined());
+  stack.emplace_back(a.rule.boundary_gradient);
+  stack.push_back(a.product_dtype ? c10::IValue(static_cast<int64_t>(*a.product_dtype)) : c10::IValue());
+  stack.emplace_back(a.eps);
+  stack.emplace_back(a.dropout.recurrent);
+  stack.push_back(optional_value(a.dropout.seed));
+  stack.push_back(optional_value(a.dropout.locked_mask));
+}
+
+/// The arguments that push_arguments has pushed, or a caller of the operator; throws where lists do not belong
+/// together.
+inline HMLSTMArguments take_arguments(c10::ArrayRef<c10::IValue> values) {
+  auto next = values.begin();
+  const auto tensor = [&] { return (next++)->toTensor(); };
+  const auto optional = [&] { return tensor_or_none(*next++); };
+  const auto list = [&] { return (next++)->toTensorVector(); };
+  HMLSTMArguments a;
+  auto& w = a.window;
+  w.input = tensor();
+  w.index = optional();
+  w.h0 = list();
+  w.c0 = list();
+  w.z0 = tensor();
+  const auto recurrent = list(), bottom_up = list(), top_down = list(), bias = list(), weight = list(), shift = list();
+  a.rule.slope = tensor();
+  a.rule.given = optional();
+  a.rule.noise = optional();
+  w.lengths = optional();
+  const bool soft = (next++)->toBool();
+  a.rule.mode = soft ? BoundaryMode::Soft : a.rule.noise.defined() ? BoundaryMode::Bernoulli : BoundaryMode::Step;
+  a.rule.boundary_gradient = (next++)->toBool();
+  if (!next->isNone()) a.product_dtype = static_cast<at::ScalarType>(next->toInt());
+  ++next;
+  a.eps = (next++)->toDouble();
+  a.dropout.recurrent = (next++)->toDouble();
+  a.dropout.seed = optional();
+  a.dropout.locked_mask = optional();
+
+  const auto L = static_cast<int64_t>(recurrent.size());
+  TORCH_CHECK(L >= 1, "hm_lstm: at least one layer is needed");
+  check_count("bottom_up", bottom_up.size(), L);
+  check_count("top_down", top_down.size(), L - 1);
+  check_count("bias", bias.size(), L);
+  if (!weight.empty()) check_count("norm_weight", weight.size(), 4 * L - 1);
+  check_count("norm_bias", shift.size(), static_cast<int64_t>(weight.size()));
+  a.layers.resize(L);
+  size_t norm = 0;
+  for (int64_t l = 0; l < L; ++l) {
+    auto& y = a.layers[l];
+    y.recurrent = recurrent[l];
+    y.bottom_up = bottom_up[l];
+    if (!a.top(l)) y.top_down = top_down[l];
+    y.bias = bias[l];
+    if (weight.empty()) continue;
+    each_norm(y, a.top(l), [&](NormParameters& n) {
+      n = {weight[norm], shift[norm]};
+      ++norm;
+    });
+  }
+  return a;
+}
+
+inline void push_result(torch::jit::Stack& stack, WindowResult r) {
+  stack.emplace_back(std::move(r.h));
+  stack.emplace_back(std::move(r.c_n));
+  stack.emplace_back(std::move(r.z));
+  stack.emplace_back(std::move(r.state_index));
+}
+inline WindowResult take_result(c10::ArrayRef<c10::IValue> values) {
+  return {values[0].toTensorVector(), values[1].toTensorVector(), values[2].toTensor(), values[3].toTensor()};
+}
+
+inline c10::IValue optional_list(const std::vector<at::Tensor>& list) {
+  c10::List<std::optional<at::Tensor>> out;
+  for (const auto& x : list) out.push_back(x.defined() ? std::make_optional(x) : std::nullopt);
+  return out;
+}
+inline std::vector<at::Tensor> tensors_or_none(const c10::IValue& list) {
+  std::vector<at::Tensor> out;
+  for (const auto& x : list.toOptionalTensorVector()) out.push_back(x.value_or(at::Tensor()));
+  return out;
+}
+
+/// The backend's operators, through the dispatcher.
+inline HMLSTMForward call_forward(const HMLSTMArguments& a, bool training) {
+  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_forward", "");
+  torch::jit::Stack stack;
+  push_arguments(stack, a);
+  stack.emplace_back(training);
+  op.callBoxed(stack);
+  return {take_result(stack), stack[4].toTensorVector()};
+}
+inline std::vector<at::Tensor> call_backward(const HMLSTMArguments& a, const HMLSTMBackward& b) {
+  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_backward", "");
+  torch::jit::Stack stack;
+  push_arguments(stack, a);
+  stack.emplace_back(b.result.h);
+  stack.emplace_back(b.result.z);
+  stack.emplace_back(b.saved);
+  stack.push_back(optional_list(b.grad_h));
+  stack.push_back(optional_list(b.grad_c_n));
+  stack.push_back(optional_value(b.grad_z));
+  stack.emplace_back(b.input_gradient);
+  op.callBoxed(stack);
+  return stack[0].toTensorVector();
+}
+
+/// Gradients in the order of the differentiable arguments. Without a gradient z0 has zeros, an input whose gradient
+/// nobody wants an empty tensor.
 inline std::vector<at::Tensor> gradient_list(HMLSTMGradients g, const HMLSTMArguments& a) {
-  if (!g.z0.defined()) g.z0 = at::zeros_like(a.z0);
+  if (!g.window.z0.defined()) g.window.z0 = at::zeros_like(a.window.z0);
+  if (!g.window.input.defined()) g.window.input = at::empty({0}, a.window.input.options());
   std::vector<at::Tensor> out;
-  detail::each_differentiable(g, [&](const at::Tensor& t) { out.push_back(t); });
+  each_differentiable(g, a.layer_norm(), [&](const at::Tensor& t) { out.push_back(t); });
   return out;
 }
-inline std::vector<at::Tensor> plain(const c10::List<std::optional<at::Tensor>>& list) {
-  std::vector<at::Tensor> out;
-  for (size_t i = 0; i < list.size(); ++i) out.push_back(list.get(i).value_or(at::Tensor()));
-  return out;
+
+/// A backend's functions as kernels of its operators.
+template <HMLSTMForward (*function)(const HMLSTMArguments&, bool training)>
+void forward_kernel(const c10::OperatorHandle&, torch::jit::Stack* stack) {
+  const auto in = torch::jit::last(*stack, kSchemaArguments + 1);
+  auto out = function(take_arguments(in), in.back().toBool());
+  torch::jit::drop(*stack, kSchemaArguments + 1);
+  push_result(*stack, std::move(out.result));
+  stack->emplace_back(std::move(out.saved));
+}
+template <HMLSTMGradients (*function)(const HMLSTMArguments&, const HMLSTMBackward&)>
+void backward_kernel(const c10::OperatorHandle&, torch::jit::Stack* stack) {
+  constexpr size_t more = 7;
+  const auto in = torch::jit::last(*stack, kSchemaArguments + more);
+  const auto a = take_arguments(in);
+  HMLSTMBackward b;
+  const auto rest = in.slice(kSchemaArguments);
+  b.result.h = rest[0].toTensorVector();
+  b.result.z = rest[1].toTensor();
+  b.saved = rest[2].toTensorVector();
+  b.grad_h = tensors_or_none(rest[3]);
+  b.grad_c_n = tensors_or_none(rest[4]);
+  b.grad_z = tensor_or_none(rest[5]);
+  b.input_gradient = rest[6].toBool();
+  auto gradients = gradient_list(function(a, b), a);
+  torch::jit::drop(*stack, kSchemaArguments + more);
+  stack->emplace_back(std::move(gradients));
+}
+template <auto forward, auto backward>
+void register_backend(torch::Library& m) {
+  m.impl("_hm_lstm_forward", torch::CppFunction::makeFromBoxedFunction<&forward_kernel<forward>>());
+  m.impl("_hm_lstm_backward", torch::CppFunction::makeFromBoxedFunction<&backward_kernel<backward>>());
 }
 
 /// hm_lstm with autograd (autograd/hm_lstm.cpp): through the backend's operators.
-WindowTuple hm_lstm_autograd(HMRNN_HM_LSTM_PARAMETERS);
+WindowResult hm_lstm_autograd(const HMLSTMArguments& a);
 
 }  // namespace hmrnn

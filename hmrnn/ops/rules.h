@@ -67,4 +67,38 @@ HMRNN_HOST_DEVICE HMRNN_INLINE T slope_gradient(T dz, T slope) {
   return dz * slope * T(0.5);
 }
 
+// z chooses the operation, and so has a gradient through what the other operation would have given:
+//
+// clang-format off
+//              dL/dz_t^{l-1}                                           dL/dz_{t-1}^l
+//   UPDATE     D·(fc+ig-c) + dh'·(h'-h) + ds·BU + ds_z w_z·x           -D·fc + ds·TD + ds_z v_z·h^
+//   COPY       dc'·(fc+ig-c) + dh'·(o tanh(LN c) - h) + ds_z w_z·x     dc'·(ig-c) + dh'·(o tanh(LN c) - h) + ds_z v_z·h^
+//   FLUSH y=1  ds·BU + ds_z w_z·x                                      -D·fc + ds·TD + ds_z v_z·h^
+//   FLUSH y=0  ds·BU + ds_z w_z·x                                      D·(ig-c) + dh'·(h'-h) + ds·TD + ds_z v_z·h^
+// clang-format on
+//
+// y = z_t^{l-1}, D = dL/dc' through both outputs, x = h_t^{l-1}, h^ = h_{t-1}^{l+1}; BU and TD are the terms W x and
+// V h^ after their norms; at COPY f, i, o, g are those of s = R(h) + b.
+
+/// What one step of layer l adds to dL/dz_t of the layer below and to dL/dz_{t-1} of its own.
+template <class T>
+struct BoundaryGradients {
+  T below = T(0);
+  T before = T(0);
+};
+
+/// The part of the table that comes through c and h, at an active step: forget = D·fc, input = D·ig, cell = D·c,
+/// jump = dh'·(h'-h).
+template <class T>
+HMRNN_HOST_DEVICE HMRNN_INLINE BoundaryGradients<T> active_step_gradients(const Operation& operation, T forget, T input,
+                                                                          T cell, T jump) {
+  return {operation.flush ? T(0) : forget + input - cell + jump, operation.bottom_up ? -forget : input - cell + jump};
+}
+
+/// The same at a COPY: forget = dc'·fc, input = dc'·(ig-c), jump = dh'·(o tanh(LN c) - h).
+template <class T>
+HMRNN_HOST_DEVICE HMRNN_INLINE BoundaryGradients<T> copy_step_gradients(T forget, T input, T jump) {
+  return {forget + input + jump, input + jump};
+}
+
 }  // namespace hmrnn::rules

@@ -79,3 +79,20 @@ TEST_CASE("a pre-activation that is NaN fires nowhere: operator, reference and s
     CHECK(stream.z().eq(0).all().item<bool>());
   }
 }
+
+TEST_CASE("the gradients of z through c and h are those of the table, operation by operation") {
+  // Values whose sums tell which of them were added.
+  const double forget = 1, input = 10, cell = 100, jump = 1000;
+  const auto update = rules::active_step_gradients<double>({true, false}, forget, input, cell, jump);
+  CHECK(update.below == 1 + 10 - 100 + 1000);
+  CHECK(update.before == -1);
+  const auto flush = rules::active_step_gradients<double>({true, true}, forget, input, cell, jump);
+  CHECK(flush.below == 0);
+  CHECK(flush.before == -1);
+  const auto flush_alone = rules::active_step_gradients<double>({false, true}, forget, input, cell, jump);
+  CHECK(flush_alone.below == 0);
+  CHECK(flush_alone.before == 10 - 100 + 1000);
+  const auto copy = rules::copy_step_gradients<double>(forget, input, jump);
+  CHECK(copy.below == 1 + 10 + 1000);
+  CHECK(copy.before == 10 + 1000);
+}

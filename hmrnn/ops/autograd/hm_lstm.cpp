@@ -1,7 +1,5 @@
 #include <torch/autograd.h>
 
-#include <array>
-
 #include "hmrnn/ops/autograd/once_differentiable.h"
 #include "hmrnn/ops/hm_lstm_schema.h"
 
@@ -13,47 +11,38 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-/// Those that are not differentiable.
-template <class Arguments>
-auto optional_tensors(Arguments& a) {
-  return std::array{&a.index, &a.boundaries, &a.noise, &a.lengths, &a.dropout_seed, &a.locked_mask};
-}
-
 class WindowFunction : public Function<WindowFunction> {
  public:
   static variable_list forward(AutogradContext* ctx, at::TensorList inputs, const HMLSTMArguments& arguments) {
     HMLSTMArguments a = arguments;
-    set_differentiable(a, inputs.vec());
+    set_differentiable(a, a.layer_norm(), inputs.vec());
     at::AutoDispatchBelowADInplaceOrView below;
-    static const auto op =
-        c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_forward", "").typed<ForwardOperator>();
-    auto [h, c_n, z, state_index, saved] = op.call(HMRNN_HM_LSTM_UNPACK(a), true);
+    auto [result, tape] = call_forward(a, /*training=*/true);
 
-    const auto L = a.layers();
     variable_list keep = inputs.vec();
-    keep.insert(keep.end(), h.begin(), h.end());
-    keep.push_back(z);
-    keep.insert(keep.end(), saved.begin(), saved.end());
-    for (const auto* x : optional_tensors(a)) keep.push_back(x->value_or(at::Tensor()));
-    keep.push_back(a.slope);
+    keep.insert(keep.end(), result.h.begin(), result.h.end());
+    keep.push_back(result.z);
+    keep.insert(keep.end(), tape.begin(), tape.end());
+    for (const auto* x : constants(a)) keep.push_back(*x);
+    keep.push_back(a.rule.slope);
     ctx->save_for_backward(std::move(keep));
-    ctx->saved_data["layers"] = L;
+    ctx->saved_data["layers"] = a.num_layers();
     ctx->saved_data["inputs"] = static_cast<int64_t>(inputs.size());
-    ctx->saved_data["norms"] = static_cast<int64_t>(a.norm_weight.size());
-    ctx->saved_data["boundary_gradient"] = a.boundary_gradient;
+    ctx->saved_data["layer_norm"] = a.layer_norm();
+    ctx->saved_data["boundary_gradient"] = a.rule.boundary_gradient;
     ctx->saved_data["product_dtype"] = a.product_dtype ? static_cast<int64_t>(*a.product_dtype) : int64_t{-1};
     ctx->saved_data["eps"] = a.eps;
-    ctx->saved_data["recurrent_dropout"] = a.recurrent_dropout;
+    ctx->saved_data["recurrent_dropout"] = a.dropout.recurrent;
     ctx->set_materialize_grads(false);
 
-    variable_list out = h;
-    out.insert(out.end(), c_n.begin(), c_n.end());
-    out.push_back(z);
-    out.push_back(state_index);
+    variable_list out = result.h;
+    out.insert(out.end(), result.c_n.begin(), result.c_n.end());
+    out.push_back(result.z);
+    out.push_back(result.state_index);
     if (a.detect()) {
-      ctx->mark_non_differentiable({state_index});
+      ctx->mark_non_differentiable({result.state_index});
     } else {
-      ctx->mark_non_differentiable({state_index, z});
+      ctx->mark_non_differentiable({result.state_index, result.z});
     }
     return out;
   }
@@ -63,38 +52,34 @@ class WindowFunction : public Function<WindowFunction> {
     const auto L = ctx->saved_data["layers"].toInt();
     const auto inputs = ctx->saved_data["inputs"].toInt();
     HMLSTMArguments a;
-    const auto norms = ctx->saved_data["norms"].toInt();
-    a.h0.resize(L), a.c0.resize(L), a.recurrent.resize(L), a.bottom_up.resize(L), a.top_down.resize(L - 1);
-    a.bias.resize(L), a.norm_weight.resize(norms), a.norm_bias.resize(norms);
+    a.layers.resize(L), a.window.h0.resize(L), a.window.c0.resize(L);
     const variable_list causes(saved.begin(), saved.begin() + inputs);
-    set_differentiable(a, causes);
+    set_differentiable(a, ctx->saved_data["layer_norm"].toBool(), causes);
+    HMLSTMBackward b;
     auto next = saved.begin() + inputs;
-    const variable_list h(next, next + L);
-    const at::Tensor z = next[L];
-    const auto optional = [](const at::Tensor& x) { return x.defined() ? std::make_optional(x) : std::nullopt; };
-    const auto rest = optional_tensors(a);
+    b.result.h = variable_list(next, next + L);
+    b.result.z = next[L];
+    const auto rest = constants(a);
     const auto tape_end = saved.end() - static_cast<int64_t>(rest.size()) - 1;
-    const variable_list tape(next + L + 1, tape_end);
-    for (size_t i = 0; i < rest.size(); ++i) *rest[i] = optional(tape_end[static_cast<int64_t>(i)]);
-    a.slope = saved.back();
-    a.boundary_gradient = ctx->saved_data["boundary_gradient"].toBool();
+    b.saved = variable_list(next + L + 1, tape_end);
+    for (size_t i = 0; i < rest.size(); ++i) *rest[i] = tape_end[static_cast<int64_t>(i)];
+    a.rule.slope = saved.back();
+    a.rule.boundary_gradient = ctx->saved_data["boundary_gradient"].toBool();
     const auto dtype = ctx->saved_data["product_dtype"].toInt();
     if (dtype >= 0) a.product_dtype = static_cast<at::ScalarType>(dtype);
     a.eps = ctx->saved_data["eps"].toDouble();
-    a.recurrent_dropout = ctx->saved_data["recurrent_dropout"].toDouble();
+    a.dropout.recurrent = ctx->saved_data["recurrent_dropout"].toDouble();
 
-    c10::List<std::optional<at::Tensor>> grad_h, grad_c_n;
-    for (int64_t l = 0; l < L; ++l) {
-      grad_h.push_back(optional(grad[l]));
-      grad_c_n.push_back(optional(grad[L + l]));
-    }
+    b.grad_h = variable_list(grad.begin(), grad.begin() + L);
+    b.grad_c_n = variable_list(grad.begin() + L, grad.begin() + 2 * L);
+    b.grad_z = grad[2 * L];
+    b.input_gradient = ctx->needs_input_grad(0);
     variable_list gradients;
     {
       at::AutoDispatchBelowADInplaceOrView below;
-      static const auto op =
-          c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_backward", "").typed<BackwardOperator>();
-      gradients = op.call(HMRNN_HM_LSTM_UNPACK(a), h, z, tape, grad_h, grad_c_n, optional(grad[2 * L]));
+      gradients = call_backward(a, b);
     }
+    if (!b.input_gradient) gradients[0] = at::Tensor();
     gradients = refuse_second_derivative("hm_lstm", causes, grad, gradients);
     gradients.emplace_back();  // of the HMLSTMArguments
     return gradients;
@@ -103,11 +88,10 @@ class WindowFunction : public Function<WindowFunction> {
 
 }  // namespace
 
-WindowTuple hm_lstm_autograd(HMRNN_HM_LSTM_PARAMETERS) {
-  const auto a = gather_arguments(HMRNN_HM_LSTM_PASS);
+WindowResult hm_lstm_autograd(const HMLSTMArguments& a) {
   const auto inputs = differentiable(a);
   auto out = WindowFunction::apply(at::TensorList(inputs), a);
-  const auto L = a.layers();
+  const auto L = a.num_layers();
   return {std::vector<at::Tensor>(out.begin(), out.begin() + L),
           std::vector<at::Tensor>(out.begin() + L, out.begin() + 2 * L), out[2 * L], out[2 * L + 1]};
 }

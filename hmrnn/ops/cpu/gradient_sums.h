@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "hmrnn/ops/cpu/aligned_vector.h"
+#include "hmrnn/ops/reference.h"
 
 namespace hmrnn::cpu {
 
@@ -44,17 +45,16 @@ struct GradientSums {
     return out;
   }
 
-  /// Appends the layer's norms in the order of the operator's lists.
-  void append_norms(bool top, at::TensorOptions options, std::vector<at::Tensor>& weight,
-                    std::vector<at::Tensor>& norm_bias) const {
-    const auto push = [&](const AlignedVector<T>& gain, const AlignedVector<T>& b) {
-      weight.push_back(tensor(gain, static_cast<int64_t>(gain.size()), options));
-      norm_bias.push_back(tensor(b, static_cast<int64_t>(b.size()), options));
+  /// Sets the gradients of the layer's norms.
+  void set_norms(at::TensorOptions options, LayerParameters& g) const {
+    const auto norm = [&](const AlignedVector<T>& gain, const AlignedVector<T>& b) {
+      return NormParameters{tensor(gain, static_cast<int64_t>(gain.size()), options),
+                            tensor(b, static_cast<int64_t>(b.size()), options)};
     };
-    push(u_gain, sum({0, 1, 2, 3}));
-    push(w_gain, sum({1, 3}));
-    if (!top) push(v_gain, sum({2, 3}));
-    push(cell_gain, cell_bias);
+    g.recurrent_norm = norm(u_gain, sum({0, 1, 2, 3}));
+    g.bottom_up_norm = norm(w_gain, sum({1, 3}));
+    if (g.top_down.defined()) g.top_down_norm = norm(v_gain, sum({2, 3}));
+    g.cell_norm = norm(cell_gain, cell_bias);
   }
 
  private:

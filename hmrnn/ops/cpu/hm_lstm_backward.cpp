@@ -1,4 +1,4 @@
-// The window backwards (hm_lstm.h): the walk, then the gradients of what all steps share.
+// The backward pass over a window: the steps, then the gradients of what all steps share.
 
 #include "hmrnn/ops/cpu/hm_lstm_backward.h"
 
@@ -7,30 +7,25 @@ namespace hmrnn::cpu {
 namespace {
 
 template <class T, class P>
-HMLSTMGradients backward(const HMLSTMArguments& a, const WindowResult& result, const std::vector<at::Tensor>& saved,
-                         const typename Backward<T, P>::OutputGradients& grad) {
-  std::vector<LayerTape<T, P>> tapes;
-  for (int64_t l = 0; l < a.layers(); ++l) tapes.push_back(LayerTape<T, P>::from(saved, l));
+HMLSTMGradients backward(const HMLSTMArguments& a, const HMLSTMBackward& given) {
   WindowProducts<P> products(layer_views<T>(a));
-  Backward<T, P> pass(a, result, std::move(tapes), saved.back(), grad, products);
+  Backward<T, P> pass(a, given, products);
   pass.run();
   return pass.gradients();
 }
 
 }  // namespace
 
-HMLSTMGradients hm_lstm_backward(const HMLSTMArguments& a, const WindowResult& result,
-                                 const std::vector<at::Tensor>& saved, const std::vector<at::Tensor>& grad_h,
-                                 const std::vector<at::Tensor>& grad_c_n, const at::Tensor& grad_z) {
-  const auto contiguous = [](const at::Tensor& x) { return x.defined() ? x.contiguous() : x; };
-  const auto run = [&]<class T, class P>() {
-    typename Backward<T, P>::OutputGradients grad{{}, grad_c_n, contiguous(grad_z)};
-    for (const auto& x : grad_h) grad.h.push_back(contiguous(x));
-    return backward<T, P>(a, result, saved, grad);
+HMLSTMGradients hm_lstm_backward(const HMLSTMArguments& a, const HMLSTMBackward& given) {
+  const auto contiguous = [](at::Tensor& x) {
+    if (x.defined()) x = x.contiguous();
   };
-  if (a.h0[0].scalar_type() == at::kDouble) return run.template operator()<double, double>();
-  if (bfloat16_products(a)) return run.template operator()<float, c10::BFloat16>();
-  return run.template operator()<float, float>();
+  auto b = given;
+  for (auto& x : b.grad_h) contiguous(x);
+  contiguous(b.grad_z);
+  if (a.window.h0[0].scalar_type() == at::kDouble) return backward<double, double>(a, b);
+  if (a.bfloat16()) return backward<float, c10::BFloat16>(a, b);
+  return backward<float, float>(a, b);
 }
 
 }  // namespace hmrnn::cpu

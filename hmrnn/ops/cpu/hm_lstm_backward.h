@@ -19,25 +19,19 @@ struct ExtraProducts {
       row;  ///< per slot (bottom-up), per state above (top-down) or per row (recurrent): row of raw, or -1
 };
 
-/// The backward pass over one window, in three parts, each a file of its own: what the boundaries' gradients need
-/// beside the tape, and give (hm_lstm_backward_boundaries.cpp), the walk back through time
-/// (hm_lstm_backward_steps.cpp), and what is left of the gradients after it (hm_lstm_backward_gradients.cpp). T: of
-/// states, parameters and gradients; P: of the products (T, or bfloat16 beside float).
+/// The backward pass over one window, in three files: the steps, from the last to the first
+/// (hm_lstm_backward_steps.cpp); what the gradients of the boundaries need beside the tape, and give
+/// (hm_lstm_backward_boundaries.cpp); the gradients that are left after the steps (hm_lstm_backward_gradients.cpp).
+/// T: type of states, parameters and gradients; P: type of the products (T, or bfloat16 beside float).
 template <class T, class P>
 class Backward {
  public:
-  /// The gradients of the window's outputs, contiguous or undefined.
-  struct OutputGradients {
-    std::vector<at::Tensor> h, c_n;
-    at::Tensor z;
-  };
-  /// `tapes`: one for each layer. `state_index`: forward's.
-  Backward(const HMLSTMArguments& a, const WindowResult& result, std::vector<LayerTape<T, P>> tapes,
-           const at::Tensor& state_index, const OutputGradients& grad, WindowProducts<P>& products);
+  /// `given`: grad_h and grad_z contiguous.
+  Backward(const HMLSTMArguments& a, const HMLSTMBackward& given, WindowProducts<P>& products);
 
-  /// The walk back, to the gradients of the initial state, the weights and a sequence's input.
+  /// All steps: the gradients of the initial state, the weights and a sequence's input.
   void run();
-  /// After the walk: every gradient.
+  /// After run: every gradient.
   HMLSTMGradients gradients();
 
  private:
@@ -92,7 +86,8 @@ class Backward {
   }
   const StateDots<T>& dots_of(int64_t t, int64_t l, int64_t b) { return at_[l].dots[state_row(slot(l, t, b), b, B_)]; }
   const T* c_of(int64_t l, int32_t s, int64_t b) {
-    return s >= 0 ? row_of<T>(tape_[l].c, s, layers_[l].d) : a_.c0[l].template const_data_ptr<T>() + b * layers_[l].d;
+    return s >= 0 ? row_of<T>(tape_[l].c, s, layers_[l].d)
+                  : a_.window.c0[l].template const_data_ptr<T>() + b * layers_[l].d;
   }
   bool has_detector(int64_t l) const { return detect_ && !layers_[l].top(); }
   bool live(int64_t t, int64_t b) const { return lengths_.empty() || t < lengths_[b]; }
@@ -123,18 +118,15 @@ class Backward {
   struct Place {
     int64_t t, l;  ///< a row's step: the next one to go back over; t = -1: none is left
   };
-  /// What a step gives to dL/dz_t of the layer below and to dL/dz_{t-1} of its own.
-  struct BoundaryGradients {
-    T below = T(0), before = T(0);
-  };
   void step_batch(int64_t l, int64_t m);
   void copy_until_active(int64_t b, int64_t thread);
-  BoundaryGradients begin_step(int64_t t, int64_t l, int64_t b, int64_t thread);
-  void end_step(int64_t l, int64_t b, const BoundaryGradients& z);
+  rules::BoundaryGradients<T> begin_step(int64_t t, int64_t l, int64_t b, int64_t thread);
+  void end_step(int64_t l, int64_t b, const rules::BoundaryGradients<T>& z);
   void add_output_gradients(int64_t t, int64_t l, int64_t b);
   void prefetch_rows(int64_t l, int64_t now, RowPrefetch& prefetch);
   void update(int64_t l, int64_t now, int64_t thread, RowPrefetch* prefetch);
-  void copy_boundary_gradients(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread, BoundaryGradients& z);
+  void copy_boundary_gradients(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread,
+                               rules::BoundaryGradients<T>& z);
   void table_sums(int64_t base, int64_t m);
   void add_masked_gradients(int64_t l, int64_t now, int64_t b);
 
@@ -145,7 +137,9 @@ class Backward {
   at::Tensor z0_gradient() const;
 
   const HMLSTMArguments& a_;
+  const HMLSTMBackward& given_;
   const WindowResult& result_;
+  const bool input_gradient_;
   const CellKernels<T, P>& k_;
   const int64_t T_, B_, L_, threads_;
   const T slope_;
@@ -157,7 +151,6 @@ class Backward {
   std::vector<LayerState> layer_;
   std::vector<Place> place_;  ///< of each row
   WindowProducts<P>& weights_;
-  const OutputGradients& grad_;
   HMLSTMGradients g_;
   at::Tensor gradient_memory_;  ///< of all WeightGradients
   at::Tensor input_;            ///< [.., below] of P: the first layer's

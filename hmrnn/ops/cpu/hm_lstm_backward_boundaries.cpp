@@ -101,7 +101,7 @@ bool Backward<T, P>::z_below(int64_t t, int64_t b, int64_t l) {
 template <class T, class P>
 bool Backward<T, P>::z_before(int64_t t, int64_t b, int64_t l) {
   return rules::fires(t > 0 ? result_.z.template const_data_ptr<T>()[((t - 1) * B_ + b) * (L_ - 1) + l]
-                            : a_.z0.template const_data_ptr<T>()[b * (L_ - 1) + l]);
+                            : a_.window.z0.template const_data_ptr<T>()[b * (L_ - 1) + l]);
 }
 
 #define HMRNN_INSTANTIATE(T, P)                   \

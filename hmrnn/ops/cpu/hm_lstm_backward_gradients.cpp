@@ -1,5 +1,4 @@
-// What is left of the gradients after the walk: the sums that each thread made, the first layer's table, and the
-// boundaries' rows.
+// The gradients that are left after the steps: sums over threads, the first layer's table, boundary rows.
 
 #include <algorithm>
 
@@ -12,11 +11,11 @@ HMLSTMGradients Backward<T, P>::gradients() {
   for (auto& s : layer_) {
     for (size_t i = 1; i < s.sums.size(); ++i) s.sums[0].add(s.sums[i]);
   }
-  if (a_.index) table_gradient();
+  if (a_.indexed()) table_gradient();
   if (has_detector(0)) input_boundary_gradient();
   finish_sums();
-  for (const auto& s : layer_) g_.h0.push_back(s.dh), g_.c0.push_back(s.dc);
-  g_.z0 = z0_gradient();
+  for (const auto& s : layer_) g_.window.h0.push_back(s.dh), g_.window.c0.push_back(s.dc);
+  g_.window.z0 = z0_gradient();
   return std::move(g_);
 }
 
@@ -25,12 +24,13 @@ void Backward<T, P>::finish_sums() {
   for (int64_t l = 0; l < L_; ++l) {
     const auto& y = layers_[l];
     const auto& sums = layer_[l].sums[0];
-    g_.bias.push_back(sums.bias_tensor(y.top() ? 4 * y.d : 4 * y.d + 1, options_));
-    if (a_.layer_norm()) sums.append_norms(y.top(), options_, g_.norm_weight, g_.norm_bias);
+    auto& g = g_.layers[l];
+    g.bias = sums.bias_tensor(y.top() ? 4 * y.d : 4 * y.d + 1, options_);
+    if (a_.layer_norm()) sums.set_norms(options_, g);
     if (!has_detector(l)) continue;
-    k_.axpy(y.d, T(1), sums.u_z.data(), g_.recurrent[l].template data_ptr<T>() + 4 * y.d * y.d);
-    if (l > 0) k_.axpy(y.below, T(1), sums.w_z.data(), g_.bottom_up[l].template data_ptr<T>() + 4 * y.d * y.below);
-    k_.axpy(y.above, T(1), sums.v_z.data(), g_.top_down[l].template data_ptr<T>() + 4 * y.d * y.above);
+    k_.axpy(y.d, T(1), sums.u_z.data(), g.recurrent.template data_ptr<T>() + 4 * y.d * y.d);
+    if (l > 0) k_.axpy(y.below, T(1), sums.w_z.data(), g.bottom_up.template data_ptr<T>() + 4 * y.d * y.below);
+    k_.axpy(y.above, T(1), sums.v_z.data(), g.top_down.template data_ptr<T>() + 4 * y.d * y.above);
   }
 }
 
@@ -49,7 +49,7 @@ template <class T, class P>
 void Backward<T, P>::table_gradient() {
   const auto& y = layers_[0];
   auto& sums = layer_[0].sums[0];
-  const int64_t rows = a_.input.size(0);
+  const int64_t rows = a_.window.input.size(0);
   const auto d_raw = at::empty({rows, 4 * y.d}, products_);
   if (y.w_gain == nullptr) {
     d_raw.copy_(table_ds_);
@@ -62,9 +62,9 @@ void Backward<T, P>::table_gradient() {
     }
   }
   auto& matrix = weights_.bottom_up[0];
-  matrix.backward(rows, d_raw.template data_ptr<P>(), g_.input.template data_ptr<T>());
+  if (input_gradient_) matrix.backward(rows, d_raw.template data_ptr<P>(), g_.window.input.template data_ptr<T>());
   matrix.weight_gradient(rows, d_raw.template data_ptr<P>(), input_.template const_data_ptr<P>(),
-                         g_.bottom_up[0].template data_ptr<T>());
+                         g_.layers[0].bottom_up.template data_ptr<T>());
 }
 
 /// Through w_z of the first layer, for each row of its input.
@@ -72,19 +72,19 @@ template <class T, class P>
 void Backward<T, P>::input_boundary_gradient() {
   const auto& y = layers_[0];
   const T* d_pre = layer_[0].d_pre.template const_data_ptr<T>();
-  const T* x = a_.input.template const_data_ptr<T>();
-  T* of_row = g_.bottom_up[0].template data_ptr<T>() + 4 * y.d * y.below;
+  const T* x = a_.window.input.template const_data_ptr<T>();
+  T* of_row = g_.layers[0].bottom_up.template data_ptr<T>() + 4 * y.d * y.below;
   std::vector<T> summed;
-  if (a_.index) {
-    summed.assign(a_.input.size(0), T(0));
-    const auto* index = a_.index->template const_data_ptr<int64_t>();
+  if (a_.indexed()) {
+    summed.assign(a_.window.input.size(0), T(0));
+    const auto* index = a_.window.index.template const_data_ptr<int64_t>();
     for (int64_t i = 0; i < T_ * B_; ++i) summed[index[i]] += d_pre[i];
     d_pre = summed.data();
   }
-  const int64_t rows = a_.index ? a_.input.size(0) : T_ * B_;
+  const int64_t rows = a_.indexed() ? a_.window.input.size(0) : T_ * B_;
   for (int64_t r = 0; r < rows; ++r) {
     if (d_pre[r] == T(0)) continue;
-    k_.axpy(y.below, d_pre[r], y.w_z(), row_of<T>(g_.input, r, y.below));
+    if (input_gradient_) k_.axpy(y.below, d_pre[r], y.w_z(), row_of<T>(g_.window.input, r, y.below));
     k_.axpy(y.below, d_pre[r], x + r * y.below, of_row);
   }
 }

@@ -1,18 +1,8 @@
-// The walk back over a window: dh and dc pass through a COPY; the transposed products are applied once per active
-// row-step, at the step that ends a state, since the COPY steps before it need the complete dh; weight gradients are
-// products over many active row-steps at a time. Forward's batches of row-steps are taken in the
-// opposite order; between two of them a row goes back over its COPY steps by itself. The table of gradients of z that
-// this computes:
-//
-// clang-format off
-//              dL/dz_t^{l-1}                                           dL/dz_{t-1}^l
-//   UPDATE     D·(fc+ig-c) + dh'·(h'-h) + ds·BU + ds_z w_z·x           -D·fc + ds·TD + ds_z v_z·h^
-//   COPY       dc'·(fc+ig-c) + dh'·(o tanh(LN c) - h) + ds_z w_z·x     dc'·(ig-c) + dh'·(o tanh(LN c) - h) + ds_z v_z·h^
-//   FLUSH y=1  ds·BU + ds_z w_z·x                                      -D·fc + ds·TD + ds_z v_z·h^
-//   FLUSH y=0  ds·BU + ds_z w_z·x                                      D·(ig-c) + dh'·(h'-h) + ds·TD + ds_z v_z·h^
-// clang-format on
-//
-// D = dL/dc' through both outputs, x = h_t^{l-1}, h^ = h_{t-1}^{l+1}; at COPY f, i, o, g are those of s = R(h) + b.
+// The steps of the backward pass (hm_lstm_backward.h). dh and dc pass through a COPY. The transposed products are
+// applied once per active row-step, at the step that ends a state, since the COPY steps before it need the complete dh.
+// Weight gradients are products over many active row-steps at a time. The batches of row-steps are those of the forward
+// pass, in the opposite order; between two of them each row passes its own COPY steps. Which gradients z has is the
+// table in ops/rules.h.
 
 #include <algorithm>
 #include <array>
@@ -22,27 +12,27 @@
 namespace hmrnn::cpu {
 
 template <class T, class P>
-Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, std::vector<LayerTape<T, P>> tapes,
-                         const at::Tensor& state_index, const OutputGradients& grad, WindowProducts<P>& products)
+Backward<T, P>::Backward(const HMLSTMArguments& a, const HMLSTMBackward& given, WindowProducts<P>& products)
     : a_(a),
-      result_(result),
+      given_(given),
+      result_(given.result),
+      input_gradient_(given.input_gradient),
       k_(cell_kernels<T, P>()),
       T_(a.steps()),
       B_(a.batch()),
-      L_(a.layers()),
+      L_(a.num_layers()),
       threads_(at::in_parallel_region() ? 1 : std::max(1, at::get_num_threads())),
-      slope_(static_cast<T>(a.slope.item<double>())),
-      detect_(a.detect() && a.layers() > 1),
+      slope_(static_cast<T>(a.rule.slope.item<double>())),
+      detect_(a.detect() && a.num_layers() > 1),
       layers_(layer_views<T>(a)),
-      options_(a.h0[0].options().requires_grad(false)),
+      options_(a.window.h0[0].options().requires_grad(false)),
       products_(options_.dtype(c10::CppTypeToScalarType<P>::value)),
-      tape_(std::move(tapes)),
       weights_(products),
-      grad_(grad),
-      state_index_(state_index),
+      state_index_(given.saved.back()),
       dropout_(a),
       mask_(a),
       lengths_(lengths(a)) {
+  for (int64_t l = 0; l < L_; ++l) tape_.push_back(LayerTape<T, P>::from(given.saved, l));
   int64_t widest = 1;
   for (int64_t l = 0; l < L_; ++l) {
     const auto& y = layers_[l];
@@ -52,7 +42,7 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
     products.recurrent[l].reuse(tape.packed_u);
     products.bottom_up[l].reuse(tape.packed_w);
     products.top_down[l].reuse(tape.packed_v);
-    at_.push_back({a.h0[l].const_data_ptr<T>(), result.h[l].template const_data_ptr<T>(),
+    at_.push_back({a.window.h0[l].const_data_ptr<T>(), result_.h[l].template const_data_ptr<T>(),
                    tape.states.template const_data_ptr<P>(), tape.shown.template const_data_ptr<P>(),
                    static_cast<const StateDots<T>*>(tape.dots.const_data_ptr()), tape.pre.template const_data_ptr<T>(),
                    tape.slot.template const_data_ptr<int32_t>()});
@@ -62,10 +52,11 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
     s.end_w = count(l, 1);
     s.end_v = count(l, 2);
     if (s.end > 0) products.recurrent[l].reserve_backward();
-    if (s.end_w > 0) products.bottom_up[l].reserve_backward();
+    if (s.end_w > 0 && (l > 0 || input_gradient_)) products.bottom_up[l].reserve_backward();
     if (s.end_v > 0) products.top_down[l].reserve_backward();
     s.dh = at::zeros({B_, d}, options_);
-    s.dc = grad_.c_n[l].defined() ? grad_.c_n[l].clone(at::MemoryFormat::Contiguous) : at::zeros({B_, d}, options_);
+    s.dc = given_.grad_c_n[l].defined() ? given_.grad_c_n[l].clone(at::MemoryFormat::Contiguous)
+                                        : at::zeros({B_, d}, options_);
     s.dz.assign(B_, T(0));
     s.sums.assign(threads_, GradientSums<T>(d, y.below, y.above, a.layer_norm()));
     s.ending.assign(B_, -1);
@@ -74,26 +65,31 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const WindowResult& result, s
     if (detect_) s.delta = at::empty({B_, d}, options_);
     if (detect_ && !y.top()) s.d_pre = at::zeros({T_, B_}, options_);
   }
-  // Boundary rows are added to, and with them a sequence's input behind its end; all else is overwritten.
-  const auto like = [](const std::vector<at::Tensor>& list) {
-    std::vector<at::Tensor> out;
-    for (const auto& x : list) {
-      out.push_back(empty_table(x.sizes(), x.options().requires_grad(false)));
-      out.back().narrow(0, x.size(0) - 1, 1).zero_();
-    }
+  // Boundary rows are added to, and so are the steps of a sequence's input past its end; all else is overwritten.
+  const auto like = [](const at::Tensor& x) {
+    auto out = empty_table(x.sizes(), x.options().requires_grad(false));
+    out.narrow(0, x.size(0) - 1, 1).zero_();
     return out;
   };
-  g_.recurrent = like(a.recurrent), g_.bottom_up = like(a.bottom_up), g_.top_down = like(a.top_down);
-  g_.input = lengths_.empty() ? at::empty_like(a.input, options_) : at::zeros_like(a.input, options_);
-  for (int64_t l = 0; l < L_; ++l) {
-    auto& weight = layer_[l].weight;
-    weight.emplace_back(products.recurrent[l], g_.recurrent[l], count(l, 0), B_, gradient_memory_);
-    weight.emplace_back(products.bottom_up[l], g_.bottom_up[l], count(l, 1), B_, gradient_memory_);  // of a table: 0
-    if (layers_[l].top()) continue;
-    weight.emplace_back(products.top_down[l], g_.top_down[l], count(l, 2), B_, gradient_memory_);
+  g_.layers.resize(L_);
+  if (input_gradient_) {
+    const auto& x = a.window.input;
+    g_.window.input = lengths_.empty() ? at::empty_like(x, options_) : at::zeros_like(x, options_);
   }
-  input_ = a.input.to(products_.dtype());
-  if (a.index) table_ds_ = at::zeros({a.input.size(0), 4 * layers_[0].d}, options_);
+  for (int64_t l = 0; l < L_; ++l) {
+    auto& g = g_.layers[l];
+    const auto& p = a.layers[l];
+    auto& weight = layer_[l].weight;
+    g.recurrent = like(p.recurrent);
+    g.bottom_up = like(p.bottom_up);
+    weight.emplace_back(products.recurrent[l], g.recurrent, count(l, 0), B_, gradient_memory_);
+    weight.emplace_back(products.bottom_up[l], g.bottom_up, count(l, 1), B_, gradient_memory_);  // of a table: 0
+    if (layers_[l].top()) continue;
+    g.top_down = like(p.top_down);
+    weight.emplace_back(products.top_down[l], g.top_down, count(l, 2), B_, gradient_memory_);
+  }
+  input_ = a.window.input.to(products_.dtype());
+  if (a.indexed()) table_ds_ = at::zeros({a.window.input.size(0), 4 * layers_[0].d}, options_);
   scratch_ = at::empty({threads_, 8 * widest}, options_);
   ds_ = at::empty({B_, 4 * widest}, options_);
   for (auto* x : {&masked_w_, &masked_v_}) *x = at::empty({mask_.on() ? B_ : 0, widest}, options_);
@@ -133,23 +129,28 @@ void Backward<T, P>::step_batch(int64_t l, int64_t m) {
   const auto* position = tape.position.template data_ptr<int32_t>();
   const auto* slot_w = tape.slot_w.template data_ptr<int32_t>();
   const auto* slot_v = tape.slot_v.template data_ptr<int32_t>();
-  const bool table = l == 0 && a_.index;
+  const bool table = l == 0 && a_.indexed();
 
   to_u_.clear(), to_w_.clear(), to_v_.clear();
+  int64_t mw = 0;
   for (int64_t i = base; i < s.end; ++i) {
     const int64_t b = position[i] % B_;
     to_u_.push_back(row_of<T>(s.dh, b, d));
     if (slot_w[i] >= 0 && !table) {
-      to_w_.push_back(l == 0       ? row_of<T>(g_.input, position[i], y.below)
-                      : mask_.on() ? row_of<T>(masked_w_, static_cast<int64_t>(to_w_.size()), y.below)
+      ++mw;
+      if (l > 0) {
+        to_w_.push_back(mask_.on() ? row_of<T>(masked_w_, static_cast<int64_t>(to_w_.size()), y.below)
                                    : row_of<T>(layer_[l - 1].dh, b, y.below));
+      } else if (input_gradient_) {
+        to_w_.push_back(row_of<T>(g_.window.input, position[i], y.below));
+      }
     }
     if (slot_v[i] >= 0) {
       to_v_.push_back(mask_.on() ? row_of<T>(masked_v_, static_cast<int64_t>(to_v_.size()), y.above)
                                  : row_of<T>(layer_[l + 1].dh, b, y.above));
     }
   }
-  const auto mw = static_cast<int64_t>(to_w_.size()), mv = static_cast<int64_t>(to_v_.size());
+  const auto mv = static_cast<int64_t>(to_v_.size());
   s.first = base, s.first_w = s.end_w - mw, s.first_v = s.end_v - mv;
   s.du = s.weight[kU].next(m);
   s.dw = s.weight[kW].next(mw);
@@ -172,7 +173,8 @@ void Backward<T, P>::step_batch(int64_t l, int64_t m) {
   });
   const std::array<typename Product<P>::Backward, 3> products{
       {{&weights_.recurrent[l], m, s.du, s.weight[kU].stride(), to_u_.data(), /*add=*/false},
-       {&weights_.bottom_up[l], mw, s.dw, s.weight[kW].stride(), to_w_.data(), /*add=*/l > 0 && !mask_.on()},
+       {&weights_.bottom_up[l], static_cast<int64_t>(to_w_.size()), s.dw, s.weight[kW].stride(), to_w_.data(),
+        /*add=*/l > 0 && !mask_.on()},
        {&weights_.top_down[l], mv, s.dv, y.top() ? 0 : s.weight[kV].stride(), to_v_.data(),
         /*add=*/!mask_.on()}}};
   Product<P>::backward(products);
@@ -229,17 +231,17 @@ template <class T, class P>
 void Backward<T, P>::add_output_gradients(int64_t t, int64_t l, int64_t b) {
   auto& s = layer_[l];
   const int64_t d = layers_[l].d;
-  if (grad_.h[l].defined()) k_.axpy(d, T(1), row_of<T>(grad_.h[l], t * B_ + b, d), row_of<T>(s.dh, b, d));
-  if (has_detector(l) && grad_.z.defined()) {
-    s.dz[b] += grad_.z.template const_data_ptr<T>()[(t * B_ + b) * (L_ - 1) + l];
+  if (given_.grad_h[l].defined()) k_.axpy(d, T(1), row_of<T>(given_.grad_h[l], t * B_ + b, d), row_of<T>(s.dh, b, d));
+  if (has_detector(l) && given_.grad_z.defined()) {
+    s.dz[b] += given_.grad_z.template const_data_ptr<T>()[(t * B_ + b) * (L_ - 1) + l];
   }
 }
 
 /// What every step begins with: dL/dh and dL/dz of the step are complete, and with them dL/ds_z.
 template <class T, class P>
-typename Backward<T, P>::BoundaryGradients Backward<T, P>::begin_step(int64_t t, int64_t l, int64_t b, int64_t thread) {
+rules::BoundaryGradients<T> Backward<T, P>::begin_step(int64_t t, int64_t l, int64_t b, int64_t thread) {
   add_output_gradients(t, l, b);
-  BoundaryGradients z;
+  rules::BoundaryGradients<T> z;
   if (!has_detector(l)) return z;
   auto& s = layer_[l];
   const T d_pre = useful(t, b, l) ? rules::slope_gradient(s.dz[b], slope_) : T(0);
@@ -252,7 +254,7 @@ typename Backward<T, P>::BoundaryGradients Backward<T, P>::begin_step(int64_t t,
 
 /// What every step ends with.
 template <class T, class P>
-void Backward<T, P>::end_step(int64_t l, int64_t b, const BoundaryGradients& z) {
+void Backward<T, P>::end_step(int64_t l, int64_t b, const rules::BoundaryGradients<T>& z) {
   if (detect_ && l > 0) layer_[l - 1].dz[b] += z.below;
   if (has_detector(l)) layer_[l].dz[b] = z.before;
 }
@@ -264,8 +266,8 @@ void Backward<T, P>::prefetch_rows(int64_t l, int64_t now, RowPrefetch& prefetch
   const auto& s = layer_[l];
   const int64_t d = layers_[l].d, at = tape.position.template data_ptr<int32_t>()[now], t = at / B_, b = at % B_;
   const int32_t w = tape.slot_w.template data_ptr<int32_t>()[now], v = tape.slot_v.template data_ptr<int32_t>()[now];
-  const bool table = l == 0 && a_.index;
-  if (grad_.h[l].defined()) prefetch.add(row_of<T>(grad_.h[l], at, d), d);
+  const bool table = l == 0 && a_.indexed();
+  if (given_.grad_h[l].defined()) prefetch.add(row_of<T>(given_.grad_h[l], at, d), d);
   prefetch.add(raw_row<P>(tape.raw_u, now, 4 * d), 4 * d);
   if (w >= 0) prefetch.add(raw_row<P>(tape.raw_w, w, 4 * d), 4 * d);
   if (v >= 0) prefetch.add(raw_row<P>(tape.raw_v, v, 4 * d), 4 * d);
@@ -295,7 +297,7 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread, RowPrefetch*
   auto z = begin_step(t, l, b, thread);
   auto& sums = s.sums[thread];
   const int32_t w = tape.slot_w.template data_ptr<int32_t>()[now], v = tape.slot_v.template data_ptr<int32_t>()[now];
-  const bool flush = v >= 0, table = l == 0 && a_.index;
+  const bool flush = v >= 0, table = l == 0 && a_.indexed();
   const int64_t i = now - s.first;
   T* ds = row_of<T>(ds_, i, 4 * d);
   T* dc = row_of<T>(s.dc, b, d);
@@ -328,9 +330,9 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread, RowPrefetch*
   } else if (wants_top_down(t, l, b)) {
     z.before += k_.term_dot(4 * d, ds, top_down_term(l, t, b));
   }
-  const bool w_on = l == 0 || w >= 0;
-  if (!flush) z.below += dots.forget + dots.input - dots.cell + dots.jump;
-  z.before += w_on ? -dots.forget : dots.input - dots.cell + dots.jump;
+  const auto through = rules::active_step_gradients<T>({w >= 0, flush}, dots.forget, dots.input, dots.cell, dots.jump);
+  z.below += through.below;
+  z.before += through.before;
   s.ending[b] = static_cast<int32_t>(now);
   s.run_ready[b] = 0;
   end_step(l, b, z);
@@ -338,7 +340,7 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread, RowPrefetch*
 
 template <class T, class P>
 void Backward<T, P>::copy_boundary_gradients(int64_t t, int64_t l, int64_t b, int32_t k, int64_t thread,
-                                             BoundaryGradients& z) {
+                                             rules::BoundaryGradients<T>& z) {
   const auto& y = layers_[l];
   auto& s = layer_[l];
   auto& tape = tape_[l];
@@ -353,8 +355,9 @@ void Backward<T, P>::copy_boundary_gradients(int64_t t, int64_t l, int64_t b, in
     s.run_ready[b] = 1;
   }
   const T jump = k_.dot(y.d, row_of<T>(s.dh, b, y.d), delta);
-  z.below += s.run_dots[b].forget + s.run_dots[b].input + jump;
-  z.before += s.run_dots[b].input + jump;
+  const auto through = rules::copy_step_gradients(s.run_dots[b].forget, s.run_dots[b].input, jump);
+  z.below += through.below;
+  z.before += through.before;
 }
 
 /// ds of the step's active rows, summed per row of the first layer's table. Threads share the columns, not the rows.
@@ -362,7 +365,7 @@ template <class T, class P>
 void Backward<T, P>::table_sums(int64_t base, int64_t m) {
   const int64_t width = 4 * layers_[0].d;
   const auto* position = tape_[0].position.template data_ptr<int32_t>();
-  const auto* index = a_.index->const_data_ptr<int64_t>();
+  const auto* index = a_.window.index.const_data_ptr<int64_t>();
   constexpr int64_t chunk = 512;
   const int64_t chunks = (width + chunk - 1) / chunk;
   for_rows(chunks, m * width, [&](int64_t c, int64_t) {
@@ -373,9 +376,8 @@ void Backward<T, P>::table_sums(int64_t base, int64_t m) {
   });
 }
 
-#define HMRNN_INSTANTIATE(T, P)                                                                                \
-  template Backward<T, P>::Backward(const HMLSTMArguments&, const WindowResult&, std::vector<LayerTape<T, P>>, \
-                                    const at::Tensor&, const OutputGradients&, WindowProducts<P>&);            \
+#define HMRNN_INSTANTIATE(T, P)                                                                         \
+  template Backward<T, P>::Backward(const HMLSTMArguments&, const HMLSTMBackward&, WindowProducts<P>&); \
   template void Backward<T, P>::run();
 HMRNN_INSTANTIATE(float, float)
 HMRNN_INSTANTIATE(float, c10::BFloat16)

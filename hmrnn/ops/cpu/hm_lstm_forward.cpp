@@ -15,14 +15,14 @@ Forward<T, P>::Forward(const HMLSTMArguments& a, bool training, WindowProducts<P
       k_(cell_kernels<T, P>()),
       T_(a.steps()),
       B_(a.batch()),
-      L_(a.layers()),
-      slope_(static_cast<T>(a.slope.item<double>())),
+      L_(a.num_layers()),
+      slope_(static_cast<T>(a.rule.slope.item<double>())),
       layers_(layer_views<T>(a)),
       products_(products),
       dropout_(a),
       mask_(a),
       lengths_(lengths(a)) {
-  const auto options = a.h0[0].options().requires_grad(false);
+  const auto options = a.window.h0[0].options().requires_grad(false);
   const auto ints = options.dtype(at::kInt), narrow = options.dtype(c10::CppTypeToScalarType<P>::value);
   const int64_t capacity = training ? T_ * B_ : B_;
   int64_t widest = 1;
@@ -33,7 +33,7 @@ Forward<T, P>::Forward(const HMLSTMArguments& a, bool training, WindowProducts<P
     tape.raw_u = empty_table({capacity, row_stride<P>(4 * d)}, narrow);
     tape.raw_v = empty_table({layers_[l].top() ? 0 : capacity, row_stride<P>(4 * d)}, narrow);
     // Without training c is one row per row of the batch, overwritten in place.
-    tape.c = training ? empty_table({capacity, d}, options) : a.c0[l].clone(at::MemoryFormat::Contiguous);
+    tape.c = training ? empty_table({capacity, d}, options) : a.window.c0[l].clone(at::MemoryFormat::Contiguous);
     tape.stats_u = at::empty({capacity, 2}, options);
     tape.stats_v = at::empty({capacity, 2}, options);
     tape.stats_c = at::empty({capacity, 2}, options);
@@ -43,28 +43,29 @@ Forward<T, P>::Forward(const HMLSTMArguments& a, bool training, WindowProducts<P
     tape.slot = at::empty({T_, B_}, ints);
     tape.pre = layers_[l].top() ? at::empty({0}, options) : at::empty({T_, B_}, options);
     tape.counts = at::zeros({3}, options.dtype(at::kLong));
-    if (l > 0 || !a.index) {
+    if (l > 0 || !a.indexed()) {
       tape.raw_w = empty_table({capacity, row_stride<P>(4 * d)}, narrow);
       tape.stats_w = at::empty({capacity, 2}, options);
     }
     const int64_t states = B_ + (training ? capacity : 0);
     tape.states = empty_table({kNarrow ? states : 0, d}, narrow);
-    if (kNarrow) tape.states.narrow(0, 0, B_).copy_(a.h0[l]);
+    if (kNarrow) tape.states.narrow(0, 0, B_).copy_(a.window.h0[l]);
     tape.shown = empty_table({mask_.on() ? states : 0, d}, narrow);
     for (int64_t b = 0; mask_.on() && b < B_; ++b) {
-      k_.mask(d, mask_.row(l, b), row_of<T>(a.h0[l], b, d), row_of<P>(tape.shown, b, d));
+      k_.mask(d, mask_.row(l, b), row_of<T>(a.window.h0[l], b, d), row_of<P>(tape.shown, b, d));
     }
     tape.dots = at::empty({a.detect() ? states : 0, 3}, options);
-    at_.push_back({a.h0[l].const_data_ptr<T>(), result.h[l].template data_ptr<T>(), tape.states.template data_ptr<P>(),
-                   tape.shown.template data_ptr<P>(), static_cast<StateDots<T>*>(tape.dots.data_ptr()),
-                   tape.pre.template data_ptr<T>(), tape.slot.template data_ptr<int32_t>(),
+    at_.push_back({a.window.h0[l].const_data_ptr<T>(), result.h[l].template data_ptr<T>(),
+                   tape.states.template data_ptr<P>(), tape.shown.template data_ptr<P>(),
+                   static_cast<StateDots<T>*>(tape.dots.data_ptr()), tape.pre.template data_ptr<T>(),
+                   tape.slot.template data_ptr<int32_t>(),
                    result.state_index.template data_ptr<int32_t>() + l * T_ * B_});
     auto& now = now_.emplace_back(B_);
     std::iota(now.begin(), now.end(), 0);
   }
   z_ = result.z.template data_ptr<T>();
-  z0_ = a.z0.const_data_ptr<T>();
-  if (a.index) index_ = a.index->const_data_ptr<int64_t>();
+  z0_ = a.window.z0.const_data_ptr<T>();
+  if (a.indexed()) index_ = a.window.index.const_data_ptr<int64_t>();
   rows_.resize(B_);
   gates_ = at::empty({at::get_num_threads(), 4 * widest}, options);
   for (auto* x : {&x_u_, &x_w_, &x_v_}) x->reserve(B_);
@@ -84,16 +85,16 @@ Forward<T, P>::Forward(const HMLSTMArguments& a, bool training, WindowProducts<P
 template <class T, class P>
 void Forward<T, P>::first_layer_input() {
   const auto& y = layers_[0];
-  const auto rows = a_.input.numel() / y.below;
-  input_ = a_.input.to(c10::CppTypeToScalarType<P>::value);
+  const auto rows = a_.window.input.numel() / y.below;
+  input_ = a_.window.input.to(c10::CppTypeToScalarType<P>::value);
   if (!y.top() && a_.detect()) {
     input_z_.resize(rows);
-    k_.matrix_vector(rows, y.below, a_.input.template const_data_ptr<T>(), y.w_z(), input_z_.data());
+    k_.matrix_vector(rows, y.below, a_.window.input.template const_data_ptr<T>(), y.w_z(), input_z_.data());
   }
   if (index_ == nullptr) return;
   auto& tape = tape_[0];
   tape.raw_w = at::empty({rows, row_stride<P>(4 * y.d)}, input_.options());
-  tape.stats_w = at::empty({rows, 2}, a_.input.options());
+  tape.stats_w = at::empty({rows, 2}, a_.window.input.options());
   for (int64_t r = 0; r < rows; ++r) x_w_.push_back(row_of<P>(input_, r, y.below));
   products_.bottom_up[0].forward(rows, x_w_.data(), tape.raw_w.template data_ptr<P>(), row_stride<P>(4 * y.d));
   for_rows(rows, rows * y.d, [&](int64_t r, int64_t) {
@@ -140,10 +141,11 @@ std::vector<at::Tensor> Forward<T, P>::saved() {
 template <class T, class P>
 at::Tensor Forward<T, P>::last_c(int64_t l) {
   const int64_t d = layers_[l].d;
-  auto out = at::empty({B_, d}, a_.h0[l].options().requires_grad(false));
+  auto out = at::empty({B_, d}, a_.window.h0[l].options().requires_grad(false));
   const auto* slots = tape_[l].slot.template data_ptr<int32_t>() + (T_ - 1) * B_;
   for (int64_t b = 0; b < B_; ++b) {
-    const T* c = slots[b] >= 0 ? row_of<T>(tape_[l].c, slots[b], d) : a_.c0[l].template const_data_ptr<T>() + b * d;
+    const T* c =
+        slots[b] >= 0 ? row_of<T>(tape_[l].c, slots[b], d) : a_.window.c0[l].template const_data_ptr<T>() + b * d;
     copy_row(row_of<T>(out, b, d), c, d);
   }
   return out;
@@ -153,8 +155,8 @@ namespace {
 
 template <class T, class P>
 HMLSTMForward forward(const HMLSTMArguments& a, bool training) {
-  const int64_t L = a.layers(), steps = a.steps(), batch = a.batch();
-  const auto options = a.h0[0].options().requires_grad(false);
+  const int64_t L = a.num_layers(), steps = a.steps(), batch = a.batch();
+  const auto options = a.window.h0[0].options().requires_grad(false);
   HMLSTMForward out;
   for (int64_t l = 0; l < L; ++l) out.result.h.push_back(empty_table({steps, batch, a.units(l)}, options));
   out.result.z = at::empty({steps, batch, L - 1}, options);
@@ -171,8 +173,8 @@ HMLSTMForward forward(const HMLSTMArguments& a, bool training) {
 }  // namespace
 
 HMLSTMForward hm_lstm_forward(const HMLSTMArguments& a, bool training) {
-  if (a.h0[0].scalar_type() == at::kDouble) return forward<double, double>(a, training);
-  if (bfloat16_products(a)) return forward<float, c10::BFloat16>(a, training);
+  if (a.window.h0[0].scalar_type() == at::kDouble) return forward<double, double>(a, training);
+  if (a.bfloat16()) return forward<float, c10::BFloat16>(a, training);
   return forward<float, float>(a, training);
 }
 

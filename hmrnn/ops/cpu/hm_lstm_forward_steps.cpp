@@ -162,7 +162,7 @@ void Forward<T, P>::update(const Row& r, int64_t b, int64_t base, int64_t thread
   const int32_t before = t > 0 ? *slot_at(t - 1, l, b) : -1;
   const T* c_before = !training_    ? row_of<T>(tape.c, b, d)
                       : before >= 0 ? row_of<T>(tape.c, before, d)
-                                    : a_.c0[l].template const_data_ptr<T>() + b * d;
+                                    : a_.window.c0[l].template const_data_ptr<T>() + b * d;
   T* c_now = row_of<T>(tape.c, training_ ? s : b, d);
   T* h = h_now(t, l, b);
   const int32_t number = t > 0 ? *index_at(t - 1, l, b) : 0;  // of the state that ends here
@@ -192,8 +192,9 @@ void Forward<T, P>::update(const Row& r, int64_t b, int64_t base, int64_t thread
 template <class T, class P>
 T Forward<T, P>::decide(int64_t t, int64_t l, int64_t b, T pre) {
   const int64_t at = (t * B_ + b) * (L_ - 1) + l;
-  if (a_.boundaries) return a_.boundaries->template const_data_ptr<T>()[at];
-  return rules::decide(pre, slope_, a_.noise ? a_.noise->template const_data_ptr<T>() + at : nullptr);
+  if (a_.rule.given.defined()) return a_.rule.given.template const_data_ptr<T>()[at];
+  return rules::decide(pre, slope_,
+                       a_.rule.noise.defined() ? a_.rule.noise.template const_data_ptr<T>() + at : nullptr);
 }
 
 #define HMRNN_INSTANTIATE(T, P)       \

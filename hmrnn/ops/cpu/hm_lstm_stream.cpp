@@ -31,17 +31,21 @@ template <class T>
 class Stream final : public HMLSTMStream {
  public:
   explicit Stream(const HMLSTMArguments& a)
-      : a_(a), k_(cell_kernels<T>()), L_(a.layers()), slope_(a.slope.to(at::kCPU)), layers_(layer_views<T>(a)) {
+      : a_(a),
+        k_(cell_kernels<T>()),
+        L_(a.num_layers()),
+        slope_(a.rule.slope.to(at::kCPU)),
+        layers_(layer_views<T>(a)) {
     int64_t widest = 1;
     for (int64_t l = 0; l < L_; ++l) {
       const auto& y = layers_[l];
-      h.push_back(a.h0[l].reshape({y.d}).clone());
-      c.push_back(a.c0[l].reshape({y.d}).clone());
+      h.push_back(a.window.h0[l].reshape({y.d}).clone());
+      c.push_back(a.window.c0[l].reshape({y.d}).clone());
       top_down_.emplace_back(y.top() ? 0 : 4 * y.d);
       own_z_.push_back(y.top() ? T(0) : k_.dot(y.d, y.u_z(), at(h[l])));
       widest = std::max(widest, y.d);
     }
-    z = a.z0.reshape({L_ - 1}).clone();
+    z = a.window.z0.reshape({L_ - 1}).clone();
     changed.assign(L_, 0);
     top_down_known_.assign(L_, 0);
     top_down_moments_.resize(L_);
@@ -155,7 +159,7 @@ class Stream final : public HMLSTMStream {
 std::unique_ptr<HMLSTMStream> make_stream(const HMLSTMArguments& arguments) {
   const auto a = contiguous(arguments);
   check_hard_boundaries(a);
-  if (a.h0[0].scalar_type() == at::kDouble) return std::make_unique<Stream<double>>(a);
+  if (a.window.h0[0].scalar_type() == at::kDouble) return std::make_unique<Stream<double>>(a);
   return std::make_unique<Stream<float>>(a);
 }
 

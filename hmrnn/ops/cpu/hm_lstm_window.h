@@ -43,28 +43,24 @@ struct LayerView {
 
 template <class T>
 std::vector<LayerView<T>> layer_views(const HMLSTMArguments& a) {
-  std::vector<LayerView<T>> out(a.layers());
-  for (int64_t l = 0; l < a.layers(); ++l) {
+  const auto data = [](const at::Tensor& x) { return x.template const_data_ptr<T>(); };
+  std::vector<LayerView<T>> out(a.num_layers());
+  for (int64_t l = 0; l < a.num_layers(); ++l) {
     auto& y = out[l];
-    y.d = a.units(l);
-    y.below = a.bottom_up[l].size(1);
-    y.above = l + 1 < a.layers() ? a.units(l + 1) : 0;
-    y.recurrent = a.recurrent[l].template const_data_ptr<T>();
-    y.bottom_up = a.bottom_up[l].template const_data_ptr<T>();
-    if (y.above) y.top_down = a.top_down[l].template const_data_ptr<T>();
-    y.bias = a.bias[l].template const_data_ptr<T>();
+    const auto& p = a.layers[l];
+    y.d = p.units();
+    y.below = p.bottom_up.size(1);
+    y.above = a.top(l) ? 0 : a.units(l + 1);
+    y.recurrent = data(p.recurrent);
+    y.bottom_up = data(p.bottom_up);
+    if (y.above) y.top_down = data(p.top_down);
+    y.bias = data(p.bias);
     y.cell.eps = static_cast<T>(a.eps);
     if (!a.layer_norm()) continue;
-    const auto weight = [&](HMLSTMArguments::Norm n) {
-      return a.norm_weight[a.norm_index(l, n)].template const_data_ptr<T>();
-    };
-    const auto bias = [&](HMLSTMArguments::Norm n) {
-      return a.norm_bias[a.norm_index(l, n)].template const_data_ptr<T>();
-    };
-    y.u_gain = weight(HMLSTMArguments::kRecurrent), y.u_bias = bias(HMLSTMArguments::kRecurrent);
-    y.w_gain = weight(HMLSTMArguments::kBottomUp), y.w_bias = bias(HMLSTMArguments::kBottomUp);
-    if (y.above) y.v_gain = weight(HMLSTMArguments::kTopDown), y.v_bias = bias(HMLSTMArguments::kTopDown);
-    y.cell.gain = weight(HMLSTMArguments::kCell), y.cell.bias = bias(HMLSTMArguments::kCell);
+    y.u_gain = data(p.recurrent_norm.weight), y.u_bias = data(p.recurrent_norm.bias);
+    y.w_gain = data(p.bottom_up_norm.weight), y.w_bias = data(p.bottom_up_norm.bias);
+    if (y.above) y.v_gain = data(p.top_down_norm.weight), y.v_bias = data(p.top_down_norm.bias);
+    y.cell.gain = data(p.cell_norm.weight), y.cell.bias = data(p.cell_norm.bias);
     for (const bool flush : {false, true}) {
       for (const bool update : {false, true}) {
         auto& sum = y.summed_bias[y.operation(update, flush)];
@@ -133,7 +129,7 @@ template <class T>
 class RecurrentDropout {
  public:
   explicit RecurrentDropout(const HMLSTMArguments& a)
-      : rule_(a.recurrent_dropout), seed_(rule_.on() ? a.dropout_seed->item<int64_t>() : 0) {}
+      : rule_(a.dropout.recurrent), seed_(rule_.on() ? a.dropout.seed.item<int64_t>() : 0) {}
   /// Of the step with which row b of layer l ends the state of this number.
   Dropout<T> of(int64_t l, int64_t b, int64_t state) const {
     return rule_.on() ? rule_.of(seed_, l, b, state) : Dropout<T>();
@@ -149,9 +145,9 @@ template <class T>
 class LockedMask {
  public:
   explicit LockedMask(const HMLSTMArguments& a) {
-    if (!a.locked_mask) return;
-    mask_ = a.locked_mask->template const_data_ptr<T>();
-    for (int64_t l = 0; l < a.layers(); ++l) {
+    if (!a.dropout.locked_mask.defined()) return;
+    mask_ = a.dropout.locked_mask.template const_data_ptr<T>();
+    for (int64_t l = 0; l < a.num_layers(); ++l) {
       begin_.push_back(width_);
       width_ += a.units(l);
     }
@@ -171,8 +167,8 @@ inline int64_t state_row(int32_t s, int64_t b, int64_t batch) { return s < 0 ? b
 
 /// The lengths of the sequences, int64 [B]; empty where none are given.
 inline std::vector<int64_t> lengths(const HMLSTMArguments& a) {
-  if (!a.lengths) return {};
-  const auto all = a.lengths->to(at::kCPU, at::kLong).contiguous();
+  if (!a.window.lengths.defined()) return {};
+  const auto all = a.window.lengths.to(at::kCPU, at::kLong).contiguous();
   return {all.const_data_ptr<int64_t>(), all.const_data_ptr<int64_t>() + a.batch()};
 }
 
@@ -189,8 +185,5 @@ struct WindowProducts {
     }
   }
 };
-
-/// Whether the operator's products are in bfloat16.
-inline bool bfloat16_products(const HMLSTMArguments& a) { return a.product_dtype && *a.product_dtype == at::kBFloat16; }
 
 }  // namespace hmrnn::cpu

@@ -1,5 +1,7 @@
 #include <ATen/Version.h>
 
+#include <cstdlib>
+#include <cstring>
 #include <string>
 
 #include "hmrnn/ops/cpu/cell_kernel.h"
@@ -21,6 +23,12 @@ void row_product_kernels_AVX512_BF16(AllRowProductKernels& all);
 
 namespace {
 
+/// HMRNN_AVX512_BF16=0: the plain AVX-512 kernels, for tests on a CPU that has bfloat16 instructions as well.
+[[maybe_unused]] bool avx512_bf16() {
+  const char* wanted = std::getenv("HMRNN_AVX512_BF16");
+  return cpu_has("avx512_bf16") && (wanted == nullptr || std::strcmp(wanted, "0") != 0);
+}
+
 struct Chosen {
   AllCellKernels cells;
   AllRowProductKernels products;
@@ -28,7 +36,7 @@ struct Chosen {
     // ATen's own choice, so that ATEN_CPU_CAPABILITY steers both.
     const std::string capability = at::get_cpu_capability();
 #ifdef HMRNN_KERNELS_AVX2
-    if (capability == "AVX512" && cpu_has("avx512_bf16")) {
+    if (capability == "AVX512" && avx512_bf16()) {
       cell_kernels_AVX512_BF16(cells);
       row_product_kernels_AVX512_BF16(products);
       if (cpu_has("amx_bf16")) products.bfloat16 = {};  // several times as fast, and oneDNN knows how

@@ -56,11 +56,11 @@ class StreamKernels : public WindowKernels<T, P> {
 /// f(kernels) with the types of the states and of the products' operands.
 template <class F>
 auto with_kernels(const HMLSTMArguments& a, F f) {
-  if (a.h0[0].scalar_type() == at::kDouble) {
+  if (a.window.h0[0].scalar_type() == at::kDouble) {
     StreamKernels<double, double> kernels;
     return f(kernels);
   }
-  if (a.product_dtype == at::kBFloat16) {
+  if (a.bfloat16()) {
     StreamKernels<float, c10::BFloat16> kernels;
     return f(kernels);
   }
@@ -68,38 +68,18 @@ auto with_kernels(const HMLSTMArguments& a, F f) {
   return f(kernels);
 }
 
-ForwardTuple forward(HMRNN_HM_LSTM_PARAMETERS, bool training) {
-  const c10::cuda::CUDAGuard guard(input.device());
-  const auto a = gather_arguments(HMRNN_HM_LSTM_PASS);
-  return forward_tuple(with_kernels(a, [&](auto& kernels) { return window_forward(a, training, kernels); }));
+HMLSTMForward forward(const HMLSTMArguments& a, bool training) {
+  const c10::cuda::CUDAGuard guard(a.window.input.device());
+  return with_kernels(a, [&](auto& kernels) { return window_forward(a, training, kernels); });
 }
 
-std::vector<at::Tensor> backward(HMRNN_HM_LSTM_PARAMETERS, at::TensorList h, const at::Tensor& z, at::TensorList saved,
-                                 const c10::List<std::optional<at::Tensor>>& grad_h,
-                                 const c10::List<std::optional<at::Tensor>>& grad_c_n,
-                                 const std::optional<at::Tensor>& grad_z) {
-  const c10::cuda::CUDAGuard guard(input.device());
-  const auto a = gather_arguments(HMRNN_HM_LSTM_PASS);
-  WindowResult result;
-  result.h = h.vec();
-  result.z = z;
-  return gradient_list(with_kernels(a,
-                                    [&](auto& kernels) {
-                                      return window_backward(a, result, saved.vec(), plain(grad_h), plain(grad_c_n),
-                                                             grad_z.value_or(at::Tensor()), kernels);
-                                    }),
-                       a);
+HMLSTMGradients backward(const HMLSTMArguments& a, const HMLSTMBackward& given) {
+  const c10::cuda::CUDAGuard guard(a.window.input.device());
+  return with_kernels(a, [&](auto& kernels) { return window_backward(a, given, kernels); });
 }
-
-// LibTorch would find a mismatch only when the library is opened.
-static_assert(std::is_same_v<decltype(forward), ForwardOperator>);
-static_assert(std::is_same_v<decltype(backward), BackwardOperator>);
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(hmrnn, CUDA, m) {
-  m.impl("_hm_lstm_forward", forward);
-  m.impl("_hm_lstm_backward", backward);
-}
+TORCH_LIBRARY_IMPL(hmrnn, CUDA, m) { register_backend<forward, backward>(m); }
 
 }  // namespace hmrnn::cuda

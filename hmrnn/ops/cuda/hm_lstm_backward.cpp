@@ -1,4 +1,5 @@
-// The window backwards (hm_lstm_window.h): the walk back through time, then the gradients of parameters and input.
+// The backward pass over a window (hm_lstm_window.h): the steps, from the last to the first, then the gradients of
+// parameters and input.
 
 #include "hmrnn/ops/cuda/hm_lstm_window.h"
 
@@ -22,14 +23,17 @@ class Backward : Window<T, P> {
   };
 
  public:
-  Backward(const HMLSTMArguments& a, const WindowResult& result, const std::vector<at::Tensor>& saved,
-           const std::vector<at::Tensor>& grad_h, const std::vector<at::Tensor>& grad_c_n, const at::Tensor& grad_z,
-           WindowKernels<T, P>& kernels)
-      : Base(a), result_(result), kernels_(kernels), detect_(a.detect() && a.layers() > 1) {
+  Backward(const HMLSTMArguments& a, const HMLSTMBackward& given, WindowKernels<T, P>& kernels)
+      : Base(a),
+        result_(given.result),
+        kernels_(kernels),
+        detect_(a.detect() && a.num_layers() > 1),
+        wants_input_gradient_(given.input_gradient) {
+    const auto& saved = given.saved;
     const auto operand = options_.dtype(c10::CppTypeToScalarType<P>::value);
     input_ = InputTape::from(saved, L_);
     state_index_ = saved.back();
-    if (grad_z.defined() && detect_) grad_z_ = grad_z.contiguous();
+    if (given.grad_z.defined() && detect_) grad_z_ = given.grad_z.contiguous();
     if (detect_) dz_ = at::zeros({B_, L_ - 1}, options_);
     for (int64_t l = 0; l < L_; ++l) {
       const auto& y = layers_[l];
@@ -38,7 +42,8 @@ class Backward : Window<T, P> {
       columns_.emplace_back(d, a.layer_norm());
       auto& s = layer_.emplace_back();
       s.dh = at::zeros({B_, d}, options_);
-      s.dc = grad_c_n[l].defined() ? grad_c_n[l].clone(at::MemoryFormat::Contiguous) : at::zeros({B_, d}, options_);
+      const auto& grad_c_n = given.grad_c_n[l];
+      s.dc = grad_c_n.defined() ? grad_c_n.clone(at::MemoryFormat::Contiguous) : at::zeros({B_, d}, options_);
       // No step reads W h of the initial state, nor U h and V h of the last: these parts stay 0.
       s.d_products = at::empty({T_ + 1, B_, y.width}, operand);
       s.d_products.select(0, 0).zero_();
@@ -46,7 +51,7 @@ class Backward : Window<T, P> {
       s.d_dots = at::zeros({detect_ ? T_ + 1 : 0, B_, kProducts}, options_);
       s.sums = at::zeros({B_, columns_[l].width}, options_);
       s.scratch = at::empty({B_, 6 * d}, options_);
-      if (grad_h[l].defined()) s.grad_h = grad_h[l].contiguous();
+      if (given.grad_h[l].defined()) s.grad_h = given.grad_h[l].contiguous();
     }
     d_input_ = at::empty({T_, B_, 4 * layers_[0].units}, operand);
     d_input_dots_ = at::empty({detect_ ? T_ : 0, B_}, options_);
@@ -113,9 +118,9 @@ class Backward : Window<T, P> {
   /// under a mask, through U in the first and through what reads mask ⊙ h in the second.
   void multiply_gradients(int64_t l, int64_t s, std::vector<std::function<void()>>& work) {
     const int64_t width = layers_[l].width, own = masked() ? layers_[l].bottom_up : width;
-    const auto part = [this, l, s, &work](int64_t part, int64_t first, int64_t columns) {
-      work.push_back([this, l, s, part, first, columns] {
-        multiply(layer_[l].through.select(0, part), layer_[l].d_products.select(0, s).narrow(1, first, columns),
+    const auto part = [this, l, s, &work](int64_t to, int64_t first, int64_t columns) {
+      work.push_back([this, l, s, to, first, columns] {
+        multiply(layer_[l].through.select(0, to), layer_[l].d_products.select(0, s).narrow(1, first, columns),
                  tape_[l].weights.narrow(0, first, columns));
       });
     };
@@ -151,12 +156,12 @@ class Backward : Window<T, P> {
         s.dh.addmm_(s.d_dots.select(0, 0), tape.boundary_rows);
         rows.back() = at::mm(s.d_dots.view({n, kProducts}).t(), tape.h.view({n, d}));
       }
-      g.h0.push_back(s.dh);
-      g.c0.push_back(s.dc);
+      g.window.h0.push_back(s.dh);
+      g.window.c0.push_back(s.dc);
     }
-    if (detect_) g.z0 = dz_;
+    if (detect_) g.window.z0 = dz_;
     at::Tensor input_weight, input_row;
-    input_gradient(g.input, input_weight, input_row);
+    first_layer_gradients(g.window.input, input_weight, input_row);
     const auto gradient = [&](int64_t l, at::Tensor gates, const at::Tensor& row, Product which) {
       const bool has_row = !layers_[l].top();
       if (!has_row) return gates.clone();
@@ -168,20 +173,21 @@ class Backward : Window<T, P> {
     for (int64_t l = 0; l < L_; ++l) {
       const auto& y = layers_[l];
       const int64_t d4 = 4 * y.units;
-      g.recurrent.push_back(gradient(l, weights[l].narrow(0, 0, d4), rows[l], kRecurrent));
-      g.bottom_up.push_back(
-          y.first ? gradient(l, input_weight, input_row, kBottomUp)
-                  : gradient(l, weights[l - 1].narrow(0, layers_[l - 1].bottom_up, d4), rows[l - 1], kBottomUp));
+      auto& of = g.layers.emplace_back();
+      of.recurrent = gradient(l, weights[l].narrow(0, 0, d4), rows[l], kRecurrent);
+      of.bottom_up = y.first
+                         ? gradient(l, input_weight, input_row, kBottomUp)
+                         : gradient(l, weights[l - 1].narrow(0, layers_[l - 1].bottom_up, d4), rows[l - 1], kBottomUp);
       if (!y.top()) {
-        g.top_down.push_back(gradient(l, weights[l + 1].narrow(0, layers_[l + 1].top_down, d4), rows[l + 1], kTopDown));
+        of.top_down = gradient(l, weights[l + 1].narrow(0, layers_[l + 1].top_down, d4), rows[l + 1], kTopDown);
       }
-      sums(l, g);
+      sums(l, of);
     }
     return g;
   }
 
   /// Gradients of the bias and of the layer norms of layer l.
-  void sums(int64_t l, HMLSTMGradients& g) {
+  void sums(int64_t l, LayerParameters& g) {
     const auto& y = layers_[l];
     const auto& at = columns_[l];
     const int64_t d = y.units;
@@ -192,26 +198,24 @@ class Backward : Window<T, P> {
       const auto boundary = detect_ ? layer_[l].d_dots.select(2, kRecurrent).sum().view({1}) : at::zeros({1}, options_);
       bias = at::cat({bias, boundary});
     }
-    g.bias.push_back(bias);
+    g.bias = bias;
     if (!a_.layer_norm()) return;
-    const auto push = [&](int64_t gain, int64_t b, int64_t n) {
-      g.norm_weight.push_back(part(gain, n));
-      g.norm_bias.push_back(part(b, n));
-    };
-    push(at.gain[kRecurrent], at.bias, 4 * d);
-    push(at.gain[kBottomUp], at.shift[kBottomUp], 4 * d);
-    if (!y.top()) push(at.gain[kTopDown], at.shift[kTopDown], 4 * d);
-    push(at.cell_gain, at.cell_bias, d);
+    const auto norm = [&](int64_t gain, int64_t b, int64_t n) { return NormParameters{part(gain, n), part(b, n)}; };
+    g.recurrent_norm = norm(at.gain[kRecurrent], at.bias, 4 * d);
+    g.bottom_up_norm = norm(at.gain[kBottomUp], at.shift[kBottomUp], 4 * d);
+    if (!y.top()) g.top_down_norm = norm(at.gain[kTopDown], at.shift[kTopDown], 4 * d);
+    g.cell_norm = norm(at.cell_gain, at.cell_bias, d);
   }
 
-  /// Gradients of the first layer's input (table or sequence), of its matrix's gate rows, and of its boundary row.
-  void input_gradient(at::Tensor& input, at::Tensor& weight, at::Tensor& boundary_row) {
+  /// Gradients of the first layer's input (table or sequence; only where somebody wants it), of the gate rows of its
+  /// matrix, and of its boundary row.
+  void first_layer_gradients(at::Tensor& input, at::Tensor& weight, at::Tensor& boundary_row) {
     const auto& y = layers_[0];
     const int64_t d4 = 4 * y.units, n = T_ * B_;
     const bool row = detect_ && !y.top();
     auto d_products = d_input_.view({n, d4});
     auto d_dots = row ? d_input_dots_.view({n}) : at::Tensor();
-    if (a_.index) {
+    if (a_.indexed()) {
       d_products =
           sum_by_row<P>(d_products, [&](const SumRows<T, P>& s) { kernels_.sum_rows(s); }).to(d_products.scalar_type());
       if (row) {
@@ -219,14 +223,14 @@ class Backward : Window<T, P> {
             sum_by_row<T>(d_dots.view({n, 1}), [&](const SumRows<T, T>& s) { kernels_.sum_scalars(s); }).view({-1});
       }
     }
-    input = product(d_products, input_.weights, options_);
+    if (wants_input_gradient_) input = product(d_products, input_.weights, options_);
     weight = product(d_products.t(), input_.operand, options_);
     if (row) {
-      const auto x = a_.input.detach().reshape({-1, y.below});
-      input.addr_(d_dots, a_.bottom_up[0].select(0, d4));
+      const auto x = a_.window.input.detach().reshape({-1, y.below});
+      if (wants_input_gradient_) input.addr_(d_dots, a_.layers[0].bottom_up.select(0, d4));
       boundary_row = at::mv(x.t(), d_dots);
     }
-    input = input.view(a_.input.sizes());
+    if (wants_input_gradient_) input = input.view(a_.window.input.sizes());
   }
 
   /// Rows of the steps [T·B, width] → of the table [V, width].
@@ -235,10 +239,10 @@ class Backward : Window<T, P> {
     constexpr int64_t rows_a_segment = 16;  // of each row of the table, on the average
     SumRows<T, Q> s;
     s.rows = data<Q>(rows);
-    s.index = a_.index->template const_data_ptr<int64_t>();
+    s.index = a_.window.index.template const_data_ptr<int64_t>();
     s.n = rows.size(0);
     s.width = rows.size(1);
-    s.table = a_.input.size(0);
+    s.table = a_.window.input.size(0);
     s.segments = std::max<int64_t>(1, std::min<int64_t>(16, s.n / (rows_a_segment * s.table)));
     auto out = at::empty({s.segments, s.table, s.width}, options_);
     s.out = data<T>(out);
@@ -248,7 +252,7 @@ class Backward : Window<T, P> {
 
   const WindowResult& result_;
   WindowKernels<T, P>& kernels_;
-  const bool detect_;
+  const bool detect_, wants_input_gradient_;
   std::vector<LayerState> layer_;
   std::vector<SumColumns> columns_;
   BackwardPlan<T, P> plan_;
@@ -259,17 +263,12 @@ class Backward : Window<T, P> {
 }  // namespace
 
 template <class T, class P>
-HMLSTMGradients window_backward(const HMLSTMArguments& a, const WindowResult& result,
-                                const std::vector<at::Tensor>& saved, const std::vector<at::Tensor>& grad_h,
-                                const std::vector<at::Tensor>& grad_c_n, const at::Tensor& grad_z,
-                                WindowKernels<T, P>& kernels) {
-  return Backward<T, P>(a, result, saved, grad_h, grad_c_n, grad_z, kernels).run();
+HMLSTMGradients window_backward(const HMLSTMArguments& a, const HMLSTMBackward& given, WindowKernels<T, P>& kernels) {
+  return Backward<T, P>(a, given, kernels).run();
 }
 
-#define HMRNN_INSTANTIATE(T, P)                                                                            \
-  template HMLSTMGradients window_backward(const HMLSTMArguments&, const WindowResult&,                    \
-                                           const std::vector<at::Tensor>&, const std::vector<at::Tensor>&, \
-                                           const std::vector<at::Tensor>&, const at::Tensor&, WindowKernels<T, P>&);
+#define HMRNN_INSTANTIATE(T, P) \
+  template HMLSTMGradients window_backward(const HMLSTMArguments&, const HMLSTMBackward&, WindowKernels<T, P>&);
 HMRNN_INSTANTIATE(float, float)
 HMRNN_INSTANTIATE(double, double)
 HMRNN_INSTANTIATE(float, c10::BFloat16)

@@ -1,4 +1,4 @@
-// The window forwards (hm_lstm_window.h).
+// The forward pass over a window (hm_lstm_window.h).
 
 #include "hmrnn/ops/cuda/hm_lstm_window.h"
 
@@ -16,7 +16,7 @@ class Forward : Window<T, P> {
   Forward(const HMLSTMArguments& a, bool training, WindowKernels<T, P>& kernels)
       : Base(a), training_(training), kernels_(kernels) {
     // Which states a boundary is computed from; nobody needs it of one that is given and takes no gradient.
-    detect_ = L_ > 1 && (!a.boundaries || (training && a.boundary_gradient));
+    detect_ = L_ > 1 && (!a.rule.given.defined() || (training && a.rule.boundary_gradient));
     operand_ = options_.dtype(c10::CppTypeToScalarType<P>::value);
     z_ = at::empty({T_, B_, L_ - 1}, options_);
     state_index_ = at::empty({L_, T_, B_}, options_.dtype(at::kInt));
@@ -54,22 +54,23 @@ class Forward : Window<T, P> {
     const int64_t d = y.units, slots = training_ ? T_ + 1 : 2, steps = training_ ? T_ : 1;
     auto& tape = tape_.emplace_back();
     tape.weights = at::empty({y.width, d}, operand_);
-    tape.weights.narrow(0, 0, 4 * d).copy_(a_.recurrent[l].narrow(0, 0, 4 * d));
+    tape.weights.narrow(0, 0, 4 * d).copy_(a_.layers[l].recurrent.narrow(0, 0, 4 * d));
     if (!y.top()) {
-      tape.weights.narrow(0, y.bottom_up, 4 * y.above).copy_(a_.bottom_up[l + 1].narrow(0, 0, 4 * y.above));
+      tape.weights.narrow(0, y.bottom_up, 4 * y.above).copy_(a_.layers[l + 1].bottom_up.narrow(0, 0, 4 * y.above));
     }
-    if (!y.first) tape.weights.narrow(0, y.top_down, 4 * y.below).copy_(a_.top_down[l - 1].narrow(0, 0, 4 * y.below));
+    if (!y.first)
+      tape.weights.narrow(0, y.top_down, 4 * y.below).copy_(a_.layers[l - 1].top_down.narrow(0, 0, 4 * y.below));
     tape.h = at::empty({T_ + 1, B_, d}, options_);
-    tape.h.select(0, 0).copy_(a_.h0[l]);
+    tape.h.select(0, 0).copy_(a_.window.h0[l]);
     tape.h_operand = tape.h;
     if (Base::kOwnOperand) {
       tape.h_operand = at::empty({slots, B_, d}, operand_);
-      tape.h_operand.select(0, 0).copy_(a_.h0[l]);
+      tape.h_operand.select(0, 0).copy_(a_.window.h0[l]);
     }
     tape.shown = at::empty({masked() ? slots : 0, B_, d}, operand_);
-    if (masked()) tape.shown.select(0, 0).copy_(a_.h0[l] * masks_[l]);
+    if (masked()) tape.shown.select(0, 0).copy_(a_.window.h0[l] * masks_[l]);
     tape.c = at::empty({slots, B_, d}, options_);
-    tape.c.select(0, 0).copy_(a_.c0[l]);
+    tape.c.select(0, 0).copy_(a_.window.c0[l]);
     tape.products = at::empty({slots, B_, y.width}, options_);
     tape.gates = at::empty({steps, B_, 4 * d}, options_);
     tape.term_moments = at::empty({steps, B_, kProducts, 2}, options_);
@@ -79,10 +80,10 @@ class Forward : Window<T, P> {
     tape.dots = at::empty({detect_ ? slots : 0, B_, kProducts}, options_);
     if (!detect_) return;
     if (!y.top()) {
-      tape.boundary_rows.select(0, kRecurrent).copy_(a_.recurrent[l].select(0, 4 * d));
-      if (l + 2 < L_) tape.boundary_rows.select(0, kBottomUp).copy_(a_.bottom_up[l + 1].select(0, 4 * y.above));
+      tape.boundary_rows.select(0, kRecurrent).copy_(a_.layers[l].recurrent.select(0, 4 * d));
+      if (l + 2 < L_) tape.boundary_rows.select(0, kBottomUp).copy_(a_.layers[l + 1].bottom_up.select(0, 4 * y.above));
     }
-    if (!y.first) tape.boundary_rows.select(0, kTopDown).copy_(a_.top_down[l - 1].select(0, 4 * y.below));
+    if (!y.first) tape.boundary_rows.select(0, kTopDown).copy_(a_.layers[l - 1].top_down.select(0, 4 * y.below));
     BoundaryShares<T> shares;
     shares.batch = B_;
     shares.units = d;
@@ -96,24 +97,25 @@ class Forward : Window<T, P> {
   /// W x of the first layer: one product over the table, or over the whole sequence.
   void input_product() {
     const auto& y = layers_[0];
-    if (a_.index) {
+    if (a_.indexed()) {
+      const auto& index = a_.window.index;
       // Reported by the device where it is one: the host does not wait.
-      at::_assert_async(a_.index->ge(0).logical_and_(a_.index->lt(a_.input.size(0))).all(),
+      at::_assert_async(index.ge(0).logical_and_(index.lt(a_.window.input.size(0))).all(),
                         "hm_lstm: index must lie in [0, rows of the table)");
     }
-    const auto x = a_.input.detach().reshape({-1, y.below});
+    const auto x = a_.window.input.detach().reshape({-1, y.below});
     input_.operand = x.to(operand_.dtype().toScalarType());
-    input_.weights = a_.bottom_up[0].narrow(0, 0, 4 * y.units).to(operand_.dtype().toScalarType());
+    input_.weights = a_.layers[0].bottom_up.narrow(0, 0, 4 * y.units).to(operand_.dtype().toScalarType());
     input_.product = product(input_.operand, input_.weights.t(), options_);
     input_.dots = at::empty({0}, options_);
-    if (detect_ && !y.top()) input_.dots = at::mv(x, a_.bottom_up[0].select(0, 4 * y.units));
+    if (detect_ && !y.top()) input_.dots = at::mv(x, a_.layers[0].bottom_up.select(0, 4 * y.units));
   }
 
   void plan_all() {
     this->plan_window(plan_, z_, training_);
     plan_.every_moment = training_ && a_.detect() && L_ > 1;
-    if (a_.boundaries) plan_.given = a_.boundaries->template const_data_ptr<T>();
-    if (a_.noise) plan_.noise = a_.noise->template const_data_ptr<T>();
+    if (a_.rule.given.defined()) plan_.given = a_.rule.given.template const_data_ptr<T>();
+    if (a_.rule.noise.defined()) plan_.noise = a_.rule.noise.template const_data_ptr<T>();
     plans_.resize(L_);
     for (int64_t l = 0; l < L_; ++l) {
       this->plan_layer(plans_[l], l, state_index_);

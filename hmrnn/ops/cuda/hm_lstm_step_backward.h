@@ -2,19 +2,13 @@
 
 // The kernel of a step backwards, for one row: dh_t is complete when it starts (the product of the gradients that later
 // kernels left, the boundaries' share, what a COPY passes on, the caller's). It gives dc and z's gradients on, and
-// leaves the gradients of the step's three products for the product of the step before. Which gradients of z there are
-// is the table in cpu/hm_lstm_backward.cpp.
+// leaves the gradients of the step's three products for the product of the step before. Which gradients z has is the
+// table in ops/rules.h.
 
 #include "hmrnn/ops/cuda/block.h"
 #include "hmrnn/ops/cuda/hm_lstm_step.h"
 
 namespace hmrnn::cuda {
-
-template <class T>
-struct BoundaryGradients {
-  T below;   ///< of z_t of the layer below
-  T before;  ///< of z_{t-1} of this layer
-};
 
 /// dh of the row, complete, in s.dh.
 template <class Row, class T, class P>
@@ -43,8 +37,8 @@ HMRNN_HOST_DEVICE void collect(const Row& row, int64_t b, const StepBackward<T, 
 
 /// UPDATE or FLUSH. Leaves gradients of the products, dc; dh is used up.
 template <class Row, class T, class P>
-HMRNN_HOST_DEVICE BoundaryGradients<T> active_step(const Row& row, int64_t b, bool arrives, bool flush,
-                                                   const Term<T>* term, const StepBackward<T, P>& s) {
+HMRNN_HOST_DEVICE rules::BoundaryGradients<T> active_step(const Row& row, int64_t b, bool arrives, bool flush,
+                                                          const Term<T>* term, const StepBackward<T, P>& s) {
   using V = typename Row::V;
   const int64_t d = s.units;
   T* dh = s.dh + b * d;
@@ -73,16 +67,14 @@ HMRNN_HOST_DEVICE BoundaryGradients<T> active_step(const Row& row, int64_t b, bo
       if (s.detect) through[k] = cell::term_dot(row, 4 * d, ds, term[k]);
     }
   }
-  BoundaryGradients<T> dz{through[kBottomUp], through[kTopDown]};
-  if (!flush) dz.below += dots.forget + dots.input - dots.cell + dots.jump;
-  dz.before += arrives ? -dots.forget : dots.input - dots.cell + dots.jump;
-  return dz;
+  const auto dz = rules::active_step_gradients<T>({arrives, flush}, dots.forget, dots.input, dots.cell, dots.jump);
+  return {through[kBottomUp] + dz.below, through[kTopDown] + dz.before};
 }
 
 /// COPY: dh and dc pass through, z's gradients are those of what UPDATE or FLUSH would have done.
 template <class Row, class T, class P>
-HMRNN_HOST_DEVICE BoundaryGradients<T> copy_step(const Row& row, int64_t b, const Term<T>& recurrent,
-                                                 const StepBackward<T, P>& s) {
+HMRNN_HOST_DEVICE rules::BoundaryGradients<T> copy_step(const Row& row, int64_t b, const Term<T>& recurrent,
+                                                        const StepBackward<T, P>& s) {
   if (!s.detect) return {T(0), T(0)};
   const int64_t d = s.units;
   T* scratch = s.scratch + b * 6 * d + 4 * d;
@@ -90,7 +82,7 @@ HMRNN_HOST_DEVICE BoundaryGradients<T> copy_step(const Row& row, int64_t b, cons
   const auto dots = cell::copy_run(row, d, recurrent, s.bias, s.c + b * d, s.h + b * d, s.norm, s.dropout_of(b),
                                    s.dc + b * d, scratch, delta);
   const T jump = cell::dot(row, d, s.dh + b * d, delta);
-  return {dots.forget + dots.input + jump, dots.input + jump};
+  return rules::copy_step_gradients(dots.forget, dots.input, jump);
 }
 
 template <int N, class Block, class T, class P>
@@ -124,7 +116,7 @@ HMRNN_HOST_DEVICE void step_backward(const Block& block, int64_t b, const StepBa
     }
   }
 
-  BoundaryGradients<T> out{T(0), dz};  // past the end z is that of the step before: so is its gradient
+  rules::BoundaryGradients<T> out{T(0), dz};  // past the end z is that of the step before: so is its gradient
   if (live) {
     Term<T> term[kProducts];
     HMRNN_UNROLL

@@ -35,21 +35,16 @@ namespace hmrnn::cuda {
 template <class T, class P>
 HMLSTMForward window_forward(const HMLSTMArguments& a, bool training, WindowKernels<T, P>& kernels);
 
-/// grad_h per layer [T, B, d_l] and grad_c_n per layer [B, d_l], any of them undefined; grad_z [T, B, L-1] or
-/// undefined.
 template <class T, class P>
-HMLSTMGradients window_backward(const HMLSTMArguments& a, const WindowResult& result,
-                                const std::vector<at::Tensor>& saved, const std::vector<at::Tensor>& grad_h,
-                                const std::vector<at::Tensor>& grad_c_n, const at::Tensor& grad_z,
-                                WindowKernels<T, P>& kernels);
+HMLSTMGradients window_backward(const HMLSTMArguments& a, const HMLSTMBackward& given, WindowKernels<T, P>& kernels);
 
 inline std::vector<LayerShape> layer_shapes(const HMLSTMArguments& a) {
-  std::vector<LayerShape> out(a.layers());
-  for (int64_t l = 0; l < a.layers(); ++l) {
+  std::vector<LayerShape> out(a.num_layers());
+  for (int64_t l = 0; l < a.num_layers(); ++l) {
     auto& y = out[l];
     y.units = a.units(l);
-    y.below = a.bottom_up[l].size(1);
-    y.above = l + 1 < a.layers() ? a.units(l + 1) : 0;
+    y.below = a.layers[l].bottom_up.size(1);
+    y.above = a.top(l) ? 0 : a.units(l + 1);
     y.first = l == 0;
     y.bottom_up = 4 * y.units;
     y.top_down = y.bottom_up + 4 * y.above;
@@ -136,14 +131,15 @@ class Window {
       : a_(a),
         T_(a.steps()),
         B_(a.batch()),
-        L_(a.layers()),
-        options_(a.h0[0].options().requires_grad(false)),
+        L_(a.num_layers()),
+        options_(a.window.h0[0].options().requires_grad(false)),
         layers_(layer_shapes(a)),
-        slope_(a.slope.detach().to(options_.device(), options_.dtype().toScalarType())) {
-    if (a.lengths) lengths_ = a.lengths->detach().to(options_.device()).contiguous();
+        slope_(a.rule.slope.detach().to(options_.device(), options_.dtype().toScalarType())) {
+    if (a.window.lengths.defined()) lengths_ = a.window.lengths.detach().to(options_.device()).contiguous();
     int64_t column = 0;
-    for (int64_t l = 0; a.locked_mask && L_ > 1 && l < L_; column += layers_[l++].units) {
-      masks_.push_back(a.locked_mask->narrow(1, column, layers_[l].units).clone(at::MemoryFormat::Contiguous));
+    const auto& mask = a.dropout.locked_mask;
+    for (int64_t l = 0; mask.defined() && L_ > 1 && l < L_; column += layers_[l++].units) {
+      masks_.push_back(mask.narrow(1, column, layers_[l].units).clone(at::MemoryFormat::Contiguous));
     }
   }
 
@@ -156,16 +152,16 @@ class Window {
     w.layers = L_;
     w.every_slot = every_slot;
     w.z = data<T>(z);
-    w.z0 = a_.z0.template const_data_ptr<T>();
+    w.z0 = a_.window.z0.template const_data_ptr<T>();
     w.slope = slope_.template const_data_ptr<T>();
     if (lengths_.defined()) w.lengths = lengths_.template const_data_ptr<int64_t>();
     w.input = data<T>(input_.product);
     w.input_dots = data_or_null<T>(input_.dots);
     w.input_rows = input_.product.size(0);
-    if (a_.index) w.index = a_.index->template const_data_ptr<int64_t>();
-    if (a_.recurrent_dropout > 0) {
-      w.dropout = cell::DropoutRule<T>(a_.recurrent_dropout);
-      w.seed = a_.dropout_seed->template const_data_ptr<int64_t>();
+    if (a_.indexed()) w.index = a_.window.index.template const_data_ptr<int64_t>();
+    if (a_.dropout.recurrent > 0) {
+      w.dropout = cell::DropoutRule<T>(a_.dropout.recurrent);
+      w.seed = a_.dropout.seed.template const_data_ptr<int64_t>();
     }
   }
 
@@ -174,7 +170,8 @@ class Window {
     const auto& y = layers_[l];
     const auto& tape = tape_[l];
     p.shape = y;
-    p.bias = a_.bias[l].template const_data_ptr<T>();
+    const auto& parameters = a_.layers[l];
+    p.bias = parameters.bias.template const_data_ptr<T>();
     p.boundary_rows = data_or_null<T>(tape.boundary_rows);
     p.products = data<T>(tape.products);
     p.dots = data_or_null<T>(tape.dots);
@@ -189,19 +186,18 @@ class Window {
     p.norm.eps = static_cast<T>(a_.eps);
     p.wide = y.units % 4 == 0 && aligned({p.bias});
     if (!a_.layer_norm()) return;
-    const auto of = [&](const std::vector<at::Tensor>& list, HMLSTMArguments::Norm n) {
-      return list[a_.norm_index(l, n)].template const_data_ptr<T>();
-    };
-    constexpr HMLSTMArguments::Norm norms[] = {HMLSTMArguments::kRecurrent, HMLSTMArguments::kBottomUp,
-                                               HMLSTMArguments::kTopDown};
+    const NormParameters* norms[kProducts];
+    norms[kRecurrent] = &parameters.recurrent_norm;
+    norms[kBottomUp] = &parameters.bottom_up_norm;
+    norms[kTopDown] = &parameters.top_down_norm;
     for (int k = 0; k < kProducts; ++k) {
       if (k == kTopDown && y.top()) continue;
-      p.gain[k] = of(a_.norm_weight, norms[k]);
-      p.shift[k] = of(a_.norm_bias, norms[k]);
+      p.gain[k] = norms[k]->weight.template const_data_ptr<T>();
+      p.shift[k] = norms[k]->bias.template const_data_ptr<T>();
       p.wide = p.wide && aligned({p.gain[k], p.shift[k]});
     }
-    p.norm.gain = of(a_.norm_weight, HMLSTMArguments::kCell);
-    p.norm.bias = of(a_.norm_bias, HMLSTMArguments::kCell);
+    p.norm.gain = parameters.cell_norm.weight.template const_data_ptr<T>();
+    p.norm.bias = parameters.cell_norm.bias.template const_data_ptr<T>();
     p.wide = p.wide && aligned({p.norm.gain, p.norm.bias});
   }
 

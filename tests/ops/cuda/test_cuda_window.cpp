@@ -28,17 +28,17 @@ Outcome by_blocks(const RandomWindow& p, bool some, std::optional<torch::ScalarT
   const PoisonedMemory poison;
   REQUIRE(torch::empty({3}).isnan().all().item<bool>());
   HostKernels<T, P> kernels(launch.threads, launch.reversed, launch.packs);
-  const auto a = make_arguments(p.layers, p.window, p.rule, product_dtype, 1e-5, p.dropout);
+  const HMLSTMArguments a{p.layers, p.window, p.rule, p.dropout, product_dtype, 1e-5};
   check_arguments(a);
   Outcome out;
   auto forward = cuda::window_forward(a, true, kernels);
   out.result = forward.result;
-  const auto L = a.layers();
+  const auto L = a.num_layers();
   const auto seeds = cotangents(out.result, some);
   const std::vector<torch::Tensor> grad_h(seeds.begin(), seeds.begin() + L),
       grad_c(seeds.begin() + L, seeds.begin() + 2 * L);
-  const auto g = cuda::window_backward(a, out.result, forward.saved, grad_h, grad_c,
-                                       a.detect() ? seeds[2 * L] : torch::Tensor(), kernels);
+  const auto g = cuda::window_backward(
+      a, {out.result, forward.saved, grad_h, grad_c, a.detect() ? seeds[2 * L] : torch::Tensor()}, kernels);
   out.launches = kernels.launches;
   out.gradients = gradient_list(g, a);
   return out;
@@ -154,7 +154,7 @@ TEST_CASE("bfloat16 rounds operands of products, and nothing else") {
     round(p.layers[l].bottom_up);
     if (l == 0) round(p.layers[l].top_down);
   }
-  const auto a = make_arguments(p.layers, p.window, p.rule, torch::kBFloat16, 1e-5);
+  const HMLSTMArguments a{p.layers, p.window, p.rule, {}, torch::kBFloat16, 1e-5};
   HostKernels<float, float> plain_kernels(4, false, true);
   HostKernels<float, c10::BFloat16> rounding_kernels(4, false, true);
   const auto exact = cuda::window_forward(a, false, plain_kernels).result;
@@ -174,7 +174,7 @@ TEST_CASE("the CUDA window without gradients, cut in two, and by the number of i
   HostKernels<double, double> kernels(5, false, false);
   const auto run = [&](const RandomWindow& w, bool training) {
     kernels.launches = 0;
-    return cuda::window_forward(make_arguments(w.layers, w.window, w.rule, std::nullopt, 1e-5), training, kernels)
+    return cuda::window_forward(HMLSTMArguments{w.layers, w.window, w.rule, {}, std::nullopt, 1e-5}, training, kernels)
         .result;
   };
   const auto whole = run(p, true);
@@ -223,7 +223,7 @@ TEST_CASE("an index out of range is reported, and leads no kernel astray") {
   p.window.index[1][2] = o.table;
   HostKernels<double, double> kernels(1, false, false);
   CHECK_THROWS_WITH(
-      cuda::window_forward(make_arguments(p.layers, p.window, p.rule, std::nullopt, 1e-5), false, kernels),
+      cuda::window_forward(HMLSTMArguments{p.layers, p.window, p.rule, {}, std::nullopt, 1e-5}, false, kernels),
       ContainsSubstring("index must lie in"));
   const int64_t index[] = {-1, 0, 6, 7};
   cuda::TermRows<double> rows;
