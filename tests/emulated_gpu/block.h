@@ -1,5 +1,4 @@
-// A block of threads for code written for CUDA and compiled for the host. Each thread is a fiber; a warp's lanes meet
-// at shuffles, the block's threads at barriers.
+// What code written for CUDA calls in a kernel, for the host: over tests/support/emulated_grid.h.
 #pragma once
 
 #include <vector_types.h>
@@ -7,27 +6,12 @@
 #include <cstddef>
 #include <cstring>
 #include <functional>
+#include <stdexcept>
 
 #include "device.h"
+#include "support/emulated_grid.h"
 
 namespace emulated_gpu {
-
-struct ThreadState {
-  uint3 thread, block;
-  dim3 threads, blocks;
-  void* shared;  ///< of the block: the dynamic part
-  size_t shared_bytes;
-};
-/// Of the thread that runs.
-const ThreadState& here();
-
-/// Waits for all threads of the block.
-void barrier();
-/// Waits for the lanes of this warp, each of which gives 8 bytes, and returns those of lane (own ^ mask).
-unsigned long long exchange(unsigned long long value, int mask);
-
-/// The same, and returns what all 32 gave; until the next wait.
-const unsigned long long* gather(unsigned long long value);
 
 /// f(lanes) once for the warp, with a pointer to what each lane gives; no lane goes on before it is done.
 template <class Lane, class F>
@@ -41,19 +25,15 @@ void with_warp(Lane& own, F f) {
   exchange(0, 0);
 }
 
-/// Ends the program unless these bytes lie in the block's dynamic shared memory.
-void check_shared(const void* p, size_t bytes);
-/// A copy that this thread makes at its next copy_now.
-void copy_later(void* to, const void* from, size_t bytes);
-void copy_now();
-
-/// Waits for all threads of all blocks, which must have been launched together.
-void grid_barrier();
-
-/// Runs the body in every thread of every block, block after block; `together`: all blocks from one barrier of the grid
-/// to the next, in an order that changes. The warps of a block run from barrier to barrier in turn, in an order that
-/// changes from block to block. `shared`: bytes of dynamic shared memory, which each block finds full of NaN.
-void run_grid(dim3 blocks, dim3 threads, size_t shared, bool together, const std::function<void()>& body);
+/// Runs a kernel's body in every thread; an error ends the program.
+inline void launch_grid(const dim3& blocks, const dim3& threads, size_t shared, bool together,
+                        const std::function<void()>& body) {
+  try {
+    run_grid({{blocks.x, blocks.y, blocks.z}, {threads.x, threads.y, threads.z}, shared, together}, body);
+  } catch (const std::logic_error& e) {
+    fail(e.what());
+  }
+}
 
 }  // namespace emulated_gpu
 

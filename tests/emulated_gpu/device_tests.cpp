@@ -194,7 +194,7 @@ TEST_CASE("what a thread allocates in relaxed mode spoils no capture") {
 TEST_CASE("the threads of a block meet at barriers and shuffles") {
   constexpr unsigned threads = 96, blocks = 3;
   std::vector<int> shared(threads), seen(threads * blocks);
-  run_grid({blocks, 1, 1}, {threads, 1, 1}, 0, false, [&] {
+  launch_grid({blocks, 1, 1}, {threads, 1, 1}, 0, false, [&] {
     const auto& me = here();
     int lanes = static_cast<int>(me.thread.x);
     for (int mask = 16; mask > 0; mask /= 2) lanes += __shfl_xor_sync(0xffffffffu, lanes, mask);
@@ -211,14 +211,14 @@ TEST_CASE("a block shows a barrier that is missing, and ends the program where i
   bool early = false;
   for (int i = 0; i < 10; ++i) {  // the order of the warps changes
     std::vector<int> shared(64, 0);
-    run_grid({1, 1, 1}, {64, 1, 1}, 0, false, [&] {
+    launch_grid({1, 1, 1}, {64, 1, 1}, 0, false, [&] {
       shared[here().thread.x] = 1;
       early |= shared[63 - here().thread.x] == 0;
     });
   }
   CHECK(early);
   const auto run = [](unsigned threads, const std::function<void()>& body) {
-    return dies([&] { run_grid({1, 1, 1}, {threads, 1, 1}, 0, false, body); });
+    return dies([&] { launch_grid({1, 1, 1}, {threads, 1, 1}, 0, false, body); });
   };
   CHECK_FALSE(run(64, [] { __syncthreads(); }));
   CHECK(run(64, [] {
@@ -234,7 +234,7 @@ TEST_CASE("blocks that are launched together meet at barriers of the grid, each 
   constexpr unsigned threads = 64, blocks = 5;
   std::vector<int> sums(blocks), seen;
   bool poisoned = true;
-  run_grid({blocks, 1, 1}, {threads, 1, 1}, threads * sizeof(float), true, [&] {
+  launch_grid({blocks, 1, 1}, {threads, 1, 1}, threads * sizeof(float), true, [&] {
     const auto& me = here();
     auto* own = static_cast<float*>(me.shared);
     poisoned &= own[me.thread.x] != own[me.thread.x];
@@ -252,7 +252,7 @@ TEST_CASE("blocks that are launched together meet at barriers of the grid, each 
 
   bool early = false;  // without the barrier of the grid, some block comes too early
   std::vector<int> there(blocks, 0);
-  run_grid({blocks, 1, 1}, {threads, 1, 1}, 0, true, [&] {
+  launch_grid({blocks, 1, 1}, {threads, 1, 1}, 0, true, [&] {
     there[here().block.x] = 1;
     __syncthreads();
     early |= there[blocks - 1 - here().block.x] == 0;
@@ -260,7 +260,7 @@ TEST_CASE("blocks that are launched together meet at barriers of the grid, each 
   CHECK(early);
 
   const auto run = [](bool together, const std::function<void()>& body) {
-    return dies([&] { run_grid({2, 1, 1}, {32, 1, 1}, 0, together, body); });
+    return dies([&] { launch_grid({2, 1, 1}, {32, 1, 1}, 0, together, body); });
   };
   CHECK_FALSE(run(true, [] { grid_barrier(); }));
   CHECK(run(false, [] { grid_barrier(); }));

@@ -35,7 +35,7 @@ struct Added {
     if (name.front() == '(' && name.back() == ')') name = name.substr(1, name.size() - 2);
     add_kernel(name, [](const Launch& launch) -> Work {
       return [launch, argument = *static_cast<std::remove_const_t<Argument>*>(launch.arguments[0])] {
-        run_grid(launch.grid, launch.block, launch.shared, launch.together, [&] { kernel(argument); });
+        launch_grid(launch.grid, launch.block, launch.shared, launch.together, [&] { kernel(argument); });
       };
     });
     return true;

@@ -1,5 +1,3 @@
-#include "hmrnn/ops/cuda_library.h"
-
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -8,6 +6,7 @@
 
 #include "catch.h"
 #include "hmrnn/error.h"
+#include "hmrnn/ops/cuda_library.h"
 
 using namespace hmrnn;
 
@@ -69,7 +68,8 @@ TEST_CASE("auto is CUDA exactly where cuda works, and a refusal is one line") {
     CHECK(device == torch::Device(torch::kCPU));
     CHECK(text.find('\n') == std::string::npos);
     const bool opened = is_mapped("libhmrnn_cuda");
-    CHECK_THAT(text, ContainsSubstring(opened ? "device 'cuda" : "CUDA was asked for, but libhmrnn_cuda.so cannot be opened: "));
+    CHECK_THAT(text, ContainsSubstring(opened ? "device 'cuda"
+                                              : "CUDA was asked for, but libhmrnn_cuda.so cannot be opened: "));
   }
   // No machine has 128 of them.
   CHECK_FALSE(refusal("cuda:127").empty());

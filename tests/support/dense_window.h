@@ -22,9 +22,19 @@ inline torch::Tensor written_out_norm(const torch::Tensor& x, const NormParamete
   return centred / torch::sqrt(centred.square().mean(1, true) + 1e-5) * norm.weight + norm.bias;
 }
 
-inline WindowResult dense_window(const Problem& p, const BoundaryValue& value, double slope) {
+/// x [n, k] times the transposed gate rows of a weight matrix [4d, k].
+using GateProduct = std::function<torch::Tensor(const torch::Tensor& x, const torch::Tensor& weight)>;
+
+inline torch::Tensor plain_product(const torch::Tensor& x, const torch::Tensor& weight) {
+  return torch::einsum("bk,rk->br", {x, weight});
+}
+
+inline WindowResult dense_window(const Problem& p, const BoundaryValue& value, double slope,
+                                 const GateProduct& product = plain_product) {
   const auto& w = p.window;
-  const auto T = w.input.size(0), B = w.input.size(1), L = p.num_layers();
+  const bool table = w.index.defined();
+  const auto input = table ? w.input.index({w.index}) : w.input;
+  const auto T = input.size(0), B = input.size(1), L = p.num_layers();
   std::vector<torch::Tensor> h = w.h0, c = w.c0, z;
   for (int64_t l = 0; l + 1 < L; ++l) z.push_back(w.z0.select(1, l));
   std::vector<std::vector<torch::Tensor>> hs(L);
@@ -36,21 +46,28 @@ inline WindowResult dense_window(const Problem& p, const BoundaryValue& value, d
                                               : torch::ones({B, h[l].size(1)}, p.like);
     states[l] = torch::zeros({B}, torch::kInt32);
   }
+  // The first layer's product and norm of a table are made once a row of it.
+  const auto& first = p.layers[0];
+  const auto table_rows =
+      table ? written_out_norm(product(w.input, first.bottom_up.slice(0, 0, 4 * h[0].size(1))), first.bottom_up_norm)
+            : torch::Tensor();
   for (int64_t t = 0; t < T; ++t) {
     const auto h_before = h;  // the top-down term reads the layer above at t-1
     for (int64_t l = 0; l < L; ++l) {
       const auto& layer = p.layers[l];
       const auto d = h[l].size(1);
       const bool top = l + 1 == L;
-      const auto below = l == 0 ? w.input[t] : h[l - 1];
+      const auto below = l == 0 ? input[t] : h[l - 1];
       const auto zb = (l == 0 ? torch::ones({B}, below.options()) : z[l - 1]).reshape({B, 1});
       const auto zp = (top ? torch::zeros({B}, below.options()) : z[l]).reshape({B, 1});
       const auto rows = [&](const torch::Tensor& x, const torch::Tensor& m, const NormParameters& norm) {
-        return written_out_norm(torch::einsum("bk,rk->br", {x, m.slice(0, 0, 4 * d)}), norm);
+        return written_out_norm(product(x, m.slice(0, 0, 4 * d)), norm);
       };
       const auto shown_below = l == 0 ? below : mask[l - 1] * below;
-      auto s = rows(h_before[l], layer.recurrent, layer.recurrent_norm) +
-               zb * rows(shown_below, layer.bottom_up, layer.bottom_up_norm) + layer.bias.slice(0, 0, 4 * d);
+      const auto bottom_up =
+          l == 0 && table ? table_rows.index({w.index[t]}) : rows(shown_below, layer.bottom_up, layer.bottom_up_norm);
+      auto s =
+          rows(h_before[l], layer.recurrent, layer.recurrent_norm) + zb * bottom_up + layer.bias.slice(0, 0, 4 * d);
       if (!top) s = s + zp * rows(mask[l + 1] * h_before[l + 1], layer.top_down, layer.top_down_norm);
       const auto parts = s.chunk(4, 1);
       const auto f = 1 / (1 + torch::exp(-parts[0])), i = 1 / (1 + torch::exp(-parts[1])),
@@ -81,7 +98,7 @@ inline WindowResult dense_window(const Problem& p, const BoundaryValue& value, d
   WindowResult out;
   for (const auto& layer : hs) out.h.push_back(torch::stack(layer));
   out.c_n = c;
-  out.z = L > 1 ? torch::stack(zs) : torch::zeros({T, B, 0}, w.input.options());
+  out.z = L > 1 ? torch::stack(zs) : torch::zeros({T, B, 0}, input.options());
   return out;
 }
 

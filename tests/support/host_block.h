@@ -1,71 +1,62 @@
-// A block of threads (hmrnn/ops/cuda/block.h) on the host: the threads are fibers that take turns, each running from
-// one barrier to the next, in the order of their numbers or in the reverse one. A kernel that lacks a barrier reads
-// what a thread has not yet written, in one of the two orders and at every run; threads that do not all come to the
-// same barrier are an error.
+// A block of threads (hmrnn/ops/cuda/block.h) for the unit tests, over emulated_grid.h: its threads run from one
+// barrier to the next in the order of their numbers or in the reverse one, so that a missing barrier shows in one of
+// the two orders and at every run.
 #pragma once
 
-#include <ucontext.h>
-
-#include <cstddef>
+#include <cstring>
 #include <functional>
-#include <memory>
-#include <vector>
+#include <stdexcept>
 
 #include "hmrnn/ops/cuda/block.h"
+#include "support/emulated_grid.h"
 
 namespace hmrnn::test {
-
-class HostTeam;
 
 /// What a kernel's body sees of its thread. Each thread is a group of its own.
 class HostBlock {
  public:
-  HostBlock(HostTeam* team, int thread) : team_(team), thread_(thread) {}
-  int thread() const { return thread_; }
-  int threads() const;
-  void barrier() const;
-  int group() const { return thread_; }
+  HostBlock(cuda::BlockMemory* shared, int threads) : shared_(shared), threads_(threads) {}
+  int thread() const { return static_cast<int>(emulated_gpu::here().thread.x); }
+  int threads() const { return threads_; }
+  void barrier() const { emulated_gpu::barrier(); }
+  int group() const { return thread(); }
   int groups() const { return threads(); }
   bool leads_group() const { return true; }
   template <class T>
   T group_sum(T x) const {
     return x;
   }
-  cuda::BlockMemory* shared() const;
+  cuda::BlockMemory* shared() const { return shared_; }
 
  private:
-  HostTeam* team_;
-  int thread_;
+  cuda::BlockMemory* shared_;
+  int threads_;
 };
 
 class HostTeam {
  public:
   /// `threads`: 1 to cuda::kMaxGroups
-  HostTeam(int threads, bool reversed);
-  ~HostTeam();
-  HostTeam(const HostTeam&) = delete;
-  HostTeam& operator=(const HostTeam&) = delete;
+  HostTeam(int threads, bool reversed) : threads_(threads), reversed_(reversed) {
+    if (threads < 1 || threads > cuda::kMaxGroups) throw std::logic_error("a host block has 1 to 32 threads");
+  }
 
   /// Runs the body in every thread; throws std::logic_error if some threads wait at a barrier that others do not come
   /// to.
-  void run(const std::function<void(const HostBlock&)>& body);
-  int threads() const { return static_cast<int>(fibers_.size()); }
+  void run(const std::function<void(const HostBlock&)>& body) {
+    std::memset(&shared_, 0xff, sizeof(shared_));  // NaN: what is read before it was written shows
+    using Order = emulated_gpu::Grid::Order;
+    emulated_gpu::Grid grid;
+    grid.threads.x = static_cast<unsigned>(threads_);
+    grid.warp = 1;
+    grid.order = reversed_ ? Order::Descending : Order::Ascending;
+    const HostBlock block(&shared_, threads_);
+    emulated_gpu::run_grid(grid, [&] { body(block); });
+  }
+  int threads() const { return threads_; }
 
  private:
-  friend class HostBlock;
-  struct Fiber;
-
-  static void enter(unsigned high, unsigned low);
-  void resume(Fiber& fiber);
-  void pause(int thread);
-
-  std::vector<std::unique_ptr<Fiber>> fibers_;
+  int threads_;
   bool reversed_;
-  const std::function<void(const HostBlock&)>* body_ = nullptr;
-  ucontext_t caller_;
-  void* caller_fake_stack_ = nullptr;
-  const void* caller_stack_ = nullptr;
-  size_t caller_stack_size_ = 0;
   cuda::BlockMemory shared_;
 };
 

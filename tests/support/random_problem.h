@@ -67,6 +67,29 @@ struct Problem {
     return out;
   }
 
+  /// The same values in another dtype, as leaves.
+  Problem to(torch::ScalarType dtype) const {
+    Problem out = *this;
+    out.like = like.dtype(dtype);
+    const auto convert = [&](torch::Tensor& x) {
+      if (x.defined() && x.is_floating_point()) x = x.detach().to(dtype).requires_grad_(x.requires_grad());
+    };
+    for (auto& y : out.layers) {
+      for (auto* x : {&y.recurrent, &y.bottom_up, &y.top_down, &y.bias}) convert(*x);
+      for (auto* norm : {&y.recurrent_norm, &y.bottom_up_norm, &y.top_down_norm, &y.cell_norm}) {
+        convert(norm->weight), convert(norm->bias);
+      }
+    }
+    auto& w = out.window;
+    for (auto* list : {&w.h0, &w.c0}) {
+      for (auto& x : *list) convert(x);
+    }
+    for (auto* x : {&w.input, &w.z0, &out.rule.slope, &out.rule.noise, &out.rule.given, &out.dropout.locked_mask}) {
+      convert(*x);
+    }
+    return out;
+  }
+
   WindowResult reference() const {
     return reference_window(layers, window.input, window.h0, window.c0, window.z0, rule, window.lengths, 1e-5, dropout);
   }
@@ -139,7 +162,9 @@ inline torch::Tensor weighted_sum(const WindowResult& result, uint64_t seed = 7)
   auto generator = at::detail::createCPUGenerator(seed);
   torch::Tensor sum;
   const auto add = [&](const torch::Tensor& x) {
-    const auto term = (x * torch::randn(x.sizes(), generator, x.options())).sum();
+    // drawn in float64, so that a loss is the same whatever the dtype
+    const auto weight = torch::randn(x.sizes(), generator, torch::TensorOptions(torch::kFloat64));
+    const auto term = (x * weight.to(x.options())).sum();
     sum = sum.defined() ? sum + term : term;
   };
   for (const auto& h : result.h) add(h);
