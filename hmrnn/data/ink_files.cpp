@@ -20,7 +20,7 @@ namespace hmrnn {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr size_t kBlock = 1 << 20;
+constexpr size_t kInkBlock = 1 << 20;
 constexpr int64_t kLimit = int64_t{64} << 20;
 
 bool is_ink_name(const fs::path& path) { return path.extension() == ".xml" && path.filename().string()[0] != '.'; }
@@ -34,7 +34,7 @@ template <typename Take>
 void read_blocks(const fs::path& path, const Take& take) {
   const FileDescriptor file(open_file(path, O_RDONLY));
   if (!file.valid()) throw_errno(path, "cannot open", errno);
-  std::vector<char> block(kBlock);
+  std::vector<char> block(kInkBlock);
   for (size_t count = 0;;) {
     if (const int error = read_fully(file.get(), block.data(), block.size(), &count))
       throw_errno(path, "cannot read", error);

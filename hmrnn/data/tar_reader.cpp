@@ -13,7 +13,7 @@ namespace hmrnn {
 
 namespace {
 
-constexpr size_t kBlock = 1 << 20;
+constexpr size_t kTarBlock = 1 << 20;
 
 }  // namespace
 
@@ -39,7 +39,7 @@ TarReader::TarReader(std::filesystem::path path) : archive_(std::make_unique<Arc
   auto* reader = archive_->reader.get();
   archive_->check(archive_read_support_filter_all(reader));
   archive_->check(archive_read_support_format_tar(reader));
-  archive_->check(archive_read_open_filename(reader, archive_->path.c_str(), kBlock));
+  archive_->check(archive_read_open_filename(reader, archive_->path.c_str(), kTarBlock));
 }
 
 bool TarReader::next(std::string& name) {

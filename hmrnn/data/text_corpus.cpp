@@ -18,7 +18,7 @@ namespace hmrnn {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr size_t kBlock = 1 << 20;  // bytes read at a time
+constexpr size_t kTextBlock = 1 << 20;  // bytes read at a time
 
 std::string read_plain(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -26,7 +26,7 @@ std::string read_plain(const fs::path& path) {
   std::string bytes;
   std::error_code unknown;  // a pipe has no size
   if (const auto size = fs::file_size(path, unknown); !unknown) bytes.reserve(size);
-  std::vector<char> block(kBlock);
+  std::vector<char> block(kTextBlock);
   while (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0) {
     bytes.append(block.data(), static_cast<size_t>(file.gcount()));
   }

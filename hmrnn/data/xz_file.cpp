@@ -15,7 +15,7 @@ namespace hmrnn {
 
 namespace {
 
-constexpr size_t kBlock = 1 << 20;  // bytes read at a time
+constexpr size_t kXzBlock = 1 << 20;  // bytes read at a time
 
 }  // namespace
 
@@ -31,7 +31,7 @@ std::string read_xz_file(const std::filesystem::path& path) {
   if (archive_read_support_filter_xz(reader.get()) != ARCHIVE_OK ||
       archive_read_support_format_raw(reader.get()) != ARCHIVE_OK ||
       archive_read_support_format_empty(reader.get()) != ARCHIVE_OK ||
-      archive_read_open_filename(reader.get(), path.c_str(), kBlock) != ARCHIVE_OK) {
+      archive_read_open_filename(reader.get(), path.c_str(), kXzBlock) != ARCHIVE_OK) {
     throw fail();
   }
   archive_entry* entry = nullptr;  // the raw format has one entry, the empty format none
@@ -42,7 +42,7 @@ std::string read_xz_file(const std::filesystem::path& path) {
   if (archive_filter_code(reader.get(), 0) != ARCHIVE_FILTER_XZ) throw Error(path.string() + " is not an xz file");
 
   std::string bytes;
-  std::vector<char> block(kBlock);
+  std::vector<char> block(kXzBlock);
   for (;;) {
     const auto count = archive_read_data(reader.get(), block.data(), block.size());
     if (count < 0) throw fail();

@@ -16,10 +16,10 @@ using namespace hmrnn::test;
 
 namespace {
 
-const std::vector<int64_t> kSizes = {4, 3};
+const std::vector<int64_t> kTwoLayers = {4, 3};
 
 CharLMOptions small_model(Core core = Core::HMLSTM) {
-  return CharLMOptions(7).embedding_size(3).hidden_sizes(kSizes).output_embedding_size(5).core(core);
+  return CharLMOptions(7).embedding_size(3).hidden_sizes(kTwoLayers).output_embedding_size(5).core(core);
 }
 
 torch::Tensor symbols(int64_t steps, int64_t batch) { return torch::randint(7, {steps, batch}, torch::kInt64); }
@@ -42,7 +42,7 @@ TEST_CASE("states, outputs and calls are plain structs") {
   STATIC_REQUIRE(std::is_aggregate_v<HMLSTMCall>);
   STATIC_REQUIRE(std::is_aggregate_v<HMLSTMCellState>);
   STATIC_REQUIRE(std::is_aggregate_v<CharLMOutput>);
-  const auto [h, c, z] = HMLSTM(2, kSizes)->initial_state(6);
+  const auto [h, c, z] = HMLSTM(2, kTwoLayers)->initial_state(6);
   CHECK(h[1].sizes() == torch::IntArrayRef({6, 3}));
   CHECK(c[0].sizes() == torch::IntArrayRef({6, 4}));
   CHECK(z.sizes() == torch::IntArrayRef({6, 1}));
@@ -50,7 +50,7 @@ TEST_CASE("states, outputs and calls are plain structs") {
 
 TEST_CASE("modules of a ModuleList are registered, found again and trained") {
   torch::manual_seed(31);
-  torch::nn::ModuleList list(HMLSTM(2, kSizes), StackedLSTM(StackedLSTMOptions(4, {3})),
+  torch::nn::ModuleList list(HMLSTM(2, kTwoLayers), StackedLSTM(StackedLSTMOptions(4, {3})),
                              OutputModule(OutputModuleOptions({4, 3}, 5)));
   const auto all = names(*list);
   CHECK(holds(all, "0.layers.0.recurrent"));
@@ -69,10 +69,10 @@ TEST_CASE("every module is the last of a Sequential, with the defaults of its fo
   torch::manual_seed(32);
   const auto input = torch::randn({5, 2, 3});
   torch::nn::Linear first(3, 2);
-  HMLSTM core(2, kSizes);
+  HMLSTM core(2, kTwoLayers);
   torch::nn::Sequential to_core(first, core);
   CHECK(same(to_core->forward<HMLSTMOutput>(input).h[1], core->forward(first->forward(input)).h[1]));
-  StackedLSTM control(StackedLSTMOptions(2, kSizes));
+  StackedLSTM control(StackedLSTMOptions(2, kTwoLayers));
   torch::nn::Sequential to_control(first, control);
   CHECK(same(to_control->forward<HMLSTMOutput>(input).h[1], control->forward(first->forward(input)).h[1]));
   // And with arguments of its own instead of the defaults.
@@ -85,7 +85,7 @@ TEST_CASE("every module is the last of a Sequential, with the defaults of its fo
   torch::nn::Sequential whole(model);
   const auto index = symbols(4, 2);
   CHECK(same(whole->forward<CharLMOutput>(index).logits, model->forward(index).logits));
-  OutputModule output(OutputModuleOptions(kSizes, 5));
+  OutputModule output(OutputModuleOptions(kTwoLayers, 5));
   torch::nn::Sequential last(output);
   const auto h = core->forward(first->forward(input)).h;
   CHECK(same(last->forward(h), output->forward(h)));
@@ -147,8 +147,8 @@ TEST_CASE("torch::save and safetensors bring back the same model") {
   CHECK(by_safetensors->slope() == 1.75);
 
   // A container of modules, as applications save it.
-  torch::nn::Sequential sequential(torch::nn::Linear(3, 2), HMLSTM(2, kSizes));
-  torch::nn::Sequential other(torch::nn::Linear(3, 2), HMLSTM(2, kSizes));
+  torch::nn::Sequential sequential(torch::nn::Linear(3, 2), HMLSTM(2, kTwoLayers));
+  torch::nn::Sequential other(torch::nn::Linear(3, 2), HMLSTM(2, kTwoLayers));
   std::stringstream second;
   torch::save(sequential, second);
   torch::load(other, second);
@@ -223,7 +223,7 @@ TEST_CASE("several streams of one model run side by side") {
 }
 
 TEST_CASE("an argument on another device is named") {
-  HMLSTM model(2, kSizes);
+  HMLSTM model(2, kTwoLayers);
   const auto input = torch::zeros({4, 3, 2});
   const auto away = [](const torch::Tensor& x) { return x.to(torch::kMeta); };
   CHECK_THROWS_WITH(model->forward(away(input)), ContainsSubstring("HMLSTM: input must be on cpu"));
@@ -236,7 +236,7 @@ TEST_CASE("an argument on another device is named") {
   call = {};
   call.boundaries = away(torch::zeros({4, 3, 1}));
   CHECK_THROWS_WITH(model->forward(input, std::nullopt, call), ContainsSubstring("HMLSTM: boundaries must be on cpu"));
-  StackedLSTM control(StackedLSTMOptions(2, kSizes));
+  StackedLSTM control(StackedLSTMOptions(2, kTwoLayers));
   CHECK_THROWS_WITH(control->forward(away(input)), ContainsSubstring("StackedLSTM: input must be on cpu"));
   CharLM lm(small_model());
   CHECK_THROWS_WITH(lm->forward(away(symbols(3, 2))), ContainsSubstring("index must be on cpu"));
@@ -244,7 +244,7 @@ TEST_CASE("an argument on another device is named") {
   HMLSTMCell cell(HMLSTMCellOptions(2, 3));
   CHECK_THROWS_WITH(cell->forward(away(torch::zeros({5, 2})), torch::ones({5}), cell->initial_state(5)),
                     ContainsSubstring("HMLSTMCell: below must be on cpu"));
-  OutputModule output(OutputModuleOptions(kSizes, 5));
+  OutputModule output(OutputModuleOptions(kTwoLayers, 5));
   const auto h = model->forward(input).h;
   CHECK_THROWS_WITH(output->forward({h[0], away(h[1])}), ContainsSubstring("h[1]"));
   CHECK_THROWS_WITH(output->forward(h, away(torch::zeros({2, 4, 3}, torch::kInt32))),

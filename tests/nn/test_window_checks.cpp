@@ -7,16 +7,16 @@ using namespace hmrnn;
 
 namespace {
 
-const std::vector<int64_t> kSizes = {4, 2};
+const std::vector<int64_t> kWindowSizes = {4, 2};
 
 /// A sound call: T = 5, B = 3, 2 features; two layers, one detector.
 struct Call {
   WindowInput window = sequence_window("M", torch::zeros({5, 3, 2}), 2);
-  HMLSTMState state = HMLSTMState::zeros(3, kSizes, 1, {});
+  HMLSTMState state = HMLSTMState::zeros(3, kWindowSizes, 1, {});
   HMLSTMCall call;
   int64_t boundaries = 1;
 
-  void check() const { check_window("M", window, state, call, kSizes, boundaries, torch::zeros({1})); }
+  void check() const { check_window("M", window, state, call, kWindowSizes, boundaries, torch::zeros({1})); }
 };
 
 }  // namespace
@@ -62,7 +62,8 @@ TEST_CASE("whatever does not fit the window or the layers is named") {
   };
   const std::vector<Case> cases = {
       {"M: input must be on cpu", [](Call& c) { c.window.input = c.window.input.to(torch::kMeta); }},
-      {"M: input must be Float as the parameters are, got Double", [](Call& c) { c.window.input = c.window.input.to(torch::kFloat64); }},
+      {"M: input must be Float as the parameters are, got Double",
+       [](Call& c) { c.window.input = c.window.input.to(torch::kFloat64); }},
       {"at least one step and one row, got T = 0, B = 3",
        [](Call& c) {
          c.window = sequence_window("M", torch::zeros({0, 3, 2}), 2);

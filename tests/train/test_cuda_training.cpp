@@ -20,7 +20,7 @@ using hmrnn::test::TemporaryFolder;
 
 namespace {
 
-void check_same_run(const std::filesystem::path& a, const std::filesystem::path& b) {
+void check_same_cuda_run(const std::filesystem::path& a, const std::filesystem::path& b) {
   for (const char* file : {"last/model.safetensors", "last/state.safetensors", "best/model.safetensors"}) {
     INFO(file);
     CHECK(same_tensors(a / file, b / file));
@@ -41,7 +41,7 @@ int64_t compare_graphs_with_launches(Run run, const std::vector<int64_t>& stops)
   run.finish = [&](const Trainer& trainer) { replayed = trainer.runner().replayed(); };
   REQUIRE(run(whole, false) == StopReason::Steps);
   run.finish = {};
-  check_same_run(plain, whole);
+  check_same_cuda_run(plain, whole);
   bool resume = false;
   for (const auto step : stops) {
     run.stop = [step](const Trainer& trainer) { return trainer.step() >= step; };
@@ -52,7 +52,7 @@ int64_t compare_graphs_with_launches(Run run, const std::vector<int64_t>& stops)
   // Windows that were timed first are none of the run's.
   run.begin = [](Trainer& trainer) { trainer.time_windows(WindowRunner::kWarmUp + 1, 2, 1e9); };
   REQUIRE(run(parts, resume) == StopReason::Steps);
-  check_same_run(plain, parts);
+  check_same_cuda_run(plain, parts);
   return replayed;
 }
 

@@ -69,7 +69,7 @@ Traced trace(Run run, const std::filesystem::path& folder, const std::vector<int
   return out;
 }
 
-void check_same_run(const std::filesystem::path& plain, const std::filesystem::path& replayed) {
+void check_same_replayed_run(const std::filesystem::path& plain, const std::filesystem::path& replayed) {
   for (const char* file : {"last/model.safetensors", "last/state.safetensors", "best/model.safetensors"}) {
     INFO(file);
     CHECK(same_tensors(plain / file, replayed / file));
@@ -116,7 +116,7 @@ TEST_CASE("timing windows leaves a run as it was, at its start and where it is t
   REQUIRE(run(timed, false) == StopReason::Signal);
   run.stop = {};
   REQUIRE(run(timed, true) == StopReason::Steps);
-  check_same_run(plain, timed);
+  check_same_replayed_run(plain, timed);
   CHECK(calls == 2);
 }
 
@@ -186,11 +186,11 @@ TEST_CASE("text: training by replays is training by launches, through epochs, an
   CHECK(slopes.size() == 3);
 
   const auto traced = trace(run, whole);
-  check_same_run(plain, whole);
+  check_same_replayed_run(plain, whole);
   CHECK(traced.replayed == 64 - WindowRunner::kWarmUp - 1);
   CHECK(traced.host_reads == reads);
   const auto resumed = trace(run, parts, {2, 15, 30, 44});
-  check_same_run(plain, parts);
+  check_same_replayed_run(plain, parts);
   CHECK(resumed.replayed == 64 - 2 - 4 * (WindowRunner::kWarmUp + 1));
 }
 
@@ -227,13 +227,13 @@ TEST_CASE("handwriting: windows of the captured layout are replayed, those of ot
   run.trainer.steps = 150;
   REQUIRE(run(plain, false) == StopReason::Steps);
   const auto traced = trace(run, whole);
-  check_same_run(plain, whole);
+  check_same_replayed_run(plain, whole);
   INFO("replayed " << traced.replayed);
   CHECK(traced.replayed > 75);
   CHECK(traced.replayed < 150 - WindowRunner::kWarmUp - 1);
   CHECK(traced.host_reads.empty());
   trace(run, parts, {40, 99});
-  check_same_run(plain, parts);
+  check_same_replayed_run(plain, parts);
 }
 
 TEST_CASE("handwriting: whole lines, of which no two batches are alike, are launched") {
@@ -241,7 +241,7 @@ TEST_CASE("handwriting: whole lines, of which no two batches are alike, are laun
   const TemporaryFolder folder;
   REQUIRE(run(folder.path / "plain", false) == StopReason::Steps);
   CHECK(trace(run, folder.path / "whole").replayed == 0);
-  check_same_run(folder.path / "plain", folder.path / "whole");
+  check_same_replayed_run(folder.path / "plain", folder.path / "whole");
 }
 
 namespace {
