@@ -109,9 +109,10 @@ function(hmrnn_find_libtorch error)
     return()
   endif()
   find_package(Threads QUIET REQUIRED)
-  # A wheel brings its own libgomp: linking that very file keeps one OpenMP runtime in the process.
+  # One OpenMP runtime in the process. g++: a wheel brings its own libgomp, so that very file. clang calls functions of
+  # LLVM's libomp, which has libgomp's as well: before LibTorch, so that LibTorch's calls find it first.
   set(_openmp ${OpenMP_CXX_LIBRARIES})
-  if(EXISTS ${_lib}/libgomp.so.1)
+  if(EXISTS ${_lib}/libgomp.so.1 AND NOT "${OpenMP_CXX_LIBRARIES}" MATCHES "omp5?\\.|iomp")
     set(_openmp ${_lib}/libgomp.so.1)
   endif()
 
@@ -121,7 +122,7 @@ function(hmrnn_find_libtorch error)
     target_include_directories(hmrnn::torch INTERFACE
       ${HMRNN_TORCH_INCLUDE} ${HMRNN_TORCH_INCLUDE}/torch/csrc/api/include)
     target_link_libraries(hmrnn::torch INTERFACE
-      ${HMRNN_TORCH_CPU} ${HMRNN_TORCH_C10} ${_openmp} ${CMAKE_THREAD_LIBS_INIT})
+      ${_openmp} ${HMRNN_TORCH_CPU} ${HMRNN_TORCH_C10} ${CMAKE_THREAD_LIBS_INIT})
     separate_arguments(_flags UNIX_COMMAND "${OpenMP_CXX_FLAGS}")
     target_compile_options(hmrnn::torch INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${_flags}>")
     target_compile_features(hmrnn::torch INTERFACE cxx_std_20)
