@@ -11,8 +11,8 @@
 
 namespace hmrnn {
 
-/// A text on its way through a CharLM, symbol by symbol: made by CharLM::stream, moved on by CharLM::step, owned by the
-/// caller (several threads may read several texts with one model). What is said of HMLSTMStream holds for it.
+/// The state of a text that a CharLM reads symbol by symbol: made by CharLM::stream, advanced by CharLM::step, owned by
+/// the caller (several threads may read several texts with one model). What is said of HMLSTMStream holds for it.
 ///
 ///     auto stream = model->stream();
 ///     for (int64_t symbol : text) logits = model->step(symbol, stream);

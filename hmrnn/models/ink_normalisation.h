@@ -12,10 +12,10 @@ enum class InkCoordinates { Offsets, Absolute };
 
 /// "offsets" or "absolute"; throws hmrnn::Error for anything else.
 HMRNN_API InkCoordinates parse_ink_coordinates(const std::string& name);
-/// The way back.
+/// The name that parse_ink_coordinates accepts.
 HMRNN_API std::string to_string(InkCoordinates coordinates);
 
-/// Standardisation of x and y, each by itself: (value - mean) / deviation.
+/// Standardisation of x and of y: (value - mean) / deviation.
 struct InkNormalisation {
   InkCoordinates coordinates = InkCoordinates::Offsets;  ///< what is standardised
   std::array<double, 2> mean{};                          ///< of x and y, units

@@ -47,7 +47,7 @@ struct HMRNN_API HMLSTMOptions {
   /// probability, in training, of dropping a unit of g at an UPDATE or FLUSH; at a COPY nothing is drawn
   /// (WindowDropout; Semeniuta et al. 2016)
   TORCH_ARG(double, recurrent_dropout) = 0.0;
-  /// probability, in training, of dropping a unit of a layer for a whole window, and each row of the batch by itself,
+  /// probability, in training, of dropping a unit of a layer for a whole window, and for each batch row,
   /// from what others than the layer itself read: gate rows of W above and V below (WindowDropout), and the output
   /// module, see HMLSTMOutput::shown (Gal and Ghahramani 2016)
   TORCH_ARG(double, locked_dropout) = 0.0;

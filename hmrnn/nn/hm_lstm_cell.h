@@ -23,7 +23,7 @@ enum class Initialisation {
 
 /// "uniform" or "orthogonal"; throws hmrnn::Error for anything else.
 HMRNN_API Initialisation parse_initialisation(const std::string& name);
-/// The way back.
+/// The name that parse_initialisation accepts.
 HMRNN_API std::string to_string(Initialisation initialisation);
 
 /// Options of HMLSTMCell.

@@ -1,7 +1,7 @@
 #pragma once
 
-// One HM-LSTM step of one row (PAPER.md, "The cell"), forwards and backwards: the only fast place where f, i, o, g and
-// z meet. Every function is a template on a Row policy, which says how a loop over the units runs: vectorised on the
+// One HM-LSTM step of one row (PAPER.md, "The cell"), forwards and backwards: the only fast definition of the
+// cell. Every function is a template on a Row policy, which says how a loop over the units runs: vectorised on the
 // CPU (cpu/vector_row.h), a thread block on CUDA (cuda/block.h). A policy has
 //   T                      the scalar type;  V  what one iteration holds (a vector register, or T)
 //   each(n, f)             f(at) for all 0 ≤ j < n, where at.load(p), at.store(p, v), at.add(p, v) touch p[j…]
@@ -10,7 +10,7 @@
 //   sums<K>(n, f)          K sums over j of what f(at) returns (an array of K values V)
 //   sigmoid(v)             of a V
 //   kUnswitch              whether what holds for a whole row is to be a constant of its loops, which then are compiled
-//                          once for each value (a condition in a loop keeps a CPU from fusing what is around it)
+//                          once for each value (a condition inside a loop keeps the compiler from vectorising it well)
 // P is what the products are stored in: T, or bfloat16 beside T = float; everything is computed in T.
 // Names follow PAPER.md; the formulas of the backward pass are derived in the comments beside them.
 
@@ -81,7 +81,7 @@ HMRNN_HOST_DEVICE HMRNN_INLINE typename Row::V tanh(const Row& row, typename Row
 }
 
 /// The moments of K rows of n values at once (of a null row: 0 and 1): two reductions, whatever K is, for policies
-/// whose reductions are dear.
+/// whose reductions are expensive.
 template <int K, class Row, class T = typename Row::T>
 HMRNN_HOST_DEVICE std::array<Moments<T>, K> moments(const Row& row, int64_t n, const std::array<const T*, K>& x,
                                                     T eps) {
@@ -93,7 +93,7 @@ HMRNN_HOST_DEVICE std::array<Moments<T>, K> moments(const Row& row, int64_t n, c
   });
   for (int k = 0; k < K; ++k) mean[k] = mean[k] / T(n);
   const auto squares = row.template sums<K>(n, [&](auto at) {
-    std::array<V, K> out;  // loaded first, all of them: none waits for the use of another
+    std::array<V, K> out;  // all loads first: none waits for the use of another
     for (int k = 0; k < K; ++k) out[k] = x[k] != nullptr ? at.load(x[k]) : V(mean[k]);
     for (int k = 0; k < K; ++k) {
       const V centred = out[k] - V(mean[k]);
@@ -119,7 +119,7 @@ HMRNN_HOST_DEVICE Moments<T> moments(const Row& row, int64_t n, const P* x, T ep
   return {mean, T(1) / row.sqrt(variance + eps)};
 }
 
-/// f(flag), with a constant where the policy wants one.
+/// f(flag), with a compile-time constant where the policy unswitches.
 template <class Row, class F>
 HMRNN_HOST_DEVICE HMRNN_INLINE auto with_constant(const Row&, bool flag, F f) {
   if constexpr (Row::kUnswitch) {
@@ -171,7 +171,7 @@ HMRNN_HOST_DEVICE Moments<T> emit(const Row& row, int64_t d, const T* o, const T
 }
 
 /// The gates of an active step, unit by unit: gates(at) are f, i, o, g = σ, σ, σ, tanh of s = R(h) + y·BU(x) + z·TD(h^)
-/// + b. (Terms are held by value: of an object somewhere else each store could change a part.)
+/// + b. (Terms are members by value: the compiler would reload a term behind a reference after each store.)
 template <class Row, class P, bool kBottomUp, bool kTopDown, class Normed = bool, class Biased = bool>
 struct Gates {
   using T = typename Row::T;
@@ -225,7 +225,7 @@ HMRNN_HOST_DEVICE HMRNN_INLINE void with_gates(const Row& row, int64_t d, const 
   of_kind(recurrent.gain != nullptr, biased);
 }
 
-/// `gates` 4d (out): f, i, o, g of an active step, again from its terms.
+/// `gates` 4d (out): f, i, o, g of an active step, computed again from its terms.
 template <class Row, class P, class T = typename Row::T>
 HMRNN_HOST_DEVICE void active_gates(const Row& row, int64_t d, const Term<T, P>& recurrent, const Term<T, P>& bottom_up,
                                     const Term<T, P>& top_down, const T* bias, T* gates) {
@@ -337,13 +337,13 @@ HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool 
 }
 
 /// Gradient of a term's raw product from ds (n = 4d values): LN backwards, or a copy of ds. Adds ds⊙normalised to
-/// gain_grad (with layer norm) and ds to bias_grad (null: not wanted). Returns ds · value, the gradient of the z factor
+/// gain_grad (with layer norm) and ds to bias_grad (null: not needed). Returns ds · value, the gradient of the z factor
 /// before the term. `d_raw` is stored in a type of its own.
 template <class Row, class P, class Raw, class T = typename Row::T>
 HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const Term<T, P>& of, Raw* d_raw,
                                   T* gain_grad, T* bias_grad) {
   using V = typename Row::V;
-  const Term<T, P> term = of;  // a copy of its own: see Gates
+  const Term<T, P> term = of;  // a copy: see Gates
   if (term.gain == nullptr) {
     row.each(n, [&](auto at) {
       at.store(d_raw, at.load(ds));

@@ -11,7 +11,7 @@
 
 namespace hmrnn {
 
-/// Opens libhmrnn_cuda.so, which lies beside libhmrnn.so or on the loader's path; its operators register themselves.
+/// Opens libhmrnn_cuda.so, which is beside libhmrnn.so or on the loader's path; its operators register themselves.
 /// Any number of threads may call it any number of times; it is opened once. Has to come before LibTorch is asked
 /// anything about CUDA, since LibTorch looks for its CUDA half only once.
 /// @throws Error (one line) when it cannot be opened; a later call tries again.

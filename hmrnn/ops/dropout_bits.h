@@ -2,7 +2,7 @@
 
 // Recurrent dropout (Semeniuta, Severyn and Barth 2016): an UPDATE or FLUSH writes i ⊙ m ⊙ g in place of i ⊙ g, where m
 // is 0 with probability p and else 1/(1-p), unit by unit. Which units are dropped is a function of a seed and of the
-// place, so that nothing is stored: the way back computes it again.
+// place, so that nothing is stored: the backward pass computes it again.
 //
 // A place is a layer, a row of the batch, a unit and the number of the state that the step ends (not the step's time).
 // So nothing is drawn at a COPY, and what an UPDATE or FLUSH would have written there, which the gradients of z want,

@@ -54,7 +54,7 @@ struct HMLSTMBackward {
   std::vector<torch::Tensor> grad_h;    ///< per layer [T, B, d_l], any of them undefined
   std::vector<torch::Tensor> grad_c_n;  ///< per layer [B, d_l], likewise
   torch::Tensor grad_z;                 ///< [T, B, L-1] or undefined
-  bool input_gradient = true;           ///< whether somebody wants that of `input`
+  bool input_gradient = true;           ///< whether the gradient of `input` is needed
 };
 
 /// Gradients of what is differentiable, in its own place; undefined where there is none.

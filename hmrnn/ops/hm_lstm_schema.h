@@ -225,8 +225,8 @@ inline std::vector<at::Tensor> call_backward(const HMLSTMArguments& a, const HML
   return stack[0].toTensorVector();
 }
 
-/// Gradients in the order of the differentiable arguments. Without a gradient z0 has zeros, an input whose gradient
-/// nobody wants an empty tensor.
+/// Gradients in the order of the differentiable arguments. z0 without a gradient gets zeros, an input whose
+/// gradient is not needed an empty tensor.
 inline std::vector<at::Tensor> gradient_list(HMLSTMGradients g, const HMLSTMArguments& a) {
   if (!g.window.z0.defined()) g.window.z0 = at::zeros_like(a.window.z0);
   if (!g.window.input.defined()) g.window.input = at::empty({0}, a.window.input.options());

@@ -18,7 +18,7 @@ HMRNN_API bool cpu_has_bfloat16();
 HMRNN_API std::optional<torch::ScalarType> resolve_product_dtype(const std::string& name, torch::Device device);
 
 /// While it lives, float32 products of CUDA devices round their operands to TF32 (10 bits of mantissa), or do not:
-/// LibTorch's own switch, for the whole process, touched only where it stands otherwise. Afterwards the precision is
+/// LibTorch's own switch, for the whole process, changed only where it differs. Afterwards the precision is
 /// what it was.
 class HMRNN_API TF32Products {
  public:

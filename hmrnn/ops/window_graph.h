@@ -12,9 +12,9 @@
 namespace hmrnn {
 
 /// A piece of work on a device, recorded once and launched again as a whole. A recording holds kernels, the memory they
-/// read and write, and the numbers they were given: what changes from one replay to the next has to lie in tensors
-/// whose memory stays where it is. Random numbers go on from where the device's default generator stands, and leave it
-/// where the work itself would have left it.
+/// read and write, and the numbers they were given: what changes from one replay to the next has to be in tensors
+/// whose memory stays where it is. Random numbers continue from the state of the device's default generator, and leave
+/// it where the work itself would have left it.
 class HMRNN_API WindowGraph {
  public:
   virtual ~WindowGraph();

@@ -13,7 +13,7 @@ namespace hmrnn {
 /// Options of BoundaryCost: one value for each boundary detector (L-1 of them, bottom to top), one for all, or none.
 struct BoundaryCostOptions {
   std::vector<double> cost;         ///< λ: nats a character that a firing rate of 1 costs
-  std::vector<double> target_rate;  ///< in (0, 1): λ moves by itself until the detector fires so often; excludes `cost`
+  std::vector<double> target_rate;  ///< in (0, 1): λ adapts until the detector fires so often; excludes `cost`
   double speed = 3e-4;              ///< of λ towards a target: per update, times the difference of rates
   double limit = 0.2;               ///< |λ| stays within it
 };
@@ -21,7 +21,7 @@ struct BoundaryCostOptions {
 /// Steers how often boundary detectors fire: adds Σ_l λ_l · (mean of z^l over the window) to the loss, which the
 /// straight-through estimator carries to the detectors' pre-activations. With a target rate λ is the multiplier of the
 /// constraint "mean of z^l = rate" by dual ascent, λ ← λ + speed · (mean − rate), below 0 where a detector fires too
-/// seldom. All that changes lies in tensors that stay where they are, so that a window can be part of a graph.
+/// seldom. Everything that changes is in tensors that stay where they are, so that a window can be part of a graph.
 class HMRNN_API BoundaryCost {
  public:
   /// Throws hmrnn::Error for a number of values that does not fit `detectors`, or both a cost and a target.
@@ -47,7 +47,7 @@ class HMRNN_API BoundaryCost {
   BoundaryCostOptions options_;
   torch::Tensor lambda_;  ///< float32 [L-1]
   torch::Tensor target_;  ///< float32 [L-1]; undefined: λ stays
-  torch::Tensor mean_;    ///< float32 [L-1]: of the window at hand
+  torch::Tensor mean_;    ///< float32 [L-1]: of the current window
 };
 
 }  // namespace hmrnn

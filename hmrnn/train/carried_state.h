@@ -21,7 +21,7 @@ class HMRNN_API CarriedState {
 
   /// The state that the next window starts from.
   const HMLSTMState& current() const { return current_; }
-  /// What the window at hand left, of as many rows as it started from; detached.
+  /// The state after the current window, of as many rows as it started from; detached.
   void leave(const HMLSTMState& state) { pending_ = state.detach(); }
   /// Carries it on, or zeros where `skipped` (0-d float, 1) says so (TrainingTask::settle).
   void settle(const torch::Tensor& skipped);

@@ -20,8 +20,8 @@ bool fit(torch::Tensor& room, const torch::Tensor& like, const torch::TensorOpti
 
 }  // namespace
 
-/// A window on its way. On CUDA: `copied` ends the copy that reads `pinned` and writes `staged`, `taken` the one that
-/// reads `staged`.
+/// A window that is being copied. On CUDA: `copied` ends the copy that reads `pinned` and writes `staged`, `taken` the
+/// one that reads `staged`.
 struct WindowFeed::Slot {
   std::pair<int64_t, int64_t> key{-1, -1};  ///< epoch and window; -1: none
   Window window;
@@ -58,7 +58,7 @@ WindowFeed::Slot& WindowFeed::begin(int64_t epoch, int64_t window) {
 
   const auto n = host.tensors.size();
   for (auto* list : {&slot.pinned_room, &slot.pinned, &slot.staged_room, &slot.staged}) list->resize(n);
-  // Two windows ago; the host gets no further ahead of the device than that.
+  // Of the window before the last: the host is at most two windows before the device.
   slot.copied->synchronize();
   const c10::StreamGuard guard(*slot.stream);
   slot.taken->block(*slot.stream);

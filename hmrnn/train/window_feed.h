@@ -25,7 +25,7 @@ struct HostWindow {
 /// two windows' room of pinned and of device memory is enough for that.
 class HMRNN_API WindowFeed {
  public:
-  /// Makes window `window` of epoch `epoch`; the same one whenever it is asked.
+  /// Makes window `window` of epoch `epoch`; the same one at every call.
   using Source = std::function<HostWindow(int64_t epoch, int64_t window)>;
 
   /// `source` is called by load and prefetch, on the calling thread; `device` is where the windows go.
@@ -41,13 +41,13 @@ class HMRNN_API WindowFeed {
   };
   /// Puts a window in place, for what is launched on the current stream from now on.
   Window load(int64_t epoch, int64_t window);
-  /// Begins to bring a window that will be asked for next. Does not wait for the work at hand.
+  /// Prefetches the window that will be loaded next. Does not wait for the current work.
   void prefetch(int64_t epoch, int64_t window);
 
   /// The tensors of the window in place, on the device.
   const torch::Tensor& operator[](size_t i) const { return tensors_.at(i); }
   /// Their sizes, and how often their memory had to be moved because a window was larger than all before: while two
-  /// windows have the same, their tensors lie in the same place.
+  /// windows have the same, their tensors are in the same place.
   const std::vector<int64_t>& layout() const { return layout_; }
 
  private:

@@ -31,7 +31,7 @@ class HMRNN_API WindowRunner {
   /// The graph in use; null: none.
   const WindowGraph* graph() const { return graph_.get(); }
 
-  /// Does the step. Windows of equal `layout` (sizes of tensors and what tells where they lie) make it launch the same
+  /// Does the step. Windows of equal `layout` (sizes of tensors and what tells where they are) make it launch the same
   /// kernels over the same memory.
   void run(const std::vector<int64_t>& layout);
 

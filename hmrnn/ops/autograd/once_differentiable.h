@@ -9,9 +9,11 @@ namespace hmrnn {
 /// Passes gradients on unchanged; differentiating them again is an error, said clearly.
 class OnceDifferentiable : public torch::autograd::Function<OnceDifferentiable> {
  public:
-  /// `causes`: what the gradients depend on;  `gradients` (a std::vector, so untracked): their values;  `op`: who says it.
+  /// `causes`: what the gradients depend on;  `gradients` (a std::vector, so untracked): their values;  `op`: who says
+  /// it.
   static torch::autograd::variable_list forward(torch::autograd::AutogradContext* ctx, at::TensorList causes,
-                                                const torch::autograd::variable_list& gradients, const std::string& op) {
+                                                const torch::autograd::variable_list& gradients,
+                                                const std::string& op) {
     (void)causes;
     ctx->saved_data["op"] = op;
     torch::autograd::variable_list out;
@@ -26,7 +28,7 @@ class OnceDifferentiable : public torch::autograd::Function<OnceDifferentiable> 
   }
 };
 
-/// `gradients`, marked so that a second derivative is refused, if the backward pass at hand records a graph.
+/// `gradients`, marked so that a second derivative is refused, if the current backward pass records a graph.
 inline torch::autograd::variable_list refuse_second_derivative(const std::string& op,
                                                                torch::autograd::variable_list causes,
                                                                const torch::autograd::variable_list& grad,

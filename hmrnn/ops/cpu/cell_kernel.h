@@ -16,7 +16,7 @@ using cell::Term;
 
 /// The row functions of cell_math.h, compiled for one instruction set; T is float or double, P (what products are
 /// stored in) is T, or bfloat16 beside float. See cell_math.h for what each does; all pointers are to one row.
-/// `ahead`: what is fetched meanwhile, or null.
+/// `prefetch`: rows that the function prefetches while it computes, or null.
 template <class T, class P = T>
 struct CellKernels {
   Moments<T> (*moments)(int64_t n, const P* x, T eps, RowPrefetch* prefetch);

@@ -38,16 +38,16 @@ class Backward {
   static constexpr int kU = 0, kW = 1, kV = 2;
   struct LayerState {
     int64_t n = 0;                                ///< slots
-    int64_t end = 0, end_w = 0, end_v = 0;        ///< slots and rows of raw_w, raw_v not yet walked over
-    int64_t first = 0, first_w = 0, first_v = 0;  ///< those of the batch at hand begin here
-    at::Tensor dh, dc;                            ///< [B, d] of the state after the step at which each row stands
+    int64_t end = 0, end_w = 0, end_v = 0;        ///< slots and rows of raw_w, raw_v that are left
+    int64_t first = 0, first_w = 0, first_v = 0;  ///< where those of the current batch begin
+    at::Tensor dh, dc;                            ///< [B, d] of the state after each row's current step
     std::vector<T> dz;                            ///< [B] of z likewise
     std::vector<WeightGradient<P>> weight;        ///< of U, W (not of a table) and V (not at the top), as in kU, kW, kV
-    P *du = nullptr, *dw = nullptr, *dv = nullptr;  ///< gradients of the raw products of the batch at hand
+    P *du = nullptr, *dw = nullptr, *dv = nullptr;  ///< gradients of the raw products of the current batch
     at::Tensor d_pre;                               ///< [T, B] dL/ds_z, zeros past a sequence's end
     std::vector<GradientSums<T>> sums;              ///< per thread
-    // COPY runs, walked from their end: what is constant over the run, made at its last COPY step
-    std::vector<int32_t> ending;  ///< [B] slot of the step that ends the state at hand, -1: none in the window
+    // runs of COPY steps: what is constant over the run, made at its last COPY step
+    std::vector<int32_t> ending;  ///< [B] slot of the step that ends the current state, -1: none in the window
     std::vector<char> run_ready;
     std::vector<CopyDots<T>> run_dots;
     at::Tensor delta;  ///< [B, d]
@@ -116,7 +116,7 @@ class Backward {
   // hm_lstm_backward_steps.cpp
   Term<T, P> top_down_term(int64_t l, int64_t t, int64_t b);
   struct Place {
-    int64_t t, l;  ///< a row's step: the next one to go back over; t = -1: none is left
+    int64_t t, l;  ///< the row's next step, backwards; t = -1: none is left
   };
   void step_batch(int64_t l, int64_t m);
   void copy_until_active(int64_t b, int64_t thread);

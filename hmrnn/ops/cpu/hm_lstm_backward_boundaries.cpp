@@ -1,6 +1,6 @@
-// What boundaries add to the walk back (hm_lstm_backward_steps.cpp): made in batches before it, what dL/dz needs beside
-// the tape, which are the products that a step at hand did not use but would have used with the other z; and at each
-// step, what goes through the boundary's pre-activation.
+// What the gradients of the boundaries add to the backward pass: before the time loop, products that dL/dz needs beside
+// the tape, made in batches (a step did not use them, but would have used them with the other z); at each step, the
+// gradients through the boundary's pre-activation.
 
 #include "hmrnn/ops/cpu/hm_lstm_backward.h"
 
@@ -73,7 +73,8 @@ void Backward<T, P>::boundary_terms() {
   }
 }
 
-/// What goes through the boundary's pre-activation, to the states and to its rows of the weights: vectors, no product.
+/// The gradients through the boundary's pre-activation, of the states and of the boundary rows of the weights: vectors,
+/// no product.
 /// (The first layer's w_z: input_boundary_gradient.)
 template <class T, class P>
 void Backward<T, P>::boundary_row(int64_t t, int64_t l, int64_t b, int64_t thread) {

@@ -119,7 +119,7 @@ Term<T, P> Backward<T, P>::top_down_term(int64_t l, int64_t t, int64_t b) {
                   : term(s.extra_v.raw, s.extra_v.stats, -2 - row, 4 * y.d, y.v_gain, y.v_bias);
 }
 
-/// Back over one batch of row-steps of layer l.
+/// One batch of active steps of layer l.
 template <class T, class P>
 void Backward<T, P>::step_batch(int64_t l, int64_t m) {
   const auto& y = layers_[l];
@@ -189,7 +189,7 @@ void Backward<T, P>::step_batch(int64_t l, int64_t m) {
   s.end = s.first, s.end_w = s.first_w, s.end_v = s.first_v;
 }
 
-/// Hands on what the products of slot `now` gave for mask ⊙ h of the layers below and above.
+/// Adds to dh of the layers below and above what the products of slot `now` gave for mask ⊙ h.
 template <class T, class P>
 void Backward<T, P>::add_masked_gradients(int64_t l, int64_t now, int64_t b) {
   const auto& y = layers_[l];
@@ -206,7 +206,7 @@ void Backward<T, P>::add_masked_gradients(int64_t l, int64_t now, int64_t b) {
   }
 }
 
-/// Row b's steps back from where it stands, as far as they are COPYs or lie past the sequence's end.
+/// The steps of row b, backwards, as long as they are COPYs or past the sequence's end.
 template <class T, class P>
 void Backward<T, P>::copy_until_active(int64_t b, int64_t thread) {
   auto& place = place_[b];
@@ -237,7 +237,7 @@ void Backward<T, P>::add_output_gradients(int64_t t, int64_t l, int64_t b) {
   }
 }
 
-/// What every step begins with: dL/dh and dL/dz of the step are complete, and with them dL/ds_z.
+/// Begins every step: completes dL/dh and dL/dz of the step, and computes dL/ds_z.
 template <class T, class P>
 rules::BoundaryGradients<T> Backward<T, P>::begin_step(int64_t t, int64_t l, int64_t b, int64_t thread) {
   add_output_gradients(t, l, b);
@@ -252,14 +252,14 @@ rules::BoundaryGradients<T> Backward<T, P>::begin_step(int64_t t, int64_t l, int
   return z;
 }
 
-/// What every step ends with.
+/// Ends every step: passes z's gradients on.
 template <class T, class P>
 void Backward<T, P>::end_step(int64_t l, int64_t b, const rules::BoundaryGradients<T>& z) {
   if (detect_ && l > 0) layer_[l - 1].dz[b] += z.below;
   if (has_detector(l)) layer_[l].dz[b] = z.before;
 }
 
-/// What update will read and write of a slot, in that order.
+/// Prefetches what update will read and write of a slot, in that order.
 template <class T, class P>
 void Backward<T, P>::prefetch_rows(int64_t l, int64_t now, RowPrefetch& prefetch) {
   const auto& tape = tape_[l];

@@ -1,4 +1,4 @@
-// The forward pass over a window: what is made before the steps, and what is handed on after them.
+// The forward pass over a window: what comes before the steps, and after them.
 
 #include "hmrnn/ops/cpu/hm_lstm_forward.h"
 
@@ -80,8 +80,8 @@ Forward<T, P>::Forward(const HMLSTMArguments& a, bool training, WindowProducts<P
   }
 }
 
-/// What of the first layer's input is made before the steps: W x and its moments for a table, w_z·x, and the operands
-/// of W x for a sequence.
+/// What is made of the first layer's input before the steps: of a table W x and its moments, of a sequence the operands
+/// of W x, and of both w_z·x.
 template <class T, class P>
 void Forward<T, P>::first_layer_input() {
   const auto& y = layers_[0];
@@ -108,7 +108,7 @@ template <class T, class P>
 std::vector<at::Tensor> Forward<T, P>::saved() {
   std::vector<at::Tensor> out;
   for (int64_t l = 0; l < L_; ++l) {
-    // Beyond the counts nothing was written: hand on what is in use.
+    // Nothing was written beyond the counts: save what is in use.
     const auto n = count(l, 0), nw = count(l, 1), nv = count(l, 2);
     auto& tape = tape_[l];
     for (auto* x : {&tape.raw_u, &tape.stats_u, &tape.stats_c, &tape.c, &tape.slot_w, &tape.slot_v, &tape.position}) {

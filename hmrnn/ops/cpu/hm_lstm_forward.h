@@ -9,8 +9,8 @@
 
 namespace hmrnn::cpu {
 
-/// The forward pass over one window: each product once per change of state. What is made before the time loop and
-/// handed on after it is in hm_lstm_forward.cpp, the steps are in hm_lstm_forward_steps.cpp.
+/// The forward pass over one window: each product once per change of state. What comes before the time loop and
+/// after it is in hm_lstm_forward.cpp, the steps are in hm_lstm_forward_steps.cpp.
 ///
 /// No operation joins two rows of the batch, so each row has a time of its own: it COPYs, which takes no product, up to
 /// the next step at which a layer has to UPDATE or FLUSH, and waits there. The layer for which most rows wait steps
@@ -102,10 +102,10 @@ class Forward {
   const T* z0_ = nullptr;           // [B, L-1]
   const int64_t* index_ = nullptr;  // [T, B], or null
   WindowProducts<P>& products_;
-  at::Tensor gates_;  // per thread: those of the step at hand
+  at::Tensor gates_;  // of the current step, per thread
   std::vector<Row> rows_;
-  std::vector<int64_t> batch_rows_;        // the rows of the step at hand, in order
-  std::vector<const P*> x_u_, x_w_, x_v_;  // what goes into their products
+  std::vector<int64_t> batch_rows_;        // batch rows of the current step, in order
+  std::vector<const P*> x_u_, x_w_, x_v_;  // the operands of their products
   std::vector<int32_t> schedule_;          // LayerTape::schedule
   std::vector<T> input_z_;                 // w_z · x per row of the first layer's input
   at::Tensor input_;                       // of P: the first layer's

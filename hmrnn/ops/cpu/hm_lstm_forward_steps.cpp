@@ -29,7 +29,7 @@ StateDots<T> Forward<T, P>::state_dots(int64_t l, const T* h) {
   return out;
 }
 
-/// Makes row b's steps from where it stands to where it has to wait: at an UPDATE or FLUSH, or the window's end.
+/// Makes the COPY steps of row b up to its next active step or the window's end.
 template <class T, class P>
 void Forward<T, P>::copy_until_active(int64_t b) {
   auto& r = rows_[b];
@@ -45,7 +45,7 @@ void Forward<T, P>::copy_until_active(int64_t b) {
   r.l = L_;
 }
 
-/// One UPDATE or FLUSH of layer l for every row that waits for it.
+/// One active step of layer l for every row that waits for it.
 template <class T, class P>
 void Forward<T, P>::step_batch(int64_t l) {
   const auto& y = layers_[l];
@@ -124,7 +124,7 @@ void Forward<T, P>::copy(int64_t t, int64_t l, int64_t b) {
   if (!y.top()) *z_at(t, b, l) = rows_[b].live ? decide(t, l, b, pre) : *last_z(t, b, l);
 }
 
-/// What update will read and write, in that order.
+/// Prefetches what update will read and write, in that order.
 template <class T, class P>
 void Forward<T, P>::prefetch_rows(int64_t b, int64_t base, RowPrefetch& prefetch) {
   const auto& r = rows_[b];

@@ -83,7 +83,7 @@ struct StateDots {
 };
 
 /// What forward records of one layer. Each active row-step (UPDATE or FLUSH) has a slot,
-/// numbered in the order in which they were made (for one row, that of time; rows do not go through time together); the
+/// numbered in the order in which they were made (for one row, the order of time; each row has a time of its own); the
 /// state born there has the slot's number, a row's initial state none (-1). Tables
 /// are allocated for the worst case and written densely from the front, so that memory is committed only for what
 /// changed. P: what products are stored in.

@@ -152,7 +152,7 @@ P* Product<P>::scratch(int64_t values) {
   return scratch_.template data_ptr<P>();
 }
 
-/// The rows x_i [in] one after another: where they lie if they do, else copied into `memory`.
+/// The rows x_i [in] one after another: in place if they are so already, else copied into `memory`.
 template <class P>
 const P* Product<P>::in_order(int64_t m, const P* const* x, at::Tensor& memory) {
   bool ordered = true;

@@ -13,7 +13,7 @@
 namespace hmrnn::cpu {
 
 /// Who multiplies: the BLAS (for bfloat16 at::mm), oneDNN with weights that it packed before (bfloat16), or our own
-/// products of rows that lie anywhere (row_product.h).
+/// products of rows at any addresses (row_product.h).
 enum class ProductBackend { Blas, OneDnn, Rows };
 
 /// The fastest for P on this CPU: Rows where there is a kernel for it (float32: AVX2, AVX-512; bfloat16: AVX512-BF16
@@ -21,7 +21,7 @@ enum class ProductBackend { Blas, OneDnn, Rows };
 template <class P>
 ProductBackend choose_backend();
 
-/// How far apart rows of `n` values of P had better lie that many products or row functions go over: a line more than
+/// The stride of rows of `n` values of P that many products or row functions read: a cache line more than
 /// they are long, since of rows a power of two apart a cache keeps but a few.
 template <class P>
 constexpr int64_t row_stride(int64_t n) {
@@ -47,7 +47,7 @@ class Product {
   int64_t out() const { return out_; }
   int64_t in() const { return in_; }
 
-  /// One of several products: y [m, out] = x · Mᵀ for rows x_i [in], wherever they lie; rows of y are `stride` values
+  /// One of several products: y [m, out] = x · Mᵀ for rows x_i [in] at any addresses; rows of y are `stride` values
   /// apart
   struct Forward {
     Product* matrix;
@@ -56,7 +56,7 @@ class Product {
     P* y;
     int64_t stride;
   };
-  /// One of several: rows x_grad_i [in] = y_grad [m, out] · M, wherever they lie; added to what is there if `add`; rows
+  /// One of several: rows x_grad_i [in] = y_grad [m, out] · M at any addresses; added to what is there if `add`; rows
   /// of y_grad are `stride` values apart
   struct Backward {
     Product* matrix;
@@ -76,8 +76,8 @@ class Product {
   /// x_grad [m, in] = y_grad [m, out] · M
   void backward(int64_t m, const P* y_grad, Wide<P>* x_grad);
 
-  /// weight_grad [out, in] = y_gradᵀ · x for y_grad [m, out], rows `stride` values apart, and rows x_i [in], wherever
-  /// they lie; added to what is there if `add`. `memory`: what reserve_gradient made it, or more.
+  /// weight_grad [out, in] = y_gradᵀ · x for y_grad [m, out], rows `stride` values apart, and rows x_i [in] at any
+  /// addresses; added to what is there if `add`. `memory`: of reserve_gradient's size or more.
   void weight_gradient(int64_t m, const P* y_grad, int64_t stride, const P* const* x, Wide<P>* weight_grad, bool add,
                        at::Tensor& memory);
   /// Makes `memory`, which several matrices may share, large enough for the gradient of m rows; undefined: none yet.

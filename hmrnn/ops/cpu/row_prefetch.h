@@ -5,18 +5,18 @@
 
 namespace hmrnn::cpu {
 
-/// Rows that the next piece of work will read or write, asked for little by little while the one at hand is computed. A
-/// row of products has 64 to 128 lines, and of so many at once the processor makes the computation wait.
+/// Prefetches the rows that the next row function will read or write, a few cache lines at a time while the current one
+/// computes. A row of products has 64 to 128 lines; a processor that prefetches so many at once stalls the computation.
 class RowPrefetch {
  public:
-  /// `values` values from `row` on, after those added before; of more than 12 rows those beyond are left out. (Nothing
-  /// is read: lines past a row's end may be asked for.)
+  /// `values` values from `row` on, after those added before; rows after the twelfth are ignored. (Nothing is read:
+  /// lines past a row's end may be prefetched.)
   template <class P>
   void add(const P* row, int64_t values) {
     const int64_t steps = (values * static_cast<int64_t>(sizeof(P)) + kStep - 1) / kStep;
     if (steps > 0 && count_ < pieces_.size()) pieces_[count_++] = {reinterpret_cast<const char*>(row), steps};
   }
-  /// Asks for two lines more, if there are any.
+  /// Prefetches two more lines, if there are any.
   void fetch() {
     if (at_.steps == 0) {
       if (next_ == count_) return;

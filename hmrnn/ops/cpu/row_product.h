@@ -14,9 +14,9 @@ namespace hmrnn::cpu {
 template <class P>
 using Wide = std::conditional_t<std::is_same_v<P, c10::BFloat16>, float, P>;
 
-/// Products of a few rows, which lie anywhere, with a matrix B [k, n] of P packed in panels of `width` columns: what a
-/// time loop over rows that go their own way asks for. No row is copied together before a product nor apart after it,
-/// and while a panel is multiplied the next one is on its way from memory, which at few rows is what costs
+/// Products of a few rows at any addresses with a matrix B [k, n] of P packed in panels of `width` columns: what a time
+/// loop needs in which each batch row has a time of its own. No row is copied before or after a product, and while a
+/// panel is multiplied the next one is prefetched: with few rows, reading the weights is what takes the time
 /// ([32, 512] × [512, 2048] on two Zen 5 cores, the weights in the third-level cache: 480 GFLOP/s in float32 and 970 in
 /// bfloat16). Compiled for one instruction set. P is float or bfloat16; sums are made in float.
 template <class P>
@@ -31,8 +31,8 @@ struct RowProductKernels {
   /// Fills a panel [k, width] (bfloat16: pairs of k, [⌈k/2⌉, width, 2]) with `columns` columns, zeros beyond:
   /// B(i, j) = weight[j·stride + i] if `transposed`, else weight[i·stride + j].
   void (*pack)(const float* weight, int64_t stride, bool transposed, int64_t k, int64_t columns, P* panel) = nullptr;
-  /// y_i[0, columns) = x_i · panel for m rows x_i of k values, m ≤ kMostRows. `next`: what will be multiplied with
-  /// afterwards, of the same size, or null.
+  /// y_i[0, columns) = x_i · panel for m rows x_i of k values, m ≤ kMostRows. `next`: the panel of the next call, of
+  /// the same size, to prefetch, or null.
   void (*forward)(int64_t m, int64_t k, const P* const* x, const P* panel, const P* next, int64_t columns,
                   P* const* y) = nullptr;
   /// The same with y_i of float, added to what is there if `add`.
@@ -43,8 +43,8 @@ struct RowProductKernels {
   static constexpr int64_t kGradientDepth = 128 * 1024 / (kMostRows * static_cast<int64_t>(sizeof(P)));
   void (*pack_rows)(int64_t k, const P* const* x, int64_t column, int64_t columns, P* panel) = nullptr;
   /// to [m, n] = yᵀ · x for m ≤ kMostRows columns of k rows of y, `stride` values apart, and k rows x_i of n values,
-  /// packed in panels one after another; added to what is there if `add`. `next`: the columns of y that will be asked
-  /// for afterwards, or null.
+  /// packed in panels one after another; added to what is there if `add`. `next`: the columns of y of the next call, to
+  /// prefetch, or null.
   void (*weight_gradient)(int64_t k, int64_t m, const P* y, int64_t stride, const P* next, const P* panels, int64_t n,
                           float* to, bool add) = nullptr;
 };

@@ -1,4 +1,4 @@
-// The gradient of a weight matrix from rows that lie anywhere (row_product.h). Compiled once for each instruction set
+// The gradient of a weight matrix from rows at any addresses (row_product.h). Compiled once for each instruction set
 // (cmake/CpuKernels.cmake).
 
 #include "hmrnn/ops/cpu/row_product_panel.h"

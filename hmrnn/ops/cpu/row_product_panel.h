@@ -26,17 +26,17 @@ constexpr int kVectors = 4;
 constexpr int kVectors = 2;
 #endif
 constexpr int64_t kWidth = kVectors * V::size();
-// What of a panel is multiplied with all rows before the next: it stays in the second-level cache, with what is fetched
-// ahead.
+// What of a panel is multiplied with all rows before the next: it stays in the second-level cache, with what is
+// prefetched.
 constexpr int64_t kBlockBytes = 256 * 1024;
 constexpr int64_t kLine = 64;  // bytes of a cache line
 
-/// Walks over memory that is wanted next, a few lines at a time: `runs` runs of `run` bytes, `stride` bytes apart.
+/// Prefetches memory a few cache lines at a time: `runs` runs of `run` bytes, `stride` bytes apart.
 struct Prefetch {
   const char* at = nullptr;
   int64_t run = 0, stride = 0, runs = 0;
-  int64_t lines = 0;  ///< at each of the calls
-  int64_t done = 0;   ///< bytes of the run at hand
+  int64_t lines = 0;  ///< prefetched by each call
+  int64_t done = 0;   ///< bytes of the current run
 
   Prefetch() = default;
   /// To be called `calls` times.
@@ -153,22 +153,23 @@ int64_t panel_size(int64_t k) {
 
 inline int64_t row_blocks(int64_t m) { return (m + kRows - 1) / kRows; }
 
-/// How often multiply fetches what is ahead.
+/// How often multiply prefetches.
 template <class P>
 int64_t fetches(int64_t m, int64_t k) {
   return row_blocks(m) * std::max<int64_t>(1, k / kPairs<P> / kBetweenFetches);
 }
 
-/// Asks for `columns` values of a row before they are written.
+/// Prefetches `columns` values of a row that will be written.
 template <class Y>
-void fetch_to_write(const Y* y, int64_t columns) {
+void prefetch_to_write(const Y* y, int64_t columns) {
   for (int64_t j = 0; j < columns; j += kLine / static_cast<int64_t>(sizeof(Y))) __builtin_prefetch(y + j, 1, 2);
 }
 
-/// put(i, v, sum) of x · panel for m rows x_i of k values, a vector at a time. ask(i)
-/// comes before the sums of row i are made, in time for what put will write.
-template <class P, class Ask, class Put>
-void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Prefetch& prefetch, Ask ask, Put put) {
+/// put(i, v, sum) of x · panel for m rows x_i of k values, a vector at a time. prefetch_output(i) is called before the
+/// sums of row i are made, in time for what put will write.
+template <class P, class Output, class Put>
+void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Prefetch& prefetch, Output prefetch_output,
+              Put put) {
   constexpr int64_t depth = kBlockBytes / (kWidth * static_cast<int64_t>(sizeof(P)));  // k in a block
   alignas(kLine) float sums[RowProductKernels<P>::kMostRows * kWidth];
   const int64_t blocks = row_blocks(m);
@@ -183,7 +184,7 @@ void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Prefetch&
         accumulate(rows, n, x + first, from, block, begun, prefetch,
                    [&](int r, int v, V sum) { sum.store(of_block + r * kWidth + v * V::size()); });
       } else {
-        for (int64_t r = 0; r < rows; ++r) ask(first + r);
+        for (int64_t r = 0; r < rows; ++r) prefetch_output(first + r);
         accumulate(rows, n, x + first, from, block, begun, prefetch,
                    [&](int r, int v, V sum) { put(first + r, v, sum); });
       }
@@ -202,13 +203,13 @@ void multiply_to(int64_t m, int64_t k, const P* const* x, const P* panel, int64_
       at.store(to, sum);
     }
   };
-  const auto ask = [&](int64_t i) { fetch_to_write(y[i], columns); };
+  const auto prefetch_output = [&](int64_t i) { prefetch_to_write(y[i], columns); };
   using Row = cell::VectorRow<float>;
   if (columns == kWidth) {
-    return multiply(m, k, x, panel, prefetch, ask,
+    return multiply(m, k, x, panel, prefetch, prefetch_output,
                     [&](int64_t i, int v, V sum) { put(Row::Full{v * V::size()}, y[i], sum); });
   }
-  multiply(m, k, x, panel, prefetch, ask, [&](int64_t i, int v, V sum) {
+  multiply(m, k, x, panel, prefetch, prefetch_output, [&](int64_t i, int v, V sum) {
     const int64_t j = v * V::size(), left = std::min<int64_t>(columns - j, V::size());
     if (left == V::size()) {
       put(Row::Full{j}, y[i], sum);

@@ -51,7 +51,7 @@ inline void store_bfloat16(c10::BFloat16* p, at::vec::Vectorized<float> v) {
 
 #if defined(CPU_CAPABILITY_AVX512)
 /// σ(x) = 1 / (1 + 2^(-x log2 e)) to less than 1e-6 of a gate (tests/ops/test_cell_kernel.cpp). A polynomial for the
-/// power's fraction (minimax on [-½, ½], 7.5e-8), by pairs so that few of its steps wait for each other.
+/// power's fraction (minimax on [-½, ½], 7.5e-8), evaluated in pairs, so that few of its steps depend on each other.
 HMRNN_INLINE at::vec::Vectorized<float> fast_sigmoid(at::vec::Vectorized<float> x) {
   const auto all = [](float value) { return _mm512_set1_ps(value); };
   __m512 t = _mm512_mul_ps(x, all(-1.44269504f));
@@ -108,7 +108,7 @@ struct VectorRow {
   static constexpr bool kUnswitch = true;
 #endif
 
-  cpu::RowPrefetch* prefetch = nullptr;  ///< what is fetched meanwhile, or null
+  cpu::RowPrefetch* prefetch = nullptr;  ///< rows to prefetch meanwhile, or null
   void fetch() const {
     if (prefetch != nullptr) prefetch->fetch();
   }
@@ -158,7 +158,7 @@ struct VectorRow {
 
   template <int K, class F>
   std::array<T, K> sums(int64_t n, F f) const {
-    // Several sums of each kind, added at the end: an addition is not to wait for the one before.
+    // Several partial sums of each kind, added at the end: an addition does not wait for the one before.
     constexpr int kChains = K == 1 ? 4 : K <= 4 ? 2 : 1;
     std::array<V, K> total, chains[kChains];
     for (auto& chain : chains) chain.fill(V(T(0)));

@@ -12,8 +12,8 @@
 
 namespace hmrnn::cpu {
 
-/// The gradient of one weight matrix, from rows that come a few at a time: their product is made when as many have come
-/// as one product takes well, while they are still in a cache, and memory is kept for so many.
+/// The gradient of one weight matrix, from rows that are added a few at a time. One product is made for as many rows as
+/// still are in a cache, and memory is kept for so many.
 template <class P>
 class WeightGradient {
  public:

@@ -69,7 +69,7 @@ HMRNN_HOST_DEVICE Pack<T, N> where_positive(const Pack<T, N>& where, const Pack<
   return out;
 }
 
-/// A block's way through a row, N neighbouring values a thread at a time: N > 1 needs row lengths that N divides, and
+/// A block's loops over a row, N neighbouring values a thread at a time: N > 1 needs row lengths that N divides, and
 /// pointers aligned to N values. The thread that visits position j is the same in every loop over the same n, so loops
 /// of one length need no barrier between them; between loops of different lengths over the same memory there has to be
 /// one. At most one BlockRow a kernel (they would share memory).
@@ -115,7 +115,7 @@ class BlockRow {
     }
 
    private:
-    /// Rows never lie in shared memory. The compiler does not see that of a pointer that was itself loaded from there.
+    /// Rows are never in shared memory. The compiler does not see that of a pointer that was itself loaded from there.
     HMRNN_HOST_DEVICE static void in_global_memory([[maybe_unused]] const void* p) {
 #ifdef __CUDA_ARCH__
       __builtin_assume(__isGlobal(p));
@@ -143,7 +143,7 @@ class BlockRow {
       for (int k = 0; k < K; ++k) part[k] = part[k] + x[k];
     });
     // Two halves of the shared memory in turn: with one barrier a sum, a thread may still read the last sum's half
-    // while another already writes this one's, and nobody reaches the next but one before all have read.
+    // while another already writes this one's, and no thread reaches the sum after the next before all have read.
     using Sums = Pack<T, kMaxSums>;  // stored and loaded at once, whatever K is
     Sums* shared = reinterpret_cast<Sums*>(block_.shared()) + half_ * kMaxGroups;
     half_ ^= 1;

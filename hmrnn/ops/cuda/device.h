@@ -1,4 +1,4 @@
-// What libhmrnn asks libhmrnn_cuda about devices. C++17 and free of LibTorch, since nvcc compiles one side and g++ the
+// What libhmrnn_cuda tells libhmrnn about devices. C++17 and free of LibTorch, since nvcc compiles one side and g++ the
 // other; C linkage, since the symbol is looked up by name after the library has been opened.
 #pragma once
 

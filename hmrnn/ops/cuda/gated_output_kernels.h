@@ -1,6 +1,6 @@
 #pragma once
 
-// The kernels of the gated output: what lies between its products, over all steps of a window at once. One block works
+// The kernels of the gated output: what is between its products, for all steps of a window at once. One block works
 // on one step of one row.
 
 #include <c10/util/BFloat16.h>

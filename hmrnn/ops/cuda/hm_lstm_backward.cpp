@@ -207,7 +207,7 @@ class Backward : Window<T, P> {
     g.cell_norm = norm(at.cell_gain, at.cell_bias, d);
   }
 
-  /// Gradients of the first layer's input (table or sequence; only where somebody wants it), of the gate rows of its
+  /// Gradients of the first layer's input (table or sequence; only where it is needed), of the gate rows of its
   /// matrix, and of its boundary row.
   void first_layer_gradients(at::Tensor& input, at::Tensor& weight, at::Tensor& boundary_row) {
     const auto& y = layers_[0];

@@ -1,13 +1,13 @@
 #pragma once
 
-// How a window's weights are shared out to the blocks of a persistent kernel (hm_lstm_persistent.cu), one block a
+// How the blocks of a persistent kernel share a window's weights (hm_lstm_persistent.cu), one block a
 // multiprocessor, each of which keeps its share in shared memory from the first step to the last. Free of CUDA.
 //
 // The weights of layer l are the matrix [width, d] that its state is multiplied by (LayerShape). Forwards the product
 // is h [B, d] → [B, width]: a block has some columns of the result, for all of the sum over d. Backwards it is [B,
-// width] → dh [B, d], few columns and long sums: a block has up to kChunk columns for a part of the sum, and whoever
-// reads the result adds up the parts. Layers that share a wave (hm_lstm_window.h), the even ones and the odd ones, are
-// cut together, so that all blocks have something of each wave.
+// width] → dh [B, d], few columns and long sums: a block has up to kChunk columns for a part of the sum, and the
+// reader of the result adds the parts. Layers that share a wave (hm_lstm_window.h), the even ones and the odd ones, are
+// divided together, so that all blocks have a share of each wave.
 
 #include <cstdint>
 #include <optional>
@@ -58,7 +58,7 @@ struct ChipCell {
   HMRNN_HOST_DEVICE int stride() const { return depth + static_cast<int>(kPadding); }  ///< of their rows there
 };
 
-/// What lies before operand and weights in a block's shared memory.
+/// What is before operand and weights in a block's shared memory.
 struct ChipHeader {
   BlockMemory sums;  ///< of the rows
   ChipCell cell[kMaxCells];

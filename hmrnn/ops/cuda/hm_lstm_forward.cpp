@@ -15,7 +15,7 @@ class Forward : Window<T, P> {
  public:
   Forward(const HMLSTMArguments& a, bool training, WindowKernels<T, P>& kernels)
       : Base(a), training_(training), kernels_(kernels) {
-    // Which states a boundary is computed from; nobody needs it of one that is given and takes no gradient.
+    // Whether the detector is computed: not for boundaries that are given and take no gradient.
     detect_ = L_ > 1 && (!a.rule.given.defined() || (training && a.rule.boundary_gradient));
     operand_ = options_.dtype(c10::CppTypeToScalarType<P>::value);
     z_ = at::empty({T_, B_, L_ - 1}, options_);

@@ -2,9 +2,9 @@
 // (hm_lstm_chip.h). A wave is two phases with a barrier of all blocks after each: the rows, a block taking one after
 // the other with the same bodies as the launches of single steps, and the products, on the tensor cores.
 //
-// Why two: a row's layer norm needs all of its product, a product all units of the rows. What a phase leaves lies in
+// Why two: a row's layer norm needs all of its product, a product all units of the rows. What a phase writes is in
 // global memory (in practice in the L2 cache) and is visible after the barrier, which releases and acquires; nothing
-// here may be read through the read-only path, since all of it was written by this very kernel.
+// here may be read through the read-only path, since this kernel itself writes all of it.
 
 #include <cooperative_groups.h>
 #include <cuda_pipeline.h>
@@ -24,9 +24,9 @@ using Value = c10::BFloat16;
 
 constexpr int kWarp = 32;
 
-// A block's shared memory: the header, the operand of a product (`rows` of its rows), weights. Everyone begins at the
-// array itself: of a pointer that was stored somewhere the compiler does not see what memory it points to, and loads
-// are slower then.
+// A block's shared memory: the header, the operand of a product (`rows` of its rows), weights. All pointers are derived
+// from the array itself: of a stored pointer the compiler does not know that it is to shared memory, and loads are
+// slower.
 __device__ unsigned char* chip_memory() {
   extern __shared__ __align__(32) unsigned char memory[];
   return memory;
@@ -41,7 +41,7 @@ __device__ Value* operand_memory() { return reinterpret_cast<Value*>(chip_memory
 __device__ Value* weight_memory(const ChipPlan& chip) { return operand_memory() + chip.rows * chip.staged_stride; }
 
 /// Begins to copy rows of `columns` values, a multiple of 8, from global to shared memory, a warp taking one row after
-/// the other. They are there for all threads after wait_for_rows().
+/// the other. All threads see them after wait_for_rows().
 __device__ void copy_rows(Value* to, int to_stride, const Value* from, int64_t from_stride, int rows, int columns) {
   constexpr int kTogether = 8;  // values, 16 bytes
   const int warp = static_cast<int>(threadIdx.x) / kWarp, warps = static_cast<int>(blockDim.x) / kWarp;
@@ -62,7 +62,7 @@ __device__ void wait_for_rows() {
   __syncthreads();
 }
 
-/// Copies their transpose, for what is done once. Loads go out together: one alone would wait for memory each time.
+/// Copies their transpose, for what is done once. Loads are issued together: each alone would wait for memory.
 __device__ void copy_columns(Value* to, int to_stride, const Value* from, int64_t from_stride, int rows, int columns) {
   constexpr int kTogether = 8;
   const int threads = static_cast<int>(blockDim.x), all = rows * columns;
@@ -81,8 +81,8 @@ __device__ void copy_columns(Value* to, int to_stride, const Value* from, int64_
   }
 }
 
-/// Notes the layers' plans, finds the block's cells and begins to fetch their weights, which are there for all threads
-/// after wait_for_rows().
+/// Stores the layers' plans, finds the block's cells and begins to copy their weights, which all threads see after
+/// wait_for_rows().
 template <class Plan>
 __device__ void prepare(const Plan& p) {
   using Layer = typename Plan::Layer;
@@ -153,7 +153,7 @@ __device__ void multiply(const ChipPlan& chip, const ChipCell& cell, int64_t bat
   const int tall = rows % (2 * side) == 0 ? 2 : 1;  // two tiles below each other use a tile of weights twice
   const int down = rows / (tall * side), items = cell.columns / side * down;
   for (int64_t first = 0; first < batch; first += rows) {
-    __syncthreads();  // the operand of before has been used
+    __syncthreads();  // the previous operand has been used
     copy_rows(operand_memory(), stride, operand + first * operand_stride + cell.begin, operand_stride, rows,
               cell.depth);
     wait_for_rows();

@@ -5,7 +5,7 @@
 
 namespace hmrnn::cuda {
 
-/// All steps of a window, for one launch. `window.layer` is set by who runs it: the layers lie here.
+/// All steps of a window, for one launch. The kernel sets `window.layer`: the layers are here.
 template <class Window, class LayerOfWindow, class P>
 struct Persistent {
   using Layer = LayerOfWindow;

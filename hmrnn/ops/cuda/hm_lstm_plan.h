@@ -1,8 +1,8 @@
 #pragma once
 
-// Where the tensors of a window lie, as plain pointers, and what each step of each layer gets of them. The same for the
-// drivers, which launch step after step (hm_lstm_forward.cpp, hm_lstm_backward.cpp), and for the kernels that walk
-// through the window by themselves (hm_lstm_persistent.cu). Free of LibTorch.
+// The addresses of a window's tensors, as plain pointers, and which of them each step of each layer gets. The same for
+// the drivers, which launch step after step (hm_lstm_forward.cpp, hm_lstm_backward.cpp), and for the kernels that have
+// the time loop inside (hm_lstm_persistent.cu). Free of LibTorch.
 // Sizes: T steps, B rows of the batch, L layers of d units; S slots, of which slot s belongs to the state after s steps
 // (0: the initial one): S = T+1, or 2 that are used in turn.
 

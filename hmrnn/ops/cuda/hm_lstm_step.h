@@ -33,7 +33,7 @@ struct TermRows {
   const T* gain = nullptr;         ///< [4d]; null without layer norm
   const T* bias = nullptr;         ///< [4d]
 
-  /// An index out of range was reported before (window_forward.cpp); here it must only not lead astray.
+  /// An index out of range has been reported (hm_lstm_forward.cpp); here it only must not read out of bounds.
   HMRNN_HOST_DEVICE int64_t row(int64_t b) const {
     if (index == nullptr) return b;
     const int64_t r = index[b];
@@ -86,15 +86,15 @@ struct StepForward : Step<T> {
   T* gates = nullptr;                  ///< [batch, 4d] f, i, o, g of the active rows
   Moments<T>* term_moments = nullptr;  ///< [batch, 3]
   Moments<T>* cell_moments = nullptr;  ///< [batch]
-  bool every_moment = false;  ///< also those of the products that the step does not use: the gradients of z want them
+  bool every_moment = false;  ///< also those of the products that the step does not use: the gradients of z need them
   const T* dots = nullptr;    ///< [batch, 3] boundary_rows · h of t-1
-  T* dots_new = nullptr;      ///< of t; null: not wanted
+  T* dots_new = nullptr;      ///< of t; null: not needed
   T* z = nullptr;             ///< z of this layer at t; null at the top
-  T* pre = nullptr;           ///< [batch] the boundary's pre-activation; null: not wanted
+  T* pre = nullptr;           ///< [batch] the boundary's pre-activation; null: not needed
   const T* given = nullptr;
   const T* noise = nullptr;
   int32_t* state = nullptr;  ///< [batch] number of the row's state at t
-  P* shown = nullptr;        ///< [batch, d] mask ⊙ h_new as the products read it; null: not wanted
+  P* shown = nullptr;        ///< [batch, d] mask ⊙ h_new as the products read it; null: not needed
 };
 
 /// dots = boundary_rows · h of the initial state, as the steps compute it of theirs.
@@ -113,11 +113,11 @@ template <class T, class P>
 struct TermGradients {
   P* raw = nullptr;  ///< row b at raw + b·stride, [4d], of M x: zeros where the step does not use it
   int64_t stride = 0;
-  T* dot = nullptr;  ///< row b at dot + b·dot_stride, of the boundary row's share; null: not wanted
+  T* dot = nullptr;  ///< row b at dot + b·dot_stride, of the boundary row's share; null: not needed
   int64_t dot_stride = 0;
   T* gain =
       nullptr;  ///< [4d] row b at gain + b·sums_stride, added to: each row has sums of its own (no atomics, so that
-  T* bias = nullptr;  ///< results repeat), which are added up after the window; null: not wanted. The recurrent
+  T* bias = nullptr;  ///< results repeat), which are added up after the window; null: not needed. The recurrent
                       ///< norm's bias has the same gradient as b, which is wanted without layer norm too
 };
 

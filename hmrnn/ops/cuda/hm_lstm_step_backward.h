@@ -1,8 +1,8 @@
 #pragma once
 
 // The kernel of a step backwards, for one row: dh_t is complete when it starts (the product of the gradients that later
-// kernels left, the boundaries' share, what a COPY passes on, the caller's). It gives dc and z's gradients on, and
-// leaves the gradients of the step's three products for the product of the step before. Which gradients z has is the
+// kernels left, the boundaries' share, what a COPY passes on, the caller's). It passes dc and z's gradients on, and
+// writes the gradients of the step's three products for the product of the step before. Which gradients z has is the
 // table in ops/rules.h.
 
 #include "hmrnn/ops/cuda/block.h"

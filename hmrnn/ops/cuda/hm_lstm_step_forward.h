@@ -1,15 +1,15 @@
 #pragma once
 
-// The kernel of a step forwards. A row's products are ready in memory; what is left is one pass of the row: moments of
+// The kernel of a step forwards. A row's products are ready in memory; what is left are passes over the row: moments of
 // the products (two reductions for all three), gates, c, h with its layer norm (two), and the shares of h in the
-// boundaries that will read it (one). The decision z is made first, from shares that earlier steps left.
+// boundaries that will read it (one). z is decided first, from shares that earlier steps computed.
 
 #include "hmrnn/ops/cuda/block.h"
 #include "hmrnn/ops/cuda/hm_lstm_step.h"
 
 namespace hmrnn::cuda {
 
-/// z of a live row. `pre` is written where wanted.
+/// z of a live row. `pre` is written where it is needed.
 template <class T, class P>
 HMRNN_HOST_DEVICE T decide(const StepForward<T, P>& s, int64_t b, bool input_arrives, bool flush) {
   T pre = T(0);

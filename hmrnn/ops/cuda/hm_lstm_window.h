@@ -14,8 +14,8 @@
 // 402 launches deep. Some 40 launches do not depend on T: the input's product over all steps (over a table: over its
 // rows), and backwards one product a layer for the gradients of U, V and W together.
 // Under a locked mask W and V read another vector than U: its product is split in two, side by side.
-// Where WindowKernels has a kernel of whole windows, and this one fits (hm_lstm_chip.h), it takes the walk over
-// instead.
+// Where WindowKernels has a kernel of whole windows, and this window fits (hm_lstm_chip.h), that kernel has the time
+// loop.
 
 #include <ATen/ATen.h>
 
@@ -107,7 +107,7 @@ std::optional<ChipPlan> chip_plan(const Plans& layers, int64_t steps, int64_t ba
   return plan_chip(shapes, steps, batch, forward, device);
 }
 
-/// The plan of a window, for a kernel that runs it by itself.
+/// The plan of a window, for a kernel that has the whole time loop.
 template <class T, template <class, class> class Window, template <class, class> class Layer, class P>
 Persistent<Window<T, P>, Layer<T, P>, P> persistent(const Window<T, P>& plan, const std::vector<Layer<T, P>>& layers,
                                                     const std::vector<LayerTape>& tape, const ChipPlan& chip) {
@@ -143,7 +143,7 @@ class Window {
     }
   }
 
-  /// W and V read h under a mask: then U's product is one by itself.
+  /// W and V read h under a mask: then U has a product of its own.
   bool masked() const { return !masks_.empty(); }
 
   void plan_window(WindowPlan<T>& w, const at::Tensor& z, bool every_slot) const {

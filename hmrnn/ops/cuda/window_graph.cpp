@@ -21,7 +21,7 @@ class CudaWindowGraph : public WindowGraph {
 
   void capture(const std::function<void()>& work) override {
     const c10::cuda::CUDAStreamGuard guard(stream_);
-    graph_.reset();  // its memory goes back before more is asked for
+    graph_.reset();  // its memory is freed before more is allocated
     stream_.synchronize();
     // The recording has memory of its own: what earlier launches left in the cache would be held twice.
     c10::cuda::CUDACachingAllocator::emptyCache();
