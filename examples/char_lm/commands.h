@@ -6,6 +6,7 @@
 
 #include "examples/program/arguments.h"
 #include "examples/program/machine.h"
+#include "examples/program/model_file.h"
 #include "hmrnn/models/char_lm_checkpoint.h"
 
 // The commands of char_lm (examples/program/program.h).
@@ -13,6 +14,8 @@ int train_command(int argc, char** argv);
 int eval_command(int argc, char** argv);
 int sample_command(int argc, char** argv);
 int segment_command(int argc, char** argv);
+int align_command(int argc, char** argv);
+int report_command(int argc, char** argv);
 
 /// The model of RUN (best, else last), on `device`.
 hmrnn::CharLMCheckpoint load_run(const std::string& run, torch::Device device);
