@@ -63,7 +63,14 @@ if(TARGET hmrnn_cuda) # opened at run time, linked by nobody
   install(TARGETS hmrnn_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
 if(HMRNN_PROGRAMS)
-  get_property(_programs DIRECTORY examples PROPERTY BUILDSYSTEM_TARGETS)
+  get_property(_targets DIRECTORY examples PROPERTY BUILDSYSTEM_TARGETS)
+  set(_programs) # not the static library that they share
+  foreach(_target IN LISTS _targets)
+    get_target_property(_type ${_target} TYPE)
+    if(_type STREQUAL "EXECUTABLE")
+      list(APPEND _programs ${_target})
+    endif()
+  endforeach()
   file(RELATIVE_PATH _lib_from_bin /${CMAKE_INSTALL_BINDIR} /${CMAKE_INSTALL_LIBDIR})
   set_target_properties(${_programs} PROPERTIES
     INSTALL_RPATH "$ORIGIN/${_lib_from_bin};${HMRNN_LIBTORCH_RUNTIME}/lib")

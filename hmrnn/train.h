@@ -36,6 +36,7 @@
 #include "hmrnn/tasks/text_task.h"
 #include "hmrnn/train/averaged_weights.h"
 #include "hmrnn/train/carried_state.h"
+#include "hmrnn/train/flush_subnormals.h"
 #include "hmrnn/train/optimizer.h"
 #include "hmrnn/train/running_sums.h"
 #include "hmrnn/train/schedule.h"

@@ -1,18 +1,19 @@
 #include "boundary_text.h"
 
 #include <algorithm>
+#include <string_view>
 #include <vector>
+
+#include "examples/program/printable.h"
 
 namespace {
 
 constexpr int kGutter = 4;  // "z1  "
 
-bool starts_character(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) != 0x80; }
-
-/// Control characters would break the alignment.
-std::string visible(const std::string& character) {
-  const auto first = static_cast<unsigned char>(character[0]);
-  return character.size() == 1 && (first < 0x20 || first == 0x7f) ? " " : character;
+/// What stands in a column: control characters would break the alignment, and more.
+std::string visible(std::string_view character) {
+  if (utf8_length(character) == 0) return "\uFFFD";
+  return is_control(character) ? " " : std::string(character);
 }
 
 char mark(double z, bool soft) {
@@ -29,10 +30,15 @@ std::string show_boundaries(const std::string& text, const torch::Tensor& z, boo
   // Columns: characters, and for each layer the greatest z among a character's bytes.
   std::vector<std::string> characters;
   std::vector<std::vector<float>> columns(layers);
+  size_t end = 0;  // of the character at hand
   for (size_t i = 0; i < text.size(); ++i) {
-    const bool first = characters.empty() || starts_character(text[i]);
-    if (first) characters.emplace_back();
-    characters.back() += text[i];
+    const bool first = i == end;
+    if (first) {
+      const auto character =
+          std::string_view(text).substr(i, std::max<size_t>(utf8_length(std::string_view(text).substr(i)), 1));
+      characters.push_back(visible(character));
+      end = i + character.size();
+    }
     for (int64_t l = 0; l < layers; ++l) {
       const float here = value[static_cast<int64_t>(i) * layers + l];
       if (first) columns[l].push_back(here);
@@ -44,20 +50,20 @@ std::string show_boundaries(const std::string& text, const torch::Tensor& z, boo
   const size_t step = width > kGutter ? static_cast<size_t>(width - kGutter) : std::max<size_t>(characters.size(), 1);
   size_t begin = 0;
   do {
-    const size_t end = std::min(begin + step, characters.size());
+    const size_t stop = std::min(begin + step, characters.size());
     out += std::string(kGutter, ' ');
-    for (size_t i = begin; i < end; ++i) out += visible(characters[i]);
+    for (size_t i = begin; i < stop; ++i) out += characters[i];
     out += '\n';
     for (int64_t l = 0; l < layers; ++l) {
       auto label = "z" + std::to_string(l + 1);
       label.resize(kGutter, ' ');
       out += label;
       if (colour) out += "\x1b[" + std::to_string(31 + l % 6) + "m";
-      for (size_t i = begin; i < end; ++i) out += mark(columns[l][i], soft);
+      for (size_t i = begin; i < stop; ++i) out += mark(columns[l][i], soft);
       if (colour) out += "\x1b[0m";
       out += '\n';
     }
-    begin = end;
+    begin = stop;
   } while (begin < characters.size());
   return out;
 }

@@ -6,6 +6,7 @@
 
 #include "examples/program/arguments.h"
 #include "examples/program/machine.h"
+#include "examples/program/model_file.h"
 #include "hmrnn/models/char_lm_checkpoint.h"
 
 // The commands of char_lm (examples/program/program.h).
@@ -13,9 +14,10 @@ int train_command(int argc, char** argv);
 int eval_command(int argc, char** argv);
 int sample_command(int argc, char** argv);
 int segment_command(int argc, char** argv);
+int export_command(int argc, char** argv);
 
 /// The model of RUN (best, else last), on `device`.
-hmrnn::CharLMCheckpoint load_run(const std::string& run, torch::Device device);
+hmrnn::CharLMCheckpoint load_run(const Arguments& arguments, torch::Device device);
 
 /// The boundaries [T, L-1] that a model with a given segmentation has at the symbols `index` [T], the first of which is
 /// at `position` of the text; undefined for a model whose detectors decide.

@@ -1,10 +1,11 @@
 // The program char_lm: trains HM-LSTM character models and uses them.
 #include "commands.h"
 #include "examples/program/program.h"
-#include "hmrnn/run/run_folder.h"
 
-hmrnn::CharLMCheckpoint load_run(const std::string& name, torch::Device device) {
-  auto checkpoint = hmrnn::load_char_lm(hmrnn::RunFolder::find_model(name));
+hmrnn::CharLMCheckpoint load_run(const Arguments& arguments, torch::Device device) {
+  const auto file = model_file(arguments);
+  auto checkpoint = hmrnn::load_char_lm(file);
+  tell_about_model(arguments, file, checkpoint.step, checkpoint.verified);
   checkpoint.model->to(device);
   return checkpoint;
 }
@@ -15,11 +16,16 @@ torch::Tensor given_boundaries(const hmrnn::CharLMCheckpoint& checkpoint, const 
   return given.defined() ? given(index.unsqueeze(1), position).squeeze(1) : torch::Tensor();
 }
 
+int export_command(int argc, char** argv) {
+  return export_model(argc, argv, [](const auto& file) { hmrnn::load_char_lm(file); });
+}
+
 int main(int argc, char** argv) {
   return run_program("char_lm", "character models with hierarchical multiscale LSTMs",
                      {{"train", train_command, "train a model on a text"},
                       {"eval", eval_command, "bits per character of a model on a text"},
                       {"sample", sample_command, "let a model write"},
-                      {"segment", segment_command, "show the boundaries that a model finds in a text"}},
+                      {"segment", segment_command, "show the boundaries that a model finds in a text"},
+                      {"export", export_command, "copy a model into one file for use elsewhere"}},
                      argc, argv);
 }

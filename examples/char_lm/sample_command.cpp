@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "commands.h"
+#include "examples/program/standard_streams.h"
 #include "hmrnn/models/char_lm_stream.h"
 #include "hmrnn/run/random_state.h"
 
@@ -18,24 +19,26 @@ uint8_t neutral_symbol(const hmrnn::Vocabulary& vocabulary) {
 }  // namespace
 
 int sample_command(int argc, char** argv) {
-  std::vector<OptionSpec> specs = {{"run", "", "folder of a run, or a model.safetensors"},
-                                   {"prime", "TEXT", "text to go on from (default: the start of a line)"},
-                                   {"length", "N", "characters to write (default: 500)"},
-                                   {"temperature", "X", "divides the logits; 0: always the likeliest (default: 1)"},
-                                   {"seed", "N", "of the draws (default: 1)"}};
+  auto specs = model_options();
+  const std::vector<OptionSpec> own = {
+      {"prime", "TEXT", "text to go on from (default: the start of a line)", {}, /*may_be_empty=*/true},
+      {"length", "N", "characters to write (default: 500)"},
+      {"temperature", "X", "divides the logits; 0: always the likeliest (default: 1)"},
+      {"seed", "N", "of the draws (default: 1)"}};
+  specs.insert(specs.end(), own.begin(), own.end());
   for (const auto& spec : machine_options()) specs.push_back(spec);
   const auto arguments =
       Arguments::parse("sample", "Prints TEXT and N characters that the model writes after it, and a line end.\n",
                        specs, "run", argc, argv);
   if (!arguments) return 0;
 
-  const auto run = arguments->require("run");
+  arguments->require("run");
   const auto prime = arguments->get("prime", "");
   const auto length = parse_integer("length", arguments->get("length", "500"), 0);
   const auto temperature = parse_number("temperature", arguments->get("temperature", "1"), 0);
   const auto seed = static_cast<uint64_t>(parse_integer("seed", arguments->get("seed", "1"), 0));
   const auto device = set_up_machine(*arguments);
-  const auto checkpoint = load_run(run, device);
+  const auto checkpoint = load_run(*arguments, device);
   const auto& vocabulary = checkpoint.vocabulary;
 
   const auto start = prime.empty() ? std::string(1, static_cast<char>(neutral_symbol(vocabulary))) : prime;
@@ -45,10 +48,12 @@ int sample_command(int argc, char** argv) {
 
   auto generator = hmrnn::make_generator(seed);
   hmrnn::CharLMReader reader(checkpoint.model, seed);
-  for (int64_t i = 0, read = 0; i < length; ++i) {
+  for (int64_t i = 0, read = 0; i < length && output_is_whole(); ++i) {
     const auto given = given_boundaries(checkpoint, next, read);
     read += next.size(0);
-    const auto symbol = hmrnn::sample_symbol(reader.feed(next, given).logits, temperature, generator);
+    const auto logits = reader.feed(next, given).logits;
+    require_finite_result(logits.sum().item<double>(), arguments->require("run"));
+    const auto symbol = hmrnn::sample_symbol(logits, temperature, generator);
     std::fputc(vocabulary.bytes()[static_cast<size_t>(symbol)], stdout);
     std::fflush(stdout);
     next = torch::full({1}, symbol, torch::kInt64);

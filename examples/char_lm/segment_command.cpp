@@ -9,6 +9,7 @@
 
 #include "boundary_text.h"
 #include "commands.h"
+#include "examples/program/standard_streams.h"
 #include "hmrnn/analysis/operations.h"
 #include "hmrnn/error.h"
 #include "hmrnn/models/char_lm_stream.h"
@@ -26,12 +27,13 @@ struct Boundaries {
 
 /// `read`: characters that the reader has read so far; moved on.
 Boundaries feed(hmrnn::CharLMReader& reader, const hmrnn::CharLMCheckpoint& checkpoint, const torch::Tensor& index,
-                int64_t& read) {
+                int64_t& read, const std::string& run) {
   Boundaries out;
   std::vector<torch::Tensor> pieces;
   for (const auto& piece : index.split(kPiece)) {
     auto result = reader.feed(piece, given_boundaries(checkpoint, piece, read));
     read += piece.size(0);
+    require_finite_result(result.logits.sum().item<double>(), run);
     if (pieces.empty()) out.z_before = result.z_before;
     pieces.push_back(result.z);
   }
@@ -67,9 +69,10 @@ int terminal_width() {
 }  // namespace
 
 int segment_command(int argc, char** argv) {
-  std::vector<OptionSpec> specs = {{"run", "", "folder of a run, or a model.safetensors"},
-                                   {"json", "", "print one JSON object for each line"},
-                                   {"seed", "N", "of Bernoulli boundaries (default: 1)"}};
+  auto specs = model_options();
+  const std::vector<OptionSpec> own = {{"json", "", "print one JSON object for each line"},
+                                       {"seed", "N", "of Bernoulli boundaries (default: 1)"}};
+  specs.insert(specs.end(), own.begin(), own.end());
   for (const auto& spec : machine_options()) specs.push_back(spec);
   const auto arguments = Arguments::parse("segment",
                                           "Reads text from the standard input and shows the boundaries that each layer "
@@ -81,7 +84,7 @@ int segment_command(int argc, char** argv) {
   const auto seed = static_cast<uint64_t>(parse_integer("seed", arguments->get("seed", "1"), 0));
   const bool as_json = arguments->has("json");
   const auto device = set_up_machine(*arguments);
-  const auto checkpoint = load_run(run, device);
+  const auto checkpoint = load_run(*arguments, device);
   const auto& options = checkpoint.model->options;
   const auto layers = static_cast<int64_t>(options.hidden_sizes().size());
   const bool soft = options.core() == hmrnn::Core::HMLSTM && options.boundary() == hmrnn::BoundaryMode::Soft;
@@ -92,14 +95,14 @@ int segment_command(int argc, char** argv) {
   auto last = torch::zeros({options.core() == hmrnn::Core::HMLSTM ? layers - 1 : 0});
   std::string line;
   int64_t read = 0;
-  for (int64_t number = 1; std::getline(std::cin, line); ++number) {
+  for (int64_t number = 1; output_is_whole() && std::getline(std::cin, line); ++number) {
     const auto size = static_cast<int64_t>(line.size());
     const bool has_end = !std::cin.eof();
     const auto fed = line_ends && has_end ? line + '\n' : line;
     const auto index = checkpoint.vocabulary.encode(fed, fmt::format("line {} of the input", number));
     Boundaries found{torch::zeros({0, last.size(0)}), last};
     if (!fed.empty()) {
-      found = feed(reader, checkpoint, index.to(torch::kInt64), read);
+      found = feed(reader, checkpoint, index.to(torch::kInt64), read, run);
       last = found.z[-1];
       found.z = found.z.narrow(0, 0, size);
     }
@@ -108,5 +111,6 @@ int segment_command(int argc, char** argv) {
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
   }
+  require_whole_input();
   return 0;
 }

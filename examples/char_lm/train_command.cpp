@@ -2,9 +2,11 @@
 #include <fmt/format.h>
 
 #include "commands.h"
+#include "examples/program/memory.h"
 #include "examples/program/training.h"
 #include "hmrnn/error.h"
 #include "hmrnn/run/out_of_memory.h"
+#include "hmrnn/run/run_folder.h"
 #include "hmrnn/tasks/text_task.h"
 #include "train_settings.h"
 
@@ -12,7 +14,9 @@ namespace {
 
 /// What a resume must find again.
 Json data_of(const hmrnn::TextCorpus& corpus) {
-  return {{"vocabulary", corpus.vocabulary.bytes()}, {"characters", {corpus.train.numel(), corpus.valid.numel()}}};
+  return {{"vocabulary", corpus.vocabulary.bytes()},
+          {"characters", {corpus.train.numel(), corpus.valid.numel()}},
+          {kContents, corpus.content_hash()}};
 }
 
 hmrnn::Vocabulary stored_vocabulary(const Json& stored) {
@@ -52,13 +56,14 @@ int train_command(int argc, char** argv) {
     if (resume) {
       corpus.use_vocabulary(stored_vocabulary(stored));
     } else {
-      first = load_run(settings.init_from, torch::kCPU);
+      first = hmrnn::load_char_lm(hmrnn::RunFolder::find_model(settings.init_from));
       continues = describe_new_symbols(*first, corpus.vocabulary);
       corpus.use_vocabulary(first->vocabulary.joined_with(corpus.vocabulary));
     }
   }
   if (resume) require_same_data(stored, data_of(corpus), corpus.source, folder.path().string());
 
+  require_memory(settings, settings.embedding, corpus.vocabulary.size(), corpus.vocabulary.size(), device);
   torch::manual_seed(settings.seed);
   hmrnn::CharLM model(settings.model(corpus.vocabulary.size()));
   if (first) hmrnn::init_from(model, first->model);

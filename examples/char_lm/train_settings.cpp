@@ -121,9 +121,7 @@ TrainSettings parse_settings(const OptionMap& map, bool layers_given) {
   static_cast<CommonSettings&>(out) = CommonSettings::parse(map, layers_given, /*least_window=*/1);
   out.corpus.corpus = option_of(map, "corpus");
   out.corpus.data_dir = option_of(map, "data-dir");
-  if (!out.corpus.data_dir.empty() && (!is_named_corpus(out.corpus.corpus) || out.corpus.corpus == "synthetic")) {
-    throw Error("--data-dir is for ptb, text8 and enwik8; the corpus is " + out.corpus.corpus);
-  }
+  if (!out.corpus.data_dir.empty()) data_dir_of(out.corpus.corpus, out.corpus.data_dir);
   out.corpus.valid_file = option_of(map, "valid-file");
   out.corpus.test_file = option_of(map, "test-file");
   if (is_named_corpus(out.corpus.corpus) && !(out.corpus.valid_file + out.corpus.test_file).empty()) {
@@ -141,6 +139,11 @@ TrainSettings parse_settings(const OptionMap& map, bool layers_given) {
 }
 
 }  // namespace
+
+std::string data_dir_of(const std::string& corpus, const std::string& data_dir) {
+  if (is_named_corpus(corpus) && corpus != "synthetic") return data_dir;
+  throw Error("--data-dir is for ptb, text8 and enwik8; the corpus is " + corpus);
+}
 
 std::vector<OptionSpec> TrainSettings::specs() { return train_options().specs(); }
 

@@ -30,3 +30,7 @@ struct TrainSettings : CommonSettings {
   OptionMap options() const;
   hmrnn::CharLMOptions model(int64_t vocabulary_size) const;
 };
+
+/// `data_dir`, given with --data-dir. Throws hmrnn::Error unless `corpus` is one that lies in a folder: it would be
+/// ignored.
+std::string data_dir_of(const std::string& corpus, const std::string& data_dir);

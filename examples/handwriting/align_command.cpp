@@ -34,7 +34,7 @@ nlohmann::ordered_json compare(const std::vector<Marks>& boundaries, const std::
 }  // namespace
 
 int align_command(int argc, char** argv) {
-  std::vector<OptionSpec> specs = {{"run", "", "folder of a run, or a model.safetensors"}};
+  auto specs = model_options();
   for (const auto& spec : corpus_options()) specs.push_back(spec);
   specs.push_back({"tolerance", "K", "points that a boundary may be away from an event (default: 2)"});
   specs.push_back({"draws", "N", "throws of random boundaries for the chance level (default: 10)"});
@@ -55,7 +55,7 @@ int align_command(int argc, char** argv) {
   const auto draws = parse_integer("draws", arguments->get("draws", "10"), 1, 10'000);
   const auto seed = static_cast<uint64_t>(parse_integer("seed", arguments->get("seed", "1"), 0));
   const auto device = set_up_machine(*arguments);
-  const auto checkpoint = load_run(run, device);
+  const auto checkpoint = load_run(*arguments, device);
   const auto& model_options = checkpoint.model->options;
   const auto detectors = static_cast<int64_t>(model_options.hidden_sizes().size()) - 1;
   if (model_options.core() == hmrnn::Core::LSTM || detectors < 1) {
@@ -75,20 +75,22 @@ int align_command(int argc, char** argv) {
     word_ends.emplace_back(line.word_end.begin(), line.word_end.end() - 1);
   }
   const auto batches = chosen.batches(checkpoint.normalisation);
-  hmrnn::evaluate_ink(checkpoint.model, batches, device, seed, {}, std::nullopt,
-                      [&](const hmrnn::InkWindow& window, const hmrnn::HandwritingOutput& output) {
-                        const auto z = output.core.z.gt(0.5).cpu().contiguous();
-                        const auto* fires = z.data_ptr<bool>();
-                        const auto rows = z.size(1);
-                        for (int64_t b = 0; b < rows; ++b) {
-                          const auto live = window.lengths[b].item<int64_t>();
-                          for (int64_t l = 0; l < detectors; ++l) {
-                            auto& marks = boundaries[static_cast<size_t>(l)][window.rows[static_cast<size_t>(b)]];
-                            for (int64_t t = 0; t < live; ++t)
-                              marks.push_back(fires[(t * rows + b) * detectors + l] ? 1 : 0);
-                          }
-                        }
-                      });
+  const auto result =
+      hmrnn::evaluate_ink(checkpoint.model, batches, device, seed, {}, std::nullopt,
+                          [&](const hmrnn::InkWindow& window, const hmrnn::HandwritingOutput& output) {
+                            const auto z = output.core.z.gt(0.5).cpu().contiguous();
+                            const auto* fires = z.data_ptr<bool>();
+                            const auto rows = z.size(1);
+                            for (int64_t b = 0; b < rows; ++b) {
+                              const auto live = window.lengths[b].item<int64_t>();
+                              for (int64_t l = 0; l < detectors; ++l) {
+                                auto& marks = boundaries[static_cast<size_t>(l)][window.rows[static_cast<size_t>(b)]];
+                                for (int64_t t = 0; t < live; ++t)
+                                  marks.push_back(fires[(t * rows + b) * detectors + l] ? 1 : 0);
+                              }
+                            }
+                          });
+  require_finite_result(result.value().loss, run);
 
   hmrnn::SplitMix64 random(seed);
   nlohmann::ordered_json json = {{"split", chosen.split}, {"sequences", chosen.lines.size()}, {"tolerance", tolerance}};

@@ -6,6 +6,7 @@
 
 #include "examples/program/arguments.h"
 #include "examples/program/machine.h"
+#include "examples/program/model_file.h"
 #include "hmrnn/data/ink_batches.h"
 #include "hmrnn/models/handwriting_checkpoint.h"
 
@@ -15,9 +16,10 @@ int eval_command(int argc, char** argv);
 int draw_command(int argc, char** argv);
 int align_command(int argc, char** argv);
 int synthesize_command(int argc, char** argv);
+int export_command(int argc, char** argv);
 
 /// The model of RUN (best, else last), on `device`.
-hmrnn::HandwritingCheckpoint load_run(const std::string& run, torch::Device device);
+hmrnn::HandwritingCheckpoint load_run(const Arguments& arguments, torch::Device device);
 
 /// The lines that a command looks at: one part of a corpus.
 struct ChosenLines {

@@ -22,13 +22,15 @@ torch::Tensor first_point(const hmrnn::InkNormalisation& normalisation) {
 
 /// Whose ends each layer finds: one panel for the pen, one for each layer with a detector.
 std::vector<hmrnn::InkPanel> reconstruct(const hmrnn::HandwritingCheckpoint& checkpoint, const hmrnn::InkLine& line,
-                                         torch::Device device, uint64_t seed) {
+                                         torch::Device device, uint64_t seed, const std::string& run) {
   const auto& options = checkpoint.model->options;
   if (options.core() == hmrnn::Core::LSTM || options.hidden_sizes().size() < 2) {
     throw hmrnn::Error("--reconstruct: this model has no boundary detectors");
   }
   hmrnn::HandwritingStream stream(checkpoint.model, device, seed);
-  const auto z = stream.feed(hmrnn::ink_sequence(line, checkpoint.normalisation)).z.gt(0.5).contiguous();
+  const auto result = stream.feed(hmrnn::ink_sequence(line, checkpoint.normalisation));
+  require_finite_result(result.raw.sum().item<double>(), run);
+  const auto z = result.z.gt(0.5).contiguous();
   std::vector<hmrnn::InkPanel> out;
   std::vector<hmrnn::InkPath> strokes = hmrnn::ink_segments(line, {});
   out.push_back({strokes, fmt::format("{}: {} pen strokes, {} points", line.name, strokes.size(), line.points.size())});
@@ -44,8 +46,8 @@ std::vector<hmrnn::InkPanel> reconstruct(const hmrnn::HandwritingCheckpoint& che
 }  // namespace
 
 int draw_command(int argc, char** argv) {
-  std::vector<OptionSpec> specs = {
-      {"run", "", "folder of a run, or a model.safetensors"},
+  auto specs = model_options();
+  const std::vector<OptionSpec> own = {
       {"out", "FILE", "the drawing, FILE.svg"},
       {"count", "N", "lines to write (default: 5)"},
       {"points", "N", "points of each line (default: 700)"},
@@ -55,6 +57,7 @@ int draw_command(int argc, char** argv) {
       {"reconstruct", "FILE", "draws this lineStrokes file instead, with a colour for each segment of each layer"},
       {"scale", "MM", "millimetres for a unit of the data (default: 0.03)"},
       {"pen", "MM", "width of the pen in millimetres (default: 0.4)"}};
+  specs.insert(specs.end(), own.begin(), own.end());
   for (const auto& spec : machine_options()) specs.push_back(spec);
   const auto arguments = Arguments::parse(
       "draw",
@@ -62,7 +65,7 @@ int draw_command(int argc, char** argv) {
       specs, "run", argc, argv);
   if (!arguments) return 0;
 
-  const auto run = arguments->require("run");
+  arguments->require("run");
   const auto out = arguments->require("out");
   if (!out.ends_with(".svg")) throw hmrnn::Error("--out " + out + ": the name must end in .svg");
   const auto count = parse_integer("count", arguments->get("count", "5"), 1, kMaxCount);
@@ -83,18 +86,24 @@ int draw_command(int argc, char** argv) {
     if (arguments->has(name)) given = hmrnn::read_ink_file(arguments->require(name));
   }
   const auto device = set_up_machine(*arguments);
-  const auto checkpoint = load_run(run, device);
+  const auto checkpoint = load_run(*arguments, device);
 
   std::vector<hmrnn::InkPanel> panels;
   if (arguments->has("reconstruct")) {
-    panels = reconstruct(checkpoint, *given, device, seed);
+    panels = reconstruct(checkpoint, *given, device, seed, arguments->require("run"));
   } else {
     const auto start =
         given ? hmrnn::ink_sequence(*given, checkpoint.normalisation) : first_point(checkpoint.normalisation);
     auto generator = hmrnn::make_generator(seed);
     for (int64_t i = 0; i < count; ++i) {
       hmrnn::HandwritingStream stream(checkpoint.model, device, seed + static_cast<uint64_t>(i));
-      const auto written = hmrnn::write_on(stream, start, points, bias, generator);
+      torch::Tensor written;
+      try {
+        written = hmrnn::write_on(stream, start, points, bias, generator);
+      } catch (const c10::ValueError&) {
+        throw hmrnn::Error(arguments->require("run") + ": this model computes values that are not finite");
+      }
+      require_finite_result(written.sum().item<double>(), arguments->require("run"));
       panels.push_back({hmrnn::ink_strokes(hmrnn::ink_line(written, checkpoint.normalisation)), ""});
     }
   }

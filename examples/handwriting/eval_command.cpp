@@ -9,7 +9,7 @@
 #include "mixture_export.h"
 
 int eval_command(int argc, char** argv) {
-  std::vector<OptionSpec> specs = {{"run", "", "folder of a run, or a model.safetensors"}};
+  auto specs = model_options();
   for (const auto& spec : corpus_options()) specs.push_back(spec);
   specs.push_back({"seed", "N", "of Bernoulli boundaries (default: 1)"});
   specs.push_back({"export", "FILE", "write the mixture of every scored point to FILE.safetensors"});
@@ -23,20 +23,21 @@ int eval_command(int argc, char** argv) {
                        specs, "run", argc, argv);
   if (!arguments) return 0;
 
-  const auto run = arguments->require("run");
+  arguments->require("run");
   const auto seed = static_cast<uint64_t>(parse_integer("seed", arguments->get("seed", "1"), 0));
   const auto target = arguments->get("export", "");
   if (!target.empty() && !target.ends_with(".safetensors")) {
     throw hmrnn::Error("--export " + target + ": the name must end in .safetensors");
   }
   const auto device = set_up_machine(*arguments);
-  const auto checkpoint = load_run(run, device);
+  const auto checkpoint = load_run(*arguments, device);
   const auto chosen = choose_lines(*arguments, checkpoint);
   const auto batches = chosen.batches(checkpoint.normalisation);
   MixtureExport mixtures;
   hmrnn::InkVisitor visit;
   if (!target.empty()) visit = [&](const auto& window, const auto& output) { mixtures.add(window, output); };
   const auto result = hmrnn::evaluate_ink(checkpoint.model, batches, device, seed, {}, std::nullopt, visit).value();
+  require_finite_result(result.loss, arguments->require("run"));
   if (!target.empty()) mixtures.write(target);
 
   const double log_likelihood =

@@ -2,13 +2,18 @@
 #include "commands.h"
 #include "examples/program/program.h"
 #include "hmrnn/error.h"
-#include "hmrnn/run/run_folder.h"
 #include "hmrnn/tasks/evaluate_ink.h"
 
-hmrnn::HandwritingCheckpoint load_run(const std::string& name, torch::Device device) {
-  auto checkpoint = hmrnn::load_handwriting(hmrnn::RunFolder::find_model(name));
+hmrnn::HandwritingCheckpoint load_run(const Arguments& arguments, torch::Device device) {
+  const auto file = model_file(arguments);
+  auto checkpoint = hmrnn::load_handwriting(file);
+  tell_about_model(arguments, file, checkpoint.step, checkpoint.verified);
   checkpoint.model->to(device);
   return checkpoint;
+}
+
+int export_command(int argc, char** argv) {
+  return export_model(argc, argv, [](const auto& file) { hmrnn::load_handwriting(file); });
 }
 
 hmrnn::InkBatches ChosenLines::batches(const hmrnn::InkNormalisation& normalisation) const {
@@ -48,6 +53,7 @@ int main(int argc, char** argv) {
                       {"eval", eval_command, "log-likelihood of handwriting under a model"},
                       {"draw", draw_command, "let a model write, or show the boundaries it finds, as SVG"},
                       {"align", align_command, "how the boundaries agree with pen strokes and words"},
-                      {"synthesize", synthesize_command, "write synthetic ink as IAM-OnDB files"}},
+                      {"synthesize", synthesize_command, "write synthetic ink as IAM-OnDB files"},
+                      {"export", export_command, "copy a model into one file for use elsewhere"}},
                      argc, argv);
 }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "commands.h"
+#include "examples/program/memory.h"
 #include "examples/program/training.h"
 #include "hmrnn/run/out_of_memory.h"
 #include "hmrnn/tasks/ink_task.h"
@@ -12,7 +13,8 @@ namespace {
 /// What a resume must find again.
 Json data_of(const hmrnn::InkCorpus& corpus, const hmrnn::InkNormalisation& normalisation) {
   return {{"lines", {corpus.split("train").size(), corpus.split("valid").size()}},
-          {"normalisation", Json::parse(hmrnn::describe_normalisation(normalisation))}};
+          {"normalisation", Json::parse(hmrnn::describe_normalisation(normalisation))},
+          {kContents, corpus.content_hash()}};
 }
 
 }  // namespace
@@ -26,6 +28,7 @@ int train_command(int argc, char** argv) {
   const auto [folder, resume, stored, settings, device, dtype] = set_up_training<TrainSettings>(*arguments);
   const auto corpus = hmrnn::load_ink_corpus(corpus_options_of(settings.corpus, *arguments));
 
+  require_memory(settings, /*input_size=*/3, /*symbols=*/0, 6 * settings.mixtures + 1, device);
   torch::manual_seed(settings.seed);
   hmrnn::HandwritingModel model(settings.model());
   int exit_code = 0;

@@ -73,7 +73,12 @@ std::optional<Arguments> Arguments::parse(const std::string& command, const std:
     for (const auto& spec : specs) {
       if (result.count(spec.name) == 0) continue;
       const bool is_switch = spec.value.empty() && spec.name != positional;
-      out.values_[spec.name] = is_switch ? "on" : result[spec.name].as<std::string>();
+      const auto value = is_switch ? "on" : result[spec.name].as<std::string>();
+      if (value.empty() && !spec.may_be_empty) {
+        throw Error(
+            fmt::format("{} is empty; see {} --help", spec.name == positional ? "RUN" : "--" + spec.name, name));
+      }
+      out.values_[spec.name] = value;
     }
     return out;
   } catch (const Error&) {

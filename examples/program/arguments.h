@@ -16,13 +16,14 @@ struct OptionSpec {
   std::string value;  ///< what stands for its value in the help; empty: a switch without one
   std::string help;
   std::string group = {};
+  bool may_be_empty = false;  ///< its value
 };
 
 /// A command's parsed command line. Values stay text until a parse_… function below checks them.
 class Arguments {
  public:
   /// Parses argv[1] … after the command's name. Prints the help and returns nothing if --help is among them. Throws
-  /// hmrnn::Error for an option that does not exist, a missing value or an argument too many.
+  /// hmrnn::Error for an option that does not exist, a missing or empty value or an argument too many.
   /// `positional`: name of the one positional argument, empty if the command takes none.
   static std::optional<Arguments> parse(const std::string& command, const std::string& about,
                                         const std::vector<OptionSpec>& specs, const std::string& positional, int argc,

@@ -10,6 +10,7 @@
 /// --threads and --device, which every command has.
 std::vector<OptionSpec> machine_options();
 
-/// Sets the threads (0: LibTorch's choice) and finds the device.
+/// Sets the threads (0: OMP_NUM_THREADS, else as many as CPUs that this process may use) and finds the device. Throws
+/// hmrnn::Error for many more threads than CPUs.
 torch::Device set_up_machine(int64_t threads, const std::string& device);
 torch::Device set_up_machine(const Arguments& arguments);

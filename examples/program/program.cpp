@@ -7,9 +7,13 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <system_error>
 
+#include "examples/program/printable.h"
+#include "examples/program/standard_streams.h"
 #include "hmrnn/error.h"
 #include "hmrnn/run/allocator.h"
+#include "hmrnn/run/out_of_memory.h"
 #include "hmrnn/version.h"
 
 namespace {
@@ -41,13 +45,12 @@ std::string names_of(const std::vector<Command>& commands) {
   return out;
 }
 
-/// An error is one line, whatever file names and libraries put into its text.
-std::string first_line(const std::string& text, bool whole) {
-  if (!whole) return text.substr(0, text.find('\n'));
-  std::string line = text;
-  std::replace_if(
-      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
-  return line;
+/// Prints the error and returns the exit code. An error is one line, whatever file names and libraries put into its
+/// text. Where the standard error cannot be written, the exit code has to do.
+int report(const std::string& text, int code) {
+  std::fflush(stdout);
+  std::fputs((program_name() + ": " + printable(text) + "\n").c_str(), stderr);
+  return code;
 }
 
 int run(const std::string& about, const std::vector<Command>& commands, int argc, char** argv) {
@@ -76,23 +79,24 @@ int run_program(const std::string& name, const std::string& about, const std::ve
                 char** argv) {
   name_of_program() = name;
   hmrnn::keep_freed_memory();
+  open_standard_streams();
   try {
-    return run(about, commands, argc, argv);
+    const int code = run(about, commands, argc, argv);
+    require_whole_output();
+    return code;
   } catch (const hmrnn::Error& error) {
-    std::fflush(stdout);
-    fmt::print(stderr, "{}: {}\n", name, first_line(error.what(), true));
-    return 2;
-  } catch (const c10::OutOfMemoryError& error) {  // a device's
-    std::fflush(stdout);
-    fmt::print(stderr, "{}: {}\n", name, first_line(error.what_without_backtrace(), false));
-    return 2;
+    return report(error.what(), 2);
+  } catch (const c10::Error& error) {  // its later lines are a stack trace
+    const auto memory = hmrnn::memory_error_of(error);
+    if (memory.has_value()) return report(*memory, 2);
+    const std::string text = error.what_without_backtrace();
+    return report(text.substr(0, text.find('\n')), 1);
   } catch (const std::bad_alloc&) {
-    std::fflush(stdout);
-    fmt::print(stderr, "{}: out of memory\n", name);
-    return 1;
-  } catch (const std::exception& error) {  // LibTorch's, whose later lines are a stack trace
-    std::fflush(stdout);
-    fmt::print(stderr, "{}: {}\n", name, first_line(error.what(), false));
-    return 1;
+    return report("out of memory", 2);
+  } catch (const std::system_error& error) {  // what was printed is lost, or an error that is none of the user's
+    return report(error.what(), output_is_whole() ? 1 : 2);
+  } catch (const std::exception& error) {
+    const std::string text = error.what();
+    return report(text.substr(0, text.find('\n')), 1);
   }
 }

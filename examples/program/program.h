@@ -17,6 +17,6 @@ struct Command {
 const std::string& program_name();
 
 /// main of a program of commands: helps, version, and errors as one line on stderr. Returns the exit code: 2 for an
-/// error of the user, 1 for another one.
+/// error of the user (too little memory and lost output among them), 1 for another one.
 int run_program(const std::string& name, const std::string& about, const std::vector<Command>& commands, int argc,
                 char** argv);

@@ -12,6 +12,7 @@ using hmrnn::Error;
 namespace {
 
 constexpr int64_t kMaxSize = 65536, kMaxLayers = 64, kMaxBatch = 1 << 20;
+constexpr double kLeastClip = 1e-6;  // Adam's epsilon is 1e-8, and a norm is of many gradients
 
 std::vector<TrainOption> common_options() {
   return {
@@ -67,6 +68,9 @@ std::vector<TrainOption> common_options() {
        "validation stops improving once more after lr was divided"},
       {"eval-every", "N", "0", true, kLength, "steps between validations; 0: after each epoch"},
       {"checkpoint-every", "N", "500", true, kLength, "steps between saves of RUN/last"},
+      {"checkpoint-minutes", "X", "0", true, kLength,
+       "and at the latest X minutes after the last one; 0: no such limit"},
+      {"keep", "N", "0", true, kLength, "of the saved states, keep the latest N as RUN/kept/STEP"},
       {"log-every", "N", "10", true, kLength, "steps between records in RUN/metrics.jsonl"},
       {"threads", "N", "0", true, kMachine, "CPU threads; 0: all cores"},
       {"device", "NAME", "auto", true, kMachine, "cpu, cuda, cuda:N or auto"},
@@ -161,10 +165,15 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
   out.dtype = parse_choice("dtype", option_of(map, "dtype"), {"float32", "tf32", "bfloat16", "auto"});
 
   auto& t = out.trainer;
-  t.learning_rate = parse_above_zero("lr", option_of(map, "lr"));
+  // Below: float32 weights would stay as they are. Above: they would not stay finite.
+  t.learning_rate = number("lr", 1e-12, 1e6);
   parse_schedule(map, t);
   auto& adam = t.optimizer;
   adam.clip = number("clip", 0);
+  if (adam.clip > 0 && adam.clip < kLeastClip) {
+    throw Error(
+        fmt::format("--clip {}: gradients would be cut to nothing; 0 does not cut them", option_of(map, "clip")));
+  }
   adam.beta2 = parse_below_one("beta2", option_of(map, "beta2"));
   adam.weight_decay = number("weight-decay", 0);
   adam.weight_decay_mode =
@@ -178,13 +187,15 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
     throw Error("--update-cost and --target-rate exclude each other");
   }
   out.detector_norm_cap = number("detector-norm-cap", 0);
-  t.slope_rate = number("slope-rate", 0);
-  t.slope_max = number("slope-max", 1);
+  t.slope_rate = number("slope-rate", 0, 1e6);
+  t.slope_max = number("slope-max", 1, 1e6);
   t.steps = integer("steps", 0);
   t.epochs = integer("epochs", 0);
   t.minutes = number("minutes", 0, 1e9);
   t.eval_every = integer("eval-every", 0);
   t.checkpoint_every = integer("checkpoint-every", 1);
+  t.checkpoint_minutes = number("checkpoint-minutes", 0, 1e9);
+  t.keep = integer("keep", 0, 1'000'000);
   t.log_every = integer("log-every", 1);
   t.cuda_graph = parse_switch("cuda-graph", option_of(map, "cuda-graph"));
   out.cuda_persistent = parse_choice("cuda-persistent", option_of(map, "cuda-persistent"), {"auto", "on", "off"});
@@ -233,6 +244,8 @@ OptionMap CommonSettings::options() const {
           {"minutes", text(trainer.minutes)},
           {"eval-every", text(trainer.eval_every)},
           {"checkpoint-every", text(trainer.checkpoint_every)},
+          {"checkpoint-minutes", text(trainer.checkpoint_minutes)},
+          {"keep", text(trainer.keep)},
           {"log-every", text(trainer.log_every)},
           {"threads", text(threads)},
           {"device", device},

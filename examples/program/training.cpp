@@ -25,8 +25,21 @@ OptionMap stored_options(const Json& stored, const std::string& where) {
   }
 }
 
+void compare_options(const OptionMap& stored, const OptionMap& given, const OptionMap& now, const std::string& where) {
+  for (const auto& [name, value] : stored) {
+    if (!now.contains(name)) {
+      throw hmrnn::Error("the run in " + where + " has the option --" + name + ", which this version does not know");
+    }
+  }
+  for (const auto& [name, value] : now) {
+    if (stored.contains(name) || given.contains(name)) continue;
+    fmt::print("the run does not name --{}: it is older than this option, which is now '{}'\n", name, value);
+  }
+}
+
 void require_same_data(const Json& stored, const Json& now, const std::string& source, const std::string& where) {
   for (const auto& [key, value] : now.items()) {
+    if (key == kContents && !stored.contains(key)) continue;
     if (!stored.contains(key) || stored[key] != value) {
       throw hmrnn::Error(
           fmt::format("{} is not the data that the run in {} was trained on: its {} differ", source, where, key));
@@ -75,6 +88,7 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
     if (steps_made && steps_made() > 0) persistent.check(progress);
     return hmrnn::StopSignal::received() != 0;
   });
+  trainer.set_save_request(hmrnn::StopSignal::save_requested);
   if (resume) {
     trainer.resume();
   } else {

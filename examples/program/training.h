@@ -32,14 +32,21 @@ struct TrainSetup {
 /// `where`, also for a run of another program.
 OptionMap stored_options(const Json& stored, const std::string& where);
 
+/// Compares the options that a run was begun with (`stored`) with all that there are (`now`, with their values). Throws
+/// hmrnn::Error naming `where` for one that this version does not know: without it the run would go on as another one.
+/// Says on the standard output which ones the run does not name, being older than they are, and what they are now, but
+/// for those of `given`.
+void compare_options(const OptionMap& stored, const OptionMap& given, const OptionMap& now, const std::string& where);
+
 /// Settings of a new run or of the run in --out, checked, and the machine that they ask for. Throws hmrnn::Error.
 template <typename Settings>
 TrainSetup<Settings> set_up_training(const Arguments& arguments) {
   TrainSetup<Settings> out{hmrnn::RunFolder(arguments.require("out")), arguments.has("resume")};
   if (out.resume) {
     out.stored = Json::parse(hmrnn::Trainer::read_run_settings(out.folder));
-    out.settings = Settings::resumed(stored_options(out.stored, out.folder.last_state().string()), arguments.values(),
-                                     out.folder.path().string());
+    const auto options = stored_options(out.stored, out.folder.last_state().string());
+    out.settings = Settings::resumed(options, arguments.values(), out.folder.path().string());
+    compare_options(options, arguments.values(), out.settings.options(), out.folder.path().string());
   } else {
     out.settings = Settings::create(arguments.values());
     out.folder.require_absent();
@@ -58,8 +65,11 @@ auto corpus_options_of(const Reference& corpus, const Arguments& arguments) {
   return out;
 }
 
+/// The entry of a hash of the data among those of require_same_data.
+inline constexpr const char* kContents = "contents";
+
 /// Throws hmrnn::Error unless `stored` has every entry of `now`: `source` is not what the run in `where` was trained
-/// on.
+/// on. Runs from before there was one do without kContents.
 void require_same_data(const Json& stored, const Json& now, const std::string& source, const std::string& where);
 
 /// "hm_lstm 400,400,400, 4021234 parameters; cpu, 2 threads, float32"

@@ -8,16 +8,24 @@
 
 #include "hmrnn/data/ink_xml.h"
 #include "hmrnn/error.h"
+#include "hmrnn/io/json_text.h"
 #include "hmrnn/io/safetensors.h"
 
 namespace hmrnn {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kFormat = 1;  // of the cache and of what the parser makes of a file: raise it when either changes
+constexpr int kFormat = 2;  // of the cache and of what the parser makes of a file: raise it when either changes
+
+/// Errors are kept apart from the folder or archive: the cache serves any with the same files.
+struct Parsed {
+  ParsedInk ink;                                         ///< without `bad`
+  std::vector<std::pair<std::string, std::string>> bad;  ///< a file's path within the source, and what is wrong with it
+};
 
 /// xy [N, 2] float32 and pen_up [N] bool of all lines one after the other, offsets [lines + 1].
-void write_cache(const fs::path& path, const ParsedInk& ink) {
+void write_cache(const fs::path& path, const Parsed& parsed) {
+  const auto& ink = parsed.ink;
   int64_t total = 0;
   for (const auto& line : ink.lines) total += static_cast<int64_t>(line.points.size());
   auto xy = torch::empty({total, 2});
@@ -40,18 +48,18 @@ void write_cache(const fs::path& path, const ParsedInk& ink) {
   }
   SafeTensors file;
   file.tensors = {{"xy", xy}, {"pen_up", pen}, {"offsets", offsets}};
-  const nlohmann::json about = {{"kind", "ink"}, {"format", kFormat}, {"names", names}, {"bad", ink.bad}};
+  const nlohmann::json about = {{"kind", "ink"}, {"format", kFormat}, {"names", names}, {"bad", parsed.bad}};
   file.metadata["hmrnn"] = about.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   fs::create_directories(path.parent_path());
   write_safetensors(path, file);
 }
 
 /// Nothing if the file is absent or not what write_cache writes.
-std::optional<ParsedInk> read_cache(const fs::path& path) try {
+std::optional<Parsed> read_cache(const fs::path& path) try {
   std::error_code error;
   if (!fs::exists(path, error)) return std::nullopt;
   const auto file = read_safetensors(path);
-  const auto about = nlohmann::json::parse(file.metadata.at("hmrnn"));
+  const auto about = parse_json(file.metadata.at("hmrnn"));
   if (about.at("kind") != "ink" || about.at("format") != kFormat) return std::nullopt;
   const auto names = about.at("names").get<std::vector<std::string>>();
   const auto lines = static_cast<int64_t>(names.size());
@@ -65,8 +73,9 @@ std::optional<ParsedInk> read_cache(const fs::path& path) try {
       !is(offsets, torch::kInt64, {lines + 1})) {
     return std::nullopt;
   }
-  ParsedInk out;
-  out.bad = about.at("bad").get<std::vector<std::string>>();
+  Parsed result;
+  result.bad = about.at("bad").get<std::vector<std::pair<std::string, std::string>>>();
+  auto& out = result.ink;
   out.cached = true;
   out.cache = path;
   const auto* from_xy = xy.data_ptr<float>();
@@ -85,29 +94,47 @@ std::optional<ParsedInk> read_cache(const fs::path& path) try {
     }
     if (!line.points.back().pen_up) return std::nullopt;
   }
-  return out;
+  return result;
 } catch (const std::exception&) {  // Error, or the JSON library's
   return std::nullopt;
 }
 
-ParsedInk parse(const InkSource& source, OnBadFile on_bad_file) {
-  ParsedInk out;
-  visit_ink_files(source, [&](const std::string& path, std::string_view bytes) {
-    const auto where = (source.path / path).string();
-    try {
-      out.lines.push_back(parse_ink_xml(bytes, fs::path(path).stem().string(), where));
-    } catch (const Error& error) {
-      if (on_bad_file == OnBadFile::Stop) throw;
-      out.bad.emplace_back(error.what());
-    }
-  });
+std::string bad_file(const InkSource& source, const std::string& path, const std::string& what) {
+  return (source.path / path).string() + what;
+}
+
+/// With the errors as they are told, the first one thrown where they end the load.
+ParsedInk finish(Parsed parsed, const InkSource& source, OnBadFile on_bad_file) {
+  for (const auto& [path, what] : parsed.bad) parsed.ink.bad.push_back(bad_file(source, path, what));
+  if (on_bad_file == OnBadFile::Stop && !parsed.ink.bad.empty()) throw Error(parsed.ink.bad.front());
+  return std::move(parsed.ink);
+}
+
+Parsed parse(const InkSource& source, OnBadFile on_bad_file) {
+  Parsed result;
+  auto& out = result.ink;
+  const auto refuse = [&](const std::string& path, const std::string& what) {
+    if (on_bad_file == OnBadFile::Stop) throw Error(bad_file(source, path, what));
+    result.bad.emplace_back(path, what);
+  };
+  visit_ink_files(
+      source,
+      [&](const std::string& path, std::string_view bytes) {
+        const auto where = bad_file(source, path, "");
+        try {
+          out.lines.push_back(parse_ink_xml(bytes, fs::path(path).stem().string(), where));
+        } catch (const Error& error) {
+          refuse(path, std::string(error.what()).substr(where.size()));  // all of its errors begin with it
+        }
+      },
+      refuse);
   std::sort(out.lines.begin(), out.lines.end(), [](const InkLine& a, const InkLine& b) { return a.name < b.name; });
   for (size_t i = 1; i < out.lines.size(); ++i) {
     if (out.lines[i].name == out.lines[i - 1].name) {
       throw Error("two files in " + source.path.string() + " are called " + out.lines[i].name + ".xml");
     }
   }
-  return out;
+  return result;
 }
 
 }  // namespace
@@ -125,20 +152,17 @@ fs::path default_ink_cache() {
 }
 
 ParsedInk parse_ink_files(const InkSource& source, OnBadFile on_bad_file, const fs::path& cache_folder) {
-  if (cache_folder.empty()) return parse(source, on_bad_file);
+  if (cache_folder.empty()) return finish(parse(source, on_bad_file), source, on_bad_file);
   const auto path = cache_folder / (ink_content_key(source) + ".safetensors");
-  if (auto found = read_cache(path)) {
-    if (on_bad_file == OnBadFile::Stop && !found->bad.empty()) throw Error(found->bad.front());
-    return std::move(*found);
-  }
+  if (auto found = read_cache(path)) return finish(std::move(*found), source, on_bad_file);
   auto out = parse(source, on_bad_file);
-  out.cache = path;
+  out.ink.cache = path;
   try {
     write_cache(path, out);
   } catch (const std::exception& error) {  // Error, or the file system's
-    out.cache_error = error.what();
+    out.ink.cache_error = error.what();
   }
-  return out;
+  return finish(std::move(out), source, on_bad_file);
 }
 
 }  // namespace hmrnn

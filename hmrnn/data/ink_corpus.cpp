@@ -6,6 +6,10 @@
 #include <cmath>
 #include <numeric>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#undef XXH_INLINE_ALL
+
 #include "hmrnn/data/data_dir.h"
 #include "hmrnn/data/ink_splits.h"
 #include "hmrnn/data/synthetic_ink.h"
@@ -75,6 +79,30 @@ std::vector<size_t> InkCorpus::split(const std::string& split_name) const {
   if (found != parts.end()) return found->second;
   throw Error("unknown split '" + split_name + "': it is train, valid, " +
               (parts.contains("valid2") ? "valid2, " : "") + "test or all");
+}
+
+std::string InkCorpus::content_hash() const {
+  XXH64_hash_t hash = 0;
+  std::string bytes;
+  const auto add = [&](const auto& value) { bytes.append(reinterpret_cast<const char*>(&value), sizeof value); };
+  const auto mix = [&] {
+    hash = XXH3_64bits_withSeed(bytes.data(), bytes.size(), hash);
+    bytes.clear();
+  };
+  for (const auto& line : lines) {
+    for (const auto& point : line.points) {
+      add(point.x);
+      add(point.y);
+      add(point.pen_up);
+    }
+    mix();
+  }
+  for (const auto& [part, indices] : parts) {
+    bytes = part;
+    for (const auto index : indices) add(static_cast<uint64_t>(index));
+    mix();
+  }
+  return fmt::format("{:016x}", hash);
 }
 
 double InkCorpus::mean_length() const {

@@ -61,6 +61,8 @@ struct HMRNN_API InkCorpus {
 
   /// Indices of the lines of a part, or of "all" of them. Throws hmrnn::Error for another name.
   std::vector<size_t> split(const std::string& split_name) const;
+  /// 16 hexadecimal digits that depend on every point of the lines, on their order and on their parts (XXH3).
+  std::string content_hash() const;
   double mean_length() const;  ///< points of a line
   /// Counts for people, a few lines: files, kept, dropped, mean length, parts, forms that are divided.
   std::string report() const;

@@ -11,10 +11,12 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#undef XXH_INLINE_ALL
 
 #include "hmrnn/data/tar_reader.h"
 #include "hmrnn/error.h"
 #include "hmrnn/io/file_descriptor.h"
+#include "hmrnn/io/whole_file.h"
 
 namespace hmrnn {
 namespace fs = std::filesystem;
@@ -25,21 +27,34 @@ constexpr int64_t kLimit = int64_t{64} << 20;
 
 bool is_ink_name(const fs::path& path) { return path.extension() == ".xml" && path.filename().string()[0] != '.'; }
 
-[[noreturn]] void too_large(const std::string& path) {
-  throw Error(fmt::format("{} has more than {} MiB, which no line of handwriting has", path, kLimit >> 20));
-}
+std::string too_large() { return fmt::format(" has more than {} MiB, which no line of handwriting has", kLimit >> 20); }
 
 /// Calls `take` with each block of a file.
 template <typename Take>
 void read_blocks(const fs::path& path, const Take& take) {
-  const FileDescriptor file(open_file(path, O_RDONLY));
-  if (!file.valid()) throw_errno(path, "cannot open", errno);
+  const FileDescriptor file(open_regular_file(path));
   std::vector<char> block(kInkBlock);
   for (size_t count = 0;;) {
     if (const int error = read_fully(file.get(), block.data(), block.size(), &count))
       throw_errno(path, "cannot read", error);
     if (count > 0) take(std::string_view(block.data(), count));
     if (count < block.size()) return;
+  }
+}
+
+/// Reads a file. Returns what is wrong with it, to be put behind its name; empty: nothing.
+std::string read_ink(const fs::path& path, std::string& bytes) {
+  std::error_code error;
+  // Asked first: a file of any size is refused before it is read.
+  const auto size = fs::file_size(path, error);
+  if (!error && size > static_cast<uint64_t>(kLimit)) return too_large();
+  try {
+    read_blocks(path, [&](std::string_view block) { bytes.append(block); });
+    return {};
+  } catch (const Error& caught) {
+    std::string what = caught.what();
+    if (const auto at = what.find(path.string()); at != std::string::npos) what.replace(at, path.string().size(), "it");
+    return ": " + what;
   }
 }
 
@@ -73,26 +88,35 @@ InkSource find_ink_source(const fs::path& data_dir) {
 }
 
 void visit_ink_files(const InkSource& source,
-                     const std::function<void(const std::string& path, std::string_view bytes)>& visit) {
+                     const std::function<void(const std::string& path, std::string_view bytes)>& visit,
+                     const std::function<void(const std::string& path, const std::string& what)>& refuse) {
+  const auto refuse_file = [&](const std::string& path, const std::string& shown, const std::string& what) {
+    if (!refuse) throw Error(shown + what);
+    refuse(path, what);
+  };
   std::string bytes;
   std::error_code ignored;
   if (fs::is_directory(source.path, ignored)) {
     for (const auto& file : list_files(source.path)) {
       const auto path = source.path / file;
       bytes.clear();
-      read_blocks(path, [&](std::string_view block) {
-        bytes.append(block);
-        if (static_cast<int64_t>(bytes.size()) > kLimit) too_large(path.string());
-      });
-      visit(file.string(), bytes);
+      const std::string wrong = read_ink(path, bytes);
+      if (wrong.empty()) {
+        visit(file.string(), bytes);
+      } else {
+        refuse_file(file.string(), path.string(), wrong);
+      }
     }
     return;
   }
   TarReader reader(source.path);
   for (std::string name; reader.next(name);) {
     if (!is_ink_name(name)) continue;
-    if (!reader.read(kLimit, bytes)) too_large(source.path.string() + ": " + name);
-    visit(name, bytes);
+    if (reader.read(kLimit, bytes)) {
+      visit(name, bytes);
+    } else {
+      refuse_file(name, source.path.string() + ": " + name, too_large());
+    }
   }
 }
 
@@ -104,13 +128,11 @@ std::string ink_content_key(const InkSource& source) {
   std::error_code ignored;
   if (fs::is_directory(source.path, ignored)) {
     for (const auto& file : list_files(source.path)) {
-      uint64_t size = 0;
+      std::string bytes;
+      const auto wrong = read_ink(source.path / file, bytes);
       add(file.string());
-      read_blocks(source.path / file, [&](std::string_view block) {
-        add(block);
-        size += block.size();
-      });
-      add(fmt::format("\n{}\n", size));  // so that no byte can pass from one file to the next unseen
+      add(bytes);
+      add(fmt::format("\n{}{}\n", bytes.size(), wrong));  // so that no byte can pass from one file to the next unseen
     }
   } else {
     read_blocks(source.path, add);

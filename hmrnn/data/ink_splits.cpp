@@ -1,15 +1,14 @@
 #include "hmrnn/data/ink_splits.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <numeric>
 #include <set>
+#include <sstream>
 #include <utility>
 
 #include "hmrnn/data/split_mix.h"
 #include "hmrnn/error.h"
+#include "hmrnn/io/whole_file.h"
 
 namespace hmrnn {
 namespace {
@@ -120,13 +119,11 @@ InkSplits split_as_graves(const std::vector<InkLine>& lines, const std::filesyst
   for (const auto& [part, name] : {std::pair("train", "trainset.txt"), std::pair("valid", "testset_v.txt"),
                                    std::pair("valid2", "testset_t.txt"), std::pair("test", "testset_f.txt")}) {
     const auto path = folder / name;
-    std::ifstream file(path);
-    if (!file) throw Error("cannot open the form list " + path.string() + ": " + std::strerror(errno));
+    std::istringstream file(read_whole_file(path));
     for (std::string form; file >> form;) {
       const auto [found, is_new] = part_of.emplace(form, part);
       if (!is_new) throw Error(path.string() + ": form " + form + " is listed already, in " + found->second);
     }
-    if (file.bad()) throw Error("cannot read " + path.string());
     out.parts[part];
   }
   for (size_t i = 0; i < lines.size(); ++i) {

@@ -16,6 +16,9 @@ constexpr double kInkCoordinateLimit = 100'000;
 /// another root, no StrokeSet or an empty one, a stroke without points, a coordinate that is missing, no number, not
 /// finite or beyond kInkCoordinateLimit, a sensor corner other than top_left (the corner says which way the axes run);
 /// also where the library was built without pugixml.
+/// and for what would be left out or spoil the rest without a word: a second root or StrokeSet, elements that are not
+/// known among strokes and points, a transcription of several lines (a page), a point far from the line (farther from
+/// where 9 in 10 points lie than 1.5 times as wide as these spread).
 HMRNN_API InkLine parse_ink_xml(std::string_view bytes, const std::string& name, const std::string& where);
 
 /// The same, from a file. Throws hmrnn::Error if it cannot be read.

@@ -6,20 +6,32 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <sys/stat.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <new>
+#include <utility>
+
+#include "hmrnn/io/file_descriptor.h"
+#include "hmrnn/io/whole_file.h"
 
 namespace hmrnn {
 
 namespace {
 
 constexpr size_t kTarBlock = 1 << 20;
+constexpr uint64_t kTarRecord = 512;
 
 }  // namespace
 
 struct TarReader::Archive {
-  explicit Archive(std::filesystem::path from) : path(std::move(from)), reader(archive_read_new(), archive_read_free) {
+  explicit Archive(std::filesystem::path from)
+      : path(std::move(from)), file(open_regular_file(path)), reader(archive_read_new(), archive_read_free) {
     if (!reader) throw std::bad_alloc();
+    struct stat status;
+    if (::fstat(file.get(), &status) != 0) throw_errno(path, "cannot read", errno);
+    size = static_cast<uint64_t>(status.st_size);
   }
   /// Of a header ARCHIVE_WARN is let pass: it is of names' encodings.
   void check(int result) const {
@@ -31,7 +43,30 @@ struct TarReader::Archive {
     throw Error("cannot read " + path.string() + ": " + (reason ? reason : "unknown error"));
   }
 
+  /// Bytes of the unpacked archive that have been read.
+  uint64_t position() const {
+    const auto bytes = static_cast<uint64_t>(std::max<la_int64_t>(archive_filter_bytes(reader.get(), 0), 0));
+    limit_decompression(path, size, bytes);
+    return bytes;
+  }
+  /// To the end of the file at hand, block by block: what a member says of its size is not to be believed.
+  void skip() {
+    const void* block = nullptr;
+    size_t count = 0;
+    la_int64_t offset = 0;
+    for (;;) {
+      const int result = archive_read_data_block(reader.get(), &block, &count, &offset);
+      if (result == ARCHIVE_EOF) break;
+      if (result != ARCHIVE_OK) fail();
+      position();
+    }
+    check(archive_read_data_skip(reader.get()));  // the padding
+  }
+
   std::filesystem::path path;
+  FileDescriptor file;
+  uint64_t size = 0;     ///< of the archive as it is stored
+  bool in_file = false;  ///< a file was gone on to
   std::unique_ptr<archive, int (*)(archive*)> reader;
 };
 
@@ -39,15 +74,26 @@ TarReader::TarReader(std::filesystem::path path) : archive_(std::make_unique<Arc
   auto* reader = archive_->reader.get();
   archive_->check(archive_read_support_filter_all(reader));
   archive_->check(archive_read_support_format_tar(reader));
-  archive_->check(archive_read_open_filename(reader, archive_->path.c_str(), kTarBlock));
+  // Archives one after the other in one file: without this all but the first are left out without a word.
+  archive_->check(archive_read_set_option(reader, "tar", "read_concatenated_archives", "1"));
+  archive_->check(archive_read_open_fd(reader, archive_->file.get(), kTarBlock));
 }
 
 bool TarReader::next(std::string& name) {
   for (;;) {
+    if (std::exchange(archive_->in_file, false)) archive_->skip();
+    const auto before = archive_->position();
     archive_entry* entry = nullptr;
     const int result = archive_read_next_header(archive_->reader.get(), &entry);
-    if (result == ARCHIVE_EOF) return false;
+    if (result == ARCHIVE_EOF) {
+      // An archive ends in empty blocks; libarchive takes the end of the file for one as well.
+      if (archive_->position() - before < kTarRecord) {
+        throw Error("cannot read " + archive_->path.string() + ": it is cut off: its end mark is missing");
+      }
+      return false;
+    }
     archive_->check(result);
+    archive_->in_file = true;
     if (archive_entry_filetype(entry) != AE_IFREG) continue;
     const char* path = archive_entry_pathname(entry);
     name = path ? path : "";
@@ -63,6 +109,7 @@ bool TarReader::read(int64_t limit, std::string& bytes) {
     const auto count = archive_read_data(archive_->reader.get(), bytes.data() + before, bytes.size() - before);
     if (count < 0) archive_->fail();  // ARCHIVE_WARN too: of data it says that they are not all there
     bytes.resize(before + static_cast<size_t>(count));
+    archive_->position();
     if (count == 0) return true;
     if (static_cast<int64_t>(bytes.size()) > limit) return false;
   }

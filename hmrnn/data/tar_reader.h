@@ -10,8 +10,9 @@ namespace hmrnn {
 /// The regular files of a tar archive, compressed in any way that libarchive knows, one after the other.
 class TarReader {
  public:
-  /// Throws hmrnn::Error naming the archive if it cannot be read, as every function here does; also where the library
-  /// was built without libarchive.
+  /// Throws hmrnn::Error naming the archive if it cannot be read, as every function here does: no regular file,
+  /// damaged, cut off (even between two of its files), a decompression bomb; also where the library was built without
+  /// libarchive.
   explicit TarReader(std::filesystem::path path);
   ~TarReader();
 

@@ -1,36 +1,54 @@
 #include "hmrnn/data/text_corpus.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
 #include <set>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#undef XXH_INLINE_ALL
 
 #include "hmrnn/data/synthetic_text.h"
 #include "hmrnn/data/xz_file.h"
 #include "hmrnn/error.h"
+#include "hmrnn/io/whole_file.h"
 
 namespace hmrnn {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr size_t kTextBlock = 1 << 20;  // bytes read at a time
+/// Throws hmrnn::Error for what begins as a packed file does: read as text, it would train on noise without a word.
+void refuse_packed(const fs::path& path, std::string_view bytes) {
+  using namespace std::string_view_literals;
+  static constexpr std::array<std::pair<std::string_view, const char*>, 9> kBegins = {
+      {{"\x1f\x8b"sv, "gzip"},
+       {"BZh"sv, "bzip2"},
+       {"\x28\xb5\x2f\xfd"sv, "Zstandard"},
+       {"\xfd"
+        "7zXZ\0"sv,
+        "xz"},
+       {"PK\3\4"sv, "zip"},
+       {"7z\xbc\xaf\x27\x1c"sv, "7z"},
+       {"Rar!\x1a\7"sv, "rar"},
+       {"\x04\x22\x4d\x18"sv, "lz4"},
+       {"LZIP"sv, "lzip"}}};
+  for (const auto& [begin, kind] : kBegins) {
+    if (bytes.substr(0, begin.size()) != begin) continue;
+    if (kind == std::string_view("bzip2") && (bytes.size() < 4 || bytes[3] < '1' || bytes[3] > '9')) continue;
+    throw Error(path.string() + " is packed (" + kind + "), not a text" +
+                (kind == std::string_view("xz") ? "; its name must end in .xz" : "; unpack it first"));
+  }
+}
 
 std::string read_plain(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error("cannot open " + path.string() + ": " + std::strerror(errno));
-  std::string bytes;
-  std::error_code unknown;  // a pipe has no size
-  if (const auto size = fs::file_size(path, unknown); !unknown) bytes.reserve(size);
-  std::vector<char> block(kTextBlock);
-  while (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0) {
-    bytes.append(block.data(), static_cast<size_t>(file.gcount()));
-  }
-  if (file.bad()) throw Error("cannot read " + path.string() + ": " + std::strerror(errno));
+  auto bytes = read_whole_file(path);
+  refuse_packed(path, bytes);
   return bytes;
 }
 
@@ -177,6 +195,15 @@ torch::Tensor TextCorpus::split(const std::string& split_name) const {
   throw Error("unknown split '" + split_name + "': it is train, valid, test or all");
 }
 
+std::string TextCorpus::content_hash() const {
+  XXH64_hash_t hash = 0;
+  for (const auto* part : {&train, &valid, &test}) {
+    const auto bytes = part->contiguous();
+    hash = XXH3_64bits_withSeed(bytes.const_data_ptr(), bytes.nbytes(), hash);
+  }
+  return fmt::format("{:016x}", hash);
+}
+
 void TextCorpus::use_vocabulary(const Vocabulary& symbols) {
   auto index = torch::empty({vocabulary.size()}, torch::kUInt8);
   for (int64_t i = 0; i < vocabulary.size(); ++i) {
@@ -199,10 +226,6 @@ std::vector<fs::path> corpus_files(const std::string& corpus) {
 }
 
 std::string read_text_file(const fs::path& path) {
-  std::error_code unreadable;
-  const auto status = fs::status(path, unreadable);
-  if (!fs::exists(status)) throw Error("cannot open " + path.string() + ": " + unreadable.message());
-  if (fs::is_directory(status)) throw Error(path.string() + " is a folder, not a file");
   auto bytes = path.extension() == ".xz" ? read_xz_file(path) : read_plain(path);
   if (bytes.empty()) throw Error(path.string() + " is empty");
   return bytes;

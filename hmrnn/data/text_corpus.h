@@ -24,6 +24,8 @@ struct HMRNN_API TextCorpus {
 
   /// "train", "valid" or "test", or "all" (the three one after the other); throws hmrnn::Error for another name.
   torch::Tensor split(const std::string& split_name) const;
+  /// 16 hexadecimal digits that depend on every character of the three splits and on the order of the symbols (XXH3).
+  std::string content_hash() const;
   /// Writes the same text in the symbols of `symbols`, which has to cover the present ones; throws hmrnn::Error naming
   /// a byte that it lacks.
   void use_vocabulary(const Vocabulary& symbols);
@@ -59,7 +61,8 @@ HMRNN_API TextCorpus load_text_corpus(const TextCorpusOptions& options);
 /// Empty if one of them does not exist.
 HMRNN_API std::vector<std::filesystem::path> corpus_files(const std::string& corpus);
 
-/// The bytes of a file, decompressed if its name ends in .xz (libarchive). Throws hmrnn::Error naming the file.
+/// The bytes of a regular file, decompressed if its name ends in .xz (libarchive). Throws hmrnn::Error naming the file,
+/// also where it is packed in another way or decompresses to absurd sizes (limit_decompression).
 HMRNN_API std::string read_text_file(const std::filesystem::path& path);
 
 }  // namespace hmrnn

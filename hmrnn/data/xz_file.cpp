@@ -6,10 +6,15 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <sys/stat.h>
 
+#include <cerrno>
 #include <memory>
 #include <new>
 #include <vector>
+
+#include "hmrnn/io/file_descriptor.h"
+#include "hmrnn/io/whole_file.h"
 
 namespace hmrnn {
 
@@ -22,6 +27,9 @@ constexpr size_t kXzBlock = 1 << 20;  // bytes read at a time
 bool has_libarchive() { return true; }
 
 std::string read_xz_file(const std::filesystem::path& path) {
+  const FileDescriptor file(open_regular_file(path));
+  struct stat status;
+  if (::fstat(file.get(), &status) != 0) throw_errno(path, "cannot read", errno);
   const std::unique_ptr<archive, int (*)(archive*)> reader(archive_read_new(), archive_read_free);
   if (!reader) throw std::bad_alloc();
   const auto fail = [&]() -> Error {
@@ -31,7 +39,7 @@ std::string read_xz_file(const std::filesystem::path& path) {
   if (archive_read_support_filter_xz(reader.get()) != ARCHIVE_OK ||
       archive_read_support_format_raw(reader.get()) != ARCHIVE_OK ||
       archive_read_support_format_empty(reader.get()) != ARCHIVE_OK ||
-      archive_read_open_filename(reader.get(), path.c_str(), kXzBlock) != ARCHIVE_OK) {
+      archive_read_open_fd(reader.get(), file.get(), kXzBlock) != ARCHIVE_OK) {
     throw fail();
   }
   archive_entry* entry = nullptr;  // the raw format has one entry, the empty format none
@@ -48,6 +56,7 @@ std::string read_xz_file(const std::filesystem::path& path) {
     if (count < 0) throw fail();
     if (count == 0) return bytes;
     bytes.append(block.data(), static_cast<size_t>(count));
+    limit_decompression(path, static_cast<uint64_t>(status.st_size), bytes.size());
   }
 }
 

@@ -1,11 +1,13 @@
 #include "hmrnn/io/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
+#include <ctime>
 #include <random>
 #include <string>
 
@@ -30,6 +32,9 @@ class TemporaryFile {
       const std::filesystem::path candidate = folder / (stem + tail);
       const int descriptor = open_file(candidate, O_WRONLY | O_CREAT | O_EXCL, 0666);
       if (descriptor >= 0) {
+        // Tells others that somebody is at work here. A file system without locks tells them nothing, and nothing is
+        // removed there.
+        (void)!::flock(descriptor, LOCK_EX | LOCK_NB);
         descriptor_ = descriptor;
         path_ = candidate;
         return;
@@ -80,7 +85,29 @@ class TemporaryFile {
   std::string buffer_;
 };
 
+bool is_temporary_name(const std::string& name) {
+  static const std::string kMark = ".tmp-";
+  const auto at = name.rfind(kMark);
+  return name.size() > 2 && name[0] == '.' && at != std::string::npos && at > 1 &&
+         name.size() == at + kMark.size() + 8 &&
+         name.find_first_not_of("0123456789abcdef", at + kMark.size()) == std::string::npos;
+}
+
 }  // namespace
+
+void remove_stale_temporary_files(const std::filesystem::path& folder) {
+  constexpr time_t kRecent = 10;  // seconds; covers the moment between a file's making and its lock
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    if (!is_temporary_name(entry->path().filename().string())) continue;
+    const FileDescriptor file(open_file(entry->path(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+    struct stat status;
+    if (!file.valid() || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    const auto age = ::time(nullptr) - status.st_mtime;
+    if (age >= 0 && age < kRecent) continue;
+    if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) ::unlink(entry->path().c_str());
+  }
+}
 
 void write_file_atomically(const std::filesystem::path& path,
                            const std::function<void(const std::function<void(std::string_view)>&)>& write) {
@@ -94,6 +121,7 @@ void write_file_atomically(const std::filesystem::path& path,
   const FileDescriptor folder_descriptor(open_file(folder, O_RDONLY | O_DIRECTORY));
   if (!folder_descriptor.valid()) throw_errno(path, "cannot open its folder", errno);
 
+  remove_stale_temporary_files(folder);
   TemporaryFile file(path, folder);
   write([&file](std::string_view bytes) { file.append(bytes); });
   file.commit();

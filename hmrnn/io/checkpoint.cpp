@@ -74,4 +74,14 @@ void unpack_module(torch::nn::Module& module, const SafeTensors& file, const std
   for (auto& [target, source] : copies) target.copy_(source);
 }
 
+void convert_floating_point(SafeTensors& file, torch::ScalarType dtype) {
+  const auto known = [](torch::ScalarType type) {
+    return type == torch::kFloat16 || type == torch::kBFloat16 || type == torch::kFloat32;
+  };
+  TORCH_CHECK(known(dtype), "convert_floating_point: dtype must be float16, bfloat16 or float32, got ", dtype);
+  for (auto& item : file.tensors) {
+    if (item.second.defined() && known(item.second.scalar_type())) item.second = item.second.to(dtype);
+  }
+}
+
 }  // namespace hmrnn

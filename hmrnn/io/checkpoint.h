@@ -22,4 +22,8 @@ HMRNN_API SafeTensors pack_module(const torch::nn::Module& module, bool buffers 
 HMRNN_API void unpack_module(torch::nn::Module& module, const SafeTensors& file, const std::string& path,
                              bool buffers = true);
 
+/// Converts the tensors of 16 and of 32 bits (float16, bfloat16, float32) to `dtype`, one of these, rounding to the
+/// nearest; the others stay. For models that are kept in bfloat16, and on the way to float32 again.
+HMRNN_API void convert_floating_point(SafeTensors& file, torch::ScalarType dtype);
+
 }  // namespace hmrnn

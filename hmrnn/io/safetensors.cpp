@@ -11,6 +11,7 @@
 #include "hmrnn/error.h"
 #include "hmrnn/io/atomic_file.h"
 #include "hmrnn/io/file_descriptor.h"
+#include "hmrnn/io/safetensors_checksums.h"
 #include "hmrnn/io/safetensors_header.h"
 
 namespace hmrnn {
@@ -53,6 +54,9 @@ torch::Tensor read_tensor(int descriptor, const SafetensorsEntry& entry, const s
 SafetensorsHeader describe(const SafeTensors& file, const std::string& path) {
   SafetensorsHeader header;
   header.metadata = file.metadata;
+  if (file.metadata.contains(kChecksumKey)) {
+    throw Error(path + ": cannot write: the metadata key " + kChecksumKey + " is reserved for checksums");
+  }
   std::unordered_set<std::string> names{"__metadata__"};
   uint64_t position = 0;
   for (const auto& [name, tensor] : file.tensors) {
@@ -72,6 +76,20 @@ SafetensorsHeader describe(const SafeTensors& file, const std::string& path) {
     position += *size;
   }
   return header;
+}
+
+/// As it is stored.
+torch::Tensor stored(const torch::Tensor& tensor) { return tensor.detach().to(torch::kCPU).resolve_neg().contiguous(); }
+
+/// One tensor at a time, so that at most one is copied at any moment.
+void add_checksums(SafetensorsHeader& header, const SafeTensors& file) {
+  SafetensorsChecksums checksums;
+  checksums.header = checksum_of(header);
+  for (const auto& [name, tensor] : file.tensors) {
+    const auto bytes = stored(tensor);
+    checksums.tensors[name] = checksum_of(bytes.const_data_ptr(), bytes.nbytes());
+  }
+  header.metadata[kChecksumKey] = checksums.format();
 }
 
 }  // namespace
@@ -95,7 +113,9 @@ torch::Tensor SafeTensors::require(const std::string& name, torch::IntArrayRef s
 }
 
 void write_safetensors(const std::filesystem::path& path, const SafeTensors& file) {
-  std::string header = format_safetensors_header(describe(file, path.string()), path.string());
+  auto description = describe(file, path.string());
+  add_checksums(description, file);
+  std::string header = format_safetensors_header(description, path.string());
   header.resize((header.size() + 7) / 8 * 8, ' ');
   if (header.size() > kSafetensorsHeaderLimit) {
     throw Error(path.string() + ": cannot write: the header would be longer than 100 MB");
@@ -105,8 +125,7 @@ void write_safetensors(const std::filesystem::path& path, const SafeTensors& fil
     sink({reinterpret_cast<const char*>(&length), kLengthSize});
     sink(header);
     for (const auto& entry : file.tensors) {
-      // One tensor at a time, so that at most one is copied at any moment.
-      const torch::Tensor tensor = entry.second.detach().to(torch::kCPU).resolve_neg().contiguous();
+      const torch::Tensor tensor = stored(entry.second);
       sink({static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()});
     }
   });
@@ -139,11 +158,18 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
     read_exactly(file.get(), text.data(), text.size(), name);
     header = parse_safetensors_header(text, file_size - kLengthSize - length, name);
   }
+  const auto checksums = take_checksums(header, name);
   SafeTensors result;
+  result.verified = checksums.has_value();
   result.metadata = std::move(header.metadata);
   result.tensors.reserve(header.entries.size());
   for (const SafetensorsEntry& entry : header.entries) {
-    result.tensors.emplace_back(entry.name, read_tensor(file.get(), entry, name));
+    auto tensor = read_tensor(file.get(), entry, name);
+    if (checksums && checksums->tensors.at(entry.name) != checksum_of(tensor.const_data_ptr(), tensor.nbytes())) {
+      throw Error(name + ": tensor " + quote(entry.name) + " is not the one that its checksum is of: the file is " +
+                  "damaged, or was edited (then delete the metadata key " + kChecksumKey + ")");
+    }
+    result.tensors.emplace_back(entry.name, std::move(tensor));
   }
   return result;
 }

@@ -33,7 +33,8 @@ class HeaderHandler : public nlohmann::json_sax<json> {
  public:
   HeaderHandler(const std::string& path, SafetensorsHeader* header) : path_(path), header_(header) {}
 
-  bool null() override { return unexpected("null"); }
+  // The public reader takes it for no metadata.
+  bool null() override { return (place_ == Place::kTop && name_ == "__metadata__") || unexpected("null"); }
   bool boolean(bool) override { return unexpected("a boolean"); }
   bool number_integer(number_integer_t) override { return unexpected("a negative number"); }
   bool number_float(number_float_t, const string_t& text) override { return unexpected("the number " + text); }
@@ -197,7 +198,9 @@ void check_layout(SafetensorsHeader& header, uint64_t data_size, const std::stri
 }  // namespace
 
 SafetensorsHeader parse_safetensors_header(std::string_view text, uint64_t data_size, const std::string& path) {
-  if (text.empty() || text.front() != '{')
+  // White space before the brace is against the letter of the format, but the public reader takes it.
+  const auto start = text.find_first_not_of(" \t\n\r");
+  if (start == std::string_view::npos || text[start] != '{')
     throw Error(path + ": not a safetensors file: the header does not start with '{'");
   // The parser takes a zero byte for the end of its input and would not see what follows.
   if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {

@@ -1,6 +1,7 @@
 #include "hmrnn/models/char_lm_checkpoint.h"
 
 #include "hmrnn/error.h"
+#include "hmrnn/io/json_text.h"
 #include "hmrnn/models/model_metadata.h"
 
 namespace hmrnn {
@@ -20,7 +21,7 @@ Vocabulary read_vocabulary(const Json& json) {
   std::vector<uint8_t> bytes;
   for (const auto& value : json) {
     if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() > 255) {
-      throw Error("vocabulary has " + value.dump() + ", which is not a byte value");
+      throw Error("vocabulary has " + excerpt(value) + ", which is not a byte value");
     }
     bytes.push_back(static_cast<uint8_t>(value.get<int64_t>()));
   }
@@ -51,6 +52,7 @@ CharLMCheckpoint load_char_lm(const std::filesystem::path& path) {
   const auto where = path.string();
   const auto file = read_safetensors(path);
   CharLMCheckpoint out;
+  out.verified = file.verified;
   std::optional<CharLMOptions> options;
   const auto slope = read_model_metadata(file, where, kKind, "a character model", [&](const Json& json) {
     out.vocabulary = read_vocabulary(json.at("vocabulary"));
@@ -71,6 +73,8 @@ CharLMCheckpoint load_char_lm(const std::filesystem::path& path) {
       out.corpus.synthetic_length = corpus.value("length", int64_t{0});
       out.corpus.synthetic_seed = corpus.value("seed", uint64_t{0});
     }
+    require_known_keys(json,
+                       Json::parse(describe_char_lm(*options, 1, out.vocabulary, out.corpus, out.boundaries.spec())));
   });
   check_sizes(*options, file, where);
   out.model = load_model<CharLM>(*options, slope, file, where);

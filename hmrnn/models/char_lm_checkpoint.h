@@ -18,10 +18,12 @@ struct CharLMCheckpoint {
   CorpusReference corpus;      ///< what it was trained on
   int64_t step = 0;            ///< of training
   GivenBoundaries boundaries;  ///< the segmentation it was trained with, if that was given
+  bool verified = false;       ///< the file had checksums, see read_safetensors
 };
 
 /// Rebuilds a model from a checkpoint. Throws hmrnn::Error naming the file and what is wrong with it: unreadable,
-/// metadata missing or malformed, tensors missing, left over or of another shape, values that are not finite.
+/// metadata missing, malformed or with an entry that this version does not know, tensors missing, left over or of
+/// another shape, values that are not finite.
 HMRNN_API CharLMCheckpoint load_char_lm(const std::filesystem::path& path);
 
 /// What model.safetensors says of its model beside the tensors: the text of a JSON object, to be kept under the

@@ -65,6 +65,7 @@ HandwritingCheckpoint load_handwriting(const std::filesystem::path& path) {
   const auto where = path.string();
   const auto file = read_safetensors(path);
   HandwritingCheckpoint out;
+  out.verified = file.verified;
   HandwritingOptions options;
   const auto slope = read_model_metadata(file, where, kHandwritingKind, "a handwriting model", [&](const Json& json) {
     read_model_options(json, options);
@@ -73,6 +74,7 @@ HandwritingCheckpoint load_handwriting(const std::filesystem::path& path) {
     out.normalisation = read_normalisation(json.at("normalisation"));
     out.step = json.value("step", int64_t{0});
     out.corpus = read_reference(json.at("corpus"));
+    require_known_keys(json, Json::parse(describe_handwriting(options, 1, out.normalisation, out.corpus)));
   });
   check_sizes(options, file, where);
   out.model = load_model<HandwritingModel>(options, slope, file, where);

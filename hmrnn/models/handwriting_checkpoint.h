@@ -16,6 +16,7 @@ struct HandwritingCheckpoint {
   InkNormalisation normalisation;   ///< of its input and of what it writes
   InkReference corpus;              ///< what it was trained on
   int64_t step = 0;                 ///< of training
+  bool verified = false;            ///< the file had checksums, see read_safetensors
 };
 
 /// What model.safetensors says of its model beside the tensors: the text of a JSON object, to be kept under the
@@ -24,7 +25,8 @@ HMRNN_API std::string describe_handwriting(const HandwritingOptions& options, do
                                            const InkNormalisation& normalisation, const InkReference& corpus);
 
 /// Rebuilds a model from a checkpoint. Throws hmrnn::Error naming the file and what is wrong with it: unreadable,
-/// metadata missing or malformed, tensors missing, left over or of another shape, values that are not finite.
+/// metadata missing, malformed or with an entry that this version does not know, tensors missing, left over or of
+/// another shape, values that are not finite.
 HMRNN_API HandwritingCheckpoint load_handwriting(const std::filesystem::path& path);
 
 }  // namespace hmrnn

@@ -52,7 +52,10 @@ torch::Tensor write_on(HandwritingStream& stream, const torch::Tensor& start, in
   auto out = torch::empty({count, 3});
   auto next = start;
   for (int64_t i = 0; i < count; ++i) {
-    const auto point = sample_mixture(read_mixture(stream.feed(next).raw), bias, generator).to(torch::kFloat32);
+    const auto raw = stream.feed(next).raw;
+    TORCH_CHECK_VALUE(torch::isfinite(raw).all().item<bool>(),
+                      "write_on: the model computes values that are not finite");
+    const auto point = sample_mixture(read_mixture(raw), bias, generator).to(torch::kFloat32);
     out[i].copy_(point);
     next = point.unsqueeze(0);
   }

@@ -35,7 +35,7 @@ class HMRNN_API HandwritingStream {
 };
 
 /// Lets the model write `count` points after `start` [T, 3] (T ≥ 1), each fed back: float32 [count, 3]. See
-/// sample_mixture for `bias`.
+/// sample_mixture for `bias`. Throws c10::ValueError where the model computes values that are not finite.
 HMRNN_API torch::Tensor write_on(HandwritingStream& stream, const torch::Tensor& start, int64_t count, double bias,
                                  torch::Generator& generator);
 

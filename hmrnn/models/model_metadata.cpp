@@ -1,14 +1,17 @@
 #include "hmrnn/models/model_metadata.h"
 
 #include <cmath>
+#include <set>
+
+#include "hmrnn/io/json_text.h"
 
 namespace hmrnn {
 
 namespace {
 
 void require_kind(const Json& json, const std::string& kind, const std::string& description) {
-  if (json.at("kind") != kind) throw Error("this is not " + description + " but: " + json.at("kind").dump());
-  if (json.at("format") != 1) throw Error("unknown format " + json.at("format").dump());
+  if (json.at("kind") != kind) throw Error("this is not " + description + " but: " + excerpt(json.at("kind")));
+  if (json.at("format") != 1) throw Error("unknown format " + excerpt(json.at("format")));
 }
 
 double read_slope(const Json& json) {
@@ -24,7 +27,7 @@ double read_model_metadata(const SafeTensors& file, const std::string& where, co
   const auto found = file.metadata.find("hmrnn");
   if (found == file.metadata.end())
     throw Error(where + ": no metadata under the key hmrnn, so no model of this project");
-  const auto json = Json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  const auto json = parse_json<Json>(found->second);
   if (!json.is_object()) throw Error(where + ": the metadata under the key hmrnn are not a JSON object");
   try {
     require_kind(json, kind, description);
@@ -34,6 +37,15 @@ double read_model_metadata(const SafeTensors& file, const std::string& where, co
     throw Error(where + ": malformed metadata: " + error.what());
   } catch (const Error& error) {
     throw Error(where + ": " + error.what());
+  }
+}
+
+void require_known_keys(const Json& json, const Json& written) {
+  static const std::set<std::string> of_training = {"step", "epoch", "validation_loss"};
+  for (const auto& [key, value] : json.items()) {
+    if (!written.contains(key) && !of_training.contains(key)) {
+      throw Error("the metadata have the entry " + excerpt(Json(key)) + ", which this version does not know");
+    }
   }
 }
 

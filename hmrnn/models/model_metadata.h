@@ -33,17 +33,23 @@ void expect_size(const SafeTensors& file, const std::string& where, const std::s
 /// Throws hmrnn::Error naming `where` and a tensor with a value that is not finite.
 void require_finite(const SafeTensors& file, const std::string& where);
 
-/// A model of the file's tensors, as it is used: slope set, in evaluation mode. Throws hmrnn::Error naming `where` and
-/// a tensor that is missing, left over, of another shape, or has a value that is not finite.
+/// A model of the file's tensors, as it is used: float32 (from bfloat16 or float16 too), slope set, in evaluation mode.
+/// Throws hmrnn::Error naming `where` and a tensor that is missing, left over, of another shape or dtype, or has a
+/// value that is not finite.
 template <typename Model, typename Options>
-Model load_model(const Options& options, double slope, const SafeTensors& file, const std::string& where) {
+Model load_model(const Options& options, double slope, SafeTensors file, const std::string& where) {
   Model model(options);
+  convert_floating_point(file, torch::kFloat32);
   unpack_module(*model, file, where, /*buffers=*/false);
   require_finite(file, where);
   model->set_slope(slope);
   model->eval();
   return model;
 }
+
+/// Throws hmrnn::Error for a key of `json` that `written`, the same model's metadata as this version writes them, does
+/// not have: a newer version's option, without which the model would be another one. What the Trainer adds is let pass.
+void require_known_keys(const Json& json, const Json& written);
 
 /// Format and kind, and the options that every model has.
 template <typename Options>

@@ -13,6 +13,7 @@
 #include "hmrnn/error.h"
 #include "hmrnn/io/atomic_file.h"
 #include "hmrnn/io/file_descriptor.h"
+#include "hmrnn/io/json_text.h"
 
 namespace hmrnn {
 namespace {
@@ -37,7 +38,7 @@ void rewrite_for_resume(const std::filesystem::path& path, int64_t resume_step) 
     for (int64_t number = 1; std::getline(input, line); ++number) {
       const bool has_end = !input.eof();
       const std::string place = path.string() + ":" + std::to_string(number);
-      const json record = json::parse(line, nullptr, /*allow_exceptions=*/false);
+      const json record = parse_json(line);
       if (!record.is_object()) {
         if (!has_end) break;  // torn
         throw Error(place + ": not a JSON object");
@@ -78,17 +79,24 @@ MetricsWriter::~MetricsWriter() {
 void MetricsWriter::write(const nlohmann::ordered_json& record) {
   TORCH_CHECK(record.is_object(), "MetricsWriter::write: expected a JSON object, got ", record.type_name());
   // dump() writes non-finite numbers as null and never breaks the line.
-  const std::string line = record.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
+  kept_ += record.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
+  write_kept();
+}
+
+void MetricsWriter::write_kept() {
+  if (kept_.empty()) return;
   struct stat before;
   if (::fstat(descriptor_, &before) != 0) throw_errno(path_, "cannot write", errno);
-  if (const int error = write_fully(descriptor_, line)) {
+  if (const int error = write_fully(descriptor_, kept_)) {
     // Best effort: a disk that is full took part of the line; if this fails too, a resume removes the torn line.
     (void)!::ftruncate(descriptor_, before.st_size);
     throw_errno(path_, "cannot write", error);
   }
+  kept_.clear();
 }
 
 void MetricsWriter::sync() {
+  write_kept();
   if (const int error = sync_file(descriptor_)) throw_errno(path_, "cannot write", error);
 }
 

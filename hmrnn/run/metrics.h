@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 
 namespace hmrnn {
 
@@ -20,13 +21,18 @@ class MetricsWriter {
   MetricsWriter& operator=(const MetricsWriter&) = delete;
 
   /// Appends `record` (an object, else c10::Error) as one line. Non-finite numbers become null, bytes that are not
-  /// UTF-8 U+FFFD. Throws hmrnn::Error naming the path, and takes back what was written of the line.
+  /// UTF-8 U+FFFD. Throws hmrnn::Error naming the path where it cannot be written, and takes back what was of the line;
+  /// the record is kept, and goes before the next one or at sync(), in the order in which records came.
   void write(const nlohmann::ordered_json& record);
 
-  /// Waits until every line is on the disk: called before a checkpoint that must not outlive its records.
+  /// Waits until every line is on the disk: called before a checkpoint that must not outlive its records. Throws
+  /// hmrnn::Error naming the path.
   void sync();
 
  private:
+  void write_kept();
+
+  std::string kept_;  ///< lines that could not be written yet
   int descriptor_ = -1;
   std::filesystem::path path_;
 };

@@ -1,6 +1,6 @@
 #include "hmrnn/run/out_of_memory.h"
 
-#include <c10/util/Exception.h>
+#include <new>
 
 #include "hmrnn/error.h"
 
@@ -27,15 +27,35 @@ FailedAllocation read_failed_allocation(const std::string& message) {
   return out;
 }
 
+std::optional<std::string> memory_error_of(const c10::Error& error, const std::string& what) {
+  const bool on_device = dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr;
+  const std::string message = error.what_without_backtrace();
+  FailedAllocation found;
+  if (on_device) {
+    found = read_failed_allocation(message);
+  } else {
+    // LibTorch has no type of its own for this one.
+    const auto bytes = between(message, "you tried to allocate ", " bytes");
+    if (bytes.empty() || message.find("llocator") == std::string::npos) return std::nullopt;
+    found.asked = bytes + " bytes";
+  }
+  auto text = std::string("out of memory") + (on_device ? " on the device" : "");
+  const auto add = [&](const std::string& part, const char* separator) { text += separator + part; };
+  if (!what.empty()) add(what, ": ");
+  if (!found.asked.empty()) add("asked for " + found.asked, what.empty() ? ": " : ", ");
+  if (!found.free.empty()) add(found.free + (found.total.empty() ? "" : " of " + found.total) + " free", ", ");
+  return text;
+}
+
 void with_memory_errors_of(const std::string& what, const std::function<void()>& work) {
   try {
     work();
-  } catch (const c10::OutOfMemoryError& error) {
-    const auto found = read_failed_allocation(error.what_without_backtrace());
-    auto text = "out of memory on the device: " + what;
-    if (!found.asked.empty()) text += ", asked for " + found.asked;
-    if (!found.free.empty()) text += ", " + found.free + (found.total.empty() ? "" : " of " + found.total) + " free";
-    throw Error(text);
+  } catch (const c10::Error& error) {
+    const auto text = memory_error_of(error, what);
+    if (!text) throw;
+    throw Error(*text);
+  } catch (const std::bad_alloc&) {
+    throw Error("out of memory: " + what);
   }
 }
 

@@ -34,13 +34,30 @@ int terminal_width(std::FILE* stream) {
 }  // namespace
 
 std::string format_progress(const ProgressLine& line, int width) {
-  auto text = fmt::format("step {}  epoch {:.2f}  {}  |g| {:.3g}  lr {:.3g}  a {:.4g}  updates", line.step, line.epoch,
-                          line.loss, line.gradient_norm, line.learning_rate, line.slope);
-  for (const auto rate : line.updates) text += fmt::format(" {:.2f}", rate);
-  text += fmt::format("  {} {}/s", rate_text(line.per_second), line.unit);
-  if (line.seconds_left >= 0) text += "  left " + time_text(line.seconds_left);
-  if (width > 0 && text.size() > static_cast<size_t>(width)) text.resize(width);  // all of it is ASCII
-  return text;
+  struct Part {
+    std::string text;
+    int rank;  ///< the greatest is left out first; 0: never
+  };
+  std::string updates = "updates";
+  for (const auto rate : line.updates) updates += fmt::format(" {:.2f}", rate);
+  std::vector<Part> parts = {{fmt::format("step {}", line.step), 0},
+                             {fmt::format("epoch {:.2f}", line.epoch), 3},
+                             {line.loss, 0},
+                             {fmt::format("|g| {:.3g}", line.gradient_norm), 4},
+                             {fmt::format("lr {:.3g}", line.learning_rate), 5},
+                             {fmt::format("a {:.4g}", line.slope), 6},
+                             {updates, 7},
+                             {rate_text(line.per_second) + " " + line.unit + "/s", 1}};
+  if (line.seconds_left >= 0) parts.push_back({"left " + time_text(line.seconds_left), 2});
+  for (;;) {
+    std::string text;
+    for (const auto& part : parts) text += (text.empty() ? "" : "  ") + part.text;
+    if (width <= 0 || text.size() <= static_cast<size_t>(width)) return text;
+    const auto least =
+        std::max_element(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.rank < b.rank; });
+    if (least->rank == 0) return text.substr(0, static_cast<size_t>(width));  // all of it is ASCII
+    parts.erase(least);
+  }
 }
 
 Progress::Progress(std::FILE* stream) : stream_(stream), terminal_(stream && isatty(fileno(stream)) == 1) {}

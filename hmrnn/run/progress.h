@@ -25,7 +25,8 @@ struct ProgressLine {
 };
 
 /// "step 120  epoch 0.35  1.782 bpc  |g| 0.52  lr 0.002  a 1.04  updates 1.00 0.45 0.12  12.3k characters/s  left
-/// 1:02:03", cut at `width` columns (0: not at all).
+/// 1:02:03", in at most `width` columns (0: as many as it takes): where they are few, updates, slope, learning rate,
+/// gradient norm, epoch, time left and speed go, in this order.
 HMRNN_API std::string format_progress(const ProgressLine& line, int width = 0);
 
 /// Shows a run: on a terminal one line that is written over again and again, elsewhere plain lines.

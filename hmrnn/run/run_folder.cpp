@@ -1,9 +1,11 @@
 #include "hmrnn/run/run_folder.h"
 
+#include <algorithm>
 #include <system_error>
 #include <vector>
 
 #include "hmrnn/error.h"
+#include "hmrnn/io/atomic_file.h"
 
 namespace hmrnn {
 
@@ -25,7 +27,9 @@ RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
 void RunFolder::require_absent() const {
   if (is_there(path_) && !fs::is_directory(path_)) throw Error(path_.string() + " is a file, not a folder for a run");
   for (const auto& file : {best_model(), best_ema_model(), last_model(), last_state(), metrics()}) {
-    if (is_there(file)) {
+    // A start that died before its first save leaves metrics without a line.
+    std::error_code error;
+    if (is_there(file) && !(file == metrics() && fs::file_size(file, error) == 0 && !error)) {
       throw Error(path_.string() + " already holds a run (" + file.lexically_relative(path_).string() +
                   "); continue it with --resume or choose another folder");
     }
@@ -47,6 +51,35 @@ void RunFolder::create(bool averaged) const {
     std::error_code error;
     fs::create_directories(folder, error);
     if (error) throw Error("cannot create the folder " + folder.string() + ": " + error.message());
+    remove_stale_temporary_files(folder);
+  }
+}
+
+void RunFolder::keep(int64_t step, int64_t count) const {
+  auto name = std::to_string(step);
+  name.insert(0, name.size() < 8 ? 8 - name.size() : 0, '0');
+  const auto folder = kept() / name;
+  try {
+    fs::create_directories(folder);
+    for (const auto& file : {last_state(), last_model()}) {
+      const auto copy = folder / file.filename();
+      fs::remove(copy);  // of a run that was resumed from an earlier step
+      std::error_code no_links;
+      fs::create_hard_link(file, copy, no_links);
+      if (no_links) fs::copy_file(file, copy);
+    }
+    std::vector<fs::path> states;
+    for (const auto& entry : fs::directory_iterator(kept())) {
+      const auto number = entry.path().filename().string();
+      const bool ours = number.size() >= 8 && number.find_first_not_of("0123456789") == std::string::npos;
+      if (ours && entry.is_directory()) states.push_back(entry.path());
+    }
+    const auto steps_of = [](const fs::path& path) { return std::stoull(path.filename().string()); };
+    std::sort(states.begin(), states.end(),
+              [&](const fs::path& a, const fs::path& b) { return steps_of(a) < steps_of(b); });
+    for (size_t i = 0; i + static_cast<size_t>(count) < states.size(); ++i) fs::remove_all(states[i]);
+  } catch (const fs::filesystem_error& error) {
+    throw Error("cannot keep " + folder.string() + ": " + error.code().message());
   }
 }
 

@@ -1,13 +1,13 @@
 #include "hmrnn/run/stop_signal.h"
 
+#include <array>
 #include <csignal>
 
 namespace hmrnn {
 
 namespace {
 
-volatile std::sig_atomic_t g_received = 0;
-struct sigaction g_old_int, g_old_term;
+volatile std::sig_atomic_t g_received = 0, g_save = 0;
 
 extern "C" void on_stop_signal(int signal) {
   if (g_received != 0) {  // the user insists
@@ -17,23 +17,46 @@ extern "C" void on_stop_signal(int signal) {
   g_received = signal;
 }
 
+extern "C" void on_save_signal(int) { g_save = 1; }
+
+struct Handled {
+  int signal;
+  void (*handler)(int);
+  struct sigaction before;
+};
+
+std::array<Handled, 6> g_handled = {{{SIGINT, on_stop_signal, {}},
+                                     {SIGTERM, on_stop_signal, {}},
+                                     {SIGHUP, on_stop_signal, {}},
+                                     {SIGPIPE, on_stop_signal, {}},
+                                     {SIGUSR1, on_save_signal, {}},
+                                     {SIGXFSZ, SIG_IGN, {}}}};
+
 }  // namespace
 
 StopSignal::StopSignal() {
   g_received = 0;
-  struct sigaction action = {};
-  action.sa_handler = on_stop_signal;
-  sigemptyset(&action.sa_mask);
-  action.sa_flags = SA_RESTART;  // a write that is under way is not to fail
-  sigaction(SIGINT, &action, &g_old_int);
-  sigaction(SIGTERM, &action, &g_old_term);
+  g_save = 0;
+  for (auto& [signal, handler, before] : g_handled) {
+    struct sigaction action = {};
+    action.sa_handler = handler;
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = SA_RESTART;  // a write that is under way is not to fail
+    sigaction(signal, &action, &before);
+    if (signal == SIGHUP && before.sa_handler == SIG_IGN) sigaction(signal, &before, nullptr);
+  }
 }
 
 StopSignal::~StopSignal() {
-  sigaction(SIGINT, &g_old_int, nullptr);
-  sigaction(SIGTERM, &g_old_term, nullptr);
+  for (const auto& handled : g_handled) sigaction(handled.signal, &handled.before, nullptr);
 }
 
 int StopSignal::received() { return g_received; }
+
+bool StopSignal::save_requested() {
+  if (g_save == 0) return false;
+  g_save = 0;
+  return true;
+}
 
 }  // namespace hmrnn

@@ -41,7 +41,8 @@ ClippedAdam::Report ClippedAdam::step(const torch::Tensor& loss) {
     gradients.push_back(gradient.defined() ? gradient.contiguous() : torch::zeros_like(parameter));
   }
   Report report;
-  report.norm = torch::stack(at::_foreach_norm(gradients, 2)).norm();
+  report.norms = torch::stack(at::_foreach_norm(gradients, 2));
+  report.norm = report.norms.norm();
   // A norm that overflows is as useless as a NaN. The sum is finite only if both are.
   report.skipped = torch::isfinite(report.norm + loss.detach()).logical_not().to(torch::kFloat32);
   std::optional<torch::Tensor> scale;
@@ -87,7 +88,11 @@ void ClippedAdam::load(const SafeTensors& file, const std::string& where) {
   torch::NoGradGuard no_grad;
   for (size_t i = 0; i < names_.size(); ++i) {
     exp_avg_[i].copy_(file.require("adam.exp_avg." + names_[i], exp_avg_[i].sizes(), torch::kFloat32, where));
-    exp_avg_sq_[i].copy_(file.require("adam.exp_avg_sq." + names_[i], exp_avg_sq_[i].sizes(), torch::kFloat32, where));
+    const auto squares = file.require("adam.exp_avg_sq." + names_[i], exp_avg_sq_[i].sizes(), torch::kFloat32, where);
+    if (squares.numel() > 0 && squares.min().item<float>() < 0) {
+      throw Error(where + ": tensor adam.exp_avg_sq." + names_[i] + " has negative values, where squares stand");
+    }
+    exp_avg_sq_[i].copy_(squares);
   }
   step_.fill_(file.require("adam.updates", {}, torch::kInt64, where).item<int64_t>());
 }

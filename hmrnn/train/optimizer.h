@@ -34,9 +34,10 @@ class HMRNN_API ClippedAdam {
     double weight_decay = 0;  ///< of matrices (2 dimensions or more); vectors (biases, gains) never decay
     WeightDecayMode weight_decay_mode = WeightDecayMode::L2;  ///< what it is added to
   };
-  /// What one step did, as 0-d tensors on the parameters' device.
+  /// What one step did, as tensors on the parameters' device.
   struct Report {
-    torch::Tensor norm;     ///< float32: the global gradient norm before clipping
+    torch::Tensor norms;    ///< float32 [P]: the gradient norm of each parameter, before clipping; see names()
+    torch::Tensor norm;     ///< float32: the global one, 0-d as all that follow
     torch::Tensor skipped;  ///< float32: 1 if loss or gradient was not finite and nothing was changed, else 0
   };
 
@@ -50,6 +51,9 @@ class HMRNN_API ClippedAdam {
   /// One update from the parameters' gradients, which are left undefined afterwards. A parameter without a gradient
   /// counts as having a zero one. `loss`: 0-d, checked for being finite as well.
   Report step(const torch::Tensor& loss);
+
+  /// The parameters' names, in the order of Report::norms.
+  const std::vector<std::string>& names() const { return names_; }
 
   /// The number of updates made (waits for the device).
   int64_t updates() const;

@@ -8,6 +8,7 @@
 #include "hmrnn/io/safetensors.h"
 #include "hmrnn/run/metrics.h"
 #include "hmrnn/run/random_state.h"
+#include "hmrnn/train/flush_subnormals.h"
 
 namespace hmrnn {
 
@@ -62,13 +63,20 @@ void Trainer::start() {
   folder_.require_absent();
   folder_.create(averaged_.has_value());
   lock_ = std::make_unique<RunLock>(folder_.path());
+  folder_.require_absent();  // another process may have made its run here since
   metrics_ = std::make_unique<MetricsWriter>(folder_.metrics());
   save();
 }
 
 StopReason Trainer::run() {
   TORCH_CHECK(metrics_, "Trainer: call start() or resume() before run()");
-  start_ = Clock::now();
+  start_ = saved_at_ = Clock::now();
+  watch_gradients_ = task_.device().is_cpu() && runner_.graph() == nullptr;
+  const FlushSubnormals flush;
+  const auto save_is_late = [this] {
+    return options_.checkpoint_minutes > 0 &&
+           std::chrono::duration<double>(Clock::now() - saved_at_).count() >= 60 * options_.checkpoint_minutes;
+  };
   const GraphStream stream(runner_.graph());
   const auto interrupted = [this] {
     save();
@@ -83,7 +91,11 @@ StopReason Trainer::run() {
       save();
       return *reason;
     }
-    if (step_ % options_.checkpoint_every == 0) save();
+    if (save_requested_ && save_requested_()) {
+      save_or_tell();
+      if (saved_step_ == step_) progress_.message(fmt::format("step {}: saved", step_));
+    }
+    if (step_ % options_.checkpoint_every == 0 || save_is_late()) save_or_tell();
     train_step();
   }
 }
@@ -101,6 +113,7 @@ void Trainer::train_step() {
   runner_.run(window.layout);
   ++step_;
   ++steps_here_;
+  if (watch_gradients_) watch_gradient();
   task_.prefetch(epoch(), step_ % task_.windows());
 
   const bool due = step_ % options_.log_every == 0;
@@ -127,6 +140,7 @@ void Trainer::compute_window() {
   const auto window = task_.forward();
   (window.penalty.defined() ? window.loss + window.penalty : window.loss).backward();
   const auto report = optimizer_.step(window.loss);
+  if (watch_gradients_) last_update_ = report;
   task_.constrain();
   if (averaged_) averaged_->update(report.skipped);
   task_.settle(report.skipped);
@@ -141,18 +155,13 @@ bool Trainer::evaluate(bool scheduled) {
   if (averaged_) {
     const AveragedWeights::InPlace weights(*averaged_);
     if (!(averaged = task_.evaluate(stop))) return false;
-    if (improves(averaged->loss, best_ema_loss_, "averaged weights: validation")) {
-      save_model(folder_.best_ema_model(), averaged->loss);
-    }
+    save_if_best(folder_.best_ema_model(), averaged->loss, best_ema_loss_, "averaged weights: validation");
   }
   evaluated_step_ = step_;
   saved_step_ = -1;  // what was saved for this step does not know the result
   if (!evaluation_recorded_) record_evaluation(*result, averaged);
   evaluation_recorded_ = false;
-  if (improves(result->loss, best_loss_, "validation")) {
-    best_step_ = step_;
-    save_model(folder_.best_model(), result->loss);
-  }
+  if (save_if_best(folder_.best_model(), result->loss, best_loss_, "validation")) best_step_ = step_;
   if (scheduled && schedule_.update(result->loss)) {
     progress_.message(
         fmt::format("learning rate divided by {:g}: {:.3g}", schedule_.options().divisor, schedule_.rate(step_)));
@@ -163,6 +172,7 @@ bool Trainer::evaluate(bool scheduled) {
 Trainer::WindowTimes Trainer::time_windows(int64_t untimed, int64_t timed, double budget) {
   TORCH_CHECK(metrics_, "Trainer: call start() or resume() before time_windows()");
   TORCH_CHECK(untimed >= 0 && timed >= 1, "Trainer: at least one window is timed");
+  const FlushSubnormals flush;
   auto before = pack_state();
   for (auto& [name, tensor] : before.tensors) tensor = tensor.clone();
   const double skipped_total = sums_.skipped_total(), skipped_in_row = sums_.skipped_in_row();

@@ -41,6 +41,8 @@ struct TrainerOptions {
   double minutes = 0;      ///< stop after so many minutes, resumes counted together; 0: no such limit
   int64_t eval_every = 0;  ///< steps between validations; 0: after each epoch
   int64_t checkpoint_every = 500;  ///< steps between saves
+  double checkpoint_minutes = 0;   ///< and at the latest so many minutes after the last one; 0: no such limit
+  int64_t keep = 0;                ///< of the states that were saved, the latest so many stay as RUN/kept/STEP
   int64_t log_every = 10;          ///< steps between records
   int64_t max_skipped = 20;        ///< give up after so many skipped updates in a row
   bool cuda_graph = true;          ///< on CUDA: replay windows from a graph (WindowRunner); the same bits either way
@@ -57,8 +59,11 @@ enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 /// `best/` look at the weights themselves.
 ///
 /// `last/state.safetensors` holds parameters, moments, schedules, random generators and the task's carried state, all
-/// that a resume needs, in one file: `last/model.safetensors` beside it is for use, so a crash between the two writes
-/// does no harm.
+/// that a resume needs, in one file: `last/model.safetensors` beside it, written after it, is for use, so a crash
+/// between the two writes does no harm.
+///
+/// A file that cannot be written in the midst of a run (a full disk, a folder that has become read-only) is reported at
+/// once and tried again at the next save; only where the end cannot be saved does run() throw.
 class HMRNN_API Trainer {
  public:
   /// `run_settings`: the text of a JSON object that is stored with the state and given back by read_run_settings, so
@@ -70,7 +75,8 @@ class HMRNN_API Trainer {
 
   /// Creates the folder and saves step 0. Throws hmrnn::Error if it holds a run already.
   void start();
-  /// Takes the folder's last state up. Throws hmrnn::Error if there is none or it does not fit the task.
+  /// Takes the folder's last state up. Throws hmrnn::Error if there is none, it does not fit the task, or it holds
+  /// values that are not finite.
   void resume();
   /// Trains until a limit of the options or `stop`. Throws hmrnn::Error after `max_skipped` skipped updates in a row.
   StopReason run();
@@ -85,6 +91,9 @@ class HMRNN_API Trainer {
   WindowTimes time_windows(int64_t untimed, int64_t timed, double budget);
   /// What is stored as `run_settings` from now on.
   void set_run_settings(const std::string& run_settings);
+
+  /// Asked before every step: true has the run saved at once, which then goes on. Before run().
+  void set_save_request(std::function<bool()> requested) { save_requested_ = std::move(requested); }
 
   /// Replays windows from `graph` instead of the device's own kind of graph; before run(). For tests.
   void use_graph(std::unique_ptr<WindowGraph> graph) { runner_.set_graph(std::move(graph)); }
@@ -114,16 +123,27 @@ class HMRNN_API Trainer {
   void compute_window();
   /// Targets a second since the last record, of so many.
   double per_second(double targets) const;
+  /// Says, once, that a gradient is very large, and whose it is. On the CPU: a GPU would have to be waited for.
+  void watch_gradient();
   void record();
   /// False if it was interrupted.
   bool evaluate(bool scheduled);
   void record_evaluation(const Evaluation& result, const std::optional<Evaluation>& averaged);
-  /// Whether `loss` is the best so far, which it then is; says so.
-  bool improves(double loss, std::optional<double>& best, const std::string& what);
-  void save();
+  /// Says what an evaluation came to. Where `loss` is lower than `best`, it becomes that, the model is saved at `path`,
+  /// and the answer is true; unless the file cannot be written, which is told.
+  bool save_if_best(const std::filesystem::path& path, double loss, std::optional<double>& best,
+                    const std::string& what);
   /// Every tensor that a resume needs; they may share the memory of those in use.
   SafeTensors pack_state() const;
   void unpack_state(const SafeTensors& file, const std::string& where, double skipped_total, double skipped_in_row);
+  /// Throws hmrnn::Error, leaving last/ as it is, if the weights are not finite.
+  void save();
+  /// The same in the midst of a run: a disk that is full, or a folder that cannot be written, is told, and the run goes
+  /// on with what was saved before.
+  void save_or_tell();
+  /// Writes a record, the text of a JSON object; one that cannot be written is told of, kept, and written later.
+  void write_record(const std::string& record);
+  void require_finite_weights() const;
   void save_model(const std::filesystem::path& path, std::optional<double> validation_loss);
   bool evaluation_due() const;
   std::optional<StopReason> limit_reached() const;
@@ -140,7 +160,7 @@ class HMRNN_API Trainer {
   RunFolder folder_;
   Progress& progress_;
   std::string run_settings_;
-  std::function<bool()> stop_;
+  std::function<bool()> stop_, save_requested_;
 
   ClippedAdam optimizer_;
   std::optional<AveragedWeights> averaged_;
@@ -152,6 +172,10 @@ class HMRNN_API Trainer {
   int64_t evaluated_step_ = -1;       ///< step of the last evaluation
   bool evaluation_recorded_ = false;  ///< the evaluation due at this step is in the metrics already
   int64_t saved_step_ = -1;
+  Clock::time_point saved_at_;        ///< or last tried
+  bool records_are_held_up_ = false;  ///< and that was said
+  ClippedAdam::Report last_update_;   ///< of the last window, while watch_gradients_
+  bool watch_gradients_ = false;      ///< on the CPU, until a large one was said
   std::optional<double> best_loss_, best_ema_loss_;
   int64_t best_step_ = 0;
   double slope_ = 1;

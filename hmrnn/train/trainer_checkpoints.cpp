@@ -1,9 +1,13 @@
 // What the trainer stores and reads again: models, and the state that a resume needs.
 
+#include <fmt/format.h>
+
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "hmrnn/error.h"
 #include "hmrnn/io/checkpoint.h"
+#include "hmrnn/io/json_text.h"
 #include "hmrnn/run/metrics.h"
 #include "hmrnn/run/random_state.h"
 #include "hmrnn/train/trainer.h"
@@ -17,7 +21,7 @@ namespace {
 bool has_evaluation(const std::filesystem::path& path, int64_t step) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
-    const auto record = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const auto record = parse_json(line);
     if (record.is_object() && record.value("event", "") == "eval" && record.value("step", int64_t{-1}) == step) {
       return true;
     }
@@ -33,6 +37,7 @@ void Trainer::resume() {
   const auto where = folder_.last_state().string();
   const auto file = read_safetensors(folder_.last_state());
   const auto state = TrainerState::parse(file, where);
+  require_finite_state(file, where);  // before anything is overwritten
   // A run that gave up gets as many tries again.
   unpack_state(file, where, state.skipped_total,
                state.skipped_in_row < options_.max_skipped ? state.skipped_in_row : 0);
@@ -56,9 +61,9 @@ void Trainer::resume() {
 
 void Trainer::save() {
   if (saved_step_ == step_) return;
+  saved_at_ = Clock::now();
+  require_finite_weights();
   metrics_->sync();  // no state on disk may be ahead of its records
-  save_model(folder_.last_model(), std::nullopt);
-
   auto file = pack_state();
   TrainerState state;
   state.step = step_;
@@ -73,8 +78,22 @@ void Trainer::save() {
   state.skipped_in_row = sums_.skipped_in_row();
   state.slope = slope_;
   state.store(file, nlohmann::ordered_json::parse(run_settings_));
+  // First: a death between the two must leave something to resume, in a new folder too.
   write_safetensors(folder_.last_state(), file);
+  save_model(folder_.last_model(), std::nullopt);
   saved_step_ = step_;
+  if (options_.keep > 0) folder_.keep(step_, options_.keep);
+}
+
+void Trainer::save_or_tell() {
+  if (saved_step_ == step_) return;
+  require_finite_weights();
+  try {
+    save();
+  } catch (const Error& error) {
+    progress_.message(fmt::format("step {}: {}: {}; training goes on", step_,
+                                  saved_step_ == step_ ? "saved, but" : "not saved", error.what()));
+  }
 }
 
 SafeTensors Trainer::pack_state() const {
@@ -99,6 +118,15 @@ void Trainer::unpack_state(const SafeTensors& file, const std::string& where, do
 void Trainer::set_run_settings(const std::string& run_settings) {
   run_settings_ = run_settings;
   saved_step_ = -1;  // what was saved for this step does not know them
+}
+
+void Trainer::require_finite_weights() const {
+  for (const auto& item : task_.module().named_parameters()) {
+    if (!torch::isfinite(item.value()).all().item<bool>()) {
+      throw Error(fmt::format("step {}: {} has values that are not finite, so it is not saved; {} is as it was", step_,
+                              item.key(), (folder_.path() / "last").string()));
+    }
+  }
 }
 
 void Trainer::save_model(const std::filesystem::path& path, std::optional<double> validation_loss) {

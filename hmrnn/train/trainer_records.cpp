@@ -7,14 +7,44 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "hmrnn/error.h"
 #include "hmrnn/run/metrics.h"
 #include "hmrnn/train/trainer.h"
 
 namespace hmrnn {
 
+namespace {
+
+constexpr double kLargeGradient = 1e4;
+
+}  // namespace
+
 double Trainer::per_second(double targets) const {
   if (targets <= 0) return std::numeric_limits<double>::quiet_NaN();
   return targets / (train_seconds_ + std::chrono::duration<double>(Clock::now() - step_start_).count());
+}
+
+void Trainer::write_record(const std::string& record) {
+  try {
+    metrics_->write(nlohmann::ordered_json::parse(record));
+    records_are_held_up_ = false;
+  } catch (const Error& error) {
+    if (records_are_held_up_) return;
+    records_are_held_up_ = true;
+    progress_.message(
+        fmt::format("step {}: {}; training goes on, records are kept and written later", step_, error.what()));
+  }
+}
+
+void Trainer::watch_gradient() {
+  const double norm = last_update_.norm.item<double>();
+  if (!(norm > kLargeGradient) || !std::isfinite(norm)) return;
+  watch_gradients_ = false;
+  const auto& greatest = optimizer_.names()[static_cast<size_t>(last_update_.norms.argmax().item<int64_t>())];
+  progress_.message(fmt::format("step {}: the gradient's norm is {:.2g}, most of it of {}; {}", step_, norm, greatest,
+                                options_.optimizer.clip > 0
+                                    ? fmt::format("it is clipped to {:g}", options_.optimizer.clip)
+                                    : "nothing clips it"));
 }
 
 void Trainer::record() {
@@ -29,7 +59,7 @@ void Trainer::record() {
   record["updates"] = m.updates;
   record[task_.unit() + "_per_second"] = speed;
   if (m.skipped > 0) record["skipped_updates"] = m.skipped;
-  metrics_->write(record);
+  write_record(record.dump());
   if (m.skipped > 0) {
     progress_.message(fmt::format("step {}: {} of the last {} updates skipped, loss or gradient was not finite", step_,
                                   m.skipped, options_.log_every));
@@ -37,11 +67,20 @@ void Trainer::record() {
   progress_.show(progress_line(m, speed), /*recorded=*/true);
 }
 
-bool Trainer::improves(double loss, std::optional<double>& best, const std::string& what) {
+bool Trainer::save_if_best(const std::filesystem::path& path, double loss, std::optional<double>& best,
+                           const std::string& what) {
   const bool better = std::isfinite(loss) && (!best || loss < *best);
   progress_.message(fmt::format("step {}  {} {}{}", step_, what, task_.loss_text(loss), better ? "  (best)" : ""));
-  if (better) best = loss;
-  return better;
+  if (!better) return false;
+  require_finite_weights();
+  try {
+    save_model(path, loss);
+  } catch (const Error& error) {
+    progress_.message(fmt::format("step {}: the best model is not saved: {}", step_, error.what()));
+    return false;  // what is there stays the best until a later one can be written
+  }
+  best = loss;
+  return true;
 }
 
 void Trainer::record_evaluation(const Evaluation& result, const std::optional<Evaluation>& averaged) {
@@ -58,7 +97,7 @@ void Trainer::record_evaluation(const Evaluation& result, const std::optional<Ev
     ema["updates"] = averaged->updates;
     record["ema"] = ema;
   }
-  metrics_->write(record);
+  write_record(record.dump());
 }
 
 double Trainer::seconds_left() const {

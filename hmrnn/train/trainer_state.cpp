@@ -4,6 +4,7 @@
 
 #include "hmrnn/error.h"
 #include "hmrnn/io/checkpoint.h"
+#include "hmrnn/io/json_text.h"
 
 namespace hmrnn {
 
@@ -15,7 +16,7 @@ const std::string kPrefix = "model.";
 nlohmann::ordered_json parse_metadata(const SafeTensors& file, const std::string& where) {
   const auto found = file.metadata.find("hmrnn");
   if (found == file.metadata.end()) throw Error(where + ": no metadata under the key hmrnn, so no state of a run");
-  auto json = nlohmann::ordered_json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  auto json = parse_json<nlohmann::ordered_json>(found->second);
   if (!json.is_object() || json.value("kind", "") != "state") {
     throw Error(where + ": the metadata under the key hmrnn are not those of a run's state");
   }
@@ -88,6 +89,14 @@ nlohmann::ordered_json TrainerState::run_settings(const SafeTensors& file, const
   const auto json = parse_metadata(file, where);
   if (!json.contains("run") || !json["run"].is_object()) throw Error(where + ": the run's settings are missing");
   return json["run"];
+}
+
+void require_finite_state(const SafeTensors& file, const std::string& where) {
+  for (const auto& [name, tensor] : file.tensors) {
+    if (!torch::isfinite(tensor).all().item<bool>()) {
+      throw Error(where + ": tensor " + name + " has values that are not finite");
+    }
+  }
 }
 
 SafeTensors pack_parameters(const torch::nn::Module& module) {

@@ -30,6 +30,9 @@ struct TrainerState {
   static nlohmann::ordered_json run_settings(const SafeTensors& file, const std::string& where);
 };
 
+/// Throws hmrnn::Error naming `where` and a tensor with a value that is not finite: a run does not go on from it.
+void require_finite_state(const SafeTensors& file, const std::string& where);
+
 /// The module's parameters as `model.NAME`.
 SafeTensors pack_parameters(const torch::nn::Module& module);
 /// Sets them; throws hmrnn::Error naming `where` and the tensor that does not fit.

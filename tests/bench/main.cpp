@@ -274,11 +274,11 @@ int main(int argc, char** argv) {
     benchmark.write();
     return 0;
   } catch (const hmrnn::Error& error) {
-    fmt::print(stderr, "hmrnn_bench: {}\n", error.what());
+    std::fputs(("hmrnn_bench: " + std::string(error.what()) + "\n").c_str(), stderr);
     return 2;
   } catch (const std::exception& error) {  // LibTorch's, whose later lines are a stack trace
     const std::string text = error.what();
-    fmt::print(stderr, "hmrnn_bench: {}\n", text.substr(0, text.find('\n')));
+    std::fputs(("hmrnn_bench: " + text.substr(0, text.find('\n')) + "\n").c_str(), stderr);
     return 1;
   }
 }

@@ -64,6 +64,24 @@ TEST_CASE("malformed files stop the load, or are left out and named") {
   CHECK_THROWS_AS(parse_on_bad_file("ignore"), Error);
 }
 
+TEST_CASE("errors from the cache name the files at hand, not those of an earlier load") {
+  TemporaryFolder first, second, caches;
+  auto files = sample_files();
+  files["lineStrokes/b/broken.xml"] = "<WhiteboardCaptureSession>";
+  for (const auto* folder : {&first, &second}) {
+    unpack(*folder, files);
+    fs::resize_file(folder->write("lineStrokes/huge.xml", ""), (uint64_t{64} << 20) + 1);
+  }
+  parse_ink_files(find_ink_source(first.path), OnBadFile::Skip, caches.path);
+  const auto ink = parse_ink_files(find_ink_source(second.path), OnBadFile::Skip, caches.path);
+  CHECK(ink.cached);
+  REQUIRE(ink.bad.size() == 2);
+  CHECK_THAT(ink.bad[0], ContainsSubstring((second / "lineStrokes/b/broken.xml").string() + ": not well-formed"));
+  CHECK(ink.bad[1] ==
+        (second / "lineStrokes/huge.xml").string() + " has more than 64 MiB, which no line of handwriting has");
+  CHECK(error_of([&] { parse_ink_files(find_ink_source(second.path), OnBadFile::Stop, caches.path); }) == ink.bad[0]);
+}
+
 TEST_CASE("two files of one name are refused") {
   TemporaryFolder folder;
   auto files = sample_files();

@@ -23,6 +23,25 @@ InkCorpusOptions synthetic(int64_t lines) {
 
 }  // namespace
 
+TEST_CASE("the hash of handwriting tells a point, a pen and a part from another") {
+  const auto corpus = load_ink_corpus(synthetic(30));
+  const auto before = corpus.content_hash();
+  CHECK(before.size() == 16);
+  CHECK(load_ink_corpus(synthetic(30)).content_hash() == before);
+  auto other = corpus;
+  other.lines[7].points[3].y += 0.01F;
+  CHECK(other.content_hash() != before);
+  other = corpus;
+  other.lines[7].points[3].pen_up = !other.lines[7].points[3].pen_up;
+  CHECK(other.content_hash() != before);
+  other = corpus;
+  std::swap(other.lines[2].points[0], other.lines[2].points[1]);
+  CHECK(other.content_hash() != before);
+  other = corpus;
+  std::swap(other.parts["train"][0], other.parts["valid"][0]);
+  CHECK(other.content_hash() != before);
+}
+
 TEST_CASE("the synthetic corpus: parts in the paper's proportion, short lines dropped") {
   auto options = synthetic(200);
   options.min_points = 500;

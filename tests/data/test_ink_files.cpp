@@ -1,4 +1,6 @@
 // Finding, visiting and telling apart sets of lineStrokes files.
+#include <sys/stat.h>
+
 #include <functional>
 #include <utility>
 #include <vector>
@@ -64,6 +66,57 @@ TEST_CASE("a file that is larger than any line of handwriting is refused, in a f
   const auto path = archive.write("lineStrokes-all.tar", tar({{"huge.xml", std::string((size_t{64} << 20) + 1, 'x')}}));
   CHECK(error_of([&] { visit(archive.path); }) ==
         path.string() + ": huge.xml has more than 64 MiB, which no line of handwriting has");
+}
+
+TEST_CASE("with somebody to tell, a file that is too large or cannot be read is left out and the visit goes on") {
+  const TemporaryFolder folder, archive;
+  folder.write("a.xml", "1");
+  fs::resize_file(folder.write("huge.xml", "x"), uint64_t{1} << 40);  // sparse; to read it would take hours
+  folder.write("z.xml", "2");
+  archive.write("lineStrokes-all.tar",
+                tar({{"a.xml", "1"}, {"huge.xml", std::string((size_t{64} << 20) + 1, 'x')}, {"z.xml", "2"}}));
+  for (const auto& data_dir : {folder.path, archive.path}) {
+    Visited visited, refused;
+    visit_ink_files(
+        find_ink_source(data_dir),
+        [&](const std::string& path, std::string_view bytes) { visited.emplace_back(path, bytes); },
+        [&](const std::string& path, const std::string& what) { refused.emplace_back(path, what); });
+    CHECK(visited == Visited{{"a.xml", "1"}, {"z.xml", "2"}});
+    CHECK(refused == Visited{{"huge.xml", " has more than 64 MiB, which no line of handwriting has"}});
+  }
+  CHECK(ink_content_key(find_ink_source(folder.path)).size() == 32);
+}
+
+TEST_CASE("an archive that was cut between two of its files is refused, several in one file are all read") {
+  const TemporaryFolder folder;
+  const std::string one = tar({{"a.xml", "1"}}), two = tar({{"b.xml", "2"}});
+  const auto path = folder.write("x.tar", one + two);
+  CHECK(visit(path) == Visited{{"a.xml", "1"}, {"b.xml", "2"}});
+  const auto both = tar({{"a.xml", "1"}, {"b.xml", "2"}});
+  REQUIRE(both.size() == 4 * 512 + 1024);
+  const auto cut_off = "cannot read " + path.string() + ": it is cut off: its end mark is missing";
+  for (const size_t size : {1024, 2048}) {  // after the first file, and before the end mark
+    put(path, both.substr(0, size));
+    CHECK(error_of([&] { visit(path); }) == cut_off);
+  }
+  for (size_t size = 1; size < 2048; size += 93) {
+    put(path, both.substr(0, size));
+    CHECK_THAT(error_of([&] { visit(path); }), ContainsSubstring("cannot read " + path.string()));
+  }
+  put(path, both.substr(0, 2560));  // one of the two empty blocks that are usual
+  CHECK(visit(path).size() == 2);
+  put(path, "");
+  CHECK_THAT(error_of([&] { visit(path); }), ContainsSubstring(path.string()));
+}
+
+TEST_CASE("a pipe or a device in place of an archive is refused, without waiting for it") {
+  const TemporaryFolder folder;
+  const auto pipe = folder / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  for (const fs::path& path : {pipe, fs::path("/dev/zero")}) {
+    CHECK(error_of([&] { visit(path); }) == path.string() + " is not a regular file");
+    CHECK(error_of([&] { ink_content_key(find_ink_source(path)); }) == path.string() + " is not a regular file");
+  }
 }
 
 TEST_CASE("where files are looked for: lineStrokes, the archive, any .xml; what is not there is named") {

@@ -75,6 +75,42 @@ TEST_CASE("lineStrokes: what is wrong is said, with the file, the stroke and the
   CHECK_THAT(refusal(turned), ContainsSubstring("the sensor's corner is bottom_left"));
 }
 
+TEST_CASE("lineStrokes: nothing is left out without a word: pages, second roots and StrokeSets, unknown elements") {
+  const std::string good = "<Stroke><Point x=\"1\" y=\"2\"/></Stroke>", file = "x/a01-000u-01.xml: ";
+  const std::string set = "<StrokeSet>" + good + "</StrokeSet>", end = "</WhiteboardCaptureSession>";
+  REQUIRE(refusal(kHeader + set + end) == "accepted");
+  CHECK(refusal(kHeader + set + set + end) == file + "2 StrokeSets, where a line has one");
+  CHECK(refusal(kHeader + set + end + "<WhiteboardCaptureSession/>") == file + "more than one root");
+  CHECK(refusal(kHeader + set + end + "<!-- a comment -->") == "accepted");
+  const auto with_lines = [&](const std::string& lines) {
+    return refusal(kHeader + "<Transcription>" + lines + "</Transcription>" + set + end);
+  };
+  const std::string page = file + "its transcription has 8 lines, so this is a page and no line";
+  std::string lines, text;
+  for (int i = 0; i < 8; ++i) lines += "<TextLine id=\"a01-000u-0" + std::to_string(i + 1) + "\" text=\"A MOVE\"/>";
+  for (int i = 0; i < 8; ++i) text += "A MOVE to stop\n  \n";
+  CHECK(with_lines(lines) == page);
+  CHECK(with_lines("<Text>\n" + text + "</Text>") == page);
+  CHECK(with_lines("<Text>\n A MOVE\n</Text><TextLine/>") == "accepted");
+  CHECK(refusal(document(good + "<Scribble/>")) == file + "the StrokeSet has a Scribble, only Stroke is known");
+  CHECK(refusal(document("<Stroke><Point x=\"1\" y=\"2\"/><Dot/></Stroke>")) ==
+        file + "a Stroke has a Dot, only Point is known");
+}
+
+TEST_CASE("lineStrokes: a point far from the line, which would set the scale of all, is refused and named") {
+  for (auto line : make_synthetic_ink(30, 5)) {
+    REQUIRE(refusal(format_ink_xml(line)) == "accepted");
+    line.points[3].x = 20000;
+    CHECK_THAT(refusal(format_ink_xml(line)),
+               ContainsSubstring("point 4 of stroke 1: (20000, ") && ContainsSubstring("is far from the line"));
+    line.points[3] = line.points[2];
+    line.points[40].y -= 20000;
+    CHECK_THAT(refusal(format_ink_xml(line)), ContainsSubstring("is far from the line"));
+  }
+  // Of so few points none is the odd one.
+  CHECK(refusal(document("<Stroke><Point x=\"1\" y=\"2\"/><Point x=\"90000\" y=\"2\"/></Stroke>")) == "accepted");
+}
+
 TEST_CASE("lineStrokes: an error stays one short line whatever the file holds") {
   const auto text = refusal(document("<Stroke><Point x=\"" + std::string(5000, 'z') + "\" y=\"1\"/></Stroke>"));
   CHECK(text.size() < 200);

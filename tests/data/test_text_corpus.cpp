@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <fstream>
 #include <iostream>
@@ -208,6 +210,26 @@ TEST_CASE("a corpus is written in the symbols of a larger vocabulary") {
   CHECK_THROWS_AS(corpus.use_vocabulary(Vocabulary({'x', 'b'})), Error);
 }
 
+TEST_CASE("the hash of a text tells every change, and nothing else") {
+  const TemporaryFolder folder;
+  const auto hash = [&](const std::string& bytes) {
+    TextCorpusOptions options;
+    options.corpus = folder.write("text", bytes).string();
+    return load_text_corpus(options).content_hash();
+  };
+  std::string bytes;
+  for (int i = 0; i < 400; ++i) bytes += static_cast<char>('a' + i * i % 7);
+  const auto before = hash(bytes);
+  CHECK(before.size() == 16);
+  CHECK(hash(bytes) == before);
+  for (const size_t at : {size_t{0}, size_t{200}, size_t{365}, size_t{385}}) {  // all three splits
+    auto swapped = bytes;
+    std::swap(swapped[at], swapped[at + 1]);
+    REQUIRE(swapped != bytes);
+    CHECK(hash(swapped) != before);
+  }
+}
+
 TEST_CASE("text8 and enwik8 at full length: 90M, 5M, 5M") {
   TemporaryFolder folder;
   // Positions can be told apart by the marks at the cuts.
@@ -389,4 +411,29 @@ TEST_CASE("the real heads of text8 and enwik8") {
     CHECK(corpus.split("all").numel() >= 1'000'000);
     CHECK(text(corpus, "train").starts_with("<mediawiki"));
   }
+}
+
+TEST_CASE("what is packed in another way, and what is no regular file, is refused and not read as text") {
+  const TemporaryFolder folder;
+  using namespace std::string_literals;
+  const std::vector<std::pair<std::string, std::string>> packed = {
+      {"\x1f\x8b\x08\0rest"s, "gzip"},         {"BZh91AY&SY"s, "bzip2"},
+      {"\x28\xb5\x2f\xfd rest"s, "Zstandard"}, {"PK\3\4rest"s, "zip"},
+      {"7z\xbc\xaf\x27\x1crest"s, "7z"},       {"Rar!\x1a\7\0"s, "rar"},
+      {"\x04\x22\x4d\x18rest"s, "lz4"},        {"LZIP\1"s, "lzip"}};
+  for (const auto& [bytes, kind] : packed) {
+    const auto path = folder.write("text", bytes);
+    CHECK(error_of([&] { read_text_file(path); }) ==
+          path.string() + " is packed (" + kind + "), not a text; unpack it first");
+  }
+  const auto path = folder.write("text", "\xfd"s + "7zXZ\0rest"s);
+  CHECK_THAT(error_of([&] { read_text_file(path); }),
+             ContainsSubstring("packed (xz), not a text; its name must end in .xz"));
+  for (const std::string text : {"BZh is no number", "PK", "7z", "LZ", "Rar", "\x1f"}) {  // words, not marks
+    CHECK(read_text_file(folder.write("text", text)) == text);
+  }
+  const auto pipe = folder.path / "pipe.xz";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK(error_of([&] { read_text_file(pipe); }) == pipe.string() + " is not a regular file");
+  CHECK(error_of([&] { read_text_file("/dev/zero"); }) == "/dev/zero is not a regular file");
 }

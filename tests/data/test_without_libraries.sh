@@ -44,7 +44,7 @@ int main() {
   return hmrnn::has_libarchive() ? 1 : 0;
 }
 CPP
-"${CXX:-g++}" -std=c++20 -I. "$work/main.cpp" "${objects[@]/#/$work/build/}" -o "$work/main" 2>"$work/out" ||
+"${CXX:-g++}" -std=c++20 -I. "$work/main.cpp" hmrnn/io/{whole_file,machine_limits,file_descriptor}.cpp "${objects[@]/#/$work/build/}" -o "$work/main" 2>"$work/out" ||
   fail "they need a library: $(cat "$work/out")"
 "$work/main" >"$work/out" || fail "has_libarchive()"
 cat >"$work/wanted" <<'TXT'

@@ -48,7 +48,8 @@ json run/metrics.jsonl '[r for r in rows if r["event"] == "eval"][-1]["loss"] < 
 "$bin" train $small --data-dir ink --out files --steps 30 --eval-every 12 > files.txt
 cmp run/last/model.safetensors files/last/model.safetensors > /dev/null && fail "the checkpoint does not name its corpus"
 grep -q 'cache: written to .*/cache/ink/' files.txt || fail "no word about the cache: $(cat files.txt)"
-python3 -c 'import tarfile; tarfile.open("lineStrokes-all.tar.xz", "w:xz").add("ink/lineStrokes", "lineStrokes")' # a bare system has no xz
+python3 -c 'import tarfile
+with tarfile.open("lineStrokes-all.tar.xz", "w:xz") as tar: tar.add("ink/lineStrokes", "lineStrokes")' # a bare system has no xz
 "$bin" train $small --data-dir lineStrokes-all.tar.xz --out archive --steps 30 --eval-every 12 > archive.txt
 "$bin" train $small --data-dir ink --out again --steps 1 > again.txt
 grep -q 'cache: read from' again.txt || fail "the second start does not read the cache: $(cat again.txt)"
@@ -230,7 +231,7 @@ json absolute.json 'rows[0]["normalisation"]["coordinates"] == "absolute" and ro
 
 # ---------------------------------------------------------------- help
 "$bin" --help > /dev/null || fail "--help"
-for command in train eval draw align synthesize; do
+for command in train eval draw align synthesize export; do
   "$bin" $command --help > help.txt 2> help.err || fail "$command --help"
   [ -s help.txt ] && [ ! -s help.err ] || fail "$command --help prints to the wrong place"
 done

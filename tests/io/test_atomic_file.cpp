@@ -1,10 +1,13 @@
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <iostream>
+#include <set>
 
 #include "catch.h"
 #include "hmrnn/io/atomic_file.h"
@@ -166,4 +169,41 @@ TEST_CASE("a disk that takes only a part of the file") {
   CHECK(buffered == large);
   CHECK(get(folder / "a") == "old");
   CHECK(folder.count() == 1);
+}
+
+TEST_CASE("temporary files of killed processes are removed by the next write, those of living ones and others stay") {
+  const TemporaryFolder folder;
+  const auto old = std::filesystem::file_time_type::clock::now() - std::chrono::minutes(2);
+  const auto put_aged = [&](const std::string& name) {
+    put(folder / name, "x");
+    std::filesystem::last_write_time(folder / name, old);
+  };
+  const std::vector<std::string> others = {"a.tmp-0123abcd",   ".a.tmp-0123abc", ".a.tmp-0123abcg",
+                                           ".a.tmp-0123abcde", ".tmp-0123abcd",  "tmp"};
+  for (const auto& name : others) put_aged(name);
+  put_aged(".a.tmp-0123abcd");             // of a killed process
+  put_aged(".another name.tmp-ffffffff");  // of another file's write
+  put(folder / ".b.tmp-00000000", "x");    // just made
+  put_aged(".c.tmp-11111111");             // locked: somebody writes it
+  const int locked = ::open((folder / ".c.tmp-11111111").c_str(), O_RDONLY);
+  REQUIRE(::flock(locked, LOCK_EX | LOCK_NB) == 0);
+  write_text(folder / "a", "new");
+  std::set<std::string> left, expected(others.begin(), others.end());
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path)) left.insert(entry.path().filename());
+  expected.insert({"a", ".b.tmp-00000000", ".c.tmp-11111111"});
+  CHECK(left == expected);
+  ::close(locked);
+}
+
+TEST_CASE("a file that is being written is locked, so that nobody takes its temporary file away") {
+  const TemporaryFolder folder;
+  hmrnn::write_file_atomically(folder / "a", [&](const Sink& sink) {
+    sink("half");
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path)) {
+      std::filesystem::last_write_time(entry.path(),
+                                       std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+    }
+    hmrnn::remove_stale_temporary_files(folder.path);
+  });
+  CHECK(get(folder / "a") == "half");
 }

@@ -115,3 +115,27 @@ TEST_CASE("an integer buffer cannot be packed") {
   module.register_buffer("count", torch::zeros({1}, torch::kInt64));
   CHECK_THROWS_WITH(hmrnn::pack_module(module), ContainsSubstring("'count' is Long"));
 }
+
+TEST_CASE("weights kept in 16 bits are rounded to the nearest, and are float32 again to load; other dtypes stay") {
+  const TemporaryFolder folder;
+  Model a(4), b(4);
+  auto file = hmrnn::pack_module(*a);
+  file.tensors.emplace_back("count", torch::tensor({1, 2}, torch::kInt64));
+  file.tensors.emplace_back("wide", torch::tensor({0.1}, torch::kFloat64));
+  for (const auto dtype : {torch::kBFloat16, torch::kFloat16}) {
+    auto small = file;
+    hmrnn::convert_floating_point(small, dtype);
+    CHECK(file.find("weight").scalar_type() == torch::kFloat32);
+    hmrnn::write_safetensors(folder / "m", small);
+    auto read = hmrnn::read_safetensors(folder / "m");
+    CHECK(read.find("weight").scalar_type() == dtype);
+    hmrnn::convert_floating_point(read, torch::kFloat32);
+    CHECK(torch::equal(read.find("weight"), a->weight.detach().to(dtype).to(torch::kFloat32)));
+    CHECK(read.find("count").scalar_type() == torch::kInt64);
+    CHECK(torch::equal(read.find("wide"), file.find("wide")));
+    read.tensors.resize(read.tensors.size() - 2);
+    hmrnn::unpack_module(*b, read, "m");
+    CHECK(torch::equal(b->linear->bias, a->linear->bias.detach().to(dtype).to(torch::kFloat32)));
+  }
+  CHECK_THROWS_AS(hmrnn::convert_floating_point(file, torch::kFloat64), c10::Error);
+}

@@ -1,13 +1,14 @@
 // What is written is read back; the malformed files are in test_safetensors_malformed.cpp.
+#include <torch/cuda.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
 
 #include "catch.h"
 #include "hmrnn/io/safetensors.h"
-
-#include <torch/cuda.h>
 #include "support/files.h"
+#include "support/safetensors_bytes.h"
 
 namespace {
 
@@ -174,12 +175,16 @@ TEST_CASE("a written file is, byte for byte, what the format says") {
   file.tensors = {{"w", torch::tensor({{1.0f, -2.5f}})}, {"b", torch::tensor({true, false, true})}};
   file.metadata = {{"z", "1"}, {"a", "\""}};
   hmrnn::write_safetensors(folder / "f", file);
-  std::string header = R"({"__metadata__":{"a":"\"","z":"1"},"w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},)"
-                       R"("b":{"dtype":"BOOL","shape":[3],"data_offsets":[8,11]}})";
+  // The checksums were computed by xxhash for Python, of {"metadata":{"a":"\"","z":"1"},"tensors":{"b":["BOOL",[3]],
+  // "w":["F32",[1,2]]}}, and of the bytes below.
+  std::string header =
+      R"({"__metadata__":{"a":"\"","hmrnn.xxh3":"{\"header\":\"b2c04e81cea78cba\",\"tensors\":)"
+      R"({\"b\":\"aed946681f85b77a\",\"w\":\"3f8e59f0dae191de\"}}","z":"1"},"w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},)"
+      R"("b":{"dtype":"BOOL","shape":[3],"data_offsets":[8,11]}})";
   header.resize((header.size() + 7) / 8 * 8, ' ');
-  REQUIRE(header.size() < 256);
   std::string expected(8, '\0');
-  expected[0] = static_cast<char>(header.size());
+  expected[0] = static_cast<char>(header.size() % 256);
+  expected[1] = static_cast<char>(header.size() / 256);
   expected += header;
   expected += std::string("\x00\x00\x80\x3F\x00\x00\x20\xC0\x01\x00\x01", 11);
   CHECK(get(folder / "f") == expected);
@@ -208,11 +213,86 @@ TEST_CASE("what the format cannot hold is refused and nothing is overwritten") {
         start + "tensor \"a\": the format has no dtype ComplexFloat");
   CHECK(error({{"a\xFF", one}}) == start + "\"a\\ufffd\": not UTF-8");
   CHECK(error({{"a", one}}, {{"k", "\xC3"}}) == start + "\"\\ufffd\": not UTF-8");
+  CHECK(error({{"a", one}}, {{"hmrnn.xxh3", "x"}}) ==
+        start.substr(0, start.size() - 1) + ": the metadata key hmrnn.xxh3 is reserved for checksums");
   CHECK(error({{"a", torch::ones(std::vector<int64_t>(65, 1))}}) == start + "tensor \"a\": its shape is too large");
   CHECK(error({{"a", one}}, {{"k", std::string(100'000'000, 'x')}}) ==
         start.substr(0, start.size() - 1) + ": the header would be longer than 100 MB");
   CHECK(error_of([&] { hmrnn::write_safetensors(folder / "no/f", {}); }) ==
         (folder / "no/f").string() + ": cannot open its folder: No such file or directory");
+}
+
+TEST_CASE("any bit that flips in a file is an error") {
+  const TemporaryFolder folder;
+  const SafeTensors written = {{{"w", torch::tensor({1.5F, -2.0F})},
+                                {"n", torch::tensor({7, 8}, torch::kInt64)},
+                                {"flags", torch::tensor({true, false})},
+                                {"empty", torch::ones({0, 4})}},
+                               {{"hmrnn", "{\"slope\":1.5}"}, {"note", "x"}}};
+  hmrnn::write_safetensors(folder / "f", written);
+  const auto bytes = get(folder / "f");
+  REQUIRE(hmrnn::read_safetensors(folder / "f").verified);
+  const auto key = bytes.find("hmrnn.xxh3");
+  int refused = 0, renamed = 0;
+  for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
+    auto damaged = bytes;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << bit % 8));
+    put(folder / "f", damaged);
+    try {
+      const auto read = hmrnn::read_safetensors(folder / "f");
+      // Only the name under which the checksums stand can be hurt unseen; all else is as it was then.
+      INFO("bit " << bit);
+      CHECK((bit / 8 >= key && bit / 8 < key + 10));
+      CHECK_FALSE(read.verified);
+      for (const auto& [name, tensor] : written.tensors) CHECK(same_bits(read.find(name), tensor));
+      ++renamed;
+    } catch (const hmrnn::Error&) {
+      ++refused;
+    }
+  }
+  CHECK(refused + renamed == static_cast<int>(8 * bytes.size()));
+  CHECK(renamed < 80);
+}
+
+TEST_CASE("what does not match its checksum is named; files without checksums are read") {
+  const TemporaryFolder folder;
+  const auto path = folder / "f";
+  hmrnn::write_safetensors(path, {{{"a", torch::ones({2})}, {"b", torch::zeros({2})}}, {{"k", "slope 1"}}});
+  const auto bytes = get(path);
+  const auto read_changed = [&](const std::string& from, const std::string& to) {
+    hmrnn::test::SafetensorsBytes file(bytes);
+    REQUIRE(file.header.find(from) != std::string::npos);
+    file.header.replace(file.header.find(from), from.size(), to);
+    put(path, file.join());
+    return error_of([&] { hmrnn::read_safetensors(path); });
+  };
+  const std::string edited = ", or was edited (then delete the metadata key hmrnn.xxh3)";
+  const std::string header = path.string() +
+                             ": metadata, names, dtypes or shapes are not those that its checksum is of: "
+                             "the file is damaged" +
+                             edited;
+  CHECK(read_changed("slope 1", "slope 2") == header);
+  CHECK(read_changed("F32", "I32") == header);
+  CHECK(read_changed("[2]", "[1,2]") == header);
+  CHECK(read_changed(R"("b":{)", R"("c":{)") ==
+        path.string() + ": the checksums under hmrnn.xxh3 are not of this file's tensors");
+  const auto malformed = path.string() + ": the checksums under the metadata key hmrnn.xxh3 are malformed";
+  CHECK(read_changed("header", "footer") == malformed);
+  CHECK(read_changed(R"({\"header)", R"([[[[{\"header)") == malformed);
+  CHECK(read_changed(R"("hmrnn.xxh3":")", R"("hmrnn.xxh3":"[)") == malformed);
+  auto flipped = bytes;
+  flipped.back() = '\1';
+  put(path, flipped);
+  CHECK(error_of([&] { hmrnn::read_safetensors(path); }) ==
+        path.string() + ": tensor \"b\" is not the one that its checksum is of: the file is damaged" + edited);
+
+  // White space and the order of the entries are not part of it.
+  CHECK(read_changed(R"({"__metadata__")", R"( {  "__metadata__")") == "(no hmrnn::Error was thrown)");
+  CHECK(hmrnn::read_safetensors(path).verified);
+  put(path, hmrnn::test::without_checksums(flipped));
+  const auto old = hmrnn::read_safetensors(path);
+  CHECK_FALSE(old.verified);
+  CHECK(old.metadata == std::map<std::string, std::string>{{"k", "slope 1"}});
 }
 
 // Used by test_safetensors_python.sh: the reference implementation reads the one file and writes the other.

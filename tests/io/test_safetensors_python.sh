@@ -13,8 +13,13 @@ trap 'rm -r "$HMRNN_INTEROP_DIR"' EXIT
 
 "$tests" "interoperability: write"
 "$python" - "$HMRNN_INTEROP_DIR" <<'PYTHON'
+import json
 import sys
 import numpy as np
+try:
+    import xxhash
+except ImportError:
+    xxhash = None
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -29,7 +34,17 @@ for name, dtype in dtypes.items():
     expected[name + ".empty"] = np.ones((2, 0), dtype)
 
 with safe_open(folder + "/from_hmrnn.safetensors", framework="numpy") as file:
-    assert file.metadata() == metadata, file.metadata()
+    found = file.metadata()
+    checksums = json.loads(found.pop("hmrnn.xxh3"))
+    assert found == metadata, found
+    assert set(checksums) == {"header", "tensors"} and set(checksums["tensors"]) == set(expected), checksums
+    if xxhash:  # what they are of, as safetensors.h says
+        names = {"Bool": "BOOL", "Byte": "U8", "Char": "I8", "Short": "I16", "Int": "I32", "Long": "I64", "Half": "F16",
+                 "Float": "F32", "Double": "F64"}
+        about = {n: [names[n.split(".")[0]], list(a.shape)] for n, a in expected.items()}
+        text = json.dumps({"metadata": metadata, "tensors": about}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        assert checksums["header"] == xxhash.xxh3_64_hexdigest(text.encode()), text
+        assert all(checksums["tensors"][n] == xxhash.xxh3_64_hexdigest(a.tobytes()) for n, a in expected.items())
     assert set(file.keys()) == set(expected), set(file.keys()) ^ set(expected)
     for name, array in expected.items():
         found = file.get_tensor(name)

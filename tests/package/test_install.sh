@@ -26,6 +26,8 @@ for file in include/hmrnn/hmrnn.h include/hmrnn/version.h lib/libhmrnn.so includ
   lib/pkgconfig/hmrnn_train.pc bin/char_lm; do
   [ -e "$first/$file" ] || fail "$file is not installed"
 done
+find "$first" -name '*.a' -o -name '*.o' >"$work/out"
+[ ! -s "$work/out" ] || fail "static libraries are of the build and not of the package"
 while IFS= read -r header; do
   [ -e "$first/include/$header" ] || fail "$header is included by a public header, but not installed"
 done < <(grep -rhoP '^#include "\Khmrnn/[^"]+' "$first/include" | sort -u)

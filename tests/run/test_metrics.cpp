@@ -1,3 +1,4 @@
+#include <c10/util/Exception.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -10,8 +11,6 @@
 
 #include "catch.h"
 #include "hmrnn/run/metrics.h"
-
-#include <c10/util/Exception.h>
 #include "support/files.h"
 
 namespace {
@@ -144,7 +143,7 @@ TEST_CASE("paths that cannot be opened are named") {
   CHECK(error_of([&] { MetricsWriter writer(folder.path, 3); }) == folder.path.string() + ": not a regular file");
 }
 
-TEST_CASE("a line that the disk takes only in part is taken back") {
+TEST_CASE("a line that the disk takes only in part is taken back, kept, and written when there is room") {
   const TemporaryFolder folder;
   put(folder / "m", line(1));
   MetricsWriter writer(folder / "m");
@@ -154,12 +153,20 @@ TEST_CASE("a line that the disk takes only in part is taken back") {
   const struct rlimit limit { 1000, before.rlim_max };
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
   const std::string text = error_of([&] { writer.write({{"text", std::string(2000, 'x')}}); });
+  const std::string again = error_of([&] { writer.write(record(2)); });
+  const std::string synced = error_of([&] { writer.sync(); });
   ::setrlimit(RLIMIT_FSIZE, &before);
   ::signal(SIGXFSZ, handler);
   CHECK(text == (folder / "m").string() + ": cannot write: File too large");
+  CHECK(again == text);
+  CHECK(synced == text);  // no state may be ahead of its records
   CHECK(get(folder / "m") == line(1));
-  writer.write(record(2));
-  CHECK(get(folder / "m") == line(1) + line(2));
+  const auto late = line(1) + "{\"text\":\"" + std::string(2000, 'x') + "\"}\n" + line(2);
+  writer.sync();
+  CHECK(get(folder / "m") == late);
+  writer.write(record(3));
+  writer.sync();
+  CHECK(get(folder / "m") == late + line(3));
 }
 
 TEST_CASE("killed while it writes, then resumed: every step once") {

@@ -1,4 +1,7 @@
 #include <c10/util/Exception.h>
+#include <torch/types.h>
+
+#include <new>
 
 #include "catch.h"
 #include "hmrnn/error.h"
@@ -37,4 +40,18 @@ TEST_CASE("a message about memory that says less is passed on as far as it goes;
   bool done = false;
   with_memory_errors_of("a model", [&] { done = true; });
   CHECK(done);
+}
+
+TEST_CASE("out of memory on the CPU is one line too, LibTorch's allocator or another one") {
+  const auto fail = [] { torch::empty({int64_t{1} << 50}); };
+  CHECK_THROWS_WITH(with_memory_errors_of("hm_lstm 8,8", fail),
+                    "out of memory: hm_lstm 8,8, asked for 4503599627370496 bytes");
+  CHECK_THROWS_AS(with_memory_errors_of("hm_lstm 8,8", fail), Error);
+  try {
+    fail();
+    FAIL("there is so much memory");
+  } catch (const c10::Error& error) {
+    CHECK(memory_error_of(error).value_or("") == "out of memory: asked for 4503599627370496 bytes");
+  }
+  CHECK_THROWS_WITH(with_memory_errors_of("hm_lstm 8,8", [] { throw std::bad_alloc(); }), "out of memory: hm_lstm 8,8");
 }

@@ -1,5 +1,6 @@
 # What the tests of the programs share, for `source`: a folder of their own, and checks that count failures instead of
-# ending the script. Sets bin (the program $1), work, failures; `finish` ends the script.
+# ending the script. Sets bin (the program $1), tests, work, failures; `finish` ends the script.
+tests=$PWD/tests
 bin=${HMRNN_BIN_DIR:?the folder of the programs}/$1
 program=$1
 work=$(mktemp -d)

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace hmrnn {
+
+// JSON that a stranger may have written. Internal: not part of what the libraries show.
+
+/// Arrays and objects inside one another: nothing that this project writes has more than a handful.
+constexpr size_t kJsonMaxDepth = 64;
+
+/// Whether the brackets of `text`, outside of strings, nest deeper than kJsonMaxDepth.
+inline bool nests_too_deep(std::string_view text) {
+  size_t depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      in_string = c != '"';
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kJsonMaxDepth) return true;
+    } else if ((c == ']' || c == '}') && depth > 0) {
+      --depth;
+    }
+  }
+  return false;
+}
+
+/// `text` as a document; a discarded one where it is not JSON or nests too deep. The parser would take any depth, but
+/// copies and dumps of the document call themselves once a level, and end with the stack.
+template <typename Json = nlohmann::json>
+Json parse_json(std::string_view text) {
+  if (nests_too_deep(text)) return Json(nlohmann::detail::value_t::discarded);
+  return Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+}
+
+/// `value` in an error message: on one line, cut where it is long.
+template <typename Json>
+std::string excerpt(const Json& value) {
+  constexpr size_t kLongest = 60;
+  auto text = value.dump(-1, ' ', /*ensure_ascii=*/true, nlohmann::detail::error_handler_t::replace);
+  if (text.size() > kLongest) text = text.substr(0, kLongest) + "...";
+  return text;
+}
+
+}  // namespace hmrnn

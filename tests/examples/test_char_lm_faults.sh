@@ -1,0 +1,206 @@
+#!/usr/bin/env bash
+# What goes wrong around the program char_lm: damaged and hostile files, lost output, closed descriptors, silly options.
+set -euo pipefail
+
+# shellcheck source=tests/support/program.sh
+. tests/support/program.sh char_lm
+edit() { python3 "$tests/support/edit_safetensors.py" "$@"; }
+
+small="--corpus synthetic --synthetic-length 6000 --units 12,8 --embedding 6 --output-embedding 10 --batch 4 --window 20
+  --threads 1 --device cpu --seed 3"
+small=$(echo $small) # one line
+"$bin" train $small --out run --steps 4 > train.txt
+model=run/best/model.safetensors
+
+# ---------------------------------------------------------------- checksums
+"$bin" eval run --json --verbose > eval.json 2> verbose.txt
+grep -q 'best/model.safetensors, step 4, checksums verified' verbose.txt || fail "--verbose says: $(cat verbose.txt)"
+cp $model old.safetensors
+edit old.safetensors ''
+"$bin" eval old.safetensors --json --verbose > old.json 2> verbose.txt || fail "a model without checksums"
+cmp eval.json old.json || fail "a model without checksums scores differently"
+grep -q 'without checksums' verbose.txt || fail "--verbose says: $(cat verbose.txt)"
+"$bin" eval old.safetensors > /dev/null 2> quiet.txt && [ ! -s quiet.txt ] || fail "without --verbose: $(cat quiet.txt)"
+for change in 'meta["slope"] = 2.0' 'meta["boundary"] = "soft"' 'meta["vocabulary"].reverse()' 'data[17] ^= 1'; do
+  cp $model changed.safetensors
+  edit changed.safetensors "$change" keep
+  refuse "checksum" eval changed.safetensors
+  refuse "checksum" sample changed.safetensors
+done
+cp -r run changed
+edit changed/last/state.safetensors 'data[40] ^= 1' keep
+refuse "checksum" train --out changed --resume --steps 5
+
+# ---------------------------------------------------------------- metadata
+for change in 'meta["zoneout"] = 0.1' 'meta["kind"] = "speech"' 'meta["format"] = 2' 'meta["slope"] = -1'; do
+  cp $model changed.safetensors
+  edit changed.safetensors "$change"
+  refuse "changed.safetensors" eval changed.safetensors
+done
+for key in kind format vocabulary hidden_sizes slope corpus; do # nested deeper than any stack
+  cp $model deep.safetensors
+  edit deep.safetensors "meta['$key'] = 'DEEP'"
+  python3 - << 'PY'
+import struct
+raw = open("deep.safetensors", "rb").read()
+size = struct.unpack("<Q", raw[:8])[0]
+text = raw[8:8 + size].replace(b'\\"DEEP\\"', b"[" * 200000 + b"]" * 200000)
+open("deep.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + raw[8 + size:])
+PY
+  refuse "not a JSON object" eval deep.safetensors
+done
+# Options of a run: an older one does not name all, a newer one names others.
+cp -r run older
+edit older/last/state.safetensors 'del meta["run"]["options"]["dropout"]'
+"$bin" train --out older --resume --steps 5 > older.txt || fail "a run from before an option"
+grep -q "does not name --dropout: .* now '0'" older.txt || fail "nothing is said of the missing option: $(cat older.txt)"
+cp -r run newer
+edit newer/last/state.safetensors 'meta["run"]["options"]["zoneout"] = "0.1"'
+refuse "--zoneout, which this version does not know" train --out newer --resume --steps 5
+
+# ---------------------------------------------------------------- export
+"$bin" export run --dtype bfloat16 --out small.safetensors > export.txt
+grep -q '^small.safetensors: .* weights, bfloat16' export.txt || fail "export says: $(cat export.txt)"
+"$bin" export run --out whole.safetensors > /dev/null
+python3 - << 'EOF' || fail "the exported models are not what they should be"
+import json, struct
+def read(name):
+    data = open(name, "rb").read()
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:8 + size])
+    return header.pop("__metadata__"), header, data[8 + size:]
+meta, header, data = read("run/best/model.safetensors")
+whole_meta, whole, whole_data = read("whole.safetensors")
+assert whole == header and whole_data == data and set(meta) == set(whole_meta) == {"hmrnn", "hmrnn.xxh3"}
+small_meta, small, small_data = read("small.safetensors")
+assert json.loads(small_meta["hmrnn"]) == json.loads(meta["hmrnn"])
+assert list(small) == list(header) and all(e["dtype"] == "BF16" and e["shape"] == header[n]["shape"] for n, e in small.items())
+assert 2 * len(small_data) == len(data)
+for name, entry in header.items():  # rounded to the nearest, ties to even
+    wide = struct.unpack(f"<{(entry['data_offsets'][1] - entry['data_offsets'][0]) // 4}I", data[slice(*entry["data_offsets"])])
+    narrow = struct.unpack(f"<{len(wide)}H", small_data[slice(*small[name]["data_offsets"])])
+    assert all(n == (w + 0x7fff + (w >> 16 & 1)) >> 16 for w, n in zip(wide, narrow)), name
+EOF
+"$bin" eval whole.safetensors --json > whole.json
+cmp eval.json whole.json || fail "the exported model scores differently"
+"$bin" eval small.safetensors --json > small.json
+python3 -c 'import json; a, b = (json.load(open(n))["bpc"] for n in ("eval.json", "small.json")); assert 0 < abs(a - b) < 0.02, (a, b)' ||
+  fail "the model in bfloat16 scores: $(cat small.json)"
+check "a model in bfloat16 samples" "$bin" sample small.safetensors --length 5
+"$bin" export small.safetensors --out again.safetensors > /dev/null
+"$bin" eval again.safetensors --json > again.json
+cmp small.json again.json || fail "bfloat16 to float32 changes the model"
+refuse "there is such a file" export run --out whole.safetensors
+refuse "must end in .safetensors" export run --out whole
+refuse "dtype" export run --out new.safetensors --dtype float64
+refuse "no model" export . --out new.safetensors
+refuse "out is missing" export run
+cp $model large.safetensors
+edit large.safetensors 'data[0:4] = b"\xff\xff\x7f\x7f"'
+refuse "too large for bfloat16" export large.safetensors --dtype bfloat16 --out new.safetensors
+
+# ---------------------------------------------------------------- what is finite and yet of no use
+cp $model huge.safetensors
+edit huge.safetensors 'data[:] = struct.pack("<f", 3e38) * (len(data) // 4)'
+refuse "not finite" eval huge.safetensors
+refuse "not finite" sample huge.safetensors
+printf 'mon\n' > mon.txt
+stdin=mon.txt refuse "not finite" segment huge.safetensors
+
+# ---------------------------------------------------------------- standard streams
+# lost WORDS COMMAND: run by bash, the command must exit with 2 and say WORDS on stderr ('-': nothing is looked for).
+lost() {
+  local words=$1 code=0
+  shift
+  bash -c "$*" > /dev/null 2> .err < /dev/null || code=$?
+  [ "$code" = 2 ] || fail "$*: exit code $code, not 2: $(head -3 .err)"
+  [ "$words" = - ] || grep -q "$words" .err || fail "$*: stderr says: $(cat .err)"
+}
+for command in "--help" "--version" "train --help" "eval run" "eval run --json" "sample run --length 20" "segment run" \
+  "segment run --json" "export run --out lost.safetensors"; do
+  rm -f lost.safetensors
+  lost "standard output" "'$bin' $command > /dev/full < mon.txt"
+done
+lost "standard output" "'$bin' eval run >&-"
+lost - "'$bin' eval nothing 2> /dev/full"
+lost - "'$bin' eval nothing 2>&-"
+lost "standard input" "'$bin' segment run < ."
+lost "standard input" "'$bin' segment run <&-"
+# A training goes on without its output, and writes into no file that it does not mean.
+lost "standard output" "'$bin' train $small --out closed --steps 4 --log-every 1 <&- >&-"
+json closed/metrics.jsonl '[r["step"] for r in rows if r["event"] == "train"] == [1, 2, 3, 4]'
+cmp closed/last/model.safetensors run/last/model.safetensors || fail "a training without its output ends otherwise"
+
+# ---------------------------------------------------------------- what a text may do to a terminal
+python3 -c '
+import sys
+sys.stdout.buffer.write(b"a\x1b\x80[31m \xc2\x9b31m\xe2\x80\xae\xff \xc3\xa4\xf0\x9f\x99\x82 \xed\xa0\x80 \x7f\n" * 300)' > odd.txt
+"$bin" train $small --corpus odd.txt --out odd --steps 2 > /dev/null
+"$bin" train $small --corpus "$work/odd.txt" --test-file "$work/odd.txt" --out paths --steps 1 > /dev/null
+"$bin" export paths --out no_paths.safetensors > /dev/null
+grep -q "$work" paths/last/model.safetensors && ! grep -q "$work" no_paths.safetensors || fail "an exported model names folders"
+"$bin" eval no_paths.safetensors --json > /dev/null || fail "an exported model does not find the texts beside it"
+head -n 1 odd.txt | "$bin" segment odd > segment.txt
+python3 - << 'EOF' || fail "segment lets through what a terminal obeys"
+text, marks = open("segment.txt", "rb").read().split(b"\n")[:2]
+shown = text.decode()  # all of it is UTF-8
+expected = "    a \ufffd[31m  31m \ufffd \u00e4\U0001f642 \ufffd\ufffd\ufffd  "
+assert shown == expected, shown
+assert len(marks) == len(expected), (len(marks), len(expected))
+EOF
+code=0
+"$bin" eval $'no\x1b[31msuch\xff\nrun' > .out 2> .err || code=$?
+[ "$code" = 2 ] && [ "$(wc -l < .err)" = 1 ] && grep -qF 'no\x1b[31msuch\xff run' .err ||
+  fail "an error shows a name as it is: $(head -3 .err)"
+
+# ---------------------------------------------------------------- corpora that are none
+mkfifo pipe
+for file in /dev/zero pipe; do
+  refuse "not a regular file" train $small --corpus $file --out new
+  refuse "not a regular file" eval run --corpus $file
+done
+rm pipe
+python3 - << 'EOF'
+import bz2, gzip, lzma
+text = open("odd.txt", "rb").read()
+open("odd.txt.gz", "wb").write(gzip.compress(text))
+open("odd.bz2", "wb").write(bz2.compress(text))
+open("odd.packed", "wb").write(lzma.compress(text))
+open("bomb.xz", "wb").write(lzma.compress(bytes(300 << 20), preset=0))
+EOF
+refuse "gzip" train $small --corpus odd.txt.gz --out new
+refuse "bzip2" eval odd --corpus odd.bz2
+refuse "must end in .xz" eval odd --corpus odd.packed
+refuse "bomb.xz decompresses to more than 256 MiB and 200 times" eval run --corpus bomb.xz
+truncate -s 1T sparse.txt
+refuse "not enough memory for its 1099511627776 bytes" eval run --corpus sparse.txt
+rm sparse.txt bomb.xz
+
+# ---------------------------------------------------------------- options
+for empty in "train --corpus" "train $small --out" "train $small --out new --preset" "eval run --split" "eval" "export run --out"; do
+  refuse "is empty" $empty ""
+done
+check "an empty --prime is the start of a line" "$bin" sample run --length 3 --prime ""
+refuse "data-dir is for" eval run --data-dir nowhere
+refuse "data-dir is for" eval run --corpus odd.txt --data-dir nowhere
+refuse "threads" train $small --out new --threads 4096
+refuse "threads" eval run --threads 4096
+for bad in "--clip 1e-300" "--lr 1e308" "--lr 1e-300" "--slope-rate 1e300" "--slope-max 1e300"; do
+  set -- $bad
+  refuse "${1#--} $2" train $small --out new $bad
+done
+[ ! -e new ] || fail "a refused run was begun"
+
+# ---------------------------------------------------------------- memory and CPUs
+refuse "not enough memory: units 60000,60000,60000, batch 4, window 20 need at least .* GB .*; this process can have" \
+  train $small --units 60000 --layers 3 --out new
+(
+  ulimit -v 9000000
+  refuse "not enough memory: .* need at least 1[0-9].* GB" train $small --units 5000 --layers 3 --out new
+  [ "$failures" = 0 ]
+) || fail "a limit of the address space is not seen"
+[ ! -e new ] || fail "a run that memory does not hold was begun"
+env -u OMP_NUM_THREADS taskset -c "$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')" "$bin" train ${small/--threads 1/} --out pinned --steps 1 > pinned.txt
+grep -q ' 1 threads' pinned.txt || fail "the affinity mask does not set the threads: $(cat pinned.txt)"
+
+finish

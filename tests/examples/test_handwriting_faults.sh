@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# What goes wrong around the program handwriting: damaged and hostile files, lost output, closed descriptors.
+set -euo pipefail
+
+# shellcheck source=tests/support/program.sh
+. tests/support/program.sh handwriting
+export HMRNN_CACHE=$work/cache
+edit() { python3 "$tests/support/edit_safetensors.py" "$@"; }
+
+small="--units 10,8 --output-embedding 9 --mixtures 3 --batch 4 --window 60 --lr 0.003 --threads 1 --device cpu --seed 3"
+"$bin" synthesize --out ink --lines 60
+"$bin" train $small --data-dir ink --out run --steps 4 > train.txt
+model=run/best/model.safetensors
+line=ink/lineStrokes/s00/s00-000/s00-000-01.xml
+
+# ---------------------------------------------------------------- checksums and metadata
+"$bin" eval run --json --verbose > eval.json 2> verbose.txt
+grep -q 'best/model.safetensors, step 4, checksums verified' verbose.txt || fail "--verbose says: $(cat verbose.txt)"
+cp $model old.safetensors
+edit old.safetensors ''
+"$bin" eval old.safetensors --json > old.json || fail "a model without checksums"
+cmp eval.json old.json || fail "a model without checksums scores differently"
+for change in 'meta["slope"] = 2.0' 'meta["normalisation"]["mean"][0] += 1' 'data[17] ^= 1'; do
+  cp $model changed.safetensors
+  edit changed.safetensors "$change" keep
+  refuse "checksum" eval changed.safetensors
+done
+cp $model changed.safetensors
+edit changed.safetensors 'meta["zoneout"] = 0.1'
+refuse "zoneout" eval changed.safetensors
+cp -r run older
+edit older/last/state.safetensors 'del meta["run"]["options"]["min-points"]'
+"$bin" train --out older --resume --steps 5 > older.txt || fail "a run from before an option"
+grep -q "does not name --min-points: .* now '300'" older.txt || fail "nothing is said of the missing option: $(cat older.txt)"
+cp -r run newer
+edit newer/last/state.safetensors 'meta["run"]["options"]["zoneout"] = "0.1"'
+refuse "--zoneout, which this version does not know" train --out newer --resume --steps 5
+
+# ---------------------------------------------------------------- export
+"$bin" export run --dtype bfloat16 --out small.safetensors > export.txt
+grep -q '^small.safetensors: .* weights, bfloat16' export.txt || fail "export says: $(cat export.txt)"
+python3 - << 'EOF' || fail "the exported model is not what it should be"
+import json, struct
+data = open("small.safetensors", "rb").read()
+header = json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])
+meta = json.loads(header.pop("__metadata__")["hmrnn"])
+assert meta["kind"] == "handwriting" and meta["corpus"]["data_dir"] == "" and meta["normalisation"]["deviation"][0] > 5
+assert all(entry["dtype"] == "BF16" for entry in header.values())
+EOF
+"$bin" eval small.safetensors --data-dir ink --json > small.json
+python3 -c 'import json; a, b = (json.load(open(n))["nll_per_point"] for n in ("eval.json", "small.json")); assert 0 < abs(a - b) < 0.05, (a, b)' ||
+  fail "the model in bfloat16 scores: $(cat small.json)"
+check "a model in bfloat16 draws" "$bin" draw small.safetensors --out small.svg --count 1 --points 5
+refuse "there is such a file" export run --out small.safetensors
+
+# ---------------------------------------------------------------- what is finite and yet of no use
+cp $model huge.safetensors
+edit huge.safetensors 'data[:] = struct.pack("<f", 3e38) * (len(data) // 4)'
+refuse "not finite" eval huge.safetensors
+refuse "not finite" eval huge.safetensors --export new.safetensors
+refuse "not finite" align huge.safetensors
+refuse "not finite" draw huge.safetensors --out new.svg
+refuse "not finite" draw huge.safetensors --out new.svg --reconstruct $line
+
+# ---------------------------------------------------------------- standard streams
+# lost WORDS COMMAND: run by bash, the command must exit with 2 and say WORDS on stderr ('-': nothing is looked for).
+lost() {
+  local words=$1 code=0
+  shift
+  bash -c "$*" > /dev/null 2> .err < /dev/null || code=$?
+  [ "$code" = 2 ] || fail "$*: exit code $code, not 2: $(head -3 .err)"
+  [ "$words" = - ] || grep -q "$words" .err || fail "$*: stderr says: $(cat .err)"
+}
+for command in "--help" "train --help" "eval run" "eval run --json" "align run" "align run --json" "export run --out lost.safetensors"; do
+  rm -f lost.safetensors
+  lost "standard output" "'$bin' $command > /dev/full"
+done
+lost - "'$bin' eval nothing 2> /dev/full"
+lost - "'$bin' eval nothing 2>&-"
+lost "standard output" "'$bin' train $small --data-dir ink --out closed --steps 4 --log-every 1 <&- >&-"
+json closed/metrics.jsonl '[r["step"] for r in rows if r["event"] == "train"] == [1, 2, 3, 4]'
+cmp closed/last/model.safetensors run/last/model.safetensors || fail "a training without its output ends otherwise"
+
+# ---------------------------------------------------------------- ink that is none
+mkfifo pipe
+refuse "not a regular file" train $small --data-dir pipe --out new
+refuse "not a regular file" eval run --data-dir /dev/zero
+refuse "not a regular file" draw run --out new.svg --style pipe
+refuse "not a regular file" draw run --out new.svg --reconstruct /dev/zero
+cp -r ink lists
+for list in trainset testset_v testset_t testset_f; do mkfifo lists/$list.txt; done
+refuse "trainset.txt is not a regular file" train $small --data-dir lists --split graves --out new
+rm -r pipe lists
+python3 - << 'EOF'
+import io, lzma, tarfile
+def archive(name, members):
+    with tarfile.open(name, "w:xz", preset=0) as tar:
+        for member, size in members:
+            info = tarfile.TarInfo(member)
+            info.size = size
+            tar.addfile(info, io.BytesIO(bytes(size)))
+archive("bomb.tar.xz", [("a.xml", 300 << 20), ("b.xml", 5)])
+whole = io.BytesIO()
+with tarfile.open(fileobj=whole, mode="w") as tar:
+    tar.add("ink/lineStrokes", "lineStrokes")
+# after the first file that is half way through
+with tarfile.open(fileobj=io.BytesIO(whole.getvalue())) as tar:
+    middle = [m for m in tar.getmembers() if m.isfile()][30]
+end = middle.offset_data + (middle.size + 511) // 512 * 512
+open("cut.tar", "wb").write(whole.getvalue()[:end])
+EOF
+refuse "cut.tar: it is cut off" train $small --data-dir cut.tar --out new
+refuse "a.xml has more than 64 MiB" train $small --data-dir bomb.tar.xz --out new
+refuse "bomb.tar.xz decompresses to more than 256 MiB and 200 times" train $small --data-dir bomb.tar.xz --on-bad-file skip --out new
+rm bomb.tar.xz cut.tar
+# Left out and named, with the name that it has now.
+cp -r ink bad
+sed -i '0,/<Point x="[-0-9.]*"/s//<Point x="20000"/' bad/lineStrokes/s00/s00-000/s00-000-02.xml
+truncate -s 65M bad/lineStrokes/s00/s00-000/s00-000-03.xml
+refuse "s00-000-02.xml: point 1 of stroke 1: (20000, .* far from the line" train $small --data-dir bad --out new
+cp -r bad worse
+"$bin" train $small --data-dir bad --on-bad-file skip --out skipped --steps 1 > skipped.txt || fail "--on-bad-file skip"
+"$bin" train $small --data-dir worse --on-bad-file skip --out skipped_too --steps 1 > cached.txt || fail "--on-bad-file skip, cached"
+grep -q '60 files, .* 2 bad' skipped.txt || fail "the files left out are not counted: $(cat skipped.txt)"
+grep -q 'cache: read from' cached.txt || fail "the second start does not read the cache: $(cat cached.txt)"
+[ "$(grep -c '^left out: .*/worse/.*s00-000-0[23].xml' cached.txt)" = 2 ] || fail "the cache names: $(grep 'left out' cached.txt)"
+
+# ---------------------------------------------------------------- options
+for empty in "train $small --data-dir" "train $small --out" "eval run --export" "draw run --out" "draw run --style" "eval"; do
+  refuse "is empty" $empty ""
+done
+refuse "threads" train $small --out new --threads 4096
+for bad in "--clip 1e-300" "--lr 1e308" "--slope-rate 1e300" "--slope-max 1e300"; do
+  set -- $bad
+  refuse "${1#--} $2" train $small --out new $bad
+done
+[ ! -e new ] && [ ! -e new.svg ] && [ ! -e new.safetensors ] || fail "a refused command has left something"
+
+finish

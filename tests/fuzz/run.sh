@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Builds every fuzz target with clang and lets each run.
+#   tests/fuzz/run.sh [SECONDS [TARGET …]]     default: 30 seconds, every target
+# Needs clang++ with libFuzzer (Debian: clang, libclang-rt-dev) and a build in build/release (HMRNN_BUILD). What was found
+# stays in build/fuzz: TARGET/corpus to go on from, TARGET/crash-… to look into. Exit code 1 if something was.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+seconds=${1:-30}
+shift || true
+targets=("$@")
+[ ${#targets[@]} -gt 0 ] || targets=(safetensors metadata settings ink_xml tar text)
+build=${HMRNN_BUILD:-build/release}
+command -v clang++ > /dev/null || { echo "fuzz: clang++ is missing (Debian: apt-get install clang)" >&2; exit 2; }
+torch=$(sed -n 's/^HMRNN_BOOTSTRAP_TORCH.*=//p; s/^set(HMRNN_BOOTSTRAP_TORCH "\(.*\)")/\1/p' cmake/bootstrap.local.cmake | head -n 1)
+[ -d "$torch/include" ] || { echo "fuzz: no LibTorch in '$torch'; run cmake/bootstrap.sh" >&2; exit 2; }
+work=build/fuzz
+mkdir -p $work/objects
+tests/fuzz/corpora.sh "$build/bin" $work/corpora
+
+# What a target is about, by the files' names wherever they lie: compiled with the fuzzer's counters. All else comes from the
+# libraries of the build.
+io="safetensors safetensors_header safetensors_checksums atomic_file file_descriptor whole_file machine_limits"
+declare -A sources=(
+  [safetensors]="$io"
+  [metadata]="$io checkpoint model_metadata char_lm_checkpoint handwriting_checkpoint"
+  [settings]="$io trainer_state arguments train_options training train_settings program printable standard_streams"
+  [ink_xml]="$io ink_xml"
+  [tar]="$io ink_files tar_reader"
+  [text]="$io text_corpus xz_file vocabulary"
+)
+flags=(-std=c++20 -g -O1 -fsanitize=address,undefined -DFMT_HEADER_ONLY=1 -DHMRNN_LIBARCHIVE=1 -Wno-everything -I.
+  -isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include")
+# object FILE [FLAG …]: compiles FILE if it has changed; prints the object.
+object() {
+  local file=$1 object
+  shift
+  object=$work/objects/$(tr '/' '_' <<< "${file%.cpp}").o
+  if [ ! -e "$object" ] || [ -n "$(find hmrnn examples tests/fuzz -name '*.h' -newer "$object" -print -quit)" ] || [ "$file" -nt "$object" ]; then
+    clang++ "${flags[@]}" "$@" -c "$file" -o "$object"
+  fi
+  echo "$object"
+}
+# find_source NAME: the one file of that name; a program's own files are char_lm's.
+find_source() { find hmrnn examples/program examples/char_lm -name "$1.cpp" | head -n 1; }
+
+failed=()
+for target in "${targets[@]}"; do
+  objects=("$(object tests/fuzz/fuzz_$target.cpp -fsanitize=fuzzer-no-link)")
+  for name in ${sources[$target]}; do objects+=("$(object "$(find_source "$name")" -fsanitize=fuzzer-no-link)"); done
+  libraries=()
+  for library in "$build"/lib/libhmrnn.so "$build"/lib/libhmrnn_train.so; do [ ! -e "$library" ] || libraries+=("$(realpath "$library")"); done
+  clang++ -fsanitize=fuzzer,address,undefined "${objects[@]}" "${libraries[@]}" -L"$torch/lib" -ltorch_cpu -lc10 -lpugixml -larchive \
+    -Wl,--allow-shlib-undefined -Wl,-rpath,"$torch/lib" -Wl,-rpath,"$(realpath "$build/lib")" -o $work/fuzz_$target
+  mkdir -p $work/$target/corpus
+  echo "fuzz: $target, $seconds s"
+  (cd $work/$target && OMP_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 ../fuzz_$target \
+    -max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 -verbosity=0 corpus "../corpora/$target") \
+    > $work/$target/log 2>&1 || failed+=("$target")
+  grep -E 'stat::number_of_executed_units|stat::new_units_added' $work/$target/log || tail -n 30 $work/$target/log
+done
+if [ ${#failed[@]} -gt 0 ]; then
+  echo "fuzz: found something in ${failed[*]}; see $work/TARGET/log and the files $work/TARGET/crash-*" >&2
+  exit 1
+fi
+echo "fuzz: nothing found in ${targets[*]}"

@@ -1,0 +1,56 @@
+// What a run's folder keeps of earlier states.
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "catch.h"
+#include "hmrnn/run/run_folder.h"
+#include "support/files.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> out;
+  for (const auto& entry : fs::directory_iterator(folder)) out.push_back(entry.path().filename().string());
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("the latest states are kept, as they were when they were saved") {
+  const TemporaryFolder temporary;
+  const hmrnn::RunFolder folder(temporary / "run");
+  folder.create();
+  const auto save = [&](int64_t step, int64_t count) {
+    for (const auto& [path, name] :
+         {std::pair(folder.last_state(), "state"), std::pair(folder.last_model(), "model")}) {
+      put(path.string() + ".new", name + std::to_string(step));
+      fs::rename(path.string() + ".new", path);  // as write_file_atomically does
+    }
+    folder.keep(step, count);
+  };
+  for (const int64_t step : {5, 10, 15, 123456789}) save(step, 3);
+  CHECK(names_in(folder.kept()) == std::vector<std::string>{"00000010", "00000015", "123456789"});
+  for (const std::string step : {"10", "15"}) {
+    CHECK(get(folder.kept() / ("000000" + step) / "state.safetensors") == "state" + step);
+    CHECK(get(folder.kept() / ("000000" + step) / "model.safetensors") == "model" + step);
+  }
+  CHECK(get(folder.last_state()) == "state123456789");
+  // Resumed from an earlier step: what is saved there again takes its place. A folder of somebody else's stays.
+  fs::create_directory(folder.kept() / "mine");
+  save(15, 2);
+  CHECK(names_in(folder.kept()) == std::vector<std::string>{"00000015", "123456789", "mine"});
+  save(16, 1);
+  CHECK(names_in(folder.kept()) == std::vector<std::string>{"123456789", "mine"});
+}
+
+TEST_CASE("what cannot be kept is named") {
+  const TemporaryFolder temporary;
+  const hmrnn::RunFolder folder(temporary / "run");
+  folder.create();
+  CHECK_THAT(error_of([&] { folder.keep(7, 1); }),
+             ContainsSubstring("cannot keep " + (folder.kept() / "00000007").string()));
+}
