@@ -2,13 +2,16 @@
 # neither them nor a network, a folder: HMRNN_DEPS, a cache variable or one of the environment. tests/gpu_carry.sh fills one.
 #   include/  nlohmann/ cxxopts.hpp catch2/catch.hpp (v2) xxhash.h pugixml.hpp pugiconfig.hpp
 #   pugixml   is compiled from include/pugixml.cpp or src/pugixml.cpp where that is there, else linked from lib/
-#   libarchive  is only looked for on the system
+#   libarchive, utf8proc  are only looked for on the system
 # fmt comes with LibTorch.
 set(HMRNN_DEPS "$ENV{HMRNN_DEPS}" CACHE PATH "Folder with the headers of nlohmann-json, cxxopts, Catch2 v2, xxHash and pugixml")
 # Two that are needed for some files alone: without them the library says so when it is asked to read one.
 set(HMRNN_ARCHIVE AUTO CACHE STRING "Read .xz files and tar archives, by libarchive: AUTO (if it is found), ON or OFF")
 set(HMRNN_PUGIXML AUTO CACHE STRING "Read handwriting's XML, by pugixml: AUTO (if it is found), ON or OFF")
-foreach(_switch IN ITEMS HMRNN_ARCHIVE HMRNN_PUGIXML)
+# One that makes marks stand under their characters where these are wide or have accents of their own; without it every
+# code point is taken for one column. Linked statically where that can be: the programs then need no package more.
+set(HMRNN_UTF8PROC AUTO CACHE STRING "Columns of wide and combining characters, by utf8proc: AUTO (if it is found), ON or OFF")
+foreach(_switch IN ITEMS HMRNN_ARCHIVE HMRNN_PUGIXML HMRNN_UTF8PROC)
   set_property(CACHE ${_switch} PROPERTY STRINGS AUTO ON OFF)
   if(NOT ${_switch} MATCHES "^(AUTO|ON|OFF)$")
     message(FATAL_ERROR "${_switch}=${${_switch}}: it is AUTO, ON or OFF")
@@ -20,6 +23,15 @@ if(HMRNN_TRAIN AND NOT HMRNN_ARCHIVE STREQUAL "OFF")
 endif()
 if(HMRNN_TRAIN AND HMRNN_ARCHIVE STREQUAL "ON" AND NOT LibArchive_FOUND)
   message(FATAL_ERROR "HMRNN_ARCHIVE=ON, and libarchive is not found")
+endif()
+
+if(HMRNN_PROGRAMS AND NOT HMRNN_UTF8PROC STREQUAL "OFF")
+  find_path(HMRNN_UTF8PROC_INCLUDE utf8proc.h)
+  find_library(HMRNN_UTF8PROC_LIBRARY NAMES libutf8proc.a utf8proc)
+  mark_as_advanced(HMRNN_UTF8PROC_INCLUDE HMRNN_UTF8PROC_LIBRARY)
+endif()
+if(HMRNN_PROGRAMS AND HMRNN_UTF8PROC STREQUAL "ON" AND NOT (HMRNN_UTF8PROC_INCLUDE AND HMRNN_UTF8PROC_LIBRARY))
+  message(FATAL_ERROR "HMRNN_UTF8PROC=ON, and utf8proc is not found")
 endif()
 
 if(HMRNN_DEPS)

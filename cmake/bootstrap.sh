@@ -11,7 +11,7 @@ set -euo pipefail
 
 version=2.11.0
 packages=(g++ cmake ninja-build ccache libfmt-dev libcxxopts-dev catch2 libpugixml-dev nlohmann-json3-dev libarchive-dev
-          libxxhash-dev python3-venv)
+          libxxhash-dev libutf8proc-dev python3-venv)
 declare -A tools=([g++]=g++ [cmake]=cmake [ninja-build]=ninja [ccache]=ccache) # present however they came
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${HMRNN_CACHE:-$HOME/.cache/hmrnn}

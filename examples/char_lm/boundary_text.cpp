@@ -1,69 +1,96 @@
 #include "boundary_text.h"
 
 #include <algorithm>
-#include <string_view>
-#include <vector>
-
-#include "examples/program/printable.h"
 
 namespace {
 
 constexpr int kGutter = 4;  // "z1  "
 
-/// What stands in a column: control characters would break the alignment, and more.
-std::string visible(std::string_view character) {
-  if (utf8_length(character) == 0) return "\uFFFD";
-  return is_control(character) ? " " : std::string(character);
+char digit(float value) { return static_cast<char>('0' + std::clamp(static_cast<int>(value * 10), 0, 9)); }
+
+std::string label(char name, size_t layer) {
+  auto out = name + std::to_string(layer + 1);
+  out.resize(std::max<size_t>(kGutter, out.size() + 1), ' ');
+  return out;
 }
 
-char mark(double z, bool soft) {
-  if (!soft) return z != 0 ? '|' : '.';
-  return static_cast<char>('0' + std::clamp(static_cast<int>(z * 10), 0, 9));
+std::string on_terminal(const TextCell& cell) { return cell.control ? " " : cell.shown; }
+
+/// A mark, and spaces up to the width of its cell.
+void put(std::string& out, char mark, const TextCell& cell) {
+  out += mark;
+  out.append(static_cast<size_t>(cell.width - 1), ' ');
+}
+
+/// The row of a layer as its segments of the text, on two backgrounds by turns. `segment`: the number of the one at
+/// hand, which goes on from row to row.
+std::string blocks(const std::vector<TextCell>& cells, const std::vector<float>& z, size_t begin, size_t end,
+                   size_t layer, size_t& segment) {
+  const auto background = [&] {
+    static constexpr int kPairs[][2] = {{153, 111}, {223, 215}, {157, 114}, {189, 147}};
+    const auto& pair = kPairs[layer % 4];
+    return "\x1b[30;48;5;" + std::to_string(pair[segment % 2]) + "m";
+  };
+  auto out = background();
+  for (size_t i = begin; i < end; ++i) {
+    out += on_terminal(cells[i]);
+    if (z[i] <= 0.5F) continue;
+    ++segment;
+    if (i + 1 < end) out += background();
+  }
+  return out + "\x1b[0m";
 }
 
 }  // namespace
 
-std::string show_boundaries(const std::string& text, const torch::Tensor& z, bool soft, int width, bool colour) {
-  const auto layers = z.size(1);
-  const auto values = z.to(torch::kFloat32).contiguous();
-  const auto* value = values.data_ptr<float>();
-  // Columns: characters, and for each layer the greatest z among a character's bytes.
-  std::vector<std::string> characters;
-  std::vector<std::vector<float>> columns(layers);
-  size_t end = 0;  // of the character at hand
-  for (size_t i = 0; i < text.size(); ++i) {
-    const bool first = i == end;
-    if (first) {
-      const auto character =
-          std::string_view(text).substr(i, std::max<size_t>(utf8_length(std::string_view(text).substr(i)), 1));
-      characters.push_back(visible(character));
-      end = i + character.size();
-    }
-    for (int64_t l = 0; l < layers; ++l) {
-      const float here = value[static_cast<int64_t>(i) * layers + l];
-      if (first) columns[l].push_back(here);
-      columns[l].back() = std::max(columns[l].back(), here);
+std::vector<std::vector<float>> by_cell(const std::vector<TextCell>& cells, const torch::Tensor& values) {
+  const auto all = values.to(torch::kFloat32).contiguous();
+  const auto layers = static_cast<size_t>(all.size(1));
+  const auto* value = all.const_data_ptr<float>();
+  std::vector<std::vector<float>> out(layers);
+  for (const auto& cell : cells) {
+    for (size_t l = 0; l < layers; ++l) {
+      float greatest = value[cell.begin * layers + l];
+      for (size_t i = cell.begin; i < cell.end; ++i) greatest = std::max(greatest, value[i * layers + l]);
+      out[l].push_back(greatest);
     }
   }
+  return out;
+}
+
+std::string show_boundaries(const SegmentedLine& line, const BoundaryTextOptions& options) {
+  const auto cells = text_cells(line.text);
+  const auto z = by_cell(cells, line.z);
+  const auto sure = line.probability.defined() ? by_cell(cells, line.probability) : std::vector<std::vector<float>>();
+  const int room = options.width > kGutter + 1 ? options.width - kGutter : 0;
+  std::vector<size_t> segment(z.size());
 
   std::string out;
-  const size_t step = width > kGutter ? static_cast<size_t>(width - kGutter) : std::max<size_t>(characters.size(), 1);
   size_t begin = 0;
   do {
-    const size_t stop = std::min(begin + step, characters.size());
-    out += std::string(kGutter, ' ');
-    for (size_t i = begin; i < stop; ++i) out += characters[i];
-    out += '\n';
-    for (int64_t l = 0; l < layers; ++l) {
-      auto label = "z" + std::to_string(l + 1);
-      label.resize(kGutter, ' ');
-      out += label;
-      if (colour) out += "\x1b[" + std::to_string(31 + l % 6) + "m";
-      for (size_t i = begin; i < stop; ++i) out += mark(columns[l][i], soft);
-      if (colour) out += "\x1b[0m";
-      out += '\n';
+    size_t end = begin;
+    for (int used = 0; end < cells.size() && (room == 0 || used + cells[end].width <= room); ++end) {
+      used += cells[end].width;
     }
-    begin = stop;
-  } while (begin < characters.size());
+    out += std::string(kGutter, ' ');
+    for (size_t i = begin; i < end; ++i) out += on_terminal(cells[i]);
+    out += '\n';
+    for (size_t l = 0; l < z.size(); ++l) {
+      const auto row = [&](char name, auto mark) {
+        out += label(name, l);
+        if (options.colour != BoundaryColour::Off) out += "\x1b[" + std::to_string(31 + l % 6) + "m";
+        for (size_t i = begin; i < end; ++i) put(out, mark(i), cells[i]);
+        if (options.colour != BoundaryColour::Off) out += "\x1b[0m";
+        out += '\n';
+      };
+      if (options.colour == BoundaryColour::Blocks) {
+        out += label('z', l) + blocks(cells, z[l], begin, end, l, segment[l]) + '\n';
+      } else {
+        row('z', [&](size_t i) { return options.soft ? digit(z[l][i]) : z[l][i] != 0 ? '|' : '.'; });
+      }
+      if (!sure.empty()) row('p', [&](size_t i) { return digit(sure[l][i]); });
+    }
+    begin = end;
+  } while (begin < cells.size());
   return out;
 }

@@ -14,6 +14,8 @@ int train_command(int argc, char** argv);
 int eval_command(int argc, char** argv);
 int sample_command(int argc, char** argv);
 int segment_command(int argc, char** argv);
+int align_command(int argc, char** argv);
+int report_command(int argc, char** argv);
 int export_command(int argc, char** argv);
 
 /// The model of RUN (best, else last), on `device`.

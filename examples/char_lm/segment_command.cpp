@@ -3,61 +3,61 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
-#include <nlohmann/json.hpp>
+#include <sstream>
 
+#include "boundaries_svg.h"
 #include "boundary_text.h"
 #include "commands.h"
+#include "examples/program/figures.h"
 #include "examples/program/standard_streams.h"
 #include "hmrnn/analysis/operations.h"
+#include "hmrnn/data/text_corpus.h"
 #include "hmrnn/error.h"
-#include "hmrnn/models/char_lm_stream.h"
+#include "hmrnn/io/atomic_file.h"
+#include "segment_page.h"
+#include "text_reader.h"
+#include "unknown.h"
 
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-constexpr int64_t kPiece = 1024;  // characters fed at once, so that a text without line ends needs no more memory
-
-/// What the model decided at each of T characters: z [T, L-1], and those of the step before them, [L-1].
-struct Boundaries {
-  torch::Tensor z, z_before;
+/// What a run of the command does with each line.
+struct Output {
+  bool json = false, probability = false;
+  BoundaryTextOptions text;
+  std::string svg, html;  ///< files; empty: none
+  bool draws() const { return !svg.empty() || !html.empty(); }
 };
 
-/// `read`: characters that the reader has read so far; moved on.
-Boundaries feed(hmrnn::CharLMReader& reader, const hmrnn::CharLMCheckpoint& checkpoint, const torch::Tensor& index,
-                int64_t& read, const std::string& run) {
-  Boundaries out;
-  std::vector<torch::Tensor> pieces;
-  for (const auto& piece : index.split(kPiece)) {
-    auto result = reader.feed(piece, given_boundaries(checkpoint, piece, read));
-    read += piece.size(0);
-    require_finite_result(result.logits.sum().item<double>(), run);
-    if (pieces.empty()) out.z_before = result.z_before;
-    pieces.push_back(result.z);
-  }
-  out.z = torch::cat(pieces);
-  return out;
-}
-
-Json z_list(const torch::Tensor& z, bool soft) {
+Json list_of(const torch::Tensor& values, bool whole) {
   Json list = Json::array();
-  const auto* value = z.data_ptr<float>();
-  for (int64_t t = 0; t < z.size(0); ++t) list.push_back(soft ? Json(value[t]) : Json(value[t] != 0 ? 1 : 0));
+  const auto* value = values.const_data_ptr<float>();
+  for (int64_t t = 0; t < values.size(0); ++t) list.push_back(whole ? Json(value[t] != 0 ? 1 : 0) : Json(value[t]));
   return list;
 }
 
-std::string to_json(const std::string& text, const Boundaries& found, int64_t layers, bool soft, int64_t line) {
-  Json z = Json::array();
-  const auto columns = found.z.to(torch::kFloat32).t().contiguous();
-  for (int64_t l = 0; l < columns.size(0); ++l) z.push_back(z_list(columns[l], soft));
-  const Json json = {
-      {"text", text}, {"z", z}, {"operations", hmrnn::operation_strings(found.z, found.z_before, layers)}};
+/// A list for each layer, of [T, L-1].
+Json lists_of(const torch::Tensor& values, bool whole) {
+  Json out = Json::array();
+  const auto columns = values.to(torch::kFloat32).t().contiguous();
+  for (int64_t l = 0; l < columns.size(0); ++l) out.push_back(list_of(columns[l], whole));
+  return out;
+}
+
+std::string to_json(const SegmentedLine& line, const torch::Tensor& z_before, int64_t layers, const Output& output,
+                    const std::string& file, const std::string& what) {
+  Json json;
+  if (!file.empty()) json["file"] = file;
+  json["text"] = line.text;
+  json["z"] = lists_of(line.z, !output.text.soft);
+  json["operations"] = hmrnn::operation_strings(line.z, z_before, layers);
+  if (output.probability) json["probability"] = lists_of(line.probability, false);
   try {
-    return json.dump();
+    return json.dump() + '\n';
   } catch (const nlohmann::json::exception&) {
-    throw hmrnn::Error(fmt::format("line {} of the input is not UTF-8, which JSON text has to be", line));
+    throw hmrnn::Error(what + " is not UTF-8, which JSON text has to be");
   }
 }
 
@@ -66,51 +66,155 @@ int terminal_width() {
   return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 80;
 }
 
+BoundaryColour colour_of(const Arguments& arguments, bool terminal) {
+  const auto name = parse_choice("colour", arguments.get("colour", "auto"), {"auto", "off", "marks", "blocks"});
+  if (name == "blocks") return BoundaryColour::Blocks;
+  return name == "marks" || (name == "auto" && terminal) ? BoundaryColour::Marks : BoundaryColour::Off;
+}
+
+/// "updates of layers 1 to 3: 270, 56 and 9, 335 in all instead of 810"
+std::string updates_caption(const SegmentedText& text, int64_t layers) {
+  std::string out = fmt::format("updates of layers 1 to {}:", layers);
+  int64_t sum = 0, symbols = 0;
+  for (int64_t l = 0; l < layers; ++l) {
+    int64_t updates = 0;
+    symbols = 0;
+    for (const auto& operations : text.operations) {
+      const auto& letters = operations[static_cast<size_t>(l)];
+      symbols += static_cast<int64_t>(letters.size());
+      updates += static_cast<int64_t>(letters.size()) - std::count(letters.begin(), letters.end(), 'C');
+    }
+    sum += updates;
+    out += fmt::format("{} {}", l == 0 ? "" : l + 1 == layers ? " and" : ",", updates);
+  }
+  return out + fmt::format(", {} in all instead of {}", sum, symbols * layers);
+}
+
+/// Reads one stream line by line.
+class Segmenter {
+ public:
+  Segmenter(const hmrnn::CharLMCheckpoint& checkpoint, torch::Device device, uint64_t seed, const Arguments& arguments,
+            const Output& output)
+      : checkpoint_(checkpoint),
+        reader_(checkpoint, device, seed, arguments.require("run")),
+        unknown_(arguments, checkpoint.vocabulary),
+        output_(output) {}
+
+  /// `name` of the file, empty: the standard input. What is drawn is added to `drawn`.
+  void read(std::istream& in, const std::string& name, SegmentedText& drawn) {
+    const auto layers = static_cast<int64_t>(checkpoint_.model->options.hidden_sizes().size());
+    const bool line_ends = checkpoint_.vocabulary.contains('\n');
+    std::string line;
+    for (int64_t number = 1; output_is_whole() && std::getline(in, line); ++number) {
+      const auto what = fmt::format("line {} of {}", number, name.empty() ? "the input" : name);
+      const bool has_end = !in.eof();
+      SegmentedLine found;
+      found.text = unknown_.known(line, what);
+      const auto size = static_cast<int64_t>(found.text.size());
+      const auto fed = line_ends && has_end ? found.text + '\n' : found.text;
+      auto z_before = last_;
+      torch::Tensor of_all;  // of the line end as well, which is read like any symbol
+      found.z = found.probability = torch::zeros({0, detectors()});
+      if (!fed.empty()) {
+        const auto result = reader_.read(checkpoint_.vocabulary.encode(fed, what));
+        z_before = result.z_before;
+        last_ = result.z[-1];
+        of_all = result.z;
+        found.z = result.z.narrow(0, 0, size);
+        found.probability = result.probability.narrow(0, 0, size);
+      } else if (!last_.defined()) {
+        z_before = torch::zeros({detectors()});
+      }
+      if (output_.draws()) {
+        drawn.operations.push_back(hmrnn::operation_strings(of_all.defined() ? of_all : found.z, z_before, layers));
+        drawn.lines.push_back(found);
+        continue;
+      }
+      if (!output_.json && !output_.probability) found.probability = torch::Tensor();
+      const auto text =
+          output_.json ? to_json(found, z_before, layers, output_, name, what) : show_boundaries(found, output_.text);
+      std::fwrite(text.data(), 1, text.size(), stdout);
+      std::fflush(stdout);
+    }
+  }
+
+ private:
+  int64_t detectors() const {
+    const auto& options = checkpoint_.model->options;
+    return options.core() == hmrnn::Core::HMLSTM ? static_cast<int64_t>(options.hidden_sizes().size()) - 1 : 0;
+  }
+
+  const hmrnn::CharLMCheckpoint& checkpoint_;
+  TextReader reader_;
+  UnknownBytes unknown_;
+  const Output& output_;
+  torch::Tensor last_;  ///< z of the last symbol
+};
+
+void write(const std::string& path, const std::string& text) {
+  hmrnn::write_file_atomically(path, [&](const auto& sink) { sink(text); });
+}
+
 }  // namespace
 
 int segment_command(int argc, char** argv) {
   auto specs = model_options();
-  const std::vector<OptionSpec> own = {{"json", "", "print one JSON object for each line"},
-                                       {"seed", "N", "of Bernoulli boundaries (default: 1)"}};
+  const std::vector<OptionSpec> own = {
+      {"json", "", "print one JSON object for each line"},
+      {"probability", "", "z~ of every detector as well: how sure it was of a boundary"},
+      {"colour", "HOW",
+       "off, marks, blocks (each segment of the text on its own background), or auto: marks on a terminal"},
+      {"width", "N", "fold lines to N columns; 0: never (default: those of the terminal, 64 in drawings)"},
+      {"svg", "FILE", "draw the segments instead of printing them"},
+      {"html", "FILE", "write a page to look at instead of printing"},
+      {"caption", "TEXT", "below the drawing (default: how often each layer was updated)", {}, /*may_be_empty=*/true},
+      {"seed", "N", "of Bernoulli boundaries (default: 1)"},
+      UnknownBytes::option()};
   specs.insert(specs.end(), own.begin(), own.end());
   for (const auto& spec : machine_options()) specs.push_back(spec);
-  const auto arguments = Arguments::parse("segment",
-                                          "Reads text from the standard input and shows the boundaries that each layer "
-                                          "finds in it, line by line.\n",
-                                          specs, "run", argc, argv);
+  const auto arguments =
+      Arguments::parse("segment",
+                       "Reads FILEs, or the standard input, and shows the boundaries that each layer "
+                       "finds in them, line by line.\n",
+                       specs, "run", argc, argv, "FILE");
   if (!arguments) return 0;
 
-  const auto run = arguments->require("run");
+  arguments->require("run");
   const auto seed = static_cast<uint64_t>(parse_integer("seed", arguments->get("seed", "1"), 0));
-  const bool as_json = arguments->has("json");
+  const bool terminal = isatty(STDOUT_FILENO) == 1;
+  Output output;
+  output.json = arguments->has("json");
+  output.probability = arguments->has("probability");
+  output.svg = arguments->get("svg", "");
+  output.html = arguments->get("html", "");
+  output.text.colour = colour_of(*arguments, terminal);
+  const auto folded = output.draws() ? 64 : terminal ? terminal_width() : 0;
+  output.text.width =
+      static_cast<int>(parse_integer("width", arguments->get("width", std::to_string(folded)), 0, 100'000));
+  if (output.draws() && output.json) throw hmrnn::Error("--json prints; --svg and --html write files instead");
   const auto device = set_up_machine(*arguments);
   const auto checkpoint = load_run(*arguments, device);
   const auto& options = checkpoint.model->options;
-  const auto layers = static_cast<int64_t>(options.hidden_sizes().size());
-  const bool soft = options.core() == hmrnn::Core::HMLSTM && options.boundary() == hmrnn::BoundaryMode::Soft;
-  const bool line_ends = checkpoint.vocabulary.contains('\n');
-  const bool terminal = isatty(STDOUT_FILENO) == 1;
+  output.text.soft = options.core() == hmrnn::Core::HMLSTM && options.boundary() == hmrnn::BoundaryMode::Soft;
 
-  hmrnn::CharLMReader reader(checkpoint.model, seed);
-  auto last = torch::zeros({options.core() == hmrnn::Core::HMLSTM ? layers - 1 : 0});
-  std::string line;
-  int64_t read = 0;
-  for (int64_t number = 1; output_is_whole() && std::getline(std::cin, line); ++number) {
-    const auto size = static_cast<int64_t>(line.size());
-    const bool has_end = !std::cin.eof();
-    const auto fed = line_ends && has_end ? line + '\n' : line;
-    const auto index = checkpoint.vocabulary.encode(fed, fmt::format("line {} of the input", number));
-    Boundaries found{torch::zeros({0, last.size(0)}), last};
-    if (!fed.empty()) {
-      found = feed(reader, checkpoint, index.to(torch::kInt64), read, run);
-      last = found.z[-1];
-      found.z = found.z.narrow(0, 0, size);
-    }
-    const auto text = as_json ? to_json(line, found, layers, soft, number) + '\n'
-                              : show_boundaries(line, found.z, soft, terminal ? terminal_width() : 0, terminal);
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fflush(stdout);
+  SegmentedText drawn;
+  // Every file begins anew, as if it were alone.
+  for (const auto& file : arguments->rest()) {
+    std::istringstream in(hmrnn::read_text_file(file));
+    if (!output.json && !output.draws() && arguments->rest().size() > 1) fmt::print("==> {} <==\n", file);
+    Segmenter(checkpoint, device, seed, *arguments, output).read(in, file, drawn);
   }
-  require_whole_input();
+  if (arguments->rest().empty()) {
+    Segmenter(checkpoint, device, seed, *arguments, output).read(std::cin, "", drawn);
+    require_whole_input();
+  }
+  if (!output.draws()) return 0;
+  if (drawn.lines.empty()) throw hmrnn::Error("there is no text to draw");
+  if (!output.svg.empty()) {
+    const auto layers = static_cast<int64_t>(options.hidden_sizes().size());
+    write(output.svg,
+          boundaries_svg(drawn.lines, output.text.width, arguments->get("caption", updates_caption(drawn, layers))));
+  }
+  if (!output.html.empty()) write(output.html, segment_page(drawn, checkpoint, arguments->require("run")));
   return 0;
 }

@@ -16,6 +16,7 @@ int eval_command(int argc, char** argv);
 int draw_command(int argc, char** argv);
 int align_command(int argc, char** argv);
 int synthesize_command(int argc, char** argv);
+int report_command(int argc, char** argv);
 int export_command(int argc, char** argv);
 
 /// The model of RUN (best, else last), on `device`.

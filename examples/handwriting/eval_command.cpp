@@ -1,11 +1,9 @@
 // handwriting eval
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "commands.h"
 #include "hmrnn/error.h"
-#include "hmrnn/tasks/evaluate_ink.h"
+#include "ink_evaluation.h"
 #include "mixture_export.h"
 
 int eval_command(int argc, char** argv) {
@@ -32,35 +30,27 @@ int eval_command(int argc, char** argv) {
   const auto device = set_up_machine(*arguments);
   const auto checkpoint = load_run(*arguments, device);
   const auto chosen = choose_lines(*arguments, checkpoint);
-  const auto batches = chosen.batches(checkpoint.normalisation);
   MixtureExport mixtures;
   hmrnn::InkVisitor visit;
-  if (!target.empty()) visit = [&](const auto& window, const auto& output) { mixtures.add(window, output); };
-  const auto result = hmrnn::evaluate_ink(checkpoint.model, batches, device, seed, {}, std::nullopt, visit).value();
-  require_finite_result(result.loss, arguments->require("run"));
+  if (!target.empty()) {
+    visit = [&](const auto& window, const auto& /*before*/, const auto& output) { mixtures.add(window, output); };
+  }
+  const auto run = arguments->require("run");
+  const auto found = evaluate_ink(checkpoint, chosen, device, seed, run, /*look=*/false, visit);
   if (!target.empty()) mixtures.write(target);
-
-  const double log_likelihood =
-      -result.loss * static_cast<double>(result.count) / static_cast<double>(batches.sequences());
+  const auto json = eval_json(checkpoint, chosen, found);
   if (arguments->has("json")) {
-    const nlohmann::ordered_json json = {
-        {"split", chosen.split},
-        {"sequences", batches.sequences()},
-        {"points", result.count},
-        {"log_likelihood", log_likelihood},
-        {"nll_per_point", result.loss},
-        {"normalisation", nlohmann::ordered_json::parse(hmrnn::describe_normalisation(checkpoint.normalisation))},
-        {"updates", result.updates}};
     fmt::print("{}\n", json.dump());
     return 0;
   }
+  const auto& result = found.result;
   const auto& n = checkpoint.normalisation;
   fmt::print(
       "{} of {}: log-likelihood {:.2f} nats a line, {:.4f} a point, over {} lines of {} scored points\n"
       "{} standardised by mean {:.3f}, {:.3f} and deviation {:.3f}, {:.3f}\nupdates per point:",
-      chosen.split, chosen.corpus.name, log_likelihood, -result.loss, batches.sequences(), result.count,
+      chosen.split, chosen.corpus.name, found.log_likelihood, -result.loss, chosen.lines.size(), result.count,
       hmrnn::to_string(n.coordinates), n.mean[0], n.mean[1], n.deviation[0], n.deviation[1]);
   for (const auto rate : result.updates) fmt::print(" {:.4f}", rate);
-  fmt::print("\n");
+  fmt::print("\n{}", cost_text(json["cost"], "point"));
   return 0;
 }

@@ -48,12 +48,14 @@ ChosenLines choose_lines(const Arguments& arguments, const hmrnn::HandwritingChe
 }
 
 int main(int argc, char** argv) {
-  return run_program("handwriting", "models of handwriting with hierarchical multiscale LSTMs",
-                     {{"train", train_command, "train a model on lines of handwriting"},
-                      {"eval", eval_command, "log-likelihood of handwriting under a model"},
-                      {"draw", draw_command, "let a model write, or show the boundaries it finds, as SVG"},
-                      {"align", align_command, "how the boundaries agree with pen strokes and words"},
-                      {"synthesize", synthesize_command, "write synthetic ink as IAM-OnDB files"},
-                      {"export", export_command, "copy a model into one file for use elsewhere"}},
-                     argc, argv);
+  return run_program(
+      "handwriting", "models of handwriting with hierarchical multiscale LSTMs",
+      {{"train", train_command, "train a model on lines of handwriting"},
+       {"eval", eval_command, "log-likelihood of handwriting under a model"},
+       {"draw", draw_command, "let a model write, or show the boundaries it finds, as SVG"},
+       {"align", align_command, "how the boundaries agree with pen strokes and words"},
+       {"synthesize", synthesize_command, "write synthetic ink as IAM-OnDB files"},
+       {"report", report_command, "write a page to look at: what a model made of handwriting, and its training"},
+       {"export", export_command, "copy a model into one file for use elsewhere"}},
+      argc, argv);
 }

@@ -36,7 +36,7 @@ std::string plain(std::string text) {
 
 std::optional<Arguments> Arguments::parse(const std::string& command, const std::string& about,
                                           const std::vector<OptionSpec>& specs, const std::string& positional, int argc,
-                                          char** argv) {
+                                          char** argv, const std::string& more) {
   const auto name = program_name() + " " + command;
   cxxopts::Options options(name, about);
   options.set_width(110);
@@ -57,8 +57,13 @@ std::optional<Arguments> Arguments::parse(const std::string& command, const std:
   options.add_options(groups.empty() ? "" : groups.back())("h,help", "this help");
   options.custom_help("[options]");
   if (!positional.empty()) {
-    options.parse_positional({positional});
-    options.positional_help(positional == "run" ? "RUN" : positional);
+    if (more.empty()) {
+      options.parse_positional({positional});
+    } else {
+      options.add_options("positional")("rest", more, cxxopts::value<std::vector<std::string>>());
+      options.parse_positional({positional, "rest"});
+    }
+    options.positional_help((positional == "run" ? "RUN" : positional) + (more.empty() ? "" : " [" + more + " ..]"));
   }
   try {
     const auto result = options.parse(argc, argv);
@@ -70,6 +75,7 @@ std::optional<Arguments> Arguments::parse(const std::string& command, const std:
       throw Error(fmt::format("'{}' is one argument too many; see {} --help", result.unmatched()[0], name));
     }
     Arguments out;
+    if (!more.empty() && result.count("rest") > 0) out.rest_ = result["rest"].as<std::vector<std::string>>();
     for (const auto& spec : specs) {
       if (result.count(spec.name) == 0) continue;
       const bool is_switch = spec.value.empty() && spec.name != positional;

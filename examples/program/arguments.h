@@ -25,18 +25,22 @@ class Arguments {
   /// Parses argv[1] … after the command's name. Prints the help and returns nothing if --help is among them. Throws
   /// hmrnn::Error for an option that does not exist, a missing or empty value or an argument too many.
   /// `positional`: name of the one positional argument, empty if the command takes none.
+  /// `more`: what the help calls further arguments, any number of them (rest()); empty: none are taken.
   static std::optional<Arguments> parse(const std::string& command, const std::string& about,
                                         const std::vector<OptionSpec>& specs, const std::string& positional, int argc,
-                                        char** argv);
+                                        char** argv, const std::string& more = {});
 
   bool has(const std::string& name) const { return values_.contains(name); }
   std::string get(const std::string& name, const std::string& otherwise) const;
   /// Throws hmrnn::Error if it is absent.
   std::string require(const std::string& name) const;
   const OptionMap& values() const { return values_; }
+  /// The arguments after the positional one.
+  const std::vector<std::string>& rest() const { return rest_; }
 
  private:
   OptionMap values_;
+  std::vector<std::string> rest_;
 };
 
 /// The numbers of options; each throws hmrnn::Error "--NAME TEXT: …" for what is not a number or out of range.

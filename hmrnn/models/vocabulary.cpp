@@ -1,5 +1,6 @@
 #include "hmrnn/models/vocabulary.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -37,6 +38,10 @@ Vocabulary Vocabulary::of(std::string_view text) {
     if (seen[byte]) bytes.push_back(static_cast<uint8_t>(byte));
   }
   return Vocabulary(std::move(bytes));
+}
+
+bool Vocabulary::is_ascii() const {
+  return std::all_of(bytes_.begin(), bytes_.end(), [](uint8_t byte) { return byte < 0x80; });
 }
 
 int64_t Vocabulary::index(uint8_t byte) const {

@@ -30,6 +30,10 @@ class HMRNN_API Vocabulary {
   /// `byte` is a symbol
   bool contains(uint8_t byte) const { return index_[byte] >= 0; }
 
+  /// Every symbol is a character by itself. One with bytes of 0x80 and above is of bytes: UTF-8 writes a character in
+  /// several of these.
+  bool is_ascii() const;
+
   /// Index of `byte`; throws hmrnn::Error naming the byte if it is not in the vocabulary.
   int64_t index(uint8_t byte) const;
 

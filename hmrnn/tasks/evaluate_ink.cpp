@@ -38,7 +38,7 @@ std::optional<Evaluation> evaluate_ink(HandwritingModel model, const InkBatches&
     total += (density * weight).sum(torch::kFloat64);
     updates += update_counts(out.core.z, state.z, layers, weight);
     result.count += window.count;
-    if (visit) visit(window, out);
+    if (visit) visit(window, state, out);
     state = out.core.state;
   }
   const auto scored = static_cast<double>(result.count);

@@ -17,8 +17,10 @@ constexpr int64_t kInkEvaluationWindow = 500;
 /// Sequences side by side in evaluation.
 constexpr int64_t kInkEvaluationBatch = 64;
 
-/// Is shown every window of an evaluation and what the model made of it, on the evaluation's device.
-using InkVisitor = std::function<void(const InkWindow& window, const HandwritingOutput& output)>;
+/// Is shown every window of an evaluation, the state before it, and what the model made of it, on the evaluation's
+/// device.
+using InkVisitor =
+    std::function<void(const InkWindow& window, const HMLSTMState& before, const HandwritingOutput& output)>;
 
 /// Scores every target of `batches` (made without a seed) with `model` on `device`, in evaluation mode, without
 /// gradients and in float32 (the model's modes are set back afterwards: training as it was, products to

@@ -108,9 +108,13 @@ std::string TextTask::describe() const {
 }
 
 std::vector<std::pair<std::string, double>> TextTask::measures(double loss, bool /*validation*/) const {
-  return {{"bpc", bits_per_character(loss)}};
+  return {{vocabulary_.is_ascii() ? "bpc" : "bpb", bits_per_character(loss)}};
 }
 
-std::string TextTask::loss_text(double loss) const { return fmt::format("{:.4f} bpc", bits_per_character(loss)); }
+std::string TextTask::loss_text(double loss) const {
+  return fmt::format("{:.4f} {}", bits_per_character(loss), vocabulary_.is_ascii() ? "bpc" : "bpb");
+}
+
+std::string TextTask::unit() const { return vocabulary_.is_ascii() ? "characters" : "bytes"; }
 
 }  // namespace hmrnn

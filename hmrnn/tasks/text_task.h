@@ -56,7 +56,8 @@ class HMRNN_API TextTask : public TrainingTask {
   void save_state(SafeTensors& file) const override;
   void load_state(const SafeTensors& file, const std::string& where) override;
   std::string describe() const override;
-  std::string unit() const override { return "characters"; }
+  /// "characters"; "bytes" where the vocabulary has bytes that are no characters, whose losses are bits per byte (bpb)
+  std::string unit() const override;
   std::vector<std::pair<std::string, double>> measures(double loss, bool validation) const override;
   std::string loss_text(double loss) const override;
 

@@ -53,6 +53,7 @@ void Trainer::resume() {
   task_.set_slope(slope_);
   folder_.create(averaged_.has_value());
   metrics_ = std::make_unique<MetricsWriter>(folder_.metrics(), step_);
+  metrics_->write({{"event", "resume"}, {"step", step_}});
   evaluation_recorded_ = evaluated_step_ != step_ && has_evaluation(folder_.metrics(), step_);
   saved_step_ = step_;
   // Last: nothing that comes before may draw from the generators afterwards.

@@ -83,7 +83,8 @@ steps=$((stopped_at + 17))
 "$bin" train --out stopped --resume --steps $steps > /dev/null
 "$bin" train $small --out whole --steps $steps --eval-every 40 --log-every 5 --checkpoint-every 100000 > /dev/null
 cmp whole/last/model.safetensors stopped/last/model.safetensors || fail "resumed weights differ"
-strip() { sed 's/,"characters_per_second":[^}]*//' "$1"; }
+strip() { sed '/"event":"resume"/d; s/,"characters_per_second":[^}]*//' "$1"; }
+json stopped/metrics.jsonl "[r['step'] for r in rows if r['event'] == 'resume'] == [$stopped_at]"
 [ "$(strip whole/metrics.jsonl)" = "$(strip stopped/metrics.jsonl)" ] || fail "resumed records differ"
 # A run from before there was --cuda-graph: its state does not name it.
 python3 "$tests/support/edit_safetensors.py" whole/last/state.safetensors 'assert meta["run"]["options"].pop("cuda-graph") == "on"' ||
@@ -144,7 +145,7 @@ refuse "cannot open" train --corpus own.txt --valid-file nothing.txt --batch 2 -
 
 # ---------------------------------------------------------------- eval
 "$bin" eval run --json > eval.json
-json eval.json 'len(rows) == 1 and set(rows[0]) == {"split", "bpc", "bits", "characters", "updates"}'
+json eval.json 'len(rows) == 1 and list(rows[0]) == ["split", "bpc", "bits", "characters", "updates", "cost"]'
 json eval.json 'abs(rows[0]["bits"] - rows[0]["bpc"] * rows[0]["characters"]) < 1e-6'
 json eval.json 'rows[0]["split"] == "test" and rows[0]["characters"] == 299 and 1 < rows[0]["bpc"] < 6'
 json eval.json 'len(rows[0]["updates"]) == 2 and rows[0]["updates"][0] == 1 and 0 <= rows[0]["updates"][1] <= 1'
@@ -214,7 +215,7 @@ cmp -s b1.json b3.json && fail "different seeds draw the same boundaries"
 
 # ---------------------------------------------------------------- help
 check "--help" "$bin" --help
-for command in train eval sample segment export; do
+for command in train eval sample segment align report export; do
   "$bin" $command --help > help.txt 2> help.err || fail "$command --help"
   [ -s help.txt ] && [ ! -s help.err ] || fail "$command --help prints to the wrong place"
 done

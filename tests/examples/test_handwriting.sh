@@ -98,12 +98,12 @@ steps=$((stopped_at + 17))
 "$bin" train --out stopped --resume --steps $steps > /dev/null
 "$bin" train $small --out whole --steps $steps --eval-every 40 --log-every 5 --checkpoint-every 100000 > /dev/null
 cmp whole/last/model.safetensors stopped/last/model.safetensors || fail "resumed weights differ"
-strip() { sed 's/,"points_per_second":[^}]*//' "$1"; }
+strip() { sed '/"event":"resume"/d; s/,"points_per_second":[^}]*//' "$1"; }
 [ "$(strip whole/metrics.jsonl)" = "$(strip stopped/metrics.jsonl)" ] || fail "resumed records differ"
 
 # ---------------------------------------------------------------- eval
 "$bin" eval run --json --export mixture.safetensors > eval.json
-json eval.json 'len(rows) == 1 and list(rows[0]) == ["split", "sequences", "points", "log_likelihood", "nll_per_point", "normalisation", "updates"]'
+json eval.json 'len(rows) == 1 and list(rows[0]) == ["split", "sequences", "points", "log_likelihood", "nll_per_point", "normalisation", "updates", "cost"]'
 json eval.json 'rows[0]["split"] == "test" and rows[0]["sequences"] == 3 and len(rows[0]["updates"]) == 3 and rows[0]["updates"][0] == 1'
 json eval.json 'abs(rows[0]["log_likelihood"] + rows[0]["nll_per_point"] * rows[0]["points"] / rows[0]["sequences"]) < 1e-6'
 json eval.json 'set(rows[0]["normalisation"]) == {"coordinates", "mean", "deviation"} and rows[0]["normalisation"]["deviation"][0] > 5'
@@ -187,9 +187,9 @@ EOF
 # ---------------------------------------------------------------- align
 "$bin" align run --split all --json > align.json
 json align.json 'rows[0]["tolerance"] == 2 and [l["layer"] for l in rows[0]["layers"]] == [1, 2]'
-json align.json 'all(set(l[e]) == {"precision", "recall", "f1", "boundaries", "events", "chance"} for l in rows[0]["layers"] for e in ("pen_up", "word_end"))'
+json align.json 'all(set(l[e]) == {"precision", "recall", "f1", "boundaries", "events", "chance", "clock"} for l in rows[0]["layers"] for e in ("pen_up", "word_end"))'
 json align.json 'all(l["word_end"]["events"] <= l["pen_up"]["events"] for l in rows[0]["layers"])'
-json align.json 'all(0 <= v <= 1 for l in rows[0]["layers"] for e in ("pen_up", "word_end") for f in (l[e], l[e]["chance"]) for k, v in f.items() if k in ("precision", "recall", "f1"))'
+json align.json 'all(0 <= v <= 1 for l in rows[0]["layers"] for e in ("pen_up", "word_end") for f in (l[e], l[e]["chance"], l[e]["clock"]) for k, v in f.items() if k in ("precision", "recall", "f1"))'
 python3 - << 'EOF' || fail "align counts other events than the files have"
 import json
 import xml.etree.ElementTree as tree, glob
@@ -231,7 +231,7 @@ json absolute.json 'rows[0]["normalisation"]["coordinates"] == "absolute" and ro
 
 # ---------------------------------------------------------------- help
 "$bin" --help > /dev/null || fail "--help"
-for command in train eval draw align synthesize export; do
+for command in train eval draw align report synthesize export; do
   "$bin" $command --help > help.txt 2> help.err || fail "$command --help"
   [ -s help.txt ] && [ ! -s help.err ] || fail "$command --help prints to the wrong place"
 done

@@ -66,3 +66,8 @@ TEST_CASE("decode refuses what are not indices of the vocabulary") {
   CHECK_THROWS_AS(vocabulary.decode(torch::tensor({0.0})), c10::Error);
   CHECK_THROWS_AS(vocabulary.decode(torch::zeros({1, 1}, torch::kInt64)), c10::Error);
 }
+
+TEST_CASE("symbols are characters up to 0x7f, bytes beyond") {
+  CHECK(hmrnn::Vocabulary({'a', '\n', 0x7f}).is_ascii());
+  CHECK_FALSE(hmrnn::Vocabulary({'a', 0x80}).is_ascii());
+}

@@ -14,6 +14,17 @@ namespace {
 
 constexpr int64_t kSteps = 34;  // more than an epoch of 29 windows, so the streams start again and the slope changes
 
+/// The steps at which the records say that the run was resumed.
+std::vector<int64_t> resumes(const std::filesystem::path& folder) {
+  std::ifstream file(folder / "metrics.jsonl");
+  std::vector<int64_t> out;
+  for (std::string line; std::getline(file, line);) {
+    const auto json = nlohmann::json::parse(line);
+    if (json["event"] == "resume") out.push_back(json["step"].get<int64_t>());
+  }
+  return out;
+}
+
 void check_same_run(const std::filesystem::path& whole, const std::filesystem::path& parts) {
   CHECK(same_tensors(whole / "last/model.safetensors", parts / "last/model.safetensors"));
   CHECK(same_tensors(whole / "last/state.safetensors", parts / "last/state.safetensors"));
@@ -117,6 +128,7 @@ TEST_CASE("a validation that a signal interrupts is made up for by the resume") 
   run.stop = [&](const Trainer& trainer) { return trainer.step() == 14 && ++asked > 0; };
   REQUIRE(run(folder.path / "parts", false) == StopReason::Signal);
   CHECK(asked >= 1);
+  CHECK(resumes(folder.path / "parts").empty());
   for (const auto& record : records(folder.path / "parts")) {
     const auto json = nlohmann::json::parse(record);
     CHECK_FALSE((json["event"] == "eval" && json["step"] == 14));
@@ -124,6 +136,7 @@ TEST_CASE("a validation that a signal interrupts is made up for by the resume") 
   run.stop = {};
   run(folder.path / "parts", true);
   check_same_run(folder.path / "whole", folder.path / "parts");
+  CHECK(resumes(folder.path / "parts") == std::vector<int64_t>{14});
 }
 
 TEST_CASE("a resume refuses what it cannot take up") {

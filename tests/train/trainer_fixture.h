@@ -118,12 +118,13 @@ struct SmallRun : TrainerHooks {
   }
 };
 
-/// Records of metrics.jsonl without what depends on the clock.
+/// Records of metrics.jsonl without what depends on the clock, and without the marks of resumes.
 inline std::vector<std::string> records(const std::filesystem::path& folder) {
   std::ifstream file(folder / "metrics.jsonl");
   std::vector<std::string> out;
   for (std::string line; std::getline(file, line);) {
     auto json = nlohmann::json::parse(line);
+    if (json["event"] == "resume") continue;
     json.erase("characters_per_second");
     json.erase("points_per_second");
     out.push_back(json.dump());

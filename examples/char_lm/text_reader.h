@@ -1,0 +1,34 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <optional>
+#include <string>
+
+#include "commands.h"
+#include "hmrnn/nn/hm_lstm_state.h"
+
+/// Reads a text piece by piece and tells where it ends segments, by the same computation as `eval`, `align` and
+/// `report`.
+class TextReader {
+ public:
+  /// Bernoulli boundaries are drawn from a generator seeded with `seed`. `checkpoint` has to outlive this.
+  TextReader(const hmrnn::CharLMCheckpoint& checkpoint, torch::Device device, uint64_t seed, std::string run);
+
+  /// What the model made of T symbols, on the CPU, float32.
+  struct Result {
+    torch::Tensor z;            ///< [T, L-1] ([T, 0] for the control)
+    torch::Tensor z_before;     ///< [L-1]: those of the step before
+    torch::Tensor probability;  ///< [T, L-1]: z̃ of the detectors
+  };
+  /// `index` uint8 or int64 [T]. Throws hmrnn::Error where the result is not finite.
+  Result read(const torch::Tensor& index);
+
+ private:
+  const hmrnn::CharLMCheckpoint& checkpoint_;
+  torch::Device device_;
+  torch::Generator generator_;
+  std::string run_;
+  hmrnn::HMLSTMState state_;
+  int64_t position_ = 0;
+};

@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Does the model discover anything? Trains variants of one small model for equal time, scores them, and writes a table.
+
+    discover.py --out DIR [--corpora synthetic,ptb] [--data-dir DIR] [--minutes 5] [--seeds 1,2,3] [--only WORDS] [--table]
+
+Every run is a folder DIR/CORPUS/VARIANT/SEED with what `char_lm train` leaves and result.json (`eval --json` and
+`align --json` of the test split); one that is there is not trained again, so that the script can be stopped and taken up.
+DIR/results.md is written anew after each. --table writes it and trains nothing.
+"""
+import argparse
+import json
+import math
+import pathlib
+import subprocess
+import sys
+
+SIZES = "--units 128 --layers 3 --embedding 64 --output-embedding 128 --batch 32 --window 100 --lr 0.002 --clip 1 --layer-norm on --threads 1 --device cpu"
+ANNEALED = "--slope-rate 0.04 --slope-max 5"
+PLAIN = "--slope-rate 0"
+VARIANTS = {
+    # The paper's ablation: how boundaries are decided, and whether the slope grows.
+    "step, annealed": "--boundary step " + ANNEALED,
+    "step": "--boundary step " + PLAIN,
+    "Bernoulli, annealed": "--boundary bernoulli " + ANNEALED,
+    "Bernoulli": "--boundary bernoulli " + PLAIN,
+    "soft, annealed": "--boundary soft " + ANNEALED,
+    "soft": "--boundary soft " + PLAIN,
+    # What firing costs, in nats.
+    "step, annealed, cost 0.01": "--boundary step --update-cost 0.01 " + ANNEALED,
+    "step, annealed, cost 0.03": "--boundary step --update-cost 0.03 " + ANNEALED,
+    # Nothing to discover: the true ends of words and phrases (lines), clocks, no hierarchy.
+    "given: spaces and line ends": "--boundaries spaces",
+    "given: a clock, 4 and 16": "--boundaries clock:4,16",
+    "given: a clock, 6 and 30": "--boundaries clock:6,30",
+    "LSTM": "--core lstm",
+}
+CORPORA = {"synthetic": "--corpus synthetic", "ptb": "--corpus ptb"}
+
+
+def fail(message):
+    print("discover: " + message, file=sys.stderr)
+    sys.exit(2)
+
+
+def call(program, *arguments):
+    done = subprocess.run([program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        fail("%s %s: %s" % (program, arguments[0], done.stderr.strip().split("\n")[-1]))
+    return done.stdout
+
+
+def folder_of(out, corpus, variant, seed):
+    name = "".join(c if c.isalnum() or c == "." else "_" for c in variant)
+    return out / corpus / name / str(seed)
+
+
+def run(options, corpus, variant, seed):
+    """Trains, unless that is done, and scores."""
+    folder = folder_of(options.out, corpus, variant, seed)
+    result = folder / "result.json"
+    if result.exists():
+        return
+    length = ["--steps", str(options.steps)] if options.steps else ["--minutes", str(options.minutes)]
+    data = CORPORA[corpus].split() + (["--data-dir", options.data_dir] if options.data_dir and corpus == "ptb" else [])
+    print("%s, %s, seed %d" % (corpus, variant, seed), flush=True)
+    if (folder / "last" / "state.safetensors").exists():
+        call(options.program, "train", "--out", str(folder), "--resume")
+    else:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        call(options.program, "train", *data, *SIZES.split(), *VARIANTS[variant].split(), "--eval-every", "500", *length,
+             "--seed", str(seed), "--out", str(folder))
+    scored = {"eval": json.loads(call(options.program, "eval", str(folder), "--streams", "16", "--json"))}
+    if "--core" not in VARIANTS[variant]:
+        # On the synthetic corpus against its true syllables, words and phrases, on PTB against spaces and words. A word's end
+        # can only be known at the space behind it: --shift 1 for the ends of words.
+        for shift in (0, 1):
+            text = call(options.program, "align", str(folder), "--characters", "50000", "--shift", str(shift), "--json")
+            scored["align%d" % shift] = json.loads(text)
+    result.write_text(json.dumps(scored))
+
+
+def results(options, corpus, variant):
+    for seed in options.seeds:
+        file = folder_of(options.out, corpus, variant, seed) / "result.json"
+        if file.exists():
+            yield json.loads(file.read_text())
+
+
+def spread(values):
+    """Mean and standard deviation over the seeds, as text."""
+    if not values:
+        return ""
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return "%.3f" % mean
+    return "%.3f ± %.3f" % (mean, math.sqrt(sum((x - mean) ** 2 for x in values) / (len(values) - 1)))
+
+
+def best_agreement(result, kind, shift):
+    """The layer of the highest F1 for events of a kind: its F1 and what a clock of its rate makes."""
+    layers = result.get("align%d" % shift, {"layers": []})["layers"]
+    found = max((layer[kind] for layer in layers if kind in layer), key=lambda x: x["f1"], default=None)
+    return None if found is None else (found["f1"], max(found["clock"]["f1"], found["chance"]["f1"]))
+
+
+def table(options, corpus):
+    kinds = [("syllables", 0), ("words", 0), ("words", 1), ("phrases", 0)] if corpus == "synthetic" else [("spaces", 0), ("words", 0)]
+    names = ["F1 %s%s" % (kind, ", a symbol late" if shift else "") for kind, shift in kinds]
+    lines = ["| variant | seeds | bits a character | updates of layers 2, 3 | MFLOP a character | " + " | ".join(names) + " |",
+             "|---" * (5 + len(kinds)) + "|"]
+    for variant in VARIANTS:
+        found = list(results(options, corpus, variant))
+        if not found:
+            continue
+        updates = ", ".join(spread([r["eval"]["updates"][l] for r in found]) for l in (1, 2))
+        cells = [variant, str(len(found)), spread([r["eval"]["bpc"] for r in found]), updates,
+                 spread([r["eval"]["cost"]["flops"] / 1e6 for r in found])]
+        for kind, shift in kinds:
+            pairs = [p for p in (best_agreement(r, kind, shift) for r in found) if p is not None]
+            cells.append("%s (%s)" % (spread([p[0] for p in pairs]), spread([p[1] for p in pairs])) if pairs else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def write_table(options):
+    lines = ["# What was discovered", "", "3×128, equal sizes and equal time (%s) on one core. F1 is that of the better layer; in brackets what the better of a clock "
+             "and of chance makes at the same rate." % ("%d steps" % options.steps if options.steps else "%g minutes" % options.minutes)]
+    for corpus in options.corpora:
+        lines += ["", "## " + corpus, ""] + table(options, corpus)
+    (options.out / "results.md").write_text("\n".join(lines) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--program", default="build/release/bin/char_lm")
+    parser.add_argument("--corpora", default="synthetic,ptb")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--steps", type=int, default=0, help="in place of minutes, for a trial")
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--only", default="", help="variants whose name has these words in it")
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+    options.corpora = options.corpora.split(",")
+    options.seeds = [int(seed) for seed in options.seeds.split(",")]
+    for corpus in options.corpora:
+        if corpus not in CORPORA:
+            fail("corpus '%s' is not one of %s" % (corpus, ", ".join(CORPORA)))
+    options.out.mkdir(parents=True, exist_ok=True)
+    if not options.table:
+        for seed in options.seeds:  # a whole table of one seed first
+            for corpus in options.corpora:
+                for variant in VARIANTS:
+                    if options.only in variant:
+                        run(options, corpus, variant, seed)
+                        write_table(options)
+    write_table(options)
+
+
+if __name__ == "__main__":
+    main()
