@@ -146,7 +146,8 @@ text, marks = open("segment.txt", "rb").read().split(b"\n")[:2]
 shown = text.decode()  # all of it is UTF-8
 expected = "    a \ufffd[31m  31m \ufffd \u00e4\U0001f642 \ufffd\ufffd\ufffd  "
 assert shown == expected, shown
-assert len(marks) == len(expected), (len(marks), len(expected))
+# The face takes two columns where utf8proc was there to say so.
+assert len(marks) - len(expected) in (0, 1), (len(marks), len(expected))
 EOF
 code=0
 "$bin" eval $'no\x1b[31msuch\xff\nrun' > .out 2> .err || code=$?
@@ -195,6 +196,7 @@ done
 refuse "not enough memory: units 60000,60000,60000, batch 4, window 20 need at least .* GB .*; this process can have" \
   train $small --units 60000 --layers 3 --out new
 (
+  failures=0
   ulimit -v 9000000
   refuse "not enough memory: .* need at least 1[0-9].* GB" train $small --units 5000 --layers 3 --out new
   [ "$failures" = 0 ]
