@@ -176,7 +176,7 @@ case $LD_LIBRARY_PATH in */torch/lib:*/carry/lib) ;; *) exit 7 ;; esac
 [ "$1" != "${FAILS:-}" ] || exit 3
 if [ -n "${SLOW:-}" ]; then cp "$RECORDED/tests.xml" "$5"; exec sleep 60; fi
 cat >"$5" <<TXT
-<Catch name="hmrnn_tests"><Group name="hmrnn_tests"><TestCase name="$1"><OverallResult success="true"/></TestCase></Group></Catch>
+<Catch name="hmrnn_tests"><Group name="hmrnn_tests"><TestCase name="$(echo "$1" | tr -d '"')"><OverallResult success="true"/></TestCase></Group></Catch>
 TXT
 SH
 cat >"$work/carry/bin/hmrnn_bench" <<'SH'
