@@ -28,14 +28,14 @@ for set in avx2 avx512; do
   grep -q "^flags.* $flag " /proc/cpuinfo && sets+=("$set")
 done
 for set in "${sets[@]}"; do
-  ATEN_CPU_CAPABILITY=$set "$guard" "$cases" >"$work/plain" || fail "$set without a guard"
+  ATEN_CPU_CAPABILITY=$set "$guard" "$cases" >"$work/unguarded" || fail "$set without a guard"
   for side in end start; do
     ATEN_CPU_CAPABILITY=$set HMRNN_GUARD=$side "$guard" "$cases" >"$work/out" 2>"$work/err" || fail "$set, $side: $(head -n 40 "$work/err")"
-    cmp "$work/plain" "$work/out" || fail "$set, $side: other results than without a guard"
+    cmp "$work/unguarded" "$work/out" || fail "$set, $side: other results than without a guard"
     grep -q ", 0 tensors$" "$work/err" || fail "$set, $side: tensors without a guard: $(grep blocks "$work/err")"
     echo "$side, $set: $(grep 'blocks' "$work/err")"
   done
-  cat "$work/plain"
+  cat "$work/unguarded"
 done
 
 for side in end start; do
