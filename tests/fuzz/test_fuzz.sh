@@ -12,4 +12,6 @@ if grep -q '^HMRNN_SANITIZE:.*=.' "$HMRNN_BUILD/CMakeCache.txt"; then
   echo "skipped: the fuzz targets bring their own sanitizers"
   exit 0
 fi
-exec tests/fuzz/run.sh "${HMRNN_FUZZ_SECONDS:-30}"
+# By request, until each target has had its hour: what is found by chance is nothing that a build should fail on unseen.
+[ -n "${HMRNN_FUZZ_SECONDS:-}" ] || { echo "skipped: HMRNN_FUZZ_SECONDS is not set"; exit 0; }
+exec tests/fuzz/run.sh "$HMRNN_FUZZ_SECONDS"
