@@ -33,6 +33,10 @@ class HMRNN_API BoundaryCost {
   /// 0-d, differentiable in z [T, B, L-1]; `weight` [T, B] (0 or 1; undefined: all 1) says which steps count. Undefined
   /// if nothing is added.
   torch::Tensor penalty(const torch::Tensor& z, const torch::Tensor& weight = {});
+  /// The same for a process that has no share of the window.
+  void skip();
+  /// The means that `settle` will use, to be replaced in place by those of all processes (TrainingTask::window_means).
+  std::vector<torch::Tensor> means() const;
   /// Ends the window of the last `penalty`: λ follows its target, unless `skipped` (0-d) is not 0.
   void settle(const torch::Tensor& skipped);
 

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "hmrnn/analysis/operations.h"
+#include "hmrnn/run/process_group.h"
 #include "hmrnn/run/random_state.h"
 #include "hmrnn/tasks/evaluation_mode.h"
 
@@ -10,7 +11,8 @@ namespace hmrnn {
 
 std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams, torch::Device device, uint64_t seed,
                                         const std::function<bool()>& stop,
-                                        std::optional<torch::ScalarType> product_dtype, const GivenBoundaries& given) {
+                                        std::optional<torch::ScalarType> product_dtype, const GivenBoundaries& given,
+                                        int64_t rank, int64_t ranks) {
   const auto start = std::chrono::steady_clock::now();
   const torch::NoGradGuard no_grad;
   const EvaluationMode<CharLM> mode(model, product_dtype);
@@ -18,7 +20,9 @@ std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams
   const auto layers = static_cast<int64_t>(model->options.hidden_sizes().size());
   const bool bernoulli = model->options.core() == Core::HMLSTM && model->options.boundary() == BoundaryMode::Bernoulli;
 
-  auto state = model->initial_state(streams.streams());
+  const auto [first, own] = rows_of_rank(streams.streams(), rank, ranks);
+  const auto mine = [first = first, own = own](const torch::Tensor& window) { return window.narrow(1, first, own); };
+  auto state = model->initial_state(own);
   // On the device, so that no window waits for the one before: Σ loss and the layers' updates.
   auto loss = torch::zeros({}, torch::TensorOptions(device).dtype(torch::kFloat64));
   auto updates = torch::zeros({layers}, loss.options());
@@ -26,18 +30,23 @@ std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams
   for (int64_t i = 0; i < streams.windows(); ++i) {
     if (stop && stop()) return std::nullopt;
     const auto window = streams.window(i);
-    const auto weight = window.weight.defined() ? window.weight.to(device) : torch::Tensor();
+    const auto input = mine(window.input);
+    const auto weight = window.weight.defined() ? mine(window.weight).to(device) : torch::Tensor();
+    const auto count = window.weight.defined() ? mine(window.weight).sum().item<int64_t>() : input.numel();
     HMLSTMCall call;
     if (given.defined()) {
-      call.boundaries = given(window.input, i * kEvaluationWindow).to(device);
+      call.boundaries = given(input, i * kEvaluationWindow).to(device);
     } else if (bernoulli) {
-      call.noise = torch::rand({window.input.size(0), streams.streams(), layers - 1}, generator).to(device);
+      call.noise = mine(torch::rand({input.size(0), streams.streams(), layers - 1}, generator)).to(device);
     }
-    const auto out = model->forward(window.input.to(device), state, call);
-    loss += cross_entropy(out.logits, window.target.to(device), weight).to(torch::kFloat64) *
-            static_cast<double>(window.count);
+    const auto out = model->forward(input.to(device), state, call);
+    // (Of a window's last step all own streams may have ended.)
+    if (count > 0) {
+      loss += cross_entropy(out.logits, mine(window.target).to(device), weight).to(torch::kFloat64) *
+              static_cast<double>(count);
+    }
     updates += update_counts(out.core.z, state.z, layers, weight);
-    result.count += window.count;
+    result.count += count;
     state = out.core.state;
   }
   const auto scored = static_cast<double>(result.count);

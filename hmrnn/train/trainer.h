@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "hmrnn/export.h"
+#include "hmrnn/run/process_group.h"
 #include "hmrnn/run/progress.h"
 #include "hmrnn/run/run_folder.h"
 #include "hmrnn/run/run_lock.h"
@@ -44,6 +45,9 @@ struct TrainerOptions {
   int64_t log_every = 10;          ///< steps between records
   int64_t max_skipped = 20;        ///< give up after so many skipped updates in a row
   bool cuda_graph = true;          ///< on CUDA: replay windows from a graph (WindowRunner); the same bits either way
+  /// The processes that train the model together, each on its rows of every window; null: this one alone. On CUDA they
+  /// launch windows without a graph.
+  const ProcessGroup* group = nullptr;
 };
 
 /// Why Trainer::run returned.
@@ -52,6 +56,10 @@ enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 /// The training loop of every model: schedules, clipping, Adam, validation, checkpoints, metrics. Stopped after any
 /// step and resumed it makes the same updates as if it had not been stopped. (The loop is in trainer.cpp, records and
 /// progress in trainer_records.cpp, what is stored and read again in trainer_checkpoints.cpp.)
+///
+/// With a process group every process makes the same updates: gradients, losses and evaluations are those of all rows
+/// together, and so is the decision to stop. The first process writes the folder and talks; the others have no part in
+/// either. A resume may have another number of processes.
 ///
 /// With `ema` an evaluation scores the averaged weights as well, and `best_ema/` keeps the best of them; schedule and
 /// `best/` look at the weights themselves.
@@ -115,6 +123,18 @@ class HMRNN_API Trainer {
   /// Targets a second since the last record, of so many.
   double per_second(double targets) const;
   void record();
+  /// This process writes files.
+  bool leads() const { return !options_.group || options_.group->leads(); }
+  /// What the processes do together (trainer_processes.cpp): the same start, the window's gradients and numbers, an
+  /// evaluation's, the carried state and generators of all, and the rows of this process of what was stored.
+  void agree_on_start();
+  void share_window(WindowLoss& window);
+  std::optional<Evaluation> share_evaluation(const std::optional<Evaluation>& own) const;
+  void gather_state(SafeTensors& state) const;
+  SafeTensors own_rows(const SafeTensors& file) const;
+  void load_generators(const SafeTensors& file, const std::string& where) const;
+  /// Empty if it was interrupted.
+  std::optional<Evaluation> evaluate_task();
   /// False if it was interrupted.
   bool evaluate(bool scheduled);
   void record_evaluation(const Evaluation& result, const std::optional<Evaluation>& averaged);
@@ -127,7 +147,9 @@ class HMRNN_API Trainer {
   void save_model(const std::filesystem::path& path, std::optional<double> validation_loss);
   bool evaluation_due() const;
   std::optional<StopReason> limit_reached() const;
-  bool stopped() const { return stop_ && stop_(); }
+  bool asked_to_stop() const { return stop_ && stop_(); }
+  bool stopped() const { return options_.group ? agreed_stop_ : asked_to_stop(); }
+  bool out_of_time() const { return options_.minutes > 0 && elapsed() >= options_.minutes * 60; }
   int64_t epoch() const { return step_ / task_.windows(); }
   double elapsed() const;
   double seconds_left() const;
@@ -147,6 +169,9 @@ class HMRNN_API Trainer {
   LearningRateSchedule schedule_;
   std::unique_ptr<RunLock> lock_;
   std::unique_ptr<MetricsWriter> metrics_;
+
+  LoadedWindow window_;                            ///< at hand
+  bool agreed_stop_ = false, agreed_end_ = false;  ///< what all processes know by now: a signal, the end of the time
 
   int64_t step_ = 0;
   int64_t evaluated_step_ = -1;       ///< step of the last evaluation

@@ -29,7 +29,7 @@ bool has_evaluation(const std::filesystem::path& path, int64_t step) {
 
 void Trainer::resume() {
   folder_.require_state();
-  lock_ = std::make_unique<RunLock>(folder_.path());
+  if (leads()) lock_ = std::make_unique<RunLock>(folder_.path());
   const auto where = folder_.last_state().string();
   const auto file = read_safetensors(folder_.last_state());
   const auto state = TrainerState::parse(file, where);
@@ -46,20 +46,26 @@ void Trainer::resume() {
   train_seconds_ = state.record_seconds;
   slope_ = state.slope;
   task_.set_slope(slope_);
-  folder_.create(averaged_.has_value());
-  metrics_ = std::make_unique<MetricsWriter>(folder_.metrics(), step_);
-  evaluation_recorded_ = evaluated_step_ != step_ && has_evaluation(folder_.metrics(), step_);
+  if (leads()) {
+    folder_.create(averaged_.has_value());
+    metrics_ = std::make_unique<MetricsWriter>(folder_.metrics(), step_);
+    evaluation_recorded_ = evaluated_step_ != step_ && has_evaluation(folder_.metrics(), step_);
+  }
   saved_step_ = step_;
   // Last: nothing that comes before may draw from the generators afterwards.
-  load_random_state(file, task_.device(), where);
+  load_generators(file, where);
 }
 
 void Trainer::save() {
   if (saved_step_ == step_) return;
+  auto file = pack_state();
+  if (!leads()) {
+    saved_step_ = step_;
+    return;
+  }
   metrics_->sync();  // no state on disk may be ahead of its records
   save_model(folder_.last_model(), std::nullopt);
 
-  auto file = pack_state();
   TrainerState state;
   state.step = step_;
   state.evaluated_step = evaluated_step_;
@@ -81,9 +87,12 @@ SafeTensors Trainer::pack_state() const {
   auto file = pack_parameters(task_.module());
   optimizer_.save(file);
   if (averaged_) averaged_->save(file);
-  task_.save_state(file);
-  sums_.save(file);
-  save_random_state(file, task_.device());
+  SafeTensors state;
+  task_.save_state(state);
+  sums_.save(state);
+  save_random_state(state, task_.device());
+  if (options_.group) gather_state(state);
+  for (auto& tensor : state.tensors) file.tensors.push_back(std::move(tensor));
   return file;
 }
 
@@ -92,7 +101,7 @@ void Trainer::unpack_state(const SafeTensors& file, const std::string& where, do
   load_parameters(task_.module(), file, where);
   optimizer_.load(file, where);
   if (averaged_) averaged_->load(file, where);
-  task_.load_state(file, where);
+  task_.load_state(options_.group ? own_rows(file) : file, where);
   sums_.load(file, where, skipped_total, skipped_in_row);
 }
 
@@ -102,6 +111,7 @@ void Trainer::set_run_settings(const std::string& run_settings) {
 }
 
 void Trainer::save_model(const std::filesystem::path& path, std::optional<double> validation_loss) {
+  if (!leads()) return;
   auto file = pack_module(task_.module(), /*buffers=*/false);
   auto description = nlohmann::ordered_json::parse(task_.describe());
   description["step"] = step_;

@@ -24,7 +24,8 @@ struct LoadedWindow {
 
 /// What one window of training gave.
 struct WindowLoss {
-  torch::Tensor loss;     ///< 0-d, differentiable: mean over the window's targets (negative log-likelihood in nats)
+  torch::Tensor loss;     ///< 0-d, differentiable: mean over the window's targets (negative log-likelihood in nats);
+                          ///< undefined: this process has no share of the window
   torch::Tensor updates;  ///< float64 [L]: steps at which each layer did not COPY; undefined where L = layers() = 0
   torch::Tensor penalty;  ///< 0-d, differentiable: what is minimised beside the loss; undefined: nothing
 };
@@ -59,6 +60,10 @@ class HMRNN_API TrainingTask {
   virtual LoadedWindow load(int64_t epoch, int64_t window) = 0;
   /// Says which window will be loaded next, so that its data can be on the way while the present one is computed.
   virtual void prefetch(int64_t epoch, int64_t window);
+  /// Means over the window's positions that `forward` took and `settle` will use (a firing rate): where several
+  /// processes share a window the Trainer replaces them in place by those of the whole window. float32, of one size
+  /// from window to window. Default: none.
+  virtual std::vector<torch::Tensor> window_means();
   /// Forward pass of the window that was loaded, in training mode, from the carried state. This and `settle` may be
   /// recorded in a graph and replayed for every window of the same layout (WindowGraph): all that changes from window
   /// to window they have to read from tensors that stay where they are, and to write there.
@@ -78,7 +83,8 @@ class HMRNN_API TrainingTask {
   /// The slope in force. Default: 1.
   virtual double slope() const;
 
-  /// The carried state, on the CPU. Default: none.
+  /// The carried state, on the CPU; tensors whose names begin with "state." have the sequences as their first
+  /// dimension, and where several processes train each has its rows (rows_of_rank). Default: none.
   virtual void save_state(SafeTensors& file) const;
   /// Throws hmrnn::Error naming `where` and what does not fit. Default: none.
   virtual void load_state(const SafeTensors& file, const std::string& where);

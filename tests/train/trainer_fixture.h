@@ -2,6 +2,7 @@
 #pragma once
 
 #include <limits>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -82,6 +83,8 @@ struct SmallRun : TrainerHooks {
   std::string boundaries = {};
   std::set<int64_t> bad_windows = {};  ///< of every epoch: their loss is not finite
   torch::Device device = torch::kCPU;
+  int64_t rank = 0, ranks = 1;                ///< see TextTaskOptions; with trainer.group
+  torch::ScalarType dtype = torch::kFloat32;  ///< of the weights
 
   /// Every regulariser on.
   void regularise() { recurrent_dropout = 0.1, locked_dropout = 0.25, weight_drop = 0.3, embedding_dropout = 0.1; }
@@ -91,6 +94,9 @@ struct SmallRun : TrainerHooks {
     TextCorpusOptions options;
     options.synthetic_length = text;
     const auto corpus = load_text_corpus(options);
+    // Threads that play processes share one generator.
+    static std::mutex mutex;
+    std::unique_lock<std::mutex> lock(mutex);
     torch::manual_seed(resume ? 99 : 5);  // a resume must not depend on it
     CharLM model(CharLMOptions(corpus.vocabulary.size())
                      .embedding_size(6)
@@ -103,6 +109,8 @@ struct SmallRun : TrainerHooks {
                      .locked_dropout(locked_dropout)
                      .weight_drop(weight_drop)
                      .embedding_dropout(embedding_dropout));
+    lock.unlock();
+    model->to(dtype);
     DisturbedTextTask task(model, corpus, {.synthetic_length = text, .synthetic_seed = 1},
                            {.batch = batch,
                             .window = window,
@@ -111,6 +119,8 @@ struct SmallRun : TrainerHooks {
                             .boundaries = boundaries,
                             .boundary_cost = boundary_cost,
                             .detector_norm_cap = detector_norm_cap,
+                            .rank = rank,
+                            .ranks = ranks,
                             .device = device,
                             .product_dtype = product_dtype},
                            bad_windows);
