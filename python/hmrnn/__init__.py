@@ -15,9 +15,13 @@ from ._library import load_library
 library = load_library()
 """The path of the libhmrnn that is loaded."""
 
+from .cell import HMLSTMCell  # noqa: E402
+from .char_lm import CharLM, CharLMOutput, Vocabulary  # noqa: E402
 from .checkpoint import load, save  # noqa: E402
-from .models import CharLM, CharLMOutput, HandwritingModel, HandwritingOutput, Mixture, Vocabulary  # noqa: E402
-from .nn import HMLSTM, HMLSTMCell, HMLSTMOutput, HMLSTMState, OutputModule, StackedLSTM  # noqa: E402
+from .handwriting import HandwritingModel, HandwritingOutput, Mixture  # noqa: E402
+from .nn import HMLSTM, StackedLSTM  # noqa: E402
+from .output_module import OutputModule  # noqa: E402
+from .state import HMLSTMOutput, HMLSTMState  # noqa: E402
 
 __all__ = [
     "CharLM",

@@ -11,7 +11,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from .models import CharLM, HandwritingModel, Vocabulary
+from .char_lm import CharLM, Vocabulary
+from .handwriting import HandwritingModel
 
 __all__ = ["load", "save"]
 

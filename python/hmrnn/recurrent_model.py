@@ -1,0 +1,107 @@
+"""What the models of the programs are alike in: an HM-LSTM, or the LSTM of the same sizes as the control, under the gated
+output module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from .cell import _check_choice
+from .dropout import _check_probability
+from .nn import HMLSTM, StackedLSTM
+from .output_module import OutputModule
+from .state import HMLSTMState
+
+CORES = ("hm_lstm", "lstm")
+
+
+class _RecurrentModel(nn.Module):
+    """A core under the gated output module. Parameter names: ``hm_lstm.layers.{l}.…`` (or ``lstm.layers.{l}.…``),
+    ``output.…``."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_sizes: Sequence[int],
+        output_embedding_size: int,
+        classes: int,
+        *,
+        core: str,
+        layer_norm: bool,
+        boundary: str,
+        slope: float,
+        forget_bias: float,
+        boundary_bias: float,
+        init: str,
+        norm_gain: float,
+        dropout: float,
+        recurrent_dropout: float,
+        locked_dropout: float,
+        weight_drop: float,
+    ) -> None:
+        super().__init__()
+        self.config: dict[str, Any] = {
+            "core": _check_choice("core", core, CORES),
+            "hidden_sizes": list(hidden_sizes),
+            "output_embedding_size": output_embedding_size,
+            "layer_norm": layer_norm,
+            "boundary": boundary,
+            "slope": slope,
+            "forget_bias": forget_bias,
+            "boundary_bias": boundary_bias,
+            "init": init,
+            "norm_gain": norm_gain,
+            "dropout": _check_probability("dropout", dropout),
+            "recurrent_dropout": recurrent_dropout,
+            "locked_dropout": locked_dropout,
+            "weight_drop": weight_drop,
+        }
+        """What the model was made from, as the metadata of a checkpoint name it."""
+        shared: dict[str, Any] = dict(
+            layer_norm=layer_norm,
+            forget_bias=forget_bias,
+            init=init,
+            norm_gain=norm_gain,
+            recurrent_dropout=recurrent_dropout,
+            locked_dropout=locked_dropout,
+            weight_drop=weight_drop,
+        )
+        if core == "hm_lstm":
+            self.hm_lstm = HMLSTM(
+                input_size, hidden_sizes, boundary=boundary, slope=slope, boundary_bias=boundary_bias, **shared
+            )
+        else:
+            self.lstm = StackedLSTM(input_size, hidden_sizes, **shared)
+        self.output = OutputModule(hidden_sizes, output_embedding_size, classes)
+        self.dropout = nn.Dropout(dropout)
+        self.step = 0
+        """Updates that the weights of a checkpoint have had."""
+        self.corpus: dict[str, Any] = {}
+        """What a checkpoint says of the data it was trained on."""
+
+    @property
+    def core(self) -> HMLSTM | StackedLSTM:
+        """The recurrent part."""
+        return self.hm_lstm if self.config["core"] == "hm_lstm" else self.lstm
+
+    @property
+    def slope(self) -> float:
+        """The slope of the detectors (1 for the control, which has none)."""
+        return self.hm_lstm.slope if self.config["core"] == "hm_lstm" else 1.0
+
+    def set_slope(self, slope: float) -> None:
+        """See :meth:`hmrnn.HMLSTM.set_slope`; nothing for the control."""
+        if self.config["core"] == "hm_lstm":
+            self.hm_lstm.set_slope(slope)
+
+    def set_product_dtype(self, dtype: torch.dtype | None) -> None:
+        """torch.bfloat16: products of the recurrent layers and of the output module on rounded operands."""
+        self.core.product_dtype = dtype
+        self.output.product_dtype = dtype
+
+    def initial_state(self, batch: int) -> HMLSTMState:
+        """The core's, all zeros."""
+        return self.core.initial_state(batch)
