@@ -8,7 +8,7 @@ namespace hmrnn {
 namespace fs = std::filesystem;
 
 fs::path default_data_dir(const std::string& corpus) {
-  std::error_code ignored;  // a folder that cannot be looked at is not there
+  std::error_code ignored;  // a folder that cannot be read counts as absent
   if (const char* parent = std::getenv("HMRNN_DATA_DIR"); parent && *parent) {
     const auto dir = fs::path(parent) / corpus;
     if (fs::is_directory(dir, ignored)) return dir;

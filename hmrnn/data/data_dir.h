@@ -7,8 +7,8 @@
 
 namespace hmrnn {
 
-/// The folder that holds the data of `corpus` by default, empty if there is none: $HMRNN_DATA_DIR/<corpus>, else
-/// data/<corpus> below the working directory, where data/fetch.sh puts it.
+/// Returns the default folder for the data of `corpus`: $HMRNN_DATA_DIR/<corpus>, else data/<corpus> below the working
+/// directory, where data/fetch.sh stores it; empty if neither exists.
 HMRNN_API std::filesystem::path default_data_dir(const std::string& corpus);
 
 }  // namespace hmrnn

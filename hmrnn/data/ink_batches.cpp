@@ -8,7 +8,7 @@
 namespace hmrnn {
 
 namespace {
-constexpr size_t kPool = 10;  // batches among which sequences are mixed
+constexpr size_t kPool = 10;  // neighbouring batches that exchange sequences
 }
 
 torch::Tensor ink_sequence(const InkLine& line, const InkNormalisation& normalisation) {
@@ -71,10 +71,10 @@ InkBatches::InkBatches(std::vector<torch::Tensor> sequences, int64_t batch, int6
   }
   std::vector<size_t> order(sequences_.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  if (seed_) SplitMix64(*seed_).shuffle(order);  // sequences of one length in no particular order
+  if (seed_) SplitMix64(*seed_).shuffle(order);  // sequences of equal length get a random order
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return steps(a) < steps(b); });
 
-  // The remainder comes first: padding costs least among the shortest.
+  // The smaller batch comes first: there, among the shortest sequences, padding costs least.
   std::vector<std::vector<size_t>> batches;
   const auto size = static_cast<size_t>(batch_);
   for (size_t begin = 0, end = order.size() % size; begin < order.size(); begin = end, end += size) {
@@ -82,7 +82,8 @@ InkBatches::InkBatches(std::vector<torch::Tensor> sequences, int64_t batch, int6
       batches.emplace_back(order.begin() + static_cast<std::ptrdiff_t>(begin),
                            order.begin() + static_cast<std::ptrdiff_t>(end));
   }
-  // Batches may be mixed only where all sequences need as many windows: so an epoch's number of windows never changes.
+  // Batches exchange sequences only if all their sequences need the same number of windows: so every epoch has the same
+  // number of windows.
   for (auto& members : batches) {
     const auto fits = [&](const std::vector<std::vector<size_t>>& pool) {
       return pool.size() < kPool && pool.front().size() == members.size() &&
@@ -136,7 +137,7 @@ const InkBatches::Plan& InkBatches::plan(int64_t epoch) const {
 
 void InkBatches::jitter(torch::Tensor steps, int64_t epoch, size_t sequence) const {
   if (jitter_.scale == 0) return;
-  // Of seed, epoch and sequence alone, so that a resume needs no replay and all windows of a line agree.
+  // The factors depend only on seed, epoch and sequence: a resume needs no replay, and all windows of a line agree.
   SplitMix64 random(*seed_ + 0x632be59bd9b4e019U * (static_cast<uint64_t>(epoch) + 1));
   SplitMix64 own(random.next() + 0x9e3779b97f4a7c15U * (static_cast<uint64_t>(sequence) + 1));
   for (int64_t k = 0; k < 2; ++k) {

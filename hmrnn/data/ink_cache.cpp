@@ -15,15 +15,16 @@ namespace hmrnn {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kFormat = 2;  // of the cache and of what the parser makes of a file: raise it when either changes
+constexpr int kFormat = 2;  // version of the cache format and of the parser: raise it when either changes
 
-/// Errors are kept apart from the folder or archive: the cache serves any with the same files.
+/// Result of parsing. Errors hold paths within the source, so that the cache also serves a copy of the same files
+/// elsewhere.
 struct Parsed {
   ParsedInk ink;                                         ///< without `bad`
-  std::vector<std::pair<std::string, std::string>> bad;  ///< a file's path within the source, and what is wrong with it
+  std::vector<std::pair<std::string, std::string>> bad;  ///< path of a file within the source, and its error
 };
 
-/// xy [N, 2] float32 and pen_up [N] bool of all lines one after the other, offsets [lines + 1].
+/// Stores xy [N, 2] float32 and pen_up [N] bool of all lines, concatenated, and offsets [lines + 1].
 void write_cache(const fs::path& path, const Parsed& parsed) {
   const auto& ink = parsed.ink;
   int64_t total = 0;
@@ -54,7 +55,7 @@ void write_cache(const fs::path& path, const Parsed& parsed) {
   write_safetensors(path, file);
 }
 
-/// Nothing if the file is absent or not what write_cache writes.
+/// Returns nothing if the file is absent or was not written by write_cache.
 std::optional<Parsed> read_cache(const fs::path& path) try {
   std::error_code error;
   if (!fs::exists(path, error)) return std::nullopt;
@@ -103,7 +104,7 @@ std::string bad_file(const InkSource& source, const std::string& path, const std
   return (source.path / path).string() + what;
 }
 
-/// With the errors as they are told, the first one thrown where they end the load.
+/// Completes the error messages with the path of the source; throws the first one with OnBadFile::Stop.
 ParsedInk finish(Parsed parsed, const InkSource& source, OnBadFile on_bad_file) {
   for (const auto& [path, what] : parsed.bad) parsed.ink.bad.push_back(bad_file(source, path, what));
   if (on_bad_file == OnBadFile::Stop && !parsed.ink.bad.empty()) throw Error(parsed.ink.bad.front());
@@ -124,7 +125,7 @@ Parsed parse(const InkSource& source, OnBadFile on_bad_file) {
         try {
           out.lines.push_back(parse_ink_xml(bytes, fs::path(path).stem().string(), where));
         } catch (const Error& error) {
-          refuse(path, std::string(error.what()).substr(where.size()));  // all of its errors begin with it
+          refuse(path, std::string(error.what()).substr(where.size()));  // all its errors begin with `where`
         }
       },
       refuse);

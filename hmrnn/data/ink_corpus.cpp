@@ -171,7 +171,7 @@ InkNormalisation measure_ink(const InkCorpus& corpus, const std::vector<size_t>&
   out.coordinates = coordinates;
   const bool offsets = coordinates == InkCoordinates::Offsets;
   double count = 0;
-  // Two passes: the coordinates' squares would lose digits that the spread needs.
+  // Two passes: a difference of sums of squares would cancel most digits of the variance.
   std::array<double, 2> sum{}, squares{};
   const auto each = [&](const auto& take) {
     for (const auto index : lines) {

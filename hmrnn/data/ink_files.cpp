@@ -42,10 +42,10 @@ void read_blocks(const fs::path& path, const Take& take) {
   }
 }
 
-/// Reads a file. Returns what is wrong with it, to be put behind its name; empty: nothing.
+/// Reads a file. Returns its error, worded so that it can follow the file's name; empty: none.
 std::string read_ink(const fs::path& path, std::string& bytes) {
   std::error_code error;
-  // Asked first: a file of any size is refused before it is read.
+  // The size is checked first, so that a huge file is refused before it is read.
   const auto size = fs::file_size(path, error);
   if (!error && size > static_cast<uint64_t>(kLimit)) return too_large();
   try {
@@ -132,7 +132,7 @@ std::string ink_content_key(const InkSource& source) {
       const auto wrong = read_ink(source.path / file, bytes);
       add(file.string());
       add(bytes);
-      add(fmt::format("\n{}{}\n", bytes.size(), wrong));  // so that no byte can pass from one file to the next unseen
+      add(fmt::format("\n{}{}\n", bytes.size(), wrong));  // the size, so that files cannot be confused
     }
   } else {
     read_blocks(source.path, add);

@@ -15,18 +15,18 @@ namespace {
 
 constexpr size_t kTrain = 10465, kValid = 581, kTest = 582, kAll = kTrain + kValid + kTest;
 
-/// `part` of `kAll` applied to `count` lines, rounded, at least 1.
+/// The size of a part for `count` lines, in the paper's proportion: rounded, at least 1.
 size_t share(size_t count, size_t part) { return std::max<size_t>((count * part + kAll / 2) / kAll, 1); }
 
-/// Which forms to take so that their lines are `wanted` in number, or as many below as whole forms allow: of all such
-/// choices one that ends earliest in the list (subset sums by dynamic programming).
+/// Chooses forms with `wanted` lines in total, or as close below as whole forms allow; among the possible choices one
+/// that ends earliest in the list (subset sums by dynamic programming).
 std::vector<bool> choose_forms(const std::vector<std::vector<size_t>>& forms, size_t wanted) {
   constexpr size_t kNone = static_cast<size_t>(-1);
-  std::vector<size_t> last(wanted + 1, kNone);  // of a sum that can be reached: the form that reached it first
+  std::vector<size_t> last(wanted + 1, kNone);  // [sum] the form that reached this sum first
   size_t best = 0;
   for (size_t i = 0; i < forms.size() && best < wanted; ++i) {
     const size_t size = forms[i].size();
-    for (size_t sum = wanted; sum >= size; --sum) {  // downwards, so that no form is taken twice
+    for (size_t sum = wanted; sum >= size; --sum) {  // downwards, so that each form is used once
       const bool reachable = sum == size || last[sum - size] != kNone;
       if (!reachable || last[sum] != kNone) continue;
       last[sum] = i;
@@ -97,7 +97,7 @@ InkSplits split_as_the_paper(const std::vector<InkLine>& lines, uint64_t seed) {
       }
     }
     forms = std::move(left);
-    if (const auto missing = wanted - indices.size(); missing > 0) {  // every form left is larger than that
+    if (const auto missing = wanted - indices.size(); missing > 0) {  // no remaining form fits: divide one
       auto& form = forms.front();
       indices.insert(indices.end(), form.end() - static_cast<std::ptrdiff_t>(missing), form.end());
       form.resize(form.size() - missing);

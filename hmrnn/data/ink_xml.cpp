@@ -36,7 +36,7 @@ std::string number(double value) {
 
 namespace {
 
-/// A file's text for an error's one line: cut, for it may be as long as the file, and without control characters.
+/// Text of the file for an error message: cut, since it may be as long as the file, and without control characters.
 std::string shown(std::string_view text) {
   std::string out(text.substr(0, 40));
   std::replace_if(
@@ -63,7 +63,7 @@ float coordinate(const pugi::xml_node& point, const char* axis, size_t stroke, s
   return static_cast<float>(value);
 }
 
-/// Throws hmrnn::Error where the file is not that of one line: nothing of it may be left out without a word.
+/// Throws hmrnn::Error if the file holds more than one line of handwriting: no part of it may be silently ignored.
 void require_one_line(const pugi::xml_document& document, const pugi::xml_node& session, const std::string& where) {
   const auto count = [](const pugi::xml_node& node, const char* name) {
     const auto children = node.children(name);
@@ -102,10 +102,10 @@ void require_one_line(const pugi::xml_document& document, const pugi::xml_node& 
   }
 }
 
-/// Throws hmrnn::Error for a point that lies far from the line: it would set the scale of all others. Of the 12,195
-/// lines of IAM-OnDB none has a point more than half the way off.
+/// Throws hmrnn::Error for a point far from the line, which would determine the scale of all others. In the 12,195
+/// lines of IAM-OnDB no point is more than half that far away.
 void refuse_strays(const InkLine& line, const std::string& where) {
-  constexpr size_t kFewest = 20;  // points of which a twentieth can be told apart
+  constexpr size_t kFewest = 20;  // the fewest points of which 5% is at least one
   constexpr float kFarthest = 1.5F;
   if (line.points.size() < kFewest) return;
   std::vector<float> x, y;
@@ -116,7 +116,7 @@ void refuse_strays(const InkLine& line, const std::string& where) {
   std::sort(x.begin(), x.end());
   std::sort(y.begin(), y.end());
   const size_t low = x.size() / 20, high = x.size() - 1 - low;
-  // How far most of the points spread, along the line.
+  // How far a point may be outside the range of the middle 90% of the points.
   const float reach = kFarthest * std::max({x[high] - x[low], y[high] - y[low], 1.0F});
   size_t stroke = 0, index = 0;
   for (const auto& p : line.points) {
@@ -160,7 +160,7 @@ InkLine parse_ink_xml(std::string_view bytes, const std::string& name, const std
     for (const auto& point : stroke.children("Point")) {
       const float x = coordinate(point, "x", stroke_count, count, where);
       const float y = coordinate(point, "y", stroke_count, count, where);
-      line.points.push_back({x, 0 - y, false});  // 0 - y, for -0 would not compare equal in bytes
+      line.points.push_back({x, 0 - y, false});  // 0 - y instead of -y: -0 would differ from 0 in the hash
       ++count;
     }
     if (count == 0) throw Error(fmt::format("{}: stroke {} has no points", where, stroke_count + 1));
@@ -200,7 +200,7 @@ std::string format_ink_xml(const InkLine& line) {
       "    <DiagonallyOppositeCoords x=\"{1}\" y=\"{3}\"/>\n    <VerticallyOppositeCoords x=\"{0}\" y=\"{3}\"/>\n"
       "    <HorizontallyOppositeCoords x=\"{1}\" y=\"{2}\"/>\n  </WhiteboardDescription>\n  <StrokeSet>\n",
       number(left), number(right), number(-top), number(-bottom));
-  constexpr double kStep = 0.01, kPause = 0.2;  // seconds
+  constexpr double kStep = 0.01, kPause = 0.2;  // seconds between points, between strokes
   double time = 0;
   for (size_t begin = 0; begin < line.points.size();) {
     size_t end = begin;

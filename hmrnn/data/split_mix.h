@@ -10,7 +10,7 @@ namespace hmrnn {
 /// SplitMix64 (Steele, Lea and Flood, 2014): 64 bits of state, the same numbers on every machine.
 class SplitMix64 {
  public:
-  /// Equal seeds give equal numbers on every machine.
+  /// The numbers depend only on the seed, on every machine.
   explicit SplitMix64(uint64_t seed) : state_(seed) {}
 
   /// Uniform over all 2^64 values.
@@ -20,13 +20,13 @@ class SplitMix64 {
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
     return x ^ (x >> 31);
   }
-  /// 0 … bound-1. The bias of the remainder is below 2^-40 for bounds under 2^24.
+  /// 0 … bound-1. The bias of the modulo is below 2^-40 for bounds under 2^24.
   uint64_t below(uint64_t bound) { return next() % bound; }
-  /// True `percent` times in a hundred.
+  /// True with a probability of `percent` %.
   bool chance(uint64_t percent) { return below(100) < percent; }
   /// Uniform in [low, high), on a grid of 2^-53 of the range.
   double between(double low, double high) { return low + (high - low) * (static_cast<double>(next() >> 11) * 0x1p-53); }
-  /// Fisher and Yates: every order equally likely.
+  /// Fisher-Yates shuffle.
   template <typename T>
   void shuffle(std::vector<T>& items) {
     for (size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[below(i)]);

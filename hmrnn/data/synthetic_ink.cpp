@@ -12,16 +12,16 @@ namespace hmrnn {
 namespace {
 
 struct Place {
-  double x, y;  // in x-heights, y up, the base line at 0
+  double x, y;  // in x-heights; y up, base line at 0
 };
 
-/// A cubic Bézier curve. With `lifted` the pen comes down at its start, else it is there already.
+/// A cubic Bézier curve. If `lifted`, it starts a new stroke; else the pen is at its start already.
 struct Curve {
   std::array<Place, 4> at;
   bool lifted = false;
 };
 
-/// A letter from (0, 0) to (width, 0); `later` is written after the word.
+/// A letter from (0, 0) to (width, 0); `later` is drawn after the word.
 struct Letter {
   double width;
   std::vector<Curve> now, later;
@@ -29,16 +29,16 @@ struct Letter {
 
 Curve curve(Place a, Place b, Place c, Place d, bool lifted = false) { return {{a, b, c, d}, lifted}; }
 
-/// Up to a hump of x-height and down again.
+/// Up to x-height and down again.
 Curve arch(double from, double to) { return curve({from, 0}, {from + 0.05, 1.35}, {to, 1.3}, {to, 0}); }
 
-/// Counter-clockwise, crossing itself: e (height 1) or l (height 2); downwards with a negative height.
+/// A loop, counter-clockwise: e (height 1) or l (height 2); below the base line if the height is negative.
 Curve loop(double from, double width, double height) {
   const double y = height * 4 / 3;
   return curve({from, 0}, {from + 2.1 * width, y}, {from - 1.1 * width, y}, {from + width, 0});
 }
 
-/// A closed round from (x, y) leftwards and back, of x-height.
+/// A closed curve of x-height that starts and ends at (x, y), leftwards.
 Curve round(double x, double y) { return curve({x, y}, {x - 1.35, y + 0.75}, {x - 0.85, y - 1.45}, {x, y}); }
 
 Curve straight(Place a, Place b, bool lifted = false) {
@@ -62,20 +62,20 @@ const std::vector<Letter>& letters() {
        {}},  // a
       {0.7,
        {curve({0, 0}, {0.15, 0.4}, {0.2, 0.7}, {0.25, 1}), curve({0.25, 1}, {0.2, 0.2}, {0.3, -0.1}, {0.7, 0})},
-       {straight({0.33, 1.55}, {0.38, 1.45}, true)}},  // i, its dot later
+       {straight({0.33, 1.55}, {0.38, 1.45}, true)}},  // i; the dot follows later
       {0.9,
        {straight({0.4, 1.9}, {0.35, 0.7}, true), curve({0.35, 0.7}, {0.33, 0.1}, {0.4, -0.1}, {0.9, 0})},
-       {straight({0.0, 1.3}, {0.85, 1.35}, true)}},  // t, its bar later
+       {straight({0.0, 1.3}, {0.85, 1.35}, true)}},  // t; the bar follows later
       {1.45,
        {curve({0.95, 0.9}, {0.9, 0.95}, {0.95, 0.9}, {0.95, 0.85}, true), round(0.95, 0.85),
         curve({0.95, 0.85}, {1.0, -1.9}, {-0.2, -1.7}, {0.45, -0.6}),
         curve({0.45, -0.6}, {0.7, -0.25}, {1.1, 0}, {1.45, 0})},
-       {}},  // g, begun with the pen lifted
+       {}},  // g; begins with the pen lifted
   };
   return all;
 }
 
-/// Words as letters' indices; one vocabulary for all seeds, drawn with frequencies 1 / (rank + 3).
+/// Words as indices of letters; the same for all seeds, drawn with frequencies 1 / (rank + 3), rank from 0.
 struct Vocabulary {
   std::vector<std::vector<size_t>> words;
   std::vector<uint64_t> cumulative;
@@ -95,13 +95,13 @@ struct Vocabulary {
   }
 };
 
-/// How one form is written.
+/// The handwriting of one form.
 struct Hand {
-  double height;   // of an x, in units
+  double height;   // x-height, units
   double slant;    // x per y
-  double width;    // of a letter
-  double density;  // points per x-height of way
-  double tremble;  // greatest displacement, units
+  double width;    // scale of a letter's width
+  double density;  // points per x-height of length
+  double tremble;  // largest displacement, units
   double gap;      // between words, x-heights
 
   explicit Hand(SplitMix64& random)
@@ -125,7 +125,7 @@ class Writer {
 
   void word(const std::vector<size_t>& word) {
     std::vector<std::pair<double, const Letter*>> later;
-    bool down = false;  // whether the pen is where the next letter begins
+    bool down = false;  // whether the pen is where the next curve begins
     for (size_t i = 0; i < word.size(); ++i) {
       const auto& letter = letters()[word[i]];
       for (const auto& part : letter.now) {
@@ -162,7 +162,7 @@ class Writer {
     if (!line_.points.empty()) line_.points.back().pen_up = true;
   }
 
-  /// A point of a letter that begins `x` x-heights from the left.
+  /// Adds point `p` of a letter that begins `x` x-heights from the left.
   void put(Place p, double x) {
     const double along = x + p.x * hand_.width + hand_.slant * p.y;
     const double shake_x = random_.between(-hand_.tremble, hand_.tremble);
@@ -173,7 +173,7 @@ class Writer {
     line_.word_end.push_back(0);
   }
 
-  /// The curve's points but its first.
+  /// Adds the points of the curve except its first.
   void draw(const Curve& c, double x) {
     const auto at = [&](double t) {
       const double s = 1 - t;
@@ -198,7 +198,7 @@ class Writer {
   SplitMix64& random_;
   InkLine& line_;
   double left_, base_, rise_;
-  double at_ = 0;  // where the next letter begins, in x-heights from the left
+  double at_ = 0;  // position of the next letter, x-heights from the left
 };
 
 }  // namespace

@@ -8,15 +8,15 @@
 
 namespace hmrnn {
 
-/// Handwriting with known boundaries: `count` lines of "words" from a seed. A word is one to five letters, and a letter
-/// is made of loops, arches, cups and stems (cubic curves); letters are joined along the base line, except that stems
-/// are begun anew with the pen lifted. Dots and cross bars are strokes of their own, written when the word's letters
-/// are, as people do. Every line has its words' ends in `word_end`: the last point of the last stroke of each word.
+/// Generates handwriting with known boundaries: `count` lines of "words" from a seed. A word has one to five letters; a
+/// letter consists of loops, arches, cups and stems (cubic curves). Letters are joined along the base line, but before
+/// a stem the pen is lifted. Dots and cross bars are separate strokes that follow the letters of their word, as in
+/// human handwriting. `word_end` marks the last point of the last stroke of each word.
 ///
-/// Coordinates are whole numbers in the units of IAM-OnDB (an x-height of 90 to 130, a point every 20 or so); lines are
-/// called `s00-000-01` and so on, up to 8 to a form, and a form has one hand: slant, width, size and trembling. There
-/// is one vocabulary of words; the seed chooses text and hands. The same on every machine: the arithmetic is of sums
-/// and products alone.
+/// Coordinates are integers in the units of IAM-OnDB (x-height 90 to 130, a point about every 20 units). Lines are
+/// called `s00-000-01` and so on. A form has up to 8 lines, written by one hand: slant, width, size and tremor. The
+/// vocabulary is fixed; the seed chooses text and hands. The result is the same on every machine, since the arithmetic
+/// uses only sums, products and square roots.
 HMRNN_API std::vector<InkLine> make_synthetic_ink(int64_t count, uint64_t seed);
 
 }  // namespace hmrnn

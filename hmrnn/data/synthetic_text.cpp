@@ -13,9 +13,9 @@
 namespace hmrnn {
 namespace {
 
-using Word = std::vector<std::string>;  // its syllables
+using Word = std::vector<std::string>;  // syllables
 
-/// Words of one class, drawn with frequencies that fall as 1 / (rank + 2), as Zipf's law has it.
+/// Words of one class, drawn with frequencies 1 / (rank + 3), rank from 0: close to Zipf's law.
 class WordClass {
  public:
   void add(Word word) {
@@ -34,9 +34,9 @@ class WordClass {
   std::vector<uint64_t> cumulative_;
 };
 
-/// The language: word classes whose words are made of one stock of syllables. Nouns have a gender that shows in their
-/// last syllable and that articles and adjectives agree with; verbs and adverbs have endings of their own. So the text
-/// is predictable within a syllable, within a word and from word to word, at distances that grow.
+/// The language. All word classes share one set of syllables. A noun has a gender, which its last syllable shows; its
+/// article and adjective agree with it. Verbs and adverbs have endings too. So the text is predictable within a
+/// syllable, within a word, and from word to word, over growing distances.
 struct Lexicon {
   static constexpr size_t kGenders = 2;
   std::array<WordClass, kGenders> articles, adjectives, nouns;
@@ -57,7 +57,7 @@ struct Lexicon {
   }
 
  private:
-  static constexpr uint64_t kLanguage = 1842;  // the one language of all seeds
+  static constexpr uint64_t kLanguage = 1842;  // all seeds share one language
   static constexpr size_t kSyllables = 90;
   SplitMix64 random_{kLanguage};
   std::vector<std::string> syllables_;
@@ -77,7 +77,8 @@ struct Lexicon {
     }
   }
 
-  /// `count` words of `shortest` … `longest` drawn syllables and the ending, each spelled as no other word.
+  /// Adds `count` words of `shortest` … `longest` random syllables and the ending; no two words of the language are
+  /// equal.
   void make(WordClass& words, size_t count, uint64_t shortest, uint64_t longest, const std::string& ending) {
     for (size_t made = 0; made < count;) {
       Word word;
@@ -106,8 +107,8 @@ struct SyntheticTextGenerator::Impl {
 
   SplitMix64 random;
   const Lexicon& words = lexicon();
-  SyntheticText line;  // the phrase being handed out
-  size_t taken = 0;    // characters of it that are gone
+  SyntheticText line;  // the phrase that next() copies from
+  size_t taken = 0;    // its characters that were returned already
 
   void put(char c, bool syllable_end, bool word_end, bool phrase_end) {
     line.text.push_back(c);
@@ -127,7 +128,7 @@ struct SyntheticTextGenerator::Impl {
     }
   }
 
-  /// article [adjective] noun [preposition article noun], all of one gender within a group.
+  /// article [adjective] noun [preposition article noun]; articles and adjectives agree with their noun.
   void noun_group() {
     const size_t gender = random.below(Lexicon::kGenders);
     word(words.articles[gender]);

@@ -33,7 +33,7 @@ struct TarReader::Archive {
     if (::fstat(file.get(), &status) != 0) throw_errno(path, "cannot read", errno);
     size = static_cast<uint64_t>(status.st_size);
   }
-  /// Of a header ARCHIVE_WARN is let pass: it is of names' encodings.
+  /// For a header, ARCHIVE_WARN is accepted: it concerns the encoding of names.
   void check(int result) const {
     if (result == ARCHIVE_OK || result == ARCHIVE_WARN) return;
     fail();
@@ -43,13 +43,14 @@ struct TarReader::Archive {
     throw Error("cannot read " + path.string() + ": " + (reason ? reason : "unknown error"));
   }
 
-  /// Bytes of the unpacked archive that have been read.
+  /// Number of uncompressed bytes read so far.
   uint64_t position() const {
     const auto bytes = static_cast<uint64_t>(std::max<la_int64_t>(archive_filter_bytes(reader.get(), 0), 0));
     limit_decompression(path, size, bytes);
     return bytes;
   }
-  /// To the end of the file at hand, block by block: what a member says of its size is not to be believed.
+  /// Skips to the end of the current file block by block, so that the decompression limit is checked on the way (the
+  /// size in a member's header cannot be trusted).
   void skip() {
     const void* block = nullptr;
     size_t count = 0;
@@ -60,13 +61,13 @@ struct TarReader::Archive {
       if (result != ARCHIVE_OK) fail();
       position();
     }
-    check(archive_read_data_skip(reader.get()));  // the padding
+    check(archive_read_data_skip(reader.get()));  // padding after the data
   }
 
   std::filesystem::path path;
   FileDescriptor file;
-  uint64_t size = 0;     ///< of the archive as it is stored
-  bool in_file = false;  ///< a file was gone on to
+  uint64_t size = 0;     ///< size of the archive as stored
+  bool in_file = false;  ///< the header of a file was read, its data was not skipped yet
   std::unique_ptr<archive, int (*)(archive*)> reader;
 };
 
@@ -74,7 +75,7 @@ TarReader::TarReader(std::filesystem::path path) : archive_(std::make_unique<Arc
   auto* reader = archive_->reader.get();
   archive_->check(archive_read_support_filter_all(reader));
   archive_->check(archive_read_support_format_tar(reader));
-  // Archives one after the other in one file: without this all but the first are left out without a word.
+  // A file may contain several concatenated archives; without this option all but the first would be silently ignored.
   archive_->check(archive_read_set_option(reader, "tar", "read_concatenated_archives", "1"));
   archive_->check(archive_read_open_fd(reader, archive_->file.get(), kTarBlock));
 }
@@ -86,7 +87,7 @@ bool TarReader::next(std::string& name) {
     archive_entry* entry = nullptr;
     const int result = archive_read_next_header(archive_->reader.get(), &entry);
     if (result == ARCHIVE_EOF) {
-      // An archive ends in empty blocks; libarchive takes the end of the file for one as well.
+      // An archive ends with empty blocks, but libarchive also accepts the end of the file in their place.
       if (archive_->position() - before < kTarRecord) {
         throw Error("cannot read " + archive_->path.string() + ": it is cut off: its end mark is missing");
       }
@@ -107,7 +108,7 @@ bool TarReader::read(int64_t limit, std::string& bytes) {
     const size_t before = bytes.size();
     bytes.resize(before + (before == 0 ? size_t{1} << 16 : before));
     const auto count = archive_read_data(archive_->reader.get(), bytes.data() + before, bytes.size() - before);
-    if (count < 0) archive_->fail();  // ARCHIVE_WARN too: of data it says that they are not all there
+    if (count < 0) archive_->fail();  // ARCHIVE_WARN is negative too: it means here that data are missing
     bytes.resize(before + static_cast<size_t>(count));
     archive_->position();
     if (count == 0) return true;

@@ -7,18 +7,18 @@
 
 namespace hmrnn {
 
-/// The regular files of a tar archive, compressed in any way that libarchive knows, one after the other.
+/// Reads the regular files of a tar archive in order, with any compression that libarchive knows.
 class TarReader {
  public:
-  /// Throws hmrnn::Error naming the archive if it cannot be read, as every function here does: no regular file,
-  /// damaged, cut off (even between two of its files), a decompression bomb; also where the library was built without
+  /// All functions throw hmrnn::Error naming the archive if it cannot be read: it is not a regular file, is damaged, is
+  /// truncated (also between two of its files), or is a decompression bomb; or the library was built without
   /// libarchive.
   explicit TarReader(std::filesystem::path path);
   ~TarReader();
 
-  /// Goes on to the next file; false at the end.
+  /// Advances to the next file and returns its name; false at the end.
   bool next(std::string& name);
-  /// That file's bytes; false if there are more than `limit`.
+  /// Reads this file; false if it has more than `limit` bytes.
   bool read(int64_t limit, std::string& bytes);
 
  private:

@@ -23,7 +23,7 @@ namespace hmrnn {
 namespace fs = std::filesystem;
 namespace {
 
-/// Throws hmrnn::Error for what begins as a packed file does: read as text, it would train on noise without a word.
+/// Throws hmrnn::Error if the bytes begin like a compressed file: read as text, they would be noise to train on.
 void refuse_packed(const fs::path& path, std::string_view bytes) {
   using namespace std::string_view_literals;
   static constexpr std::array<std::pair<std::string_view, const char*>, 9> kBegins = {
@@ -52,7 +52,7 @@ std::string read_plain(const fs::path& path) {
   return bytes;
 }
 
-/// The folder of a named corpus's files: the one given, or the default one.
+/// Folder of a named corpus: the given one, or the default.
 fs::path corpus_dir(const TextCorpusOptions& options) {
   if (!options.data_dir.empty()) {
     if (!fs::exists(options.data_dir)) throw Error("the data folder " + options.data_dir.string() + " does not exist");
@@ -71,7 +71,7 @@ fs::path corpus_dir(const TextCorpusOptions& options) {
 
 /// The one file of `dir` whose name begins with `prefix`, plain or .xz.
 fs::path find_by_prefix(const fs::path& dir, const std::string& prefix) {
-  // What a download leaves beside the text. Reading a zip as text would train on noise without a word.
+  // Files that a download may leave beside the text.
   static const std::set<std::string> not_text = {".zip", ".gz",   ".tgz", ".bz2",  ".zst", ".7z",
                                                  ".rar", ".part", ".tmp", ".json", ".md5", ".sha256"};
   std::vector<std::string> texts, others;
@@ -94,12 +94,12 @@ fs::path find_by_prefix(const fs::path& dir, const std::string& prefix) {
   throw Error("more than one file " + prefix + "* in " + dir.string() + ": " + list(texts));
 }
 
-/// A word-for-word or symbol-for-symbol PTB file as characters: each line's symbols and a line end.
+/// Converts a PTB file of words or of single characters to text: the symbols of each line and a line end.
 std::string read_ptb(const fs::path& path, bool characters) {
   const std::string file = read_text_file(path);
   std::string text;
   text.reserve(file.size());
-  // Blank lines at the end are not sentences (Mikolov's character files end in one).
+  // Blank lines at the end are not sentences (Mikolov's character files end with one).
   const auto end = file.find_last_not_of(" \r\n");
   if (end == std::string::npos) throw Error(path.string() + " is empty: it has only blank lines");
   std::string_view rest(file.data(), end + 1);
@@ -151,7 +151,7 @@ std::array<Source, 3> read_ptb_splits(const fs::path& dir) {
       for (auto& split : splits) split.text = read_ptb(split.path, characters);
       return splits;
     }
-    // Name the file that completes a set that is there in part, before the sets that are not.
+    // Prefer to report the file that completes a partly present set.
     if (absent.size() < splits.size() && missing.empty()) missing = absent.front();
   }
   throw Error(missing.empty()
@@ -159,7 +159,7 @@ std::array<Source, 3> read_ptb_splits(const fs::path& dir) {
                   : missing + " is missing in " + dir.string());
 }
 
-/// Cuts one text 90 : 5 : 5; a part that is there already is not cut off.
+/// Splits a text 90 : 5 : 5; a split that is already defined takes no part of it.
 void cut(TextCorpus& corpus, const torch::Tensor& text) {
   const int64_t size = text.numel();
   const auto percent = [&](int64_t n) { return size / 100 * n + size % 100 * n / 100; };
@@ -169,7 +169,7 @@ void cut(TextCorpus& corpus, const torch::Tensor& text) {
   if (!corpus.test.defined()) corpus.test = text.slice(0, valid, size);
 }
 
-/// A corpus of files, cut into its parts.
+/// Reads a corpus of files and splits it.
 void read_files(TextCorpus& corpus, const TextCorpusOptions& options, const std::vector<fs::path>& files) {
   std::string text;
   for (const auto& file : files) {
@@ -272,7 +272,7 @@ TextCorpus load_text_corpus(const TextCorpusOptions& options) try {
     }
     corpus.source = "the synthetic corpus (seed " + std::to_string(options.seed) + ")";
     const auto text = SyntheticTextGenerator(options.seed).next(options.synthetic_length).text;
-    // The whole alphabet, however short the text: models of two lengths or seeds have one vocabulary.
+    // Use the whole alphabet even if the text is short, so that all synthetic corpora have the same vocabulary.
     if (!given) corpus.vocabulary = Vocabulary::of(SyntheticTextGenerator::alphabet());
     cut(corpus, corpus.vocabulary.encode(text, corpus.source));
     return corpus;
@@ -287,7 +287,7 @@ TextCorpus load_text_corpus(const TextCorpusOptions& options) try {
   read_files(corpus, options, files);
   if (named) corpus.name = options.corpus;
   return corpus;
-} catch (const fs::filesystem_error& error) {  // a folder without permission, for example
+} catch (const fs::filesystem_error& error) {  // for example a folder without permission
   throw Error("cannot read " + error.path1().string() + ": " + error.code().message());
 }
 

@@ -13,56 +13,58 @@
 
 namespace hmrnn {
 
-/// A text in three parts over one vocabulary.
+/// A text in three splits over one vocabulary.
 struct HMRNN_API TextCorpus {
   std::string name;       ///< "ptb", "text8", "enwik8", "synthetic" or the file's name
-  std::string source;     ///< where it was read from, for messages
+  std::string source;     ///< path of the data, for messages
   Vocabulary vocabulary;  ///< covers all splits
   torch::Tensor train;    ///< uint8 [N], indices, CPU
   torch::Tensor valid;    ///< uint8 [N]
   torch::Tensor test;     ///< uint8 [N]
 
-  /// "train", "valid" or "test", or "all" (the three one after the other); throws hmrnn::Error for another name.
+  /// "train", "valid", "test", or "all" (the three concatenated); throws hmrnn::Error for another name.
   torch::Tensor split(const std::string& split_name) const;
-  /// 16 hexadecimal digits that depend on every character of the three splits and on the order of the symbols (XXH3).
+  /// 16 hexadecimal digits: a hash (XXH3) of all characters of the three splits and of the order of the symbols.
   std::string content_hash() const;
-  /// Writes the same text in the symbols of `symbols`, which has to cover the present ones; throws hmrnn::Error naming
-  /// a byte that it lacks.
+  /// Re-encodes the splits with the vocabulary `symbols`, which must contain the present one; throws hmrnn::Error
+  /// naming a byte that it lacks.
   void use_vocabulary(const Vocabulary& symbols);
 };
 
 /// Options of load_text_corpus.
 struct TextCorpusOptions {
-  /// ptb | text8 | enwik8 | synthetic | path of a file (read as bytes), or of several, separated by commas: one text
+  /// ptb | text8 | enwik8 | synthetic | the path of a file (read as bytes) | several paths separated by commas
+  /// (concatenated)
   std::string corpus = "synthetic";
-  /// Files to validate and to test on, in place of a part of the corpus; for a corpus of files alone.
-  std::string valid_file = {}, test_file = {};  ///< the same for the test split
-  /// The corpus's own folder. Empty: default_data_dir.
+  /// Files for the valid and the test split, instead of a part of the corpus; only if `corpus` names files.
+  std::string valid_file = {}, test_file = {};  ///< the file for the test split
+  /// Folder of the corpus. Empty: default_data_dir.
   std::filesystem::path data_dir;
-  /// If not empty, this vocabulary is used (and must cover the text) instead of the text's own.
+  /// If not empty, used instead of the text's own vocabulary; it must contain all bytes of the text.
   Vocabulary vocabulary;
-  /// Length in characters of the synthetic corpus, all splits together, and its seed.
+  /// Number of characters of the synthetic corpus, all splits together.
   int64_t synthetic_length = 2'000'000;
-  uint64_t seed = 1;  ///< of the synthetic corpus
+  uint64_t seed = 1;  ///< seed of the synthetic corpus
 };
 
-/// How to load the text again that a checkpoint names. A data folder that is gone (the run was moved) is left to the
-/// default look-up.
+/// Options that load the text named by a checkpoint. If its data folder no longer exists (the run was moved), the
+/// default folder is used.
 HMRNN_API TextCorpusOptions options_to_load(const CorpusReference& reference);
 
-/// Reads a corpus. PTB: `ptb.char.{train,valid,test}.txt` (Mikolov's: symbols separated by spaces, `_` is the space,
-/// byte 32 in the vocabulary; a line end is a symbol; the blank last line is not a sentence) or, where these are
-/// absent, `ptb.{train,valid,test}.txt` (plain words). text8*, enwik*, FILE: bytes, plain or .xz, cut 90 : 5 : 5 (text8
-/// and enwik8 at full length 90M / 5M / 5M exactly); a part that has a file of its own is not cut off. Throws
-/// hmrnn::Error naming what is missing, empty or malformed.
+/// Reads a corpus. PTB: `ptb.char.{train,valid,test}.txt` (Mikolov's format: symbols separated by spaces; `_` becomes a
+/// space, byte 32 of the vocabulary; each line end is a symbol; blank lines at the end are ignored), or, if these are
+/// absent, `ptb.{train,valid,test}.txt` (plain words). text8*, enwik*, FILE: bytes, plain or .xz, split 90 : 5 : 5
+/// (text8 and enwik8 in full length exactly 90M / 5M / 5M); a split that has its own file takes no part of the corpus.
+/// Throws hmrnn::Error naming what is missing, empty or malformed.
 HMRNN_API TextCorpus load_text_corpus(const TextCorpusOptions& options);
 
-/// The files that a corpus of files names: `corpus` itself if there is such a file, else what it names between commas.
-/// Empty if one of them does not exist.
+/// The files that `corpus` names: `corpus` itself if that file exists, else its comma-separated paths. Empty if one of
+/// them does not exist.
 HMRNN_API std::vector<std::filesystem::path> corpus_files(const std::string& corpus);
 
-/// The bytes of a regular file, decompressed if its name ends in .xz (libarchive). Throws hmrnn::Error naming the file,
-/// also where it is packed in another way or decompresses to absurd sizes (limit_decompression).
+/// Contents of a regular file, decompressed if its name ends in .xz (libarchive). Throws hmrnn::Error naming the file
+/// if it cannot be read, is empty, is compressed in another way, or decompresses to an implausible size
+/// (limit_decompression).
 HMRNN_API std::string read_text_file(const std::filesystem::path& path);
 
 }  // namespace hmrnn

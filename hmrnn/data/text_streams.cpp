@@ -23,7 +23,7 @@ TextStreams::TextStreams(torch::Tensor text, int64_t streams, int64_t window, bo
     each_ = (characters - 1) / streams_;
     longer_ = (characters - 1) % streams_;
   } else {
-    // Divided twice, so that no product of two large options can overflow.
+    // Two divisions instead of one by a product, which could overflow.
     const int64_t windows = characters < 2 ? 0 : (characters - 1) / streams_ / window_;
     if (windows == 0) {
       throw Error(what + " has " + std::to_string(characters) + " characters, which is less than one window of " +
@@ -54,11 +54,11 @@ TextWindow TextStreams::window(int64_t i, int64_t offset) const {
   auto* target = window.target.data_ptr<int64_t>();
   for (int64_t b = 0; b < streams_; ++b) {
     const int64_t stream = offset + b * each_ + std::min(b, longer_);
-    // A stream that ends one step early (always in the pass's last step) repeats its last pair; its weight is 0.
+    // A stream that ends one step early (only in the last step of the pass) repeats its last pair with weight 0.
     const int64_t last = each_ + (b < longer_ ? 1 : 0) - 1;
     for (int64_t t = 0; t < steps; ++t) {
       const int64_t at = std::min(begin + t, last);
-      // One turn at most: the pass is no longer than the text.
+      // One wrap is enough: the pass is no longer than the text.
       const int64_t here = stream + at < characters ? stream + at : stream + at - characters;
       input[t * streams_ + b] = text[here];
       target[t * streams_ + b] = text[here + 1 < characters ? here + 1 : 0];

@@ -9,39 +9,38 @@
 
 namespace hmrnn {
 
-/// One window of B parallel streams.
+/// A window of B parallel streams.
 struct TextWindow {
   torch::Tensor input;   ///< int64 [T, B]
-  torch::Tensor target;  ///< int64 [T, B]: the character after each input
-  torch::Tensor
-      weight;  ///< float32 [T, B]: 0 where a stream has already ended (eval's last windows), else 1; undefined if all 1
-  int64_t count = 0;   ///< targets with weight 1
-  bool first = false;  ///< the streams start here: the carried state must be reset
+  torch::Tensor target;  ///< int64 [T, B]: the next character after each input
+  torch::Tensor weight;  ///< float32 [T, B]: 0 where a stream has ended (`exact` only), else 1; undefined: all 1
+  int64_t count = 0;     ///< number of targets with weight 1
+  bool first = false;    ///< the streams start here: the caller resets the carried state
 };
 
-/// Cuts a text into B contiguous streams and walks over them in windows of T steps, so that state can be carried from a
-/// window to the next. Training drops what does not fill a window of every stream; evaluation (`exact`) scores each
-/// character but the first exactly once (N-1 targets): the streams are then of unequal length by at most one, stream
-/// b+1 starting at the character that ended stream b, and the last window may be shorter and masked (where a stream has
-/// ended, its last pair is repeated with weight 0).
+/// Cuts a text into B contiguous streams and returns them in windows of T steps, so that state can be carried from one
+/// window to the next. For training, the remainder that does not fill a window of every stream is dropped. For
+/// evaluation (`exact`), every character except the first is a target exactly once (N-1 targets): stream lengths then
+/// differ by at most one, stream b+1 starts at the last character of stream b, and the last window may be shorter.
+/// Where a stream has ended, its last pair is repeated with weight 0.
 class HMRNN_API TextStreams {
  public:
-  /// `text` uint8 [N]. Throws hmrnn::Error if a training text does not fill one window of every stream, or an exact one
-  /// has fewer than two characters (`what` names it), or streams or window is below 1. With `exact`, streams is
-  /// lowered to N-1 when larger.
+  /// `text`: uint8 [N]. Throws hmrnn::Error if a training text does not fill one window of every stream, if a text with
+  /// `exact` has fewer than two characters (`what` names the text), or if `streams` or `window` is below 1. With
+  /// `exact`, `streams` is limited to N-1.
   TextStreams(torch::Tensor text, int64_t streams, int64_t window, bool exact = false,
               const std::string& what = "the text");
 
-  /// Windows in one pass over the text (an epoch).
+  /// Number of windows in one pass over the text (an epoch).
   int64_t windows() const;
   /// B
   int64_t streams() const { return streams_; }
 
-  /// Window `i` of the pass, 0 ≤ i < windows(); random access, so that a resume needs no replay. `offset` rolls the
-  /// text: the pass begins at that character, in [0, characters()), and what lies before it comes after the text's end.
-  /// Not with `exact`.
+  /// Window `i` of the pass, 0 ≤ i < windows(). Windows can be read in any order, so that a resume needs no replay.
+  /// `offset`, in [0, characters()), rotates the text: the pass begins at that character, and the text before it
+  /// follows the end. Only without `exact`.
   TextWindow window(int64_t i, int64_t offset = 0) const;
-  /// Length of the text.
+  /// N
   int64_t characters() const { return text_.numel(); }
 
  private:
@@ -49,9 +48,9 @@ class HMRNN_API TextStreams {
   int64_t streams_ = 0;
   int64_t window_ = 0;
   bool exact_ = false;
-  int64_t each_ = 0;    ///< targets of a stream
-  int64_t longer_ = 0;  ///< the first `longer_` streams have one target more (exact only)
-  int64_t length_ = 0;  ///< targets of the longest stream
+  int64_t each_ = 0;    ///< number of targets per stream
+  int64_t longer_ = 0;  ///< the first `longer_` streams have one more target (exact only)
+  int64_t length_ = 0;  ///< number of targets of the longest stream
 };
 
 }  // namespace hmrnn

@@ -42,11 +42,11 @@ std::string read_xz_file(const std::filesystem::path& path) {
       archive_read_open_fd(reader.get(), file.get(), kXzBlock) != ARCHIVE_OK) {
     throw fail();
   }
-  archive_entry* entry = nullptr;  // the raw format has one entry, the empty format none
+  archive_entry* entry = nullptr;  // the raw format has one entry, the empty format has none
   const int header = archive_read_next_header(reader.get(), &entry);
   if (header == ARCHIVE_EOF) return {};
   if (header != ARCHIVE_OK) throw fail();
-  // Without this a file that only bears the name would pass unchanged.
+  // Without this check a file that is not compressed but named .xz would be returned unchanged.
   if (archive_filter_code(reader.get(), 0) != ARCHIVE_FILTER_XZ) throw Error(path.string() + " is not an xz file");
 
   std::string bytes;

@@ -7,11 +7,12 @@
 
 namespace hmrnn {
 
-/// Whether this build has libarchive, without which no .xz file and no tar archive can be read.
+/// Whether this build has libarchive, which .xz files and tar archives need.
 HMRNN_API bool has_libarchive();
 
-/// The bytes of an .xz file, decompressed; several streams in a row are one text. Throws hmrnn::Error naming the file,
-/// also where it decompresses to absurd sizes (limit_decompression) and where the library was built without libarchive.
+/// Contents of an .xz file, decompressed; several concatenated streams are one text. Throws hmrnn::Error naming the
+/// file if it cannot be read, decompresses to an implausible size (limit_decompression), or if the library was built
+/// without libarchive.
 std::string read_xz_file(const std::filesystem::path& path);
 
 }  // namespace hmrnn

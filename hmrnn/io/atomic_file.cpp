@@ -19,11 +19,11 @@ namespace {
 
 constexpr size_t kBufferSize = size_t{1} << 18;
 
-/// A new file beside `target`, removed at the end of the scope unless it was renamed.
+/// A new file beside `target`; the destructor removes it unless it was renamed.
 class TemporaryFile {
  public:
   TemporaryFile(const std::filesystem::path& target, const std::filesystem::path& folder) : target_(target) {
-    // The tail leaves room within the 255 bytes that a name may have.
+    // A file name has at most 255 bytes, with the suffix.
     const std::string stem = std::string(".").append(target.filename().string(), 0, 200).append(".tmp-");
     std::random_device random;
     for (int attempt = 0; attempt < 100; ++attempt) {
@@ -32,8 +32,8 @@ class TemporaryFile {
       const std::filesystem::path candidate = folder / (stem + tail);
       const int descriptor = open_file(candidate, O_WRONLY | O_CREAT | O_EXCL, 0666);
       if (descriptor >= 0) {
-        // Tells others that somebody is at work here. A file system without locks tells them nothing, and nothing is
-        // removed there.
+        // The lock protects the file from remove_stale_temporary_files of other processes. A file system without locks
+        // refuses theirs as well, so they remove nothing there.
         (void)!::flock(descriptor, LOCK_EX | LOCK_NB);
         descriptor_ = descriptor;
         path_ = candidate;
@@ -53,13 +53,13 @@ class TemporaryFile {
   void append(std::string_view bytes) {
     if (buffer_.size() + bytes.size() > kBufferSize) flush();
     if (bytes.size() > kBufferSize) {
-      write(bytes);  // tensors go straight through
+      write(bytes);  // tensors bypass the buffer
     } else {
       buffer_.append(bytes);
     }
   }
 
-  /// Everything on the disk, then in the place of the target.
+  /// Syncs the file to disk, then renames it to the target.
   void commit() {
     flush();
     if (const int error = sync_file(descriptor_)) throw_errno(target_, "cannot write", error);
@@ -96,7 +96,7 @@ bool is_temporary_name(const std::string& name) {
 }  // namespace
 
 void remove_stale_temporary_files(const std::filesystem::path& folder) {
-  constexpr time_t kRecent = 10;  // seconds; covers the moment between a file's making and its lock
+  constexpr time_t kRecent = 10;  // seconds; covers the time between creating a file and locking it
   std::error_code error;
   for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     if (!is_temporary_name(entry->path().filename().string())) continue;
@@ -112,7 +112,7 @@ void remove_stale_temporary_files(const std::filesystem::path& folder) {
 void write_file_atomically(const std::filesystem::path& path,
                            const std::function<void(const std::function<void(std::string_view)>&)>& write) {
   if (!path.has_filename()) throw Error(path.string() + ": cannot write: not the name of a file");
-  // Renaming over a device, a socket or a pipe would silently take it away from the system.
+  // A rename would silently replace a device, a socket or a pipe by a regular file.
   struct stat status;
   if (::lstat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISLNK(status.st_mode)) {
     throw Error(path.string() + ": cannot write: not a regular file");
@@ -126,7 +126,7 @@ void write_file_atomically(const std::filesystem::path& path,
   write([&file](std::string_view bytes) { file.append(bytes); });
   file.commit();
 
-  // Some network and FUSE file systems know no fsync of folders.
+  // Some network and FUSE file systems do not support fsync of folders.
   const int error = sync_file(folder_descriptor.get());
   if (error != 0 && error != EINVAL && error != ENOTSUP && error != ENOSYS) {
     throw_errno(path, "written, but its folder cannot be synced", error);

@@ -67,7 +67,7 @@ void unpack_module(torch::nn::Module& module, const SafeTensors& file, const std
     copies.emplace_back(target, tensor);
     given.erase(source);
   }
-  for (const auto& [name, tensor] : file.tensors) {  // in file order, so that the message does not vary
+  for (const auto& [name, tensor] : file.tensors) {  // in file order, so that the message is deterministic
     if (given.contains(name)) fail(name, "no such tensor in this model", describe(tensor));
   }
   const torch::NoGradGuard no_grad;

@@ -14,7 +14,7 @@ namespace hmrnn {
 int FileDescriptor::close() {
   const int descriptor = release();
   if (descriptor < 0 || ::close(descriptor) == 0) return 0;
-  // Linux has closed the descriptor even when it reports EINTR: closing again could hit another thread's file.
+  // Linux closes the descriptor even if it reports EINTR: a second close could hit a descriptor of another thread.
   return errno == EINTR ? 0 : errno;
 }
 
@@ -33,7 +33,7 @@ int write_fully(int descriptor, std::string_view bytes) {
     const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) return errno;
-    if (written == 0) return EIO;  // never for a regular file; an endless loop would be worse
+    if (written == 0) return EIO;  // never happens for a regular file; avoids an endless loop
     bytes.remove_prefix(static_cast<size_t>(written));
   }
   return 0;

@@ -7,7 +7,7 @@
 
 namespace hmrnn {
 
-/// Owns a POSIX file descriptor. Internal to hmrnn/io: not part of what libhmrnn shows.
+/// Owns a POSIX file descriptor. Internal to hmrnn/io, not exported from libhmrnn.
 class FileDescriptor {
  public:
   explicit FileDescriptor(int descriptor = -1) : descriptor_(descriptor) {}
@@ -17,28 +17,28 @@ class FileDescriptor {
 
   int get() const { return descriptor_; }
   bool valid() const { return descriptor_ >= 0; }
-  /// Closes once; returns 0 or the errno.
+  /// Closes the descriptor if it is open; returns 0 or the errno.
   int close();
-  /// Gives up ownership.
+  /// Returns the descriptor and gives up ownership.
   int release();
 
  private:
   int descriptor_;
 };
 
-/// open(2) with O_CLOEXEC, repeated when a signal interrupts it; -1 and errno on failure.
+/// open(2) with O_CLOEXEC, retried on EINTR; -1 and errno on failure.
 int open_file(const std::filesystem::path& path, int flags, unsigned mode = 0);
 
-/// Writes all of `bytes`, however many write(2) calls that takes. Returns 0 or the errno.
+/// Writes all of `bytes`, with as many calls of write(2) as needed. Returns 0 or the errno.
 int write_fully(int descriptor, std::string_view bytes);
 
-/// Reads up to `size` bytes, fewer only at the end of the file. Returns 0 or the errno; `*count` is what was read.
+/// Reads `size` bytes, fewer only at the end of the file. Returns 0 or the errno; `*count` is the number of bytes read.
 int read_fully(int descriptor, void* data, size_t size, size_t* count);
 
-/// fsync(2), repeated when a signal interrupts it. Returns 0 or the errno.
+/// fsync(2), retried on EINTR. Returns 0 or the errno.
 int sync_file(int descriptor);
 
-/// Throws hmrnn::Error "PATH: what: text of the errno".
+/// Throws hmrnn::Error "PATH: what: message of the errno".
 [[noreturn]] void throw_errno(const std::filesystem::path& path, const std::string& what, int error);
 
 }  // namespace hmrnn

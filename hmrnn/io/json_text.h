@@ -7,9 +7,9 @@
 
 namespace hmrnn {
 
-// JSON that a stranger may have written. Internal: not part of what the libraries show.
+// Parsing of untrusted JSON. Internal, not exported from the libraries.
 
-/// Arrays and objects inside one another: nothing that this project writes has more than a handful.
+/// The deepest nesting of arrays and objects that is accepted; the files of this project have a handful of levels.
 constexpr size_t kJsonMaxDepth = 64;
 
 /// Whether the brackets of `text`, outside of strings, nest deeper than kJsonMaxDepth.
@@ -32,15 +32,15 @@ inline bool nests_too_deep(std::string_view text) {
   return false;
 }
 
-/// `text` as a document; a discarded one where it is not JSON or nests too deep. The parser would take any depth, but
-/// copies and dumps of the document call themselves once a level, and end with the stack.
+/// Parses `text`; returns a discarded document if it is not JSON or nests too deep. (The parser accepts any depth, but
+/// copying and dumping a document recurse once per level and would overflow the stack.)
 template <typename Json = nlohmann::json>
 Json parse_json(std::string_view text) {
   if (nests_too_deep(text)) return Json(nlohmann::detail::value_t::discarded);
   return Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
 }
 
-/// `value` in an error message: on one line, cut where it is long.
+/// `value` for an error message: on one line, truncated if long.
 template <typename Json>
 std::string excerpt(const Json& value) {
   constexpr size_t kLongest = 60;

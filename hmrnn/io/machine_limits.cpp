@@ -16,7 +16,7 @@ namespace hmrnn {
 namespace fs = std::filesystem;
 namespace {
 
-/// A number that a file begins with; nothing for "max", and where there is no such file.
+/// The number at the beginning of a file; empty for "max", and if the file does not exist.
 std::optional<int64_t> read_number(const fs::path& path) {
   std::ifstream file(path);
   int64_t value = 0;
@@ -24,7 +24,7 @@ std::optional<int64_t> read_number(const fs::path& path) {
   return std::nullopt;
 }
 
-/// The number behind `key` on a line of its own ("inactive_file 123", "MemAvailable: 123 kB").
+/// The number that follows `key` on its line ("inactive_file 123", "MemAvailable: 123 kB").
 std::optional<int64_t> read_entry(const fs::path& path, const std::string& key) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
@@ -36,8 +36,8 @@ std::optional<int64_t> read_entry(const fs::path& path, const std::string& key) 
   return std::nullopt;
 }
 
-/// The folders of the control groups that the process is in, innermost first, for a controller of version 1 ("cpu",
-/// "memory"), or for version 2 (empty).
+/// Folders of the control groups of the process, innermost first: those of a controller of version 1 ("cpu", "memory"),
+/// or those of version 2 if `controller` is empty.
 std::vector<fs::path> group_folders(const fs::path& root, const std::string& controller) {
   std::ifstream groups(root / "proc/self/cgroup");
   std::vector<fs::path> out;
@@ -50,7 +50,7 @@ std::vector<fs::path> group_folders(const fs::path& root, const std::string& con
     if (!wanted) continue;
     auto mount = root / "sys/fs/cgroup";
     if (!controller.empty()) mount /= controller;
-    // In a container the path may be that of the host, which is not there: the mount's own folder is the group then.
+    // In a container the path may be the host's, which does not exist here: then the mount's own folder is the group.
     auto inner = fs::path(line.substr(second + 1)).relative_path();
     for (; !inner.empty(); inner = inner.parent_path()) out.push_back(mount / inner);
     out.push_back(mount);
@@ -58,7 +58,7 @@ std::vector<fs::path> group_folders(const fs::path& root, const std::string& con
   return out;
 }
 
-/// CPUs that a group's quota comes to.
+/// Number of CPUs that a group's quota allows.
 std::optional<double> quota_of(const fs::path& folder) {
   std::ifstream version2(folder / "cpu.max");  // "150000 100000", "max 100000"
   double quota = 0, period = 0;
@@ -86,7 +86,7 @@ std::optional<int64_t> memory_left(const fs::path& folder) {
 
 int64_t affinity_cpus() {
 #ifdef __linux__
-  // A mask of a fixed size fails on machines with more CPUs than it has bits.
+  // A cpu_set_t of fixed size fails on machines with more CPUs than it has bits.
   for (int cpus = 1024; cpus <= 1 << 20; cpus *= 4) {
     cpu_set_t* set = CPU_ALLOC(cpus);
     if (set == nullptr) break;
@@ -106,7 +106,7 @@ int64_t usable_cpus(const fs::path& root) {
   auto cpus = affinity_cpus();
   for (const std::string controller : {"", "cpu"}) {
     for (const auto& folder : group_folders(root, controller)) {
-      // Rounded up: a quota of 1.5 is used up by two threads, not by one.
+      // Rounded up: one thread cannot use a quota of 1.5, two can.
       if (const auto quota = quota_of(folder)) cpus = std::min(cpus, static_cast<int64_t>(*quota + 0.999));
     }
   }
@@ -128,7 +128,7 @@ std::optional<int64_t> available_memory(const fs::path& root) {
   }
   rlimit limit{};
   if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-    const auto pages = read_number(root / "proc/self/statm");  // its first number: the address space
+    const auto pages = read_number(root / "proc/self/statm");  // the first number: pages of address space
     const auto used = pages.value_or(0) * sysconf(_SC_PAGESIZE);
     at_most(std::max<int64_t>(static_cast<int64_t>(limit.rlim_cur) - used, 0));
   }

@@ -19,9 +19,9 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "the format is little-endian and data is not swapped here");
 
-constexpr size_t kLengthSize = 8;  // bytes of the header's length
+constexpr size_t kLengthSize = 8;  // bytes of the header's length field
 
-/// Reads exactly `size` bytes; the file may have shrunk since its size was asked.
+/// Reads exactly `size` bytes. The file may have shrunk since its size was read.
 void read_exactly(int descriptor, void* data, size_t size, const std::string& path) {
   size_t count = 0;
   if (const int error = read_fully(descriptor, data, size, &count)) throw_errno(path, "cannot read", error);
@@ -33,12 +33,12 @@ torch::Tensor read_tensor(int descriptor, const SafetensorsEntry& entry, const s
   torch::Tensor tensor;
   try {
     tensor = torch::empty(entry.shape, torch::dtype(entry.dtype).device(torch::kCPU));
-  } catch (const c10::Error&) {  // the allocator's; the shape has been checked
+  } catch (const c10::Error&) {  // from the allocator; the shape was checked before
     throw Error(path + ": not enough memory for the " + std::to_string(size) + " bytes of tensor " + quote(entry.name));
   }
   read_exactly(descriptor, tensor.data_ptr(), size, path);
   if (entry.dtype == torch::kBool) {
-    // A bool with another bit pattern is undefined behaviour in C++.
+    // A bool with another bit pattern would be undefined behaviour in C++.
     const auto* bytes = static_cast<const unsigned char*>(tensor.data_ptr());
     for (size_t i = 0; i < size; ++i) {
       if (bytes[i] > 1) {
@@ -50,7 +50,7 @@ torch::Tensor read_tensor(int descriptor, const SafetensorsEntry& entry, const s
   return tensor;
 }
 
-/// What the header will say; the tensors' data is not touched.
+/// The header of `file`, without reading the tensors' data.
 SafetensorsHeader describe(const SafeTensors& file, const std::string& path) {
   SafetensorsHeader header;
   header.metadata = file.metadata;
@@ -78,10 +78,10 @@ SafetensorsHeader describe(const SafeTensors& file, const std::string& path) {
   return header;
 }
 
-/// As it is stored.
+/// The tensor with the memory layout of the file.
 torch::Tensor stored(const torch::Tensor& tensor) { return tensor.detach().to(torch::kCPU).resolve_neg().contiguous(); }
 
-/// One tensor at a time, so that at most one is copied at any moment.
+/// Copies one tensor at a time, to limit memory.
 void add_checksums(SafetensorsHeader& header, const SafeTensors& file) {
   SafetensorsChecksums checksums;
   checksums.header = checksum_of(header);

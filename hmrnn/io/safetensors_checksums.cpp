@@ -37,7 +37,7 @@ std::string checksum_of(const SafetensorsHeader& header) {
   }
   json metadata = header.metadata;
   metadata.erase(kChecksumKey);
-  // Text that is not UTF-8 is refused when the header itself is written.
+  // Invalid UTF-8 is replaced here; writing the header refuses it later.
   const auto text = json{{"metadata", std::move(metadata)}, {"tensors", std::move(tensors)}}.dump(
       -1, ' ', false, json::error_handler_t::replace);
   return checksum_of(text.data(), text.size());

@@ -9,31 +9,30 @@
 
 namespace hmrnn {
 
-// The checksums that write_safetensors adds to a file (safetensors.h says what they are). Internal to hmrnn/io: not
-// part of what libhmrnn shows.
+// The checksums that write_safetensors adds to a file (safetensors.h defines them). Internal to hmrnn/io, not exported
+// from libhmrnn.
 
-/// The metadata key under which they stand.
+/// Metadata key of the checksums.
 inline const std::string kChecksumKey = "hmrnn.xxh3";
 
-/// XXH3 with 64 bits, each as 16 hexadecimal digits.
+/// XXH3 checksums (64 bits) as 16 hexadecimal digits each.
 struct SafetensorsChecksums {
-  std::string header;                          ///< of names, dtypes, shapes and metadata
-  std::map<std::string, std::string> tensors;  ///< of each tensor's bytes, by name
+  std::string header;                          ///< over names, dtypes, shapes and metadata
+  std::map<std::string, std::string> tensors;  ///< over each tensor's bytes, by name
 
-  /// The text under kChecksumKey.
+  /// The metadata value for kChecksumKey.
   std::string format() const;
-  /// The way back. Throws hmrnn::Error naming `path` for another text.
+  /// The inverse of format. Throws hmrnn::Error naming `path` for malformed text.
   static SafetensorsChecksums parse(const std::string& text, const std::string& path);
 };
 
 std::string checksum_of(const void* data, size_t size);
 
-/// Of everything that the header says but for the places of the data: the JSON text, without white space and with
-/// sorted keys, of {"metadata": {KEY: VALUE, …}, "tensors": {NAME: [DTYPE, [SIZE, …]], …}}, kChecksumKey left out.
+/// Checksum of the header without the offsets of the data and without kChecksumKey; safetensors.h defines the text.
 std::string checksum_of(const SafetensorsHeader& header);
 
-/// Takes the checksums out of the header's metadata; nothing if it has none. Throws hmrnn::Error naming `path` where
-/// they are malformed, not of these tensors, or not those of the header.
+/// Removes the checksums from the header's metadata and returns them; empty if it has none. Throws hmrnn::Error naming
+/// `path` if they are malformed, do not name the header's tensors, or differ from the header's checksum.
 std::optional<SafetensorsChecksums> take_checksums(SafetensorsHeader& header, const std::string& path);
 
 }  // namespace hmrnn

@@ -27,13 +27,14 @@ constexpr std::array<std::pair<std::string_view, c10::ScalarType>, 10> kDtypes{{
     {"F64", c10::ScalarType::Double},
 }};
 
-/// Reads the header event by event. A document tree would hide duplicate keys and could nest as deep as a hostile
-/// file likes; here anything deeper than an entry's arrays is refused where it opens. Throws out of the parser.
+/// Parses the header event by event. A document tree would hide duplicate keys, and a malicious file could nest it to
+/// any depth; this handler refuses any object or array that the format does not have there. Errors are thrown through
+/// the parser.
 class HeaderHandler : public nlohmann::json_sax<json> {
  public:
   HeaderHandler(const std::string& path, SafetensorsHeader* header) : path_(path), header_(header) {}
 
-  // The public reader takes it for no metadata.
+  // The public reader accepts null as empty metadata.
   bool null() override { return (place_ == Place::kTop && name_ == "__metadata__") || unexpected("null"); }
   bool boolean(bool) override { return unexpected("a boolean"); }
   bool number_integer(number_integer_t) override { return unexpected("a negative number"); }
@@ -120,7 +121,7 @@ class HeaderHandler : public nlohmann::json_sax<json> {
     return true;
   }
 
-  // The parser's own text may quote raw bytes of the file and span lines, so only the place is told.
+  // The parser's message may quote raw bytes of the file and span several lines, so only the position is reported.
   bool parse_error(std::size_t position, const std::string&, const json::exception&) override {
     fail("the header is not valid UTF-8 JSON (near its byte " + std::to_string(position) + ")");
   }
@@ -159,15 +160,15 @@ class HeaderHandler : public nlohmann::json_sax<json> {
   SafetensorsHeader* header_;
   Place place_ = Place::kOutside;
   std::unordered_set<std::string> names_;
-  std::string name_;  ///< the last key of the top object or of the metadata
+  std::string name_;  ///< the last key of the top-level object or of the metadata
   SafetensorsEntry entry_{};
-  unsigned fields_ = 0;  ///< of the entry, seen so far
-  Field field_ = kNone;  ///< of the entry, the last key
-  int offsets_ = 0;      ///< seen so far
+  unsigned fields_ = 0;  ///< fields of the entry seen so far, as bits
+  Field field_ = kNone;  ///< the last key of the entry
+  int offsets_ = 0;      ///< number of data_offsets seen so far
 };
 
 void check_layout(SafetensorsHeader& header, uint64_t data_size, const std::string& path) {
-  // An empty tensor begins where its neighbour does; it comes first of the two.
+  // An empty tensor has the same begin as the next one: sort it before that.
   std::stable_sort(header.entries.begin(), header.entries.end(),
                    [](const auto& a, const auto& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
   uint64_t position = 0;
@@ -198,11 +199,11 @@ void check_layout(SafetensorsHeader& header, uint64_t data_size, const std::stri
 }  // namespace
 
 SafetensorsHeader parse_safetensors_header(std::string_view text, uint64_t data_size, const std::string& path) {
-  // White space before the brace is against the letter of the format, but the public reader takes it.
+  // The format forbids white space before the brace, but the public reader accepts it.
   const auto start = text.find_first_not_of(" \t\n\r");
   if (start == std::string_view::npos || text[start] != '{')
     throw Error(path + ": not a safetensors file: the header does not start with '{'");
-  // The parser takes a zero byte for the end of its input and would not see what follows.
+  // The parser treats a zero byte as the end of its input and would ignore the rest.
   if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {
     throw Error(path + ": the header is not valid UTF-8 JSON (near its byte " + std::to_string(zero + 1) + ")");
   }
@@ -214,7 +215,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view text, uint64_t data_
 }
 
 std::string format_safetensors_header(const SafetensorsHeader& header, const std::string& path) {
-  // One piece at a time, since looking for duplicates in an ordered document would be quadratic.
+  // Built piece by piece: an ordered document searches for duplicates in quadratic time.
   const auto text = [&path](const std::string& value) {
     try {
       return json(value).dump();
@@ -250,7 +251,7 @@ std::string_view safetensors_dtype_name(c10::ScalarType dtype) {
 }
 
 std::optional<uint64_t> safetensors_byte_size(c10::ScalarType dtype, const std::vector<int64_t>& shape) {
-  // Strides are products of the dimensions too, so an empty tensor's other dimensions may not overflow either.
+  // Strides are products of the dimensions too, so the other dimensions of an empty tensor must not overflow either.
   uint64_t product = c10::elementSize(dtype);
   bool empty = false;
   for (const int64_t size : shape) {

@@ -11,10 +11,10 @@
 
 namespace hmrnn {
 
-// The JSON header of a safetensors file. Internal to hmrnn/io: not part of what libhmrnn shows.
+// The JSON header of a safetensors file. Internal to hmrnn/io, not exported from libhmrnn.
 
 constexpr uint64_t kSafetensorsHeaderLimit = 100'000'000;  ///< bytes
-constexpr size_t kSafetensorsMaxDimensions = 64;           ///< what ATen's iterators handle
+constexpr size_t kSafetensorsMaxDimensions = 64;           ///< the limit of ATen's iterators
 
 struct SafetensorsEntry {
   std::string name;
@@ -35,13 +35,13 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, uint64_t data_
 /// The header as JSON without padding. Throws hmrnn::Error if a name or a metadata string is not UTF-8.
 std::string format_safetensors_header(const SafetensorsHeader& header, const std::string& path);
 
-/// "F32" for float32 and so on; empty if the format or this project has no such dtype.
+/// "F32" for float32 and so on; empty if the format does not have the dtype or this project does not support it.
 std::string_view safetensors_dtype_name(c10::ScalarType dtype);
 
-/// The bytes of a tensor; nothing if they do not fit an int64, zero-sized dimensions left out of that check.
+/// Number of bytes of a tensor; empty if the product of its non-zero dimensions and the element size exceeds an int64.
 std::optional<uint64_t> safetensors_byte_size(c10::ScalarType dtype, const std::vector<int64_t>& shape);
 
-/// `text` in double quotes on one line whatever it holds, cut where it is long: for error messages.
+/// `text` in double quotes, escaped onto one line and truncated if long: for error messages.
 std::string quote(const std::string& text);
 
 }  // namespace hmrnn

@@ -26,7 +26,7 @@ std::string text_of(int error) { return std::generic_category().message(error); 
 }  // namespace
 
 int open_regular_file(const std::filesystem::path& path) {
-  // Without O_NONBLOCK, opening a named pipe would wait for a writer. It changes nothing for a regular file.
+  // Without O_NONBLOCK, opening a named pipe would wait for a writer. For a regular file it has no effect.
   FileDescriptor file(open_file(path, O_RDONLY | O_NONBLOCK));
   if (!file.valid()) throw Error("cannot open " + path.string() + ": " + text_of(errno));
   struct stat status;
@@ -43,7 +43,7 @@ std::string read_whole_file(const std::filesystem::path& path) {
   const auto too_large = [&] {
     return Error(path.string() + ": not enough memory for its " + std::to_string(status.st_size) + " bytes");
   };
-  // The system hands out memory that it does not have, and kills whoever takes it.
+  // Linux overcommits memory and kills the process that uses too much, so bad_alloc is not enough.
   if (status.st_size > available_memory().value_or(std::numeric_limits<int64_t>::max())) throw too_large();
   try {
     std::string bytes;
