@@ -1,4 +1,4 @@
-/// All of libhmrnn_train: corpora, the training loop, the tasks of the programs, what is measured on a trained model.
+/// All of libhmrnn_train: corpora, the training loop, the tasks of the programs, and the analysis of trained models.
 #pragma once
 
 #include "hmrnn/analysis/alignment.h"

@@ -17,8 +17,8 @@ std::vector<int64_t> places(const std::vector<uint8_t>& marks) {
   return out;
 }
 
-/// Both ascending. Every event takes the first free boundary in reach: what is in reach of it and of later events alike
-/// is never wasted by that, so no other pairing has more pairs.
+/// Both ascending. The greedy matching has the most pairs: of the free boundaries within its tolerance, an event takes
+/// the first, which is the least useful to later events.
 int64_t count_pairs(const std::vector<int64_t>& boundaries, const std::vector<int64_t>& events, int64_t tolerance) {
   int64_t pairs = 0;
   auto next = boundaries.begin();
@@ -73,7 +73,7 @@ Alignment align_at_chance(const std::vector<uint8_t>& boundary, const std::vecto
   std::iota(all.begin(), all.end(), int64_t{0});
   double hits = 0;
   for (int64_t draw = 0; draw < draws; ++draw) {
-    // The first `count` steps of Fisher and Yates: any subset is as likely as any other, whatever order `all` has.
+    // The first `count` steps of a Fisher-Yates shuffle: all subsets are equally likely, whatever order `all` has.
     for (size_t i = 0; i < count; ++i) std::swap(all[i], all[i + random.below(all.size() - i)]);
     std::vector<int64_t> thrown(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count));
     std::sort(thrown.begin(), thrown.end());
@@ -85,7 +85,7 @@ Alignment align_at_chance(const std::vector<uint8_t>& boundary, const std::vecto
 
 namespace {
 
-/// `marks` moved by `shift` points; what leaves the sequence is left out.
+/// `marks` moved by `shift` points; those that leave the sequence are dropped.
 std::vector<uint8_t> shifted(const std::vector<uint8_t>& marks, int64_t shift) {
   if (shift == 0) return marks;
   std::vector<uint8_t> out(marks.size());
@@ -96,7 +96,7 @@ std::vector<uint8_t> shifted(const std::vector<uint8_t>& marks, int64_t shift) {
   return out;
 }
 
-/// The best phase of a clock with as many boundaries, in `to`.
+/// Sets `to.clock` to the best F1 over the phases of a clock of period `to.clock_period`.
 void try_clocks(const MarkSequences& events, const AgreementOptions& options, Agreement& to) {
   const double period = to.clock_period;
   const auto phases = std::max<int64_t>(1, std::min(options.phases, static_cast<int64_t>(std::ceil(period))));

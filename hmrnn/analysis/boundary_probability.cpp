@@ -4,7 +4,7 @@ namespace hmrnn {
 
 namespace {
 
-/// x [T, B, n] of each step → that of the step before, the first one's being `first` [B, n].
+/// x [T, B, n] shifted by one step: that of the previous step, and `first` [B, n] at step 0.
 torch::Tensor step_before(const torch::Tensor& x, const torch::Tensor& first) {
   return torch::cat({first.unsqueeze(0), x.narrow(0, 0, x.size(0) - 1)});
 }

@@ -7,15 +7,15 @@
 
 namespace hmrnn {
 
-/// How sure the detectors were: z̃ = hardσ(s_z) (PAPER.md, "The cell"; equation 7 of the paper) of every step and layer
-/// but the top, [T, B, L-1], from what HMLSTM::forward returned for `input` [T, B, input_size] (or the table's rows)
-/// after the state `before`. The boundaries are the detectors' where these were above ½ (Bernoulli: with this
-/// probability; soft: they are z̃ itself), up to the rounding of another order of summation; under given boundaries it
-/// is what the detectors said all the same. No gradients. Throws c10::Error for shapes that do not fit.
+/// Computes z̃ = hardσ(s_z) of the detectors (equation 7 of the paper) at every step: [T, B, L-1], layers bottom to
+/// top, from the output `out` of HMLSTM::forward for `input` [T, B, input_size] (or the rows of the table) and the
+/// state `before`. Up to rounding (another order of summation), a boundary fires where z̃ is above ½ (Bernoulli: with
+/// probability z̃; soft: it is z̃). With given boundaries z̃ is what the detectors compute all the same. No gradients.
+/// Throws c10::Error for shapes that do not fit.
 HMRNN_API torch::Tensor boundary_probability(const HMLSTM& core, const torch::Tensor& input, const HMLSTMState& before,
                                              const HMLSTMOutput& out);
 
-/// The Euclidean norm of every layer's state h, [T, B, L].
+/// Euclidean norm of the state h of each layer, [T, B, L].
 HMRNN_API torch::Tensor state_norms(const HMLSTMOutput& out);
 
 }  // namespace hmrnn

@@ -25,7 +25,7 @@ void add(std::vector<double>& to, const std::vector<double>& more) {
   for (size_t l = 0; l < to.size(); ++l) to[l] += more[l];
 }
 
-/// Rows of a computation that skips nothing.
+/// Rows of a computation without skipping, except V's.
 ProductRows every_row(int64_t live, int64_t steps, int64_t layers, int64_t input_rows) {
   auto rows = empty_rows(layers);
   rows.recurrent.assign(rows.recurrent.size(), static_cast<double>(live));
@@ -40,7 +40,7 @@ double multiply_add(double rows, int64_t out, int64_t in) {
   return 2.0 * rows * static_cast<double>(out) * static_cast<double>(in);
 }
 
-/// Of the recurrent layers.
+/// FLOPs of the recurrent layers.
 double core_flops(const ProductRows& rows, const CostSizes& sizes) {
   const auto layers = sizes.hidden.size();
   TORCH_CHECK(rows.recurrent.size() == layers, "cost: rows of ", rows.recurrent.size(), " layers, sizes of ", layers);
@@ -54,7 +54,7 @@ double core_flops(const ProductRows& rows, const CostSizes& sizes) {
   return sum;
 }
 
-/// Of W^e h, each layer with these rows.
+/// FLOPs of W^e h, with the given number of rows per layer.
 double embedding_flops(const std::vector<double>& rows, const CostSizes& sizes) {
   double sum = 0;
   for (size_t l = 0; l < sizes.hidden.size(); ++l)
@@ -62,7 +62,7 @@ double embedding_flops(const std::vector<double>& rows, const CostSizes& sizes) 
   return sum;
 }
 
-/// Of the output module's gates and the layer after it.
+/// FLOPs of the output module's gates and of the layer after it.
 double output_flops(double steps, const CostSizes& sizes) {
   if (sizes.output_embedding == 0) return 0;
   const auto units = std::accumulate(sizes.hidden.begin(), sizes.hidden.end(), int64_t{0});
@@ -90,7 +90,7 @@ ProductRows& ProductRows::operator+=(const ProductRows& other) {
 ProductRows rows_made(const torch::Tensor& z, const torch::Tensor& z0, int64_t layers, int64_t input_rows,
                       const torch::Tensor& lengths) {
   const torch::NoGradGuard no_grad;
-  const auto active_everywhere = active_steps(z, z0, layers);  // checks the shapes
+  const auto active_everywhere = active_steps(z, z0, layers);  // also checks the shapes
   const auto T = z.size(0), B = z.size(1), M = z.size(2);
   auto rows = empty_rows(layers);
   rows.steps = static_cast<double>(T * B);
@@ -110,7 +110,7 @@ ProductRows rows_made(const torch::Tensor& z, const torch::Tensor& z0, int64_t l
                          : l <= M ? count(fires.select(2, l - 1).logical_and(live))
                                   : count(live);
     rows.top_down[at] = l < M ? count(before.select(2, l).logical_and(live)) : 0;
-    // A window's first step shows a state of its own, whether it was born there or before.
+    // At the first step of a window, each batch row counts as one state, even if the state is older than the window.
     rows.output[at] = static_cast<double>(B) + count(active.narrow(0, 1, T - 1));
   }
   return rows;
@@ -146,7 +146,7 @@ void CostCounter::add(const torch::Tensor& z, const torch::Tensor& z0, int64_t i
   const auto live = lengths.defined() ? lengths.clamp_max(z.size(0)).sum().item<int64_t>() : steps;
   dense_ += rows_dense(live, steps, layers, input_rows);
   lstm_ += rows_lstm(live, steps, layers, input_rows);
-  // Soft boundaries are computed by the reference, which has no table either.
+  // Soft boundaries are computed by the reference, which has no table.
   made_ += skips_ ? rows_made(z, z0, layers, input_rows, lengths) : rows_dense(live, steps, layers, live);
 }
 

@@ -12,7 +12,7 @@ namespace hmrnn {
 namespace {
 
 constexpr std::array<const char*, 6> kColours = {"#1b6ca8", "#d1495b", "#2e933c", "#e08e1b", "#7d4fa8", "#2b2b2b"};
-constexpr double kCaption = 4;  // height of a caption's letters, mm
+constexpr double kCaption = 4;  // height of a caption, mm
 
 struct Box {
   double left = 0, right = 0, bottom = 0, top = 0;  // units, y up
@@ -33,7 +33,7 @@ Box box_of(const InkPanel& panel) {
   return box;
 }
 
-/// Text of an element, with the characters that mean something to XML replaced.
+/// Escapes text for an XML element.
 std::string escaped(const std::string& text) {
   std::string out;
   for (const char c : text) out += c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : std::string(1, c);
@@ -59,7 +59,7 @@ std::vector<InkPath> ink_segments(const InkLine& line, const std::vector<uint8_t
   }
   std::vector<InkPath> out;
   size_t segment = 0;
-  bool fresh = true;  // the next point begins a piece
+  bool fresh = true;  // whether the next point begins a path
   for (size_t i = 0; i < line.points.size(); ++i) {
     if (fresh) {
       out.push_back({{}, kColours[segment % kColours.size()]});
@@ -91,7 +91,7 @@ std::string ink_svg(const std::vector<InkPanel>& panels, const InkSvgOptions& op
                             y + (box.top - p.y) * options.mm_per_unit);
       };
       for (size_t i = 0; i < path.points.size(); ++i) put(i == 0 ? 'M' : 'L', path.points[i]);
-      if (path.points.size() == 1) put('L', path.points[0]);  // a dot: the round cap shows it
+      if (path.points.size() == 1) put('L', path.points[0]);  // a dot: the round line cap makes it visible
       body += "\"/>\n";
     }
     width = std::max(width, (box.right - box.left) * options.mm_per_unit);

@@ -8,7 +8,7 @@ namespace hmrnn {
 
 namespace {
 
-/// f(begin, end) for each segment.
+/// Calls f(begin, end) for each segment.
 template <class F>
 void each_segment(const std::vector<uint8_t>& boundary, F f) {
   size_t begin = 0;

@@ -7,30 +7,30 @@
 
 #include "hmrnn/export.h"
 
-// Where a text's units end: what boundaries are compared with (alignment.h). Marks have the text's length in bytes; 1
-// stands at the last byte of a unit.
+// Ends of the units of a text, to compare boundaries with (alignment.h). Marks have the text's length in bytes, with 1
+// at the last byte of a unit.
 
 namespace hmrnn {
 
-/// Spaces and line ends themselves.
+/// Marks every space and line end.
 HMRNN_API std::vector<uint8_t> space_marks(std::string_view text);
 
-/// The last byte of every word: one that is neither space nor line end, before one that is or before the text's end.
+/// Marks the last byte of every word: neither space nor line end, but followed by one or by the end of the text.
 HMRNN_API std::vector<uint8_t> word_end_marks(std::string_view text);
 
-/// A text whose boundaries somebody wrote into it.
+/// A text with its annotated boundaries.
 struct MarkedText {
   std::string text;             ///< without the marks
   std::vector<uint8_t> events;  ///< 1 at the byte before a mark
 };
 
-/// Takes every '|' out of `marked`: a boundary behind the byte before it. One before the first byte, or behind another
-/// one, says nothing. Throws hmrnn::Error naming `what` if there is none, or no text.
+/// Removes every '|' from `marked`: each is a boundary after the previous byte. A '|' at the beginning, or directly
+/// after another one, has no effect. Throws hmrnn::Error naming `what` if no boundary is left, or no text.
 HMRNN_API MarkedText read_marked_text(std::string_view marked, const std::string& what);
 
-/// A JSON list of places, or an object with such a list under "positions", of a text of `size` bytes: each the offset
-/// of a byte (from 0) at which a unit ends. Throws hmrnn::Error naming `what` for anything else and for an offset out
-/// of range.
+/// Reads a JSON list of positions, or an object with such a list under "positions", for a text of `size` bytes: each is
+/// the offset (from 0) of a byte at which a unit ends. Throws hmrnn::Error naming `what` for anything else and for an
+/// offset out of range.
 HMRNN_API std::vector<uint8_t> read_positions(std::string_view json, size_t size, const std::string& what);
 
 }  // namespace hmrnn

@@ -16,7 +16,7 @@ CharLMImpl::CharLMImpl(const CharLMOptions& options_) : options(options_) {
 }
 
 void CharLMImpl::reset() {
-  // torch::nn::Embedding starts as N(0, 1), as PAPER.md says.
+  // torch::nn::Embedding starts with N(0, 1), since the paper names no other initialisation.
   embedding = register_module("embedding", torch::nn::Embedding(options.vocabulary_size(), options.embedding_size()));
   register_core(options.embedding_size(), options);
   register_output(options, options.vocabulary_size());

@@ -62,9 +62,9 @@ struct CharLMOutput {
 
 class CharLMStream;
 
-/// Character model: embedding → HM-LSTM (or LSTM) → output module → softmax (PAPER.md, "The experiments").
-/// Parameter names: `embedding.weight`, `hm_lstm.layers.{l}.…` (or `lstm.layers.{l}.…`), `output.gates`,
-/// `output.embedding.{l}`, `output.softmax.{weight,bias}`.
+/// Character model: embedding → HM-LSTM (or LSTM) → output module → softmax (section 4.1 of the paper). Parameter
+/// names: `embedding.weight`, `hm_lstm.layers.{l}.…` (or `lstm.layers.{l}.…`), `output.gates`, `output.embedding.{l}`,
+/// `output.softmax.{weight,bias}`.
 class HMRNN_API CharLMImpl : public RecurrentModel<CharLMImpl> {
  public:
   /// Throws c10::Error for a size below 1 or a probability outside [0, 1).

@@ -56,9 +56,9 @@ struct HandwritingOutput {
   HMLSTMOutput core;  ///< the recurrent layers' outputs, boundaries and final state
 };
 
-/// Handwriting model: points (x, y, pen) → HM-LSTM (or LSTM) → output module → mixture density (PAPER.md, "The
-/// experiments"). Parameter names: `hm_lstm.layers.{l}.…` (or `lstm.layers.{l}.…`), `output.gates`,
-/// `output.embedding.{l}`, `mixture.linear.{weight,bias}`.
+/// Handwriting model: points (x, y, pen) → HM-LSTM (or LSTM) → output module → mixture density (section 4.2 of the
+/// paper). Parameter names: `hm_lstm.layers.{l}.…` (or `lstm.layers.{l}.…`), `output.gates`, `output.embedding.{l}`,
+/// `mixture.linear.{weight,bias}`.
 class HMRNN_API HandwritingModelImpl : public RecurrentModel<HandwritingModelImpl> {
  public:
   /// Throws c10::Error for no layers, a size below 1 or a probability outside [0, 1).

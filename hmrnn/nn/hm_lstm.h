@@ -75,7 +75,7 @@ struct HMLSTMCall {
   torch::Tensor lengths;  ///< int64 [B]: steps past a sequence's end change nothing
 };
 
-/// The stack of HM-LSTM layers over a window of steps (PAPER.md, "The cell"; equations 1–7 of the paper).
+/// The stack of HM-LSTM layers over a window of steps (equations 1–7 of the paper).
 class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
  public:
   /// The same with the defaults of HMLSTMOptions.

@@ -13,8 +13,7 @@
 
 namespace hmrnn {
 
-/// How the matrices of a layer start (PAPER.md, "Open in the paper" and "What the first author's later public code
-/// does").
+/// Initialisation of a layer's matrices, which the paper leaves open.
 enum class Initialisation {
   Uniform,     ///< U, V, W uniform(±1/√d)
   Orthogonal,  ///< gate rows of square matrices: one orthogonal [d, d] block, the same for each of the four gates; of
@@ -61,8 +60,8 @@ struct HMLSTMCellState {
   torch::Tensor z;  ///< [B]
 };
 
-/// One layer of the HM-LSTM, one step (PAPER.md, "The cell"; equations 1–7 of the paper): the readable reference, in
-/// plain ATen and autograd. HMLSTM holds its layers' parameters in cells and computes windows of them with ops/hm_lstm.
+/// One layer of the HM-LSTM, one step (equations 1–7 of the paper): the readable reference, in plain ATen and autograd.
+/// HMLSTM holds its layers' parameters in cells and computes windows of them with ops/hm_lstm.
 class HMRNN_API HMLSTMCellImpl : public torch::nn::Cloneable<HMLSTMCellImpl> {
  public:
   /// The same with the defaults of HMLSTMCellOptions.

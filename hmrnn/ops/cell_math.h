@@ -1,8 +1,8 @@
 #pragma once
 
-// One HM-LSTM step of one row (PAPER.md, "The cell"), forwards and backwards: the only fast definition of the
-// cell. Every function is a template on a Row policy, which says how a loop over the units runs: vectorised on the
-// CPU (cpu/vector_row.h), a thread block on CUDA (cuda/block.h). A policy has
+// One HM-LSTM step of one row, forwards and backwards: the only fast definition of the cell. Every function is a
+// template on a Row policy, which says how a loop over the units runs: vectorised on the CPU (cpu/vector_row.h), a
+// thread block on CUDA (cuda/block.h). A policy has
 //   T                      the scalar type;  V  what one iteration holds (a vector register, or T)
 //   each(n, f)             f(at) for all 0 ≤ j < n, where at.load(p), at.store(p, v), at.add(p, v) touch p[j…]
 //                          (load and store also for p of the products' type P, below), and at.factors(dropout) are
@@ -12,7 +12,7 @@
 //   kUnswitch              whether what holds for a whole row is to be a constant of its loops, which then are compiled
 //                          once for each value (a condition inside a loop keeps the compiler from vectorising it well)
 // P is what the products are stored in: T, or bfloat16 beside T = float; everything is computed in T.
-// Names follow PAPER.md; the formulas of the backward pass are derived in the comments beside them.
+// Names follow the paper; the formulas of the backward pass are derived in the comments beside them.
 
 #include <array>
 #include <cstdint>

@@ -46,8 +46,8 @@ struct BoundaryRule {
   bool boundary_gradient = true;           ///< with `given`: straight-through gradients to the detector as well
 };
 
-/// How a window is regularised (PAPER.md has no such thing): nothing is dropped by default. All is constant: no
-/// gradient goes to a mask. The boundaries' rows of U, W and V read every state as it is.
+/// How a window is regularised (not part of the paper): nothing is dropped by default. All is constant: no gradient
+/// goes to a mask. The boundaries' rows of U, W and V read every state as it is.
 struct WindowDropout {
   /// Recurrent dropout (Semeniuta et al. 2016): the probability of dropping a unit of g at an UPDATE or FLUSH, which
   /// then writes i⊙m⊙g, m = 0 or 1/(1-p). Nothing is drawn at a COPY: m depends on the state that the step ends, see
@@ -66,9 +66,9 @@ struct StepDropout {
   torch::Tensor above;    ///< [B, a] of what the gate rows of V read
 };
 
-/// One step of one layer (PAPER.md, "The cell"; equations 1–7 of the paper) in plain ATen and autograd: every product
-/// at every step, c and h as the polynomial in z that the table of operations is, so that z gets its gradient through
-/// the choice of operation too. What every backend is tested against.
+/// One step of one layer (equations 1–7 of the paper) in plain ATen and autograd: every product at every step, c and h
+/// as the polynomial in z that the table of operations is, so that z gets its gradient through the choice of operation
+/// too. What every backend is tested against.
 ///   below [B, e] h^{l-1}_t;  z_below [B] z^{l-1}_t;  h, c [B, d] and z [B] of this layer at t-1;
 ///   above [B, a] h^{l+1}_{t-1} (undefined at the top).  `rule.noise`, `rule.given`: [B].
 /// Returns h [B, d], c [B, d], z [B] (z undefined at the top).

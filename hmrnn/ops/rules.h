@@ -1,9 +1,9 @@
 #pragma once
 
-// The rules of the HM-LSTM that are choices, not sums (PAPER.md, "The cell"): which operation a step is, how a boundary
-// is decided, which gradients the boundaries get. The backends for CPU and CUDA, the stream and analysis/ have them
-// from here; ops/reference writes them down a second time, as a polynomial in z, since it is what all are tested
-// against. C++17, for .cu files.
+// The rules of the HM-LSTM that are choices, not sums: which operation a step is, how a boundary is decided, which
+// gradients the boundaries get. The backends for CPU and CUDA, the stream and analysis/ have them from here;
+// ops/reference writes them down a second time, as a polynomial in z, since it is what all are tested against. C++17,
+// for .cu files.
 
 #include <type_traits>
 

@@ -4,9 +4,9 @@
 
 namespace hmrnn {
 
-/// Tells the C library's allocator to keep what is freed for the next window instead of handing it back to the system:
-/// a window's tape is some hundred MB, and fresh pages for it cost up to a tenth of a training step. For programs, at
-/// their start; it holds for the whole process. No effect without glibc.
+/// Makes glibc's allocator keep freed memory for the next window instead of returning it to the system: a window's tape
+/// is some hundred MB, and faulting in fresh pages for it took up to a tenth of a training step. Programs call it at
+/// their start, since it affects the whole process. No effect without glibc.
 HMRNN_API void keep_freed_memory();
 
 }  // namespace hmrnn

@@ -20,7 +20,7 @@ namespace {
 
 using nlohmann::json;
 
-/// Whether the record of this line was written at `resume_step` or before, or at no step at all.
+/// Whether a resume keeps the record: its step is at most `resume_step`, or it has none.
 bool is_kept(const json& record, int64_t resume_step, const std::string& place) {
   const auto step = record.find("step");
   if (step == record.end()) return true;
@@ -40,7 +40,7 @@ void rewrite_for_resume(const std::filesystem::path& path, int64_t resume_step) 
       const std::string place = path.string() + ":" + std::to_string(number);
       const json record = parse_json(line);
       if (!record.is_object()) {
-        if (!has_end) break;  // torn
+        if (!has_end) break;  // incomplete
         throw Error(place + ": not a JSON object");
       }
       if (!is_kept(record, resume_step, place)) continue;
@@ -51,7 +51,7 @@ void rewrite_for_resume(const std::filesystem::path& path, int64_t resume_step) 
   });
 }
 
-/// Appending to half a line would spoil the next record as well.
+/// Appending to an incomplete line would make the next record invalid too.
 void refuse_torn_line(const std::filesystem::path& path) {
   std::ifstream input(path, std::ios::binary | std::ios::ate);
   if (!input) throw_errno(path, "cannot open", errno);
@@ -78,7 +78,7 @@ MetricsWriter::~MetricsWriter() {
 
 void MetricsWriter::write(const nlohmann::ordered_json& record) {
   TORCH_CHECK(record.is_object(), "MetricsWriter::write: expected a JSON object, got ", record.type_name());
-  // dump() writes non-finite numbers as null and never breaks the line.
+  // dump() writes non-finite numbers as null and produces no line ends.
   kept_ += record.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
   write_kept();
 }
@@ -88,7 +88,7 @@ void MetricsWriter::write_kept() {
   struct stat before;
   if (::fstat(descriptor_, &before) != 0) throw_errno(path_, "cannot write", errno);
   if (const int error = write_fully(descriptor_, kept_)) {
-    // Best effort: a disk that is full took part of the line; if this fails too, a resume removes the torn line.
+    // Best effort: a full disk took part of the line. If this fails too, a resume removes the incomplete line.
     (void)!::ftruncate(descriptor_, before.st_size);
     throw_errno(path_, "cannot write", error);
   }

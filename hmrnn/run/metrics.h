@@ -7,32 +7,33 @@
 
 namespace hmrnn {
 
-/// RUN/metrics.jsonl: one JSON object a line, each written with a single write(2), so that a line is whole or absent.
+/// Appends records to RUN/metrics.jsonl: one JSON object per line. A line is complete or absent, unless the process is
+/// killed within a write.
 class MetricsWriter {
  public:
-  /// Opens for appending; a new file is made if there is none. With `resume_step` ≥ 0, first removes a torn last line
-  /// and every record whose "step" is greater (they will be written again), atomically; all other lines stay byte for
-  /// byte. Without it, an existing file with a torn last line is refused. A last line that lacks only its line end is
-  /// not torn: it gets one. Throws hmrnn::Error naming the path, and "PATH:LINE" for a line that is not a JSON object
-  /// or whose "step" is not a number.
+  /// Opens the file for appending, or creates it. With `resume_step` ≥ 0, first removes an incomplete last line and
+  /// every record whose "step" is greater (these steps will be recorded again), atomically; all other lines stay byte
+  /// for byte, and a complete last line without a line end gets one. Without it, a file whose last line has no line end
+  /// is refused. Throws hmrnn::Error naming the path, and "PATH:LINE" for a line that is not a JSON object or whose
+  /// "step" is not a number.
   explicit MetricsWriter(const std::filesystem::path& path, int64_t resume_step = -1);
   ~MetricsWriter();
   MetricsWriter(const MetricsWriter&) = delete;
   MetricsWriter& operator=(const MetricsWriter&) = delete;
 
-  /// Appends `record` (an object, else c10::Error) as one line. Non-finite numbers become null, bytes that are not
-  /// UTF-8 U+FFFD. Throws hmrnn::Error naming the path where it cannot be written, and takes back what was of the line;
-  /// the record is kept, and goes before the next one or at sync(), in the order in which records came.
+  /// Appends `record` (an object, else c10::Error) as one line. Non-finite numbers become null, invalid UTF-8 becomes
+  /// U+FFFD. If the write fails, removes what was written of the line and throws hmrnn::Error naming the path; the
+  /// record is then written by the next write() or sync(), before later records.
   void write(const nlohmann::ordered_json& record);
 
-  /// Waits until every line is on the disk: called before a checkpoint that must not outlive its records. Throws
-  /// hmrnn::Error naming the path.
+  /// Waits until all records are on the disk; call it before saving a checkpoint that must not be newer than its
+  /// records. Throws hmrnn::Error naming the path.
   void sync();
 
  private:
   void write_kept();
 
-  std::string kept_;  ///< lines that could not be written yet
+  std::string kept_;  ///< lines whose write failed
   int descriptor_ = -1;
   std::filesystem::path path_;
 };

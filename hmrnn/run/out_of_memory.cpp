@@ -8,7 +8,7 @@ namespace hmrnn {
 
 namespace {
 
-/// What stands between `before` and the next `after`; empty if there is no such place.
+/// The text between `before` and the next `after`; empty if either is missing.
 std::string between(const std::string& text, const std::string& before, const std::string& after) {
   const auto begin = text.find(before);
   if (begin == std::string::npos) return {};
@@ -34,7 +34,7 @@ std::optional<std::string> memory_error_of(const c10::Error& error, const std::s
   if (on_device) {
     found = read_failed_allocation(message);
   } else {
-    // LibTorch has no type of its own for this one.
+    // A failed allocation on the CPU has no exception type of its own in LibTorch.
     const auto bytes = between(message, "you tried to allocate ", " bytes");
     if (bytes.empty() || message.find("llocator") == std::string::npos) return std::nullopt;
     found.asked = bytes + " bytes";

@@ -10,23 +10,22 @@
 
 namespace hmrnn {
 
-/// What LibTorch's message about a failed allocation on a device says, in its words ("20.00 GiB"); empty where it does
-/// not say it.
+/// What LibTorch's message about a failed device allocation reports, as text ("20.00 GiB"); empty if it does not say.
 struct FailedAllocation {
-  std::string asked;  ///< for
-  std::string free;   ///< on the device
-  std::string total;  ///< of the device
+  std::string asked;  ///< size of the allocation
+  std::string free;   ///< free memory of the device
+  std::string total;  ///< memory of the device
 };
 
-/// Reads it from `message`.
+/// Extracts these from `message`.
 HMRNN_API FailedAllocation read_failed_allocation(const std::string& message);
 
-/// One line about memory that could not be had, on a device or on the CPU: what was asked for, and what is free where
-/// LibTorch says so. Nothing if `error` is about something else. `what` was at work; empty: not said.
+/// One line for a failed allocation on a device or the CPU: what was requested and, if LibTorch reports it, what is
+/// free. Empty if `error` is about something else. `what` describes the work in progress; may be empty.
 HMRNN_API std::optional<std::string> memory_error_of(const c10::Error& error, const std::string& what = {});
 
-/// Does `work`. Where memory runs out meanwhile, on a device or on the CPU, throws hmrnn::Error with one line: `what`
-/// was at work (the sizes that may be chosen: model, batch, window), how much was asked for, how much is free.
+/// Calls `work`. If memory runs out, on a device or the CPU, throws hmrnn::Error with one line: `what` (the sizes that
+/// a user can reduce: model, batch, window), what was requested, and what is free.
 HMRNN_API void with_memory_errors_of(const std::string& what, const std::function<void()>& work);
 
 }  // namespace hmrnn

@@ -36,7 +36,7 @@ int terminal_width(std::FILE* stream) {
 std::string format_progress(const ProgressLine& line, int width) {
   struct Part {
     std::string text;
-    int rank;  ///< the greatest is left out first; 0: never
+    int rank;  ///< parts are omitted from the highest rank down; 0: never
   };
   std::string updates = "updates";
   for (const auto rate : line.updates) updates += fmt::format(" {:.2f}", rate);
@@ -55,7 +55,7 @@ std::string format_progress(const ProgressLine& line, int width) {
     if (width <= 0 || text.size() <= static_cast<size_t>(width)) return text;
     const auto least =
         std::max_element(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.rank < b.rank; });
-    if (least->rank == 0) return text.substr(0, static_cast<size_t>(width));  // all of it is ASCII
+    if (least->rank == 0) return text.substr(0, static_cast<size_t>(width));  // all characters are ASCII
     parts.erase(least);
   }
 }

@@ -27,7 +27,7 @@ RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
 void RunFolder::require_absent() const {
   if (is_there(path_) && !fs::is_directory(path_)) throw Error(path_.string() + " is a file, not a folder for a run");
   for (const auto& file : {best_model(), best_ema_model(), last_model(), last_state(), metrics()}) {
-    // A start that died before its first save leaves metrics without a line.
+    // A run that ended before its first save leaves metrics without a line.
     std::error_code error;
     if (is_there(file) && !(file == metrics() && fs::file_size(file, error) == 0 && !error)) {
       throw Error(path_.string() + " already holds a run (" + file.lexically_relative(path_).string() +
@@ -63,7 +63,7 @@ void RunFolder::keep(int64_t step, int64_t count) const {
     fs::create_directories(folder);
     for (const auto& file : {last_state(), last_model()}) {
       const auto copy = folder / file.filename();
-      fs::remove(copy);  // of a run that was resumed from an earlier step
+      fs::remove(copy);  // left by a run that was then resumed from an earlier step
       std::error_code no_links;
       fs::create_hard_link(file, copy, no_links);
       if (no_links) fs::copy_file(file, copy);

@@ -6,48 +6,47 @@
 
 namespace hmrnn {
 
-/// The files of a run: RUN/best/model.safetensors (lowest validation loss), RUN/best_ema/model.safetensors (the same of
-/// averaged weights, where there are any), RUN/last/{model,state}.safetensors, RUN/kept/STEP/ like last/ (where asked
-/// for) and RUN/metrics.jsonl.
+/// Paths of a run's files: RUN/best/model.safetensors (lowest validation loss), RUN/best_ema/model.safetensors (the
+/// same for averaged weights, if enabled), RUN/last/{model,state}.safetensors, RUN/kept/STEP/ with the same files as
+/// last/ (if requested), and RUN/metrics.jsonl.
 class HMRNN_API RunFolder {
  public:
-  /// Throws hmrnn::Error for an empty path; touches no file.
+  /// Throws hmrnn::Error for an empty path; accesses no file.
   explicit RunFolder(std::filesystem::path path);
 
   /// RUN
   const std::filesystem::path& path() const { return path_; }
   /// The model with the lowest validation loss.
   std::filesystem::path best_model() const { return path_ / "best" / "model.safetensors"; }
-  /// The same of averaged weights, where there are any.
+  /// The averaged weights with the lowest validation loss.
   std::filesystem::path best_ema_model() const { return path_ / "best_ema" / "model.safetensors"; }
-  /// The model of the last save.
+  /// The model at the last save.
   std::filesystem::path last_model() const { return path_ / "last" / "model.safetensors"; }
-  /// What a resume needs, of the last save.
+  /// All that a resume needs, at the last save.
   std::filesystem::path last_state() const { return path_ / "last" / "state.safetensors"; }
-  /// Copies of earlier states of last/, a folder a step: RUN/kept/00001500/{model,state}.safetensors.
+  /// Earlier saves, one folder per step: RUN/kept/00001500/{model,state}.safetensors.
   std::filesystem::path kept() const { return path_ / "kept"; }
-  /// The records, one JSON object a line.
+  /// The records, one JSON object per line.
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
 
-  /// Throws hmrnn::Error if a new run cannot be made here: there is one already, or the path is no folder. What a start
-  /// leaves that died before its first save (folders, metrics without a line) is no run.
+  /// Throws hmrnn::Error if a new run cannot start here: the folder holds a run, or the path is not a folder. Remains
+  /// of a run that ended before its first save (folders, metrics without a line) are accepted.
   void require_absent() const;
-  /// There is a state here that a resume can take up.
+  /// Whether a resume is possible: last_state() exists.
   bool has_state() const;
-  /// Throws hmrnn::Error if there is no state here that a resume could take up.
+  /// Throws hmrnn::Error if has_state() is false.
   void require_state() const;
-  /// Creates the folder, best/ and last/, and best_ema/ if `averaged`, and removes what killed saves left there. Throws
-  /// hmrnn::Error naming what could not be created.
+  /// Creates the folder, best/ and last/, and best_ema/ if `averaged`, and removes temporary files of killed saves.
+  /// Throws hmrnn::Error naming what could not be created.
   void create(bool averaged = false) const;
 
-  /// Keeps what is in last/ as kept/STEP, and of all that are kept the `count` of the latest steps. The files are hard
-  /// links, which cost no room until last/ is written anew; copies where the file system has none. Throws hmrnn::Error
-  /// naming what could not be kept or removed.
+  /// Keeps the files of last/ in kept/STEP, then removes all but the `count` latest steps of kept/. The files are hard
+  /// links, which need no space until last/ is overwritten, or copies if the file system has no links. Throws
+  /// hmrnn::Error naming what could not be kept or removed.
   void keep(int64_t step, int64_t count) const;
 
-  /// The model to use from `run`: its best one, else its last one; the one in it if it is such a folder (RUN/best_ema);
-  /// or `run` itself if it is a file. Throws hmrnn::Error
-  /// if there is none.
+  /// The model file of `run`: best/, else last/, else the model in `run` itself (for RUN/best_ema), or `run` if it is a
+  /// file. Throws hmrnn::Error if there is none.
   static std::filesystem::path find_model(const std::filesystem::path& run);
 
  private:

@@ -9,12 +9,12 @@ namespace hmrnn {
 
 class FileDescriptor;
 
-/// Keeps a second process from training into the same run folder: an advisory lock (flock) on the folder itself, which
-/// ends with this object, or with the process, however that ends.
+/// Prevents two processes from training in the same run folder: an advisory lock (flock) on the folder, released by the
+/// destructor or by the end of the process, however it ends.
 class HMRNN_API RunLock {
  public:
-  /// Throws hmrnn::Error naming the folder if another RunLock holds it, or if it cannot be opened. A file system without
-  /// locks is let pass.
+  /// Throws hmrnn::Error naming the folder if another RunLock holds it, or if it cannot be opened. On a file system
+  /// without locks there is no protection.
   explicit RunLock(const std::filesystem::path& folder);
   ~RunLock();
   RunLock(const RunLock&) = delete;

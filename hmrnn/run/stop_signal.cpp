@@ -10,7 +10,7 @@ namespace {
 volatile std::sig_atomic_t g_received = 0, g_save = 0;
 
 extern "C" void on_stop_signal(int signal) {
-  if (g_received != 0) {  // the user insists
+  if (g_received != 0) {  // second request: end the process
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }
@@ -41,7 +41,7 @@ StopSignal::StopSignal() {
     struct sigaction action = {};
     action.sa_handler = handler;
     sigemptyset(&action.sa_mask);
-    action.sa_flags = SA_RESTART;  // a write that is under way is not to fail
+    action.sa_flags = SA_RESTART;  // a signal must not interrupt a write
     sigaction(signal, &action, &before);
     if (signal == SIGHUP && before.sa_handler == SIG_IGN) sigaction(signal, &before, nullptr);
   }

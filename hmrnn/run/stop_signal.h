@@ -4,15 +4,14 @@
 
 namespace hmrnn {
 
-/// While it lives, signals raise flags, so that a loop can finish its step and save:
+/// Turns signals into flags for its lifetime, so that a loop can finish its step and save:
 ///
-/// - SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal is gone; nohup's choice to ignore it stands) and SIGPIPE (nobody
-/// reads
-///   the output any more) ask it to stop; a second one ends the process at once.
-/// - SIGUSR1 asks it to save and go on.
+/// - SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal was closed; ignored if it was, as by nohup) and SIGPIPE (the reader
+///   of the output has exited) request a stop; a second one ends the process immediately.
+/// - SIGUSR1 requests a save.
 /// - SIGXFSZ (a file grew beyond ulimit -f) is ignored: the write fails with an error, as on a full disk.
 ///
-/// One at a time; the handlers from before come back at its end.
+/// Only one object may exist at a time; its destructor restores the previous handlers.
 class HMRNN_API StopSignal {
  public:
   StopSignal();
@@ -20,9 +19,9 @@ class HMRNN_API StopSignal {
   StopSignal(const StopSignal&) = delete;
   StopSignal& operator=(const StopSignal&) = delete;
 
-  /// The signal that asked to stop, 0 if none did.
+  /// The signal that requested a stop; 0: none.
   static int received();
-  /// Whether SIGUSR1 has come in since this was asked last.
+  /// Whether SIGUSR1 has arrived since the last call.
   static bool save_requested();
 };
 

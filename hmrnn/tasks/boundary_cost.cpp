@@ -6,7 +6,7 @@ namespace hmrnn {
 
 namespace {
 
-/// One value a detector, in the device's memory.
+/// [detectors] on the device; a single value is repeated.
 torch::Tensor for_each_detector(std::vector<double> values, int64_t detectors, const std::string& what,
                                 torch::Device device) {
   if (values.size() == 1) values.assign(static_cast<size_t>(detectors), values[0]);
@@ -34,7 +34,7 @@ BoundaryCost::BoundaryCost(const BoundaryCostOptions& options, int64_t detectors
 torch::Tensor BoundaryCost::penalty(const torch::Tensor& z, const torch::Tensor& weight) {
   if (!active()) return {};
   const auto flat = z.flatten(0, 1);
-  // The mean over no step at all is 0, not NaN: there are windows in which no line goes on.
+  // clamp_min: the mean over no steps is 0, not NaN (in a window, all lines may have ended).
   const auto mean =
       weight.defined() ? (flat * weight.reshape({-1, 1})).sum(0) / weight.sum().clamp_min(1) : flat.mean(0);
   mean_ = mean.detach();

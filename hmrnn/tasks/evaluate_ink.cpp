@@ -18,7 +18,7 @@ std::optional<Evaluation> evaluate_ink(HandwritingModel model, const InkBatches&
   const auto layers = static_cast<int64_t>(model->options.hidden_sizes().size());
   const bool bernoulli = model->options.core() == Core::HMLSTM && model->options.boundary() == BoundaryMode::Bernoulli;
 
-  // On the device, so that no window waits for the one before: Σ log density and the layers' updates.
+  // Σ log density and the layers' updates: on the device, so that no window waits for the previous one.
   auto total = torch::zeros({}, torch::TensorOptions(device).dtype(torch::kFloat64));
   auto updates = torch::zeros({layers}, total.options());
   HMLSTMState state;

@@ -12,12 +12,12 @@
 
 namespace hmrnn {
 
-/// Steps of a window of evaluation: they bound its memory, nothing else.
+/// Steps per window of an evaluation; only memory depends on it.
 constexpr int64_t kInkEvaluationWindow = 500;
-/// Sequences side by side in evaluation.
+/// Batch size of an evaluation.
 constexpr int64_t kInkEvaluationBatch = 64;
 
-/// Is shown every window of an evaluation, the state before it, and what the model made of it, on the evaluation's
+/// Called for every window of an evaluation with the state before it and the model's output, on the evaluation's
 /// device.
 using InkVisitor =
     std::function<void(const InkWindow& window, const HMLSTMState& before, const HandwritingOutput& output)>;

@@ -20,7 +20,7 @@ std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams
   const bool bernoulli = model->options.core() == Core::HMLSTM && model->options.boundary() == BoundaryMode::Bernoulli;
 
   auto state = model->initial_state(streams.streams());
-  // On the device, so that no window waits for the one before: Σ loss and the layers' updates.
+  // Σ loss and the layers' updates: on the device, so that no window waits for the previous one.
   auto loss = torch::zeros({}, torch::TensorOptions(device).dtype(torch::kFloat64));
   auto updates = torch::zeros({layers}, loss.options());
   Evaluation result;

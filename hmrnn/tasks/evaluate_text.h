@@ -13,10 +13,10 @@
 
 namespace hmrnn {
 
-/// Steps of a window of evaluation: without a graph it costs nothing but memory.
+/// Steps per window of an evaluation; only memory depends on it, since evaluation builds no autograd graph.
 constexpr int64_t kEvaluationWindow = 200;
 
-/// Is shown every window of an evaluation, the state before it, and what the model made of it, on the evaluation's
+/// Called for every window of an evaluation with the state before it and the model's output, on the evaluation's
 /// device.
 using TextVisitor =
     std::function<void(const TextWindow& window, const HMLSTMState& before, const CharLMOutput& output)>;

@@ -9,8 +9,8 @@
 
 namespace hmrnn {
 
-/// While it lives, a model (CharLM, HandwritingModel) is in evaluation mode and in float32, without TF32; afterwards it
-/// trains as it did before, with products in the dtype given.
+/// Sets a model (CharLM, HandwritingModel) to evaluation mode and float32 products without TF32 for its lifetime; the
+/// destructor restores the training mode and sets the given dtype of products.
 template <typename Model>
 class EvaluationMode {
  public:

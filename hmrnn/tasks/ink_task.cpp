@@ -9,7 +9,7 @@ namespace hmrnn {
 
 namespace {
 
-/// What 0 units are as standardised x and y.
+/// Standardised x and y of 0 units.
 std::array<double, 2> zero_units(const InkNormalisation& of) {
   return {-of.mean[0] / of.deviation[0], -of.mean[1] / of.deviation[1]};
 }
@@ -92,7 +92,7 @@ std::string InkTask::describe() const {
 }
 
 std::vector<std::pair<std::string, double>> InkTask::measures(double loss, bool validation) const {
-  // Of training windows, which are of any length, what a sequence of mean length would have.
+  // For training windows, which have any length: scaled to a sequence of mean length.
   const auto& of = validation ? valid_ : train_;
   return {{"log_likelihood", -loss * static_cast<double>(of.targets()) / static_cast<double>(of.sequences())}};
 }

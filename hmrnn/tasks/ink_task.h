@@ -21,15 +21,15 @@ namespace hmrnn {
 
 /// Options of InkTask.
 struct InkTaskOptions {
-  int64_t batch = 32;                                    ///< sequences side by side
+  int64_t batch = 32;                                    ///< sequences per batch
   int64_t window = 0;                                    ///< steps of truncated back-propagation; 0: the whole sequence
-  InkCoordinates coordinates = InkCoordinates::Offsets;  ///< what the model sees of x and y
-  double scale_jitter = 0;                               ///< of training lines (InkJitter)
-  BoundaryCostOptions boundary_cost = {};                ///< steering of the detectors
+  InkCoordinates coordinates = InkCoordinates::Offsets;  ///< how x and y are given to the model
+  double scale_jitter = 0;                               ///< for training lines (InkJitter)
+  BoundaryCostOptions boundary_cost = {};                ///< control of the detectors' firing rates
   double detector_norm_cap = 0;                          ///< HMLSTM::cap_detector_norms after every update; 0: no cap
-  uint64_t seed = 1;  ///< of order and jitter of the sequences, and of Bernoulli boundaries in validation
-  torch::Device device = torch::kCPU;                             ///< of model and windows
-  std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< of training; validation is float32
+  uint64_t seed = 1;  ///< for order and jitter of the sequences, and for Bernoulli boundaries in validation
+  torch::Device device = torch::kCPU;                             ///< for model and windows
+  std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< in training; validation is in float32
 };
 
 /// Next-point prediction: a HandwritingModel over batches of whole lines of handwriting, each of which starts from
@@ -58,9 +58,9 @@ class HMRNN_API InkTask : public TrainingTask {
   std::vector<std::pair<std::string, double>> measures(double loss, bool validation) const override;
   std::string loss_text(double loss) const override;
 
-  /// As measured on the training lines.
+  /// Measured on the training lines.
   const InkNormalisation& normalisation() const { return normalisation_; }
-  /// Of the training lines.
+  /// The training lines.
   const InkBatches& batches() const { return train_; }
 
  private:
@@ -72,7 +72,7 @@ class HMRNN_API InkTask : public TrainingTask {
   BoundaryCost cost_;
   double slope_ = 1;
   CarriedState state_;
-  WindowFeed feed_;  ///< of train_
+  WindowFeed feed_;  ///< windows of train_
 };
 
 }  // namespace hmrnn

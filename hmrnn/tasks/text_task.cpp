@@ -43,7 +43,7 @@ TextTask::TextTask(CharLM model, const TextCorpus& corpus, CorpusReference refer
 
 int64_t TextTask::offset(int64_t epoch) const {
   if (!options_.roll) return 0;
-  // Of seed and epoch alone, so that a resume needs no replay.
+  // The seed depends only on options and epoch, so that a resume needs no replay.
   SplitMix64 random(options_.seed + 0x632be59bd9b4e019U * (static_cast<uint64_t>(epoch) + 1));
   return static_cast<int64_t>(random.below(static_cast<uint64_t>(train_.characters())));
 }

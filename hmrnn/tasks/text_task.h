@@ -22,16 +22,16 @@ namespace hmrnn {
 
 /// Options of TextTask.
 struct TextTaskOptions {
-  int64_t batch = 64;         ///< parallel streams of the training text
-  int64_t window = 100;       ///< steps of truncated back-propagation
-  int64_t eval_streams = 64;  ///< streams the validation text is cut into
-  bool roll = false;  ///< each epoch begins at another character, drawn with `seed`; its end joins its beginning
-  std::string boundaries = {};             ///< a given segmentation (GivenBoundaries); empty: the detectors decide
-  BoundaryCostOptions boundary_cost = {};  ///< steering of the detectors
+  int64_t batch = 64;           ///< parallel streams of the training text
+  int64_t window = 100;         ///< steps of truncated back-propagation
+  int64_t eval_streams = 64;    ///< streams the validation text is cut into
+  bool roll = false;            ///< each epoch begins at another character, drawn with `seed`, and wraps around
+  std::string boundaries = {};  ///< a given segmentation (GivenBoundaries); empty: the detectors decide
+  BoundaryCostOptions boundary_cost = {};  ///< control of the detectors' firing rates
   double detector_norm_cap = 0;            ///< HMLSTM::cap_detector_norms after every update; 0: no cap
-  uint64_t seed = 1;                       ///< of the rolls, and of Bernoulli boundaries in validation
-  torch::Device device = torch::kCPU;      ///< of model and windows
-  std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< of training; validation is float32
+  uint64_t seed = 1;                       ///< for `roll`, and for Bernoulli boundaries in validation
+  torch::Device device = torch::kCPU;      ///< for model and windows
+  std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< in training; validation is in float32
 };
 
 /// Next-character prediction: a CharLM over contiguous streams of a corpus, state carried from window to window.
@@ -56,7 +56,7 @@ class HMRNN_API TextTask : public TrainingTask {
   void save_state(SafeTensors& file) const override;
   void load_state(const SafeTensors& file, const std::string& where) override;
   std::string describe() const override;
-  /// "characters"; "bytes" where the vocabulary has bytes that are no characters, whose losses are bits per byte (bpb)
+  /// "characters"; "bytes" (and losses in bits per byte) if a byte of the vocabulary is not a character by itself
   std::string unit() const override;
   std::vector<std::pair<std::string, double>> measures(double loss, bool validation) const override;
   std::string loss_text(double loss) const override;
@@ -75,7 +75,7 @@ class HMRNN_API TextTask : public TrainingTask {
   BoundaryCost cost_;
   double slope_ = 1;
   CarriedState state_;
-  WindowFeed feed_;  ///< of train_
+  WindowFeed feed_;  ///< windows of train_
 };
 
 /// Bits per character of a mean loss in nats.

@@ -12,22 +12,22 @@
 
 namespace hmrnn {
 
-/// An exponential moving average of parameters over the updates (Polyak and Juditsky, 1992, with weights that fade):
-/// after update n, average ← average + (1 − d)·(parameter − average) with d = min(decay, (1 + n) / (10 + n)), so that
-/// the beginning is soon forgotten. Nothing in `update` waits for a device, and it can be part of a graph
-/// (WindowGraph).
+/// An exponential moving average of parameters over the updates (a variant of Polyak and Juditsky, 1992): after update
+/// n, average ← average + (1 − d)·(parameter − average) with d = min(decay, (1 + n) / (10 + n)), so that the initial
+/// values soon lose their weight. `update` does not wait for the device and can be part of a graph (WindowGraph).
 class HMRNN_API AveragedWeights {
  public:
-  /// `parameters`: float32, by name; they start as their own averages. `decay` in (0, 1).
+  /// `parameters`: float32, by name; the averages start with their values. `decay` in (0, 1).
   AveragedWeights(std::vector<std::pair<std::string, torch::Tensor>> parameters, double decay);
 
-  /// Takes the parameters in after an update; `skipped` (0-d float32, 1: the update was not made) leaves all as it is.
+  /// Updates the averages after an update of the parameters; no effect if `skipped` (0-d float32) is 1: the update was
+  /// skipped.
   void update(const torch::Tensor& skipped);
 
-  /// Puts the averages into the parameters and keeps these aside; the destructor puts them back, bit for bit.
+  /// Swaps the averages into the parameters for its lifetime; the destructor restores the parameters bit for bit.
   class HMRNN_API InPlace {
    public:
-    /// Puts the averages in place.
+    /// Saves the parameters, then copies the averages into them.
     explicit InPlace(AveragedWeights& weights);
     ~InPlace();
     InPlace(const InPlace&) = delete;
@@ -38,9 +38,9 @@ class HMRNN_API AveragedWeights {
     std::vector<torch::Tensor> kept_;
   };
 
-  /// Averages as `ema.NAME` and their number of updates `ema.updates` (int64, 0-d), on the CPU.
+  /// Stores the averages as `ema.NAME` and the number of updates as `ema.updates` (int64, 0-d), on the CPU.
   void save(SafeTensors& file) const;
-  /// Throws hmrnn::Error naming `where` and the tensor if one is absent or of another shape.
+  /// Throws hmrnn::Error naming `where` and the tensor if one is missing or has another shape.
   void load(const SafeTensors& file, const std::string& where);
 
  private:

@@ -45,7 +45,7 @@ void CarriedState::settle(const torch::Tensor& skipped) {
 }
 
 void CarriedState::save(SafeTensors& file) const {
-  // Copies: the memory is written to by the next window.
+  // Copies, since the next window overwrites the memory.
   const auto copy = [](const torch::Tensor& x) { return x.to(torch::kCPU, x.scalar_type(), false, /*copy=*/true); };
   for (size_t l = 0; l < current_.h.size(); ++l) {
     file.tensors.emplace_back("state.h." + std::to_string(l), copy(current_.h[l]));
@@ -55,14 +55,13 @@ void CarriedState::save(SafeTensors& file) const {
 }
 
 void CarriedState::load(const SafeTensors& file, const std::string& where, bool any_batch) {
-  std::vector<std::pair<torch::Tensor, torch::Tensor>>
-      read;  // what was found, where it goes; nothing is changed before all fits
+  std::vector<std::pair<torch::Tensor, torch::Tensor>> read;  // file's tensor and its target; copied only if all fit
   int64_t rows = any_batch ? -1 : room_.batch();
   const auto find = [&](const std::string& name, const torch::Tensor& room) {
     const auto tensor = file.find(name);
     if (!tensor.defined()) throw Error(where + ": tensor " + name + " is missing");
     if (rows < 0 && tensor.dim() == 2 && tensor.size(0) >= 1 && tensor.size(0) <= room.size(0)) {
-      rows = tensor.size(0);  // the first one tells
+      rows = tensor.size(0);  // the first tensor determines the number of rows
     }
     auto expected = room.sizes().vec();
     if (rows >= 0) expected[0] = rows;

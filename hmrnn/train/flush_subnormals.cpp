@@ -34,13 +34,13 @@ void set_mode([[maybe_unused]] uint64_t value) {
 }
 
 #if defined(__x86_64__)
-constexpr uint64_t kFlush = 0x8040;  // results and operands
+constexpr uint64_t kFlush = 0x8040;  // FTZ and DAZ: results and operands
 #else
 constexpr uint64_t kFlush = uint64_t{1} << 24;
 #endif
 
-/// Calls `work` with a thread's number on each of a team of `threads`, the caller among them. OpenMP keeps its threads,
-/// and who has which number, from one team to the next of the same size.
+/// Calls `work` with the thread number on each of `threads` threads, including the caller. OpenMP reuses threads, and
+/// their numbers, for teams of the same size.
 template <class Work>
 void on_every_thread(int threads, const Work& work) {
 #ifdef _OPENMP

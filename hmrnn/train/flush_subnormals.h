@@ -7,10 +7,10 @@
 
 namespace hmrnn {
 
-/// While it lives, subnormal numbers (below 1.2e-38 in float32) count as 0, on the thread that made it and on all of
-/// LibTorch's threads: Adam's moments of a weight without gradients decay into them, and each operation on one costs a
-/// CPU some hundred cycles. At its end every thread has the mode again that it had before, which is the host
-/// program's. On CPUs other than x86-64 and 64-bit ARM it does nothing.
+/// Treats subnormal numbers (below 1.2e-38 in float32) as 0 for its lifetime, on the calling thread and on LibTorch's
+/// threads: Adam's moments of a weight without gradients decay to subnormal numbers, and each operation on one takes
+/// some hundred cycles on a CPU. The destructor restores every thread's previous mode, which belongs to the host
+/// program. No effect on CPUs other than x86-64 and 64-bit ARM.
 class HMRNN_API FlushSubnormals {
  public:
   FlushSubnormals();
@@ -19,7 +19,7 @@ class HMRNN_API FlushSubnormals {
   FlushSubnormals& operator=(const FlushSubnormals&) = delete;
 
  private:
-  std::vector<uint64_t> before_;  ///< a thread's floating point mode, by its number in the team
+  std::vector<uint64_t> before_;  ///< floating-point mode of each thread, by its number in the team
 };
 
 }  // namespace hmrnn

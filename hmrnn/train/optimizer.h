@@ -13,16 +13,17 @@
 
 namespace hmrnn {
 
-/// What weight decay is added to.
+/// Where weight decay acts.
 enum class WeightDecayMode {
-  L2,         ///< the gradient, after clipping: what Adam scales (torch::optim::Adam's weight_decay)
-  Decoupled,  ///< the update: weights shrink by learning rate · decay (Loshchilov and Hutter, 2019; AdamW)
+  L2,         ///< added to the gradient after clipping, so that Adam scales it (torch::optim::Adam's weight_decay)
+  Decoupled,  ///< subtracted in the update: weights shrink by learning rate · decay (Loshchilov and Hutter, 2019;
+              ///< AdamW)
 };
 
-/// Adam (Kingma and Ba, 2015; torch::optim::Adam's arithmetic) over named float32 parameters in a fused pass on CPU
-/// or CUDA, with clipping by the global norm, and with a guard: an update whose gradient or loss is not finite is
-/// skipped as a whole. Nothing in `step` waits for a device, and it can be part of a graph (WindowGraph): the number of
-/// updates and the learning rate are tensors.
+/// Adam (Kingma and Ba, 2015; torch::optim::Adam's arithmetic) over named float32 parameters as a fused operation on
+/// CPU or CUDA, with clipping by the global norm. An update whose gradient or loss is not finite is skipped as a whole.
+/// `step` does not wait for the device and can be part of a graph (WindowGraph): the number of updates and the learning
+/// rate are tensors.
 class HMRNN_API ClippedAdam {
  public:
   /// The names are those of the paper (torch::optim::Adam).
@@ -30,26 +31,25 @@ class HMRNN_API ClippedAdam {
     double beta1 = 0.9;       ///< decay of the first moment
     double beta2 = 0.999;     ///< decay of the second moment
     double eps = 1e-8;        ///< added to the root of the second moment
-    double clip = 1.0;        ///< greatest global gradient norm; 0: no clipping
-    double weight_decay = 0;  ///< of matrices (2 dimensions or more); vectors (biases, gains) never decay
-    WeightDecayMode weight_decay_mode = WeightDecayMode::L2;  ///< what it is added to
+    double clip = 1.0;        ///< maximum of the global gradient norm; 0: no clipping
+    double weight_decay = 0;  ///< for matrices (2 dimensions or more); vectors (biases, gains) never decay
+    WeightDecayMode weight_decay_mode = WeightDecayMode::L2;  ///< where it acts
   };
-  /// What one step did, as tensors on the parameters' device.
+  /// Result of one step, as tensors on the parameters' device.
   struct Report {
     torch::Tensor norms;    ///< float32 [P]: the gradient norm of each parameter, before clipping; see names()
-    torch::Tensor norm;     ///< float32: the global one, 0-d as all that follow
-    torch::Tensor skipped;  ///< float32: 1 if loss or gradient was not finite and nothing was changed, else 0
+    torch::Tensor norm;     ///< float32, 0-d: the global gradient norm, before clipping
+    torch::Tensor skipped;  ///< float32, 0-d: 1 if loss or gradient was not finite and nothing was changed, else 0
   };
 
   /// Names and parameters, all on one device; moments start at zero.
   ClippedAdam(std::vector<std::pair<std::string, torch::Tensor>> parameters, const Options& options);
 
-  /// Of the steps to come (0 until it is set). Not part of a graph: a replay makes its update with the rate that is
-  /// set.
+  /// Sets the learning rate of the next steps (initially 0). Not part of a graph: a replay uses the rate set last.
   void set_learning_rate(double rate);
 
-  /// One update from the parameters' gradients, which are left undefined afterwards. A parameter without a gradient
-  /// counts as having a zero one. `loss`: 0-d, checked for being finite as well.
+  /// One update from the parameters' gradients, which are then reset to undefined. A parameter without a gradient
+  /// counts as having gradient 0. `loss`: 0-d; it must be finite too.
   Report step(const torch::Tensor& loss);
 
   /// The parameters' names, in the order of Report::norms.
@@ -58,19 +58,19 @@ class HMRNN_API ClippedAdam {
   /// The number of updates made (waits for the device).
   int64_t updates() const;
 
-  /// Moments as `adam.exp_avg.NAME`, `adam.exp_avg_sq.NAME`, and `adam.updates` (int64, 0-d), on the CPU.
+  /// Stores the moments as `adam.exp_avg.NAME`, `adam.exp_avg_sq.NAME`, and `adam.updates` (int64, 0-d), on the CPU.
   void save(SafeTensors& file) const;
-  /// Throws hmrnn::Error naming `where` and the tensor if one is absent or of another shape.
+  /// Throws hmrnn::Error naming `where` and the tensor if one is missing or has another shape.
   void load(const SafeTensors& file, const std::string& where);
 
  private:
-  /// A fused pass over the parameters from `begin` on up to `end`.
+  /// The fused update of the parameters in [begin, end).
   void adam(size_t begin, size_t end, const std::vector<torch::Tensor>& gradients, double weight_decay,
             const std::optional<torch::Tensor>& scale, const torch::Tensor& skipped);
 
   std::vector<std::string> names_;
   std::vector<torch::Tensor> parameters_, exp_avg_, exp_avg_sq_;
-  size_t matrices_ = 0;          ///< the first so many parameters decay
+  size_t matrices_ = 0;          ///< number of matrices; they come first, and only they decay
   torch::Tensor step_;           ///< float32, 0-d, shared by all parameters
   torch::Tensor learning_rate_;  ///< 0-d, float64; float32 on CUDA, where the kernel takes no other
   Options options_;

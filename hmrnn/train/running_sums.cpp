@@ -8,7 +8,7 @@ namespace hmrnn {
 
 namespace {
 
-// Places in sums_; the layers' updates follow.
+// Indices into sums_; the layers' updates follow.
 enum Sum : int64_t { kLoss, kNorm, kTargets, kWindows, kPositions, kSkipped, kUpdates };
 
 }  // namespace
@@ -23,7 +23,7 @@ RunningSums::RunningSums(int64_t layers, torch::Device device) : layers_(layers)
 }
 
 void RunningSums::expect(int64_t targets, int64_t positions) {
-  // Filled, not copied: a copy from the host's pageable memory would wait for the device.
+  // fill_ instead of copy_: a copy from pageable host memory would wait for the device.
   if (targets != targets_) window_[0].fill_(targets_ = targets);
   if (positions != positions_) window_[2].fill_(positions_ = positions);
 }

@@ -12,47 +12,48 @@
 
 namespace hmrnn {
 
-/// What the windows since the last record add up to. Kept on the device, so that no step waits for the one before, and
-/// in memory that stays where it is, so that adding can be part of a graph.
+/// Sums over the windows since the last record. They stay on the device, so that no step waits for the previous one,
+/// and at fixed addresses, so that adding can be part of a graph.
 class HMRNN_API RunningSums {
  public:
-  /// Means over the windows that counted; NaN where there were none.
+  /// Means over the windows that were not skipped; NaN if there are none.
   struct Means {
-    double loss = 0;              ///< nats a target
+    double loss = 0;              ///< nats per target
     double gradient_norm = 0;     ///< before clipping
-    std::vector<double> updates;  ///< per layer, 1 − its share of COPY
-    double targets = 0;           ///< their number
-    int64_t skipped = 0;          ///< windows that did not count
+    std::vector<double> updates;  ///< per layer, 1 − fraction of COPY
+    double targets = 0;           ///< number of targets
+    int64_t skipped = 0;          ///< number of skipped windows
   };
 
-  /// Of a model of so many layers (L of `updates`, 0: none are counted).
+  /// `layers`: L of `updates`; 0: updates are not counted.
   RunningSums(int64_t layers, torch::Device device);
 
-  /// Sets the number of targets and of positions of the window that comes next. Not part of a graph: a replay adds what
-  /// is set here.
+  /// Sets the number of targets and of positions of the next window. Not part of a graph: a replay adds the numbers set
+  /// here.
   void expect(int64_t targets, int64_t positions);
-  /// Adds a window, of `loss` (0-d) and `updates` (float64 [L]). One that was skipped counts as that alone.
+  /// Adds a window with its `loss` (0-d) and `updates` (float64 [L]). A skipped window only increments the number of
+  /// skipped windows.
   void add(const torch::Tensor& loss, const torch::Tensor& updates, const ClippedAdam::Report& report);
 
-  /// These wait for the device.
+  /// Waits for the device, as the next two functions do.
   Means means() const;
-  /// Updates skipped so far.
+  /// Number of updates skipped in the run.
   double skipped_total() const { return skipped_total_.item<double>(); }
-  /// Updates skipped since the last that was not.
+  /// Number of updates skipped since the last one that was not.
   double skipped_in_row() const { return skipped_in_row_.item<double>(); }
 
-  /// Begins anew after a record.
+  /// Resets the sums after a record.
   void clear() { sums_.zero_(); }
 
-  /// As tensor `sums`, on the CPU.
+  /// Stores the sums as tensor `sums`, on the CPU.
   void save(SafeTensors& file) const;
-  /// Throws hmrnn::Error naming `where` if it is missing or of another shape.
+  /// Throws hmrnn::Error naming `where` if the tensor is missing or has another shape.
   void load(const SafeTensors& file, const std::string& where, double skipped_total, double skipped_in_row);
 
  private:
   int64_t layers_;
-  int64_t targets_ = -1, positions_ = -1;  ///< that window_ holds
-  torch::Tensor window_;                   ///< float64 [4]: targets, 1, positions, 0, of the window that comes next
+  int64_t targets_ = -1, positions_ = -1;  ///< the values that window_ holds
+  torch::Tensor window_;                   ///< float64 [4]: targets, 1, positions, 0 of the next window
   torch::Tensor sums_;  ///< float64: Σ loss·targets, Σ norm, Σ targets, windows, positions, skipped windows, updates
   torch::Tensor skipped_total_, skipped_in_row_;  ///< float64, 0-d
 };

@@ -36,7 +36,8 @@ double LearningRateSchedule::rate(int64_t step) const {
   const double rise = step < options_.warmup ? (at + 1) / warmup : 1;
   switch (options_.kind) {
     case ScheduleKind::Plateau:
-      // A division at a time: the power of a divisor is not exactly what dividing again gives.
+      // Repeated division, so that each drop divides the current rate exactly; a power of the divisor would round
+      // differently.
       {
         double rate = options_.rate;
         for (int64_t i = 0; i < state_.drops; ++i) rate /= options_.divisor;

@@ -7,50 +7,50 @@
 
 namespace hmrnn {
 
-/// How the learning rate goes on after its warm-up.
+/// The learning rate after the warm-up.
 enum class ScheduleKind {
-  Plateau,   ///< divided where the validation loss stops falling
-  Cosine,    ///< half a cosine down to `final_rate`, over a length that is known (Loshchilov and Hutter, 2017)
-  Constant,  ///< as it is
+  Plateau,   ///< divided when the validation loss stops falling
+  Cosine,    ///< half a cosine down to `final_rate` over a known length (Loshchilov and Hutter, 2017)
+  Constant,  ///< unchanged
 };
 
-/// Options of LearningRateSchedule. Rates are Adam's, lengths are in updates.
+/// Options of LearningRateSchedule. Rates are Adam's; lengths are in updates.
 struct LearningRateOptions {
-  ScheduleKind kind = ScheduleKind::Plateau;  ///< how it goes on
-  double rate = 0.002;                        ///< the highest
-  int64_t warmup = 0;                         ///< updates over which it rises linearly to `rate`; 0: none
-  double final_rate = 0;                      ///< Cosine: of the last update
-  int64_t length = 0;    ///< Cosine: updates from the first to the last, warm-up included; at least 1
-  int64_t patience = 1;  ///< Plateau: evaluations in a row without improvement before a drop
-  double divisor = 50;   ///< Plateau: what a drop divides by
-  int64_t drops = 1;     ///< Plateau: how many there are
+  ScheduleKind kind = ScheduleKind::Plateau;  ///< after the warm-up
+  double rate = 0.002;                        ///< the highest rate
+  int64_t warmup = 0;                         ///< updates of the linear increase to `rate`; 0: none
+  double final_rate = 0;                      ///< Cosine: rate of the last update
+  int64_t length = 0;                         ///< Cosine: number of updates, warm-up included; at least 1
+  int64_t patience = 1;                       ///< Plateau: consecutive evaluations without improvement before a drop
+  double divisor = 50;                        ///< Plateau: divisor of each drop
+  int64_t drops = 1;                          ///< Plateau: number of drops
 };
 
-/// The learning rate of every update.
+/// Computes the learning rate of every update.
 class HMRNN_API LearningRateSchedule {
  public:
-  /// What a resume needs.
+  /// All that a resume needs.
   struct State {
     std::optional<double> best;       ///< lowest validation loss so far
-    int64_t without_improvement = 0;  ///< evaluations since, or since the last drop
-    int64_t drops = 0;                ///< made so far
+    int64_t without_improvement = 0;  ///< evaluations since the best one or the last drop
+    int64_t drops = 0;                ///< drops so far
   };
 
-  /// Throws c10::Error for a negative length or a cosine without one.
+  /// Throws c10::Error for a negative length, or for a cosine without a length.
   explicit LearningRateSchedule(const LearningRateOptions& options);
 
-  /// Takes the loss of an evaluation in; a loss that is not finite is no improvement. Returns true if the rate drops.
+  /// Processes the loss of an evaluation; a loss that is not finite is no improvement. Returns true if the rate drops.
   bool update(double loss);
-  /// Of update `step`, counted from 0.
+  /// Learning rate of update `step`, counted from 0.
   double rate(int64_t step) const;
-  /// Plateau: after the last drop, `patience` evaluations have brought no improvement again. The other kinds never are.
+  /// Plateau: `patience` evaluations after the last drop brought no improvement either. False for the other kinds.
   bool exhausted() const;
 
-  /// As they were given.
+  /// The options given to the constructor.
   const LearningRateOptions& options() const { return options_; }
-  /// What a resume needs.
+  /// All that a resume needs.
   const State& state() const { return state_; }
-  /// Goes on from there.
+  /// Continues from a saved state.
   void set_state(const State& state) { state_ = state; }
 
  private:
@@ -58,8 +58,7 @@ class HMRNN_API LearningRateSchedule {
   State state_;
 };
 
-/// Slope annealing: a = min(max, 1 + rate · epochs), with the number of completed epochs (PAPER.md). A rate of 0
-/// keeps 1.
+/// Slope annealing: a = min(max, 1 + rate · epochs), with the number of completed epochs. With a rate of 0, a stays 1.
 HMRNN_API double annealed_slope(double rate, double max, int64_t completed_epochs);
 
 }  // namespace hmrnn

@@ -66,7 +66,7 @@ TrainerState TrainerState::parse(const SafeTensors& file, const std::string& whe
     const auto& schedule = json.at("schedule");
     out.schedule.best = optional_number(schedule.at("best"));
     out.schedule.without_improvement = schedule.at("without_improvement").get<int64_t>();
-    // Earlier states know one drop alone.
+    // Older states have a flag instead of a number, since only one drop was possible.
     out.schedule.drops =
         schedule.contains("drops") ? schedule["drops"].get<int64_t>() : schedule.at("dropped").get<bool>();
     out.best_loss = optional_number(json.at("best").at("loss"));

@@ -11,7 +11,7 @@
 
 namespace hmrnn {
 
-/// The numbers of state.safetensors, kept as JSON under the metadata key `hmrnn`; tensors stand beside them.
+/// The numbers of state.safetensors, stored as JSON under the metadata key `hmrnn`; the tensors are stored beside them.
 struct TrainerState {
   int64_t step = 0;
   int64_t evaluated_step = -1;
@@ -30,12 +30,12 @@ struct TrainerState {
   static nlohmann::ordered_json run_settings(const SafeTensors& file, const std::string& where);
 };
 
-/// Throws hmrnn::Error naming `where` and a tensor with a value that is not finite: a run does not go on from it.
+/// Throws hmrnn::Error naming `where` and a tensor with a value that is not finite, from which a run must not resume.
 void require_finite_state(const SafeTensors& file, const std::string& where);
 
-/// The module's parameters as `model.NAME`.
+/// Copies of the module's parameters as `model.NAME`.
 SafeTensors pack_parameters(const torch::nn::Module& module);
-/// Sets them; throws hmrnn::Error naming `where` and the tensor that does not fit.
+/// Restores them; throws hmrnn::Error naming `where` and a tensor that does not fit.
 void load_parameters(torch::nn::Module& module, const SafeTensors& file, const std::string& where);
 
 }  // namespace hmrnn

@@ -10,7 +10,7 @@ namespace hmrnn {
 
 namespace {
 
-/// The part of `room` that a tensor like `like` takes; true if there was too little and `room` became another one.
+/// Sets `part` to a view of `room` with the shape of `like`; returns true if `room` was too small and was reallocated.
 bool fit(torch::Tensor& room, const torch::Tensor& like, const torch::TensorOptions& options, torch::Tensor& part) {
   const bool grow = !room.defined() || room.numel() < like.numel();
   if (grow) room = torch::empty({like.numel()}, options.dtype(like.scalar_type()));
@@ -20,10 +20,10 @@ bool fit(torch::Tensor& room, const torch::Tensor& like, const torch::TensorOpti
 
 }  // namespace
 
-/// A window that is being copied. On CUDA: `copied` ends the copy that reads `pinned` and writes `staged`, `taken` the
-/// one that reads `staged`.
+/// A window that is being copied. On CUDA, event `copied` marks the end of the copy from `pinned` to `staged`, and
+/// `taken` the end of the copy from `staged`.
 struct WindowFeed::Slot {
-  std::pair<int64_t, int64_t> key{-1, -1};  ///< epoch and window; -1: none
+  std::pair<int64_t, int64_t> key{-1, -1};  ///< epoch and window; -1: empty
   Window window;
   std::vector<torch::Tensor> pinned_room, pinned, staged_room, staged;
   std::optional<c10::Stream> stream;
@@ -58,15 +58,15 @@ WindowFeed::Slot& WindowFeed::begin(int64_t epoch, int64_t window) {
 
   const auto n = host.tensors.size();
   for (auto* list : {&slot.pinned_room, &slot.pinned, &slot.staged_room, &slot.staged}) list->resize(n);
-  // Of the window before the last: the host is at most two windows before the device.
+  // Wait until the last copy from this slot's pinned memory is done: the host may be two windows ahead.
   slot.copied->synchronize();
   const c10::StreamGuard guard(*slot.stream);
   slot.taken->block(*slot.stream);
   for (size_t i = 0; i < n; ++i) {
     const auto& from = host.tensors[i];
     fit(slot.pinned_room[i], from, torch::TensorOptions(torch::kCPU).pinned_memory(true), slot.pinned[i]);
-    // Memory that is replaced belongs to this stream's part of the allocator, and this stream has just been made to
-    // wait for its last reader.
+    // Memory that is reallocated here belongs to this stream in the caching allocator, and this stream now waits for
+    // its last reader.
     fit(slot.staged_room[i], from, torch::TensorOptions(device_), slot.staged[i]);
     slot.pinned[i].copy_(from);
     slot.staged[i].copy_(slot.pinned[i], /*non_blocking=*/true);

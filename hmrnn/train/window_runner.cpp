@@ -27,7 +27,7 @@ void WindowRunner::run(const std::vector<int64_t>& layout) {
   if (layout != last_layout_) in_row_ = 0;
   last_layout_ = layout;
   if (graph_ && !layout.empty() && in_row_ >= (graph_layout_.empty() ? kWarmUp : kReplace)) {
-    graph_layout_.clear();  // if the capture throws there is none
+    graph_layout_.clear();  // no graph remains if the capture throws
     graph_->capture(step_);
     graph_layout_ = layout;
     in_row_ = 0;

@@ -3,7 +3,7 @@
 
 namespace {
 
-// One sequence of 5 steps, 3 layers, worked out by hand with the table of PAPER.md. z before: (1, 0).
+// One sequence of 5 steps and 3 layers, worked out by hand from equation 2 of the paper. z of the step before: (1, 0).
 const torch::Tensor z_example() { return torch::tensor({{0., 0.}, {1., 0.}, {0., 0.}, {1., 1.}, {0., 0.}}); }
 const torch::Tensor z0_example() { return torch::tensor({1., 0.}); }
 

@@ -10,10 +10,10 @@
 
 namespace hmrnn::cpu {
 
-/// The state of one sequence, computed a step at a time, without autograd (PAPER.md, "The cell"). A COPY costs a
-/// comparison (and, where the boundary is detected, a sum of three known numbers); an UPDATE or FLUSH one product a
-/// matrix, of which V h^ is kept until the state above changes and W x until its row of the table occurs again. Hard
-/// boundaries only. One thread at a time; any number of streams may share the parameters.
+/// The state of one sequence, computed a step at a time, without autograd. A COPY costs a comparison (and, where the
+/// boundary is detected, a sum of three known numbers); an UPDATE or FLUSH one product a matrix, of which V h^ is kept
+/// until the state above changes and W x until its row of the table occurs again. Hard boundaries only. One thread at a
+/// time; any number of streams may share the parameters.
 class HMLSTMStream {
  public:
   virtual ~HMLSTMStream() = default;
