@@ -6,7 +6,7 @@
 
 namespace {
 
-// Pixels
+// pixels
 constexpr int kCell = 13, kRow = 14, kTextRow = 26, kMargin = 14, kLabel = 74;
 constexpr const char* kColours[][2] = {
     {"#7fb3e6", "#a9cdf0"}, {"#e8a25c", "#f2c496"}, {"#77c08b", "#a5d6b3"}, {"#b79ad9", "#d0bfe6"}};
@@ -19,7 +19,7 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-/// A bar with round ends where the segment begins and ends in this row, straight ones where it goes on.
+/// A bar with rounded ends where the segment begins and ends, straight ones where a wrapped segment continues.
 std::string block(int x, int y, int width, const char* colour, bool begins, bool ends) {
   const int r = 4, height = kRow - 4;
   if (begins) x += 1, width -= 1;
@@ -33,7 +33,7 @@ std::string block(int x, int y, int width, const char* colour, bool begins, bool
                      corner(begins, fmt::format("0,-{}", height).c_str(), -height), colour);
 }
 
-/// One line, folded.
+/// Draws one line, wrapped.
 class Drawing {
  public:
   Drawing(std::string& body, int& height, int& columns) : body_(body), height_(height), widest_(columns) {}
@@ -67,7 +67,7 @@ class Drawing {
     height_ += kTextRow;
   }
 
-  /// `segment`: the number of the one at hand, which goes on from row to row.
+  /// `segment`: number of the current segment, which may continue in the next row.
   void layer(const std::vector<TextCell>& cells, const std::vector<float>& z, size_t l, size_t begin, size_t end,
              size_t& segment) {
     body_ += fmt::format("<text x=\"{}\" y=\"{}\" class=\"l\">layer {}</text>\n", kMargin, height_ + 9, l + 1);

@@ -5,8 +5,8 @@
 
 #include "boundary_text.h"
 
-/// Draws lines of text with a row of blocks for each layer: a block is a segment, it ends with the character at which
-/// the layer's boundary fired (z above ½), and there the layer above is updated. A block that is open to the right has
-/// not ended. Lines are folded at `columns` > 0. `caption`: a line below; empty: none. Well-formed whatever the text
-/// holds: control characters are shown by their pictures, bytes that are not UTF-8 as U+FFFD.
+/// Draws lines of text with a row of blocks for each layer. A block is a segment: it ends at the character at which the
+/// layer's boundary fires (z above ½) and the layer above is updated. The last segment, which has not ended, is open to
+/// the right. Lines are wrapped at `columns` > 0. `caption`: a line below; empty: none. The result is well-formed for
+/// any text: control characters become their symbols, bytes that are not UTF-8 become U+FFFD.
 std::string boundaries_svg(const std::vector<SegmentedLine>& lines, int columns, const std::string& caption);

@@ -16,14 +16,13 @@ std::string label(char name, size_t layer) {
 
 std::string on_terminal(const TextCell& cell) { return cell.control ? " " : cell.shown; }
 
-/// A mark, and spaces up to the width of its cell.
+/// Adds a mark, padded to the width of its cell.
 void put(std::string& out, char mark, const TextCell& cell) {
   out += mark;
   out.append(static_cast<size_t>(cell.width - 1), ' ');
 }
 
-/// The row of a layer as its segments of the text, on two backgrounds by turns. `segment`: the number of the one at
-/// hand, which goes on from row to row.
+/// A layer's row in colour Blocks. `segment`: number of the current segment, which may continue in the next row.
 std::string blocks(const std::vector<TextCell>& cells, const std::vector<float>& z, size_t begin, size_t end,
                    size_t layer, size_t& segment) {
   const auto background = [&] {

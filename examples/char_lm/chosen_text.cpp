@@ -10,13 +10,13 @@
 
 namespace {
 
-/// Where the split begins in the synthetic corpus.
+/// Offset of the split in the synthetic corpus.
 int64_t begin_of(const hmrnn::TextCorpus& corpus, const std::string& split) {
   if (split == "valid") return corpus.train.numel();
   return split == "test" ? corpus.train.numel() + corpus.valid.numel() : 0;
 }
 
-/// The true ends of what the grammar wrote, of `length` symbols from `begin` on.
+/// The true ends of syllables, words and phrases of `length` symbols from `begin`.
 std::vector<NamedEvents> true_ends(const hmrnn::TextCorpusOptions& options, int64_t begin, int64_t length) {
   const auto text = hmrnn::SyntheticTextGenerator(options.seed).next(begin + length);
   const auto part = [&](const std::vector<uint8_t>& marks) {
@@ -72,7 +72,7 @@ ChosenText choose_text(const Arguments& arguments, const hmrnn::CharLMCheckpoint
   if (!unknown.are_errors()) {
     const auto size = out.bytes.size();
     out.bytes = unknown.known(out.bytes, out.source);
-    if (out.bytes.size() != size) out.truth.clear();  // they have no places any more
+    if (out.bytes.size() != size) out.truth.clear();  // the marks no longer match
   }
   out.index = checkpoint.vocabulary.encode(out.bytes, out.source);
   return out;

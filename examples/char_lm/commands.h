@@ -18,9 +18,9 @@ int align_command(int argc, char** argv);
 int report_command(int argc, char** argv);
 int export_command(int argc, char** argv);
 
-/// The model of RUN (best, else last), on `device`.
+/// Loads the model of RUN (best, else last) to `device`.
 hmrnn::CharLMCheckpoint load_run(const Arguments& arguments, torch::Device device);
 
-/// The boundaries [T, L-1] that a model with a given segmentation has at the symbols `index` [T], the first of which is
-/// at `position` of the text; undefined for a model whose detectors decide.
+/// The boundaries [T, L-1] of a model with a given segmentation for the symbols `index` [T], which start at `position`
+/// of the text; undefined for a model with detectors.
 torch::Tensor given_boundaries(const hmrnn::CharLMCheckpoint& checkpoint, const torch::Tensor& index, int64_t position);

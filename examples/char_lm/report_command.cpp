@@ -30,12 +30,12 @@ Json frequent_json(const std::string& text, const std::vector<hmrnn::MarkSequenc
   return out;
 }
 
-/// What the page shows of a model on the text.
+/// The data of one model for the page.
 Json run_json(const hmrnn::CharLMCheckpoint& checkpoint, const ChosenText& text, const TextEvaluation& found,
               const std::vector<NamedEvents>& events, const hmrnn::AgreementOptions& agreement,
               const std::vector<TextCell>& cells, const std::string& run) {
   const auto layers = static_cast<int64_t>(checkpoint.model->options.hidden_sizes().size());
-  // bits[i] is that of symbol i + 1; the first symbol is given, not scored.
+  // bits[i] belongs to symbol i + 1; the first symbol is not scored.
   const auto bits = torch::cat({torch::zeros({1}), found.bits.narrow(0, 0, found.bits.size(0) - 1)});
   const TextSignals signals{found.z, found.probability,
                             hmrnn::operation_strings(found.z, torch::zeros_like(found.z[0]), layers), found.norms,
@@ -82,7 +82,7 @@ int report_command(int argc, char** argv) {
   const auto names = run_names(runs);
   Json data = {{"title", fmt::format("{}", fmt::join(names, ", "))}, {"kind", "text"}};
   data["runs"] = Json::array();
-  std::string shown;  // the text that all have read
+  std::string shown;  // the text that all models have read
   std::vector<TextCell> cells;
   for (size_t i = 0; i < runs.size(); ++i) {
     const auto file = hmrnn::RunFolder::find_model(runs[i]);
@@ -93,7 +93,7 @@ int report_command(int argc, char** argv) {
     const auto found = evaluate_text(checkpoint, text, 1, device, agreement.seed, runs[i], /*look=*/true);
     if (i == 0) {
       shown = text.bytes;
-      cells = text_cells(std::string_view(shown).substr(0, shown.size() - 1));  // the last symbol is read by none
+      cells = text_cells(std::string_view(shown).substr(0, shown.size() - 1));  // the last symbol is not read
       data["text"] = {{"corpus", text.corpus}, {"split", text.split}};
       data["cells"] = cells_json(cells);
     } else if (text.bytes != shown) {

@@ -13,7 +13,7 @@
 
 namespace {
 
-/// What a text begins after when nothing else is said: a line end, else a space, else the first symbol.
+/// The symbol that precedes a text without --prime: a line end, else a space, else the first symbol.
 uint8_t neutral_symbol(const hmrnn::Vocabulary& vocabulary) {
   for (const uint8_t byte : {uint8_t{'\n'}, uint8_t{' '}}) {
     if (vocabulary.contains(byte)) return byte;
@@ -21,7 +21,7 @@ uint8_t neutral_symbol(const hmrnn::Vocabulary& vocabulary) {
   return vocabulary.bytes()[0];
 }
 
-/// Prints a text line by line with its boundaries, z [bytes, L-1].
+/// Prints a text line by line with its boundaries z [bytes, L-1].
 void print_marked(const std::string& text, const torch::Tensor& z, const BoundaryTextOptions& options) {
   std::istringstream lines(text);
   int64_t at = 0;
@@ -32,13 +32,13 @@ void print_marked(const std::string& text, const torch::Tensor& z, const Boundar
   }
 }
 
-/// What is asked for.
+/// Options of the command.
 struct Wish {
   std::string prime;   ///< as the model reads it; may be empty
-  int64_t length = 0;  ///< symbols to write
+  int64_t length = 0;  ///< number of symbols to write
   double temperature = 1;
   uint64_t seed = 1;
-  bool marks = false;  ///< show the boundaries
+  bool marks = false;  ///< whether to show the boundaries
   std::string run;
 };
 
@@ -78,8 +78,8 @@ void write_one(const hmrnn::CharLMCheckpoint& checkpoint, const Wish& wish, torc
     std::fputc('\n', stdout);
     return;
   }
-  feed();                                             // the last symbol's boundary
-  const size_t skipped = wish.prime.empty() ? 1 : 0;  // what stood in for the start
+  feed();                                             // for the boundary of the last symbol
+  const size_t skipped = wish.prime.empty() ? 1 : 0;  // without the symbol that replaces --prime
   const bool soft = options.core() == hmrnn::Core::HMLSTM && options.boundary() == hmrnn::BoundaryMode::Soft;
   print_marked(text.substr(skipped),
                torch::cat(z).narrow(0, static_cast<int64_t>(skipped), static_cast<int64_t>(text.size() - skipped)),
@@ -122,7 +122,7 @@ int sample_command(int argc, char** argv) {
   const auto checkpoint = load_run(*arguments, device);
   wish.prime = UnknownBytes(*arguments, checkpoint.vocabulary).known(prime, file.empty() ? "--prime" : file);
 
-  auto generator = hmrnn::make_generator(wish.seed);  // one for all texts, so that they differ
+  auto generator = hmrnn::make_generator(wish.seed);  // one generator for all texts, so that they differ
   for (int64_t i = 0; i < count && output_is_whole(); ++i, ++wish.seed) {
     if (i > 0) std::fputc('\n', stdout);
     write_one(checkpoint, wish, generator);

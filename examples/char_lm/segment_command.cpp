@@ -23,7 +23,7 @@
 
 namespace {
 
-/// What a run of the command does with each line.
+/// Output of the command.
 struct Output {
   bool json = false, probability = false;
   BoundaryTextOptions text;
@@ -38,7 +38,7 @@ Json list_of(const torch::Tensor& values, bool whole) {
   return list;
 }
 
-/// A list for each layer, of [T, L-1].
+/// One list per layer of values [T, L-1].
 Json lists_of(const torch::Tensor& values, bool whole) {
   Json out = Json::array();
   const auto columns = values.to(torch::kFloat32).t().contiguous();
@@ -90,7 +90,7 @@ std::string updates_caption(const SegmentedText& text, int64_t layers) {
   return out + fmt::format(", {} in all instead of {}", sum, symbols * layers);
 }
 
-/// Reads one stream line by line.
+/// Segments a stream line by line.
 class Segmenter {
  public:
   Segmenter(const hmrnn::CharLMCheckpoint& checkpoint, torch::Device device, uint64_t seed, const Arguments& arguments,
@@ -100,7 +100,7 @@ class Segmenter {
         unknown_(arguments, checkpoint.vocabulary),
         output_(output) {}
 
-  /// `name` of the file, empty: the standard input. What is drawn is added to `drawn`.
+  /// `name`: the file; empty: standard input. Lines to be drawn are added to `drawn`.
   void read(std::istream& in, const std::string& name, SegmentedText& drawn) {
     const auto layers = static_cast<int64_t>(checkpoint_.model->options.hidden_sizes().size());
     const bool line_ends = checkpoint_.vocabulary.contains('\n');
@@ -113,7 +113,7 @@ class Segmenter {
       const auto size = static_cast<int64_t>(found.text.size());
       const auto fed = line_ends && has_end ? found.text + '\n' : found.text;
       auto z_before = last_;
-      torch::Tensor of_all;  // of the line end as well, which is read like any symbol
+      torch::Tensor of_all;  // includes the line end, which is a symbol too
       found.z = found.probability = torch::zeros({0, detectors()});
       if (!fed.empty()) {
         const auto result = reader_.read(checkpoint_.vocabulary.encode(fed, what));
@@ -198,7 +198,7 @@ int segment_command(int argc, char** argv) {
   output.text.soft = options.core() == hmrnn::Core::HMLSTM && options.boundary() == hmrnn::BoundaryMode::Soft;
 
   SegmentedText drawn;
-  // Every file begins anew, as if it were alone.
+  // The state starts from zeros for every file.
   for (const auto& file : arguments->rest()) {
     std::istringstream in(hmrnn::read_text_file(file));
     if (!output.json && !output.draws() && arguments->rest().size() > 1) fmt::print("==> {} <==\n", file);

@@ -3,7 +3,7 @@
 #include "text_page.h"
 
 std::string segment_page(const SegmentedText& text, const hmrnn::CharLMCheckpoint& checkpoint, const std::string& run) {
-  // The lines as one text: a line's end is a cell of which no boundary is shown.
+  // Joins the lines to one text; the cell of a line end shows no boundary.
   std::string whole;
   std::vector<torch::Tensor> z, probability;
   TextSignals signals;
@@ -16,7 +16,7 @@ std::string segment_page(const SegmentedText& text, const hmrnn::CharLMCheckpoin
     probability.insert(probability.end(), {line.probability, end});
     for (size_t l = 0; l < signals.operations.size(); ++l) {
       signals.operations[l] += text.operations[i][l];
-      signals.operations[l].resize(whole.size(), 'C');  // a line without an end
+      signals.operations[l].resize(whole.size(), 'C');  // a line without a line end
     }
   }
   signals.z = torch::cat(z);

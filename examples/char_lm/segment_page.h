@@ -6,11 +6,11 @@
 #include "boundary_text.h"
 #include "hmrnn/models/char_lm_checkpoint.h"
 
-/// What `segment` read, line by line.
+/// The lines read by `segment`.
 struct SegmentedText {
   std::vector<SegmentedLine> lines;
-  std::vector<std::vector<std::string>> operations;  ///< of each line and its end, a string for each layer
+  std::vector<std::vector<std::string>> operations;  ///< of each line with its line end: one string per layer
 };
 
-/// The page of a text alone: its segments, without training and figures.
+/// A page that shows the segments of a text, without training and figures.
 std::string segment_page(const SegmentedText& text, const hmrnn::CharLMCheckpoint& checkpoint, const std::string& run);

@@ -12,7 +12,7 @@
 
 namespace {
 
-/// Collects the windows of one stream.
+/// Collects the tensors of TextEvaluation from the windows of one stream.
 struct Look {
   std::vector<torch::Tensor> z, probability, norms, bits;
 
@@ -33,7 +33,7 @@ struct Look {
 
 torch::Tensor joined(const std::vector<torch::Tensor>& windows) { return torch::cat(windows).squeeze(1).contiguous(); }
 
-/// Of each symbol but the last.
+/// Removes the mark of the last symbol.
 hmrnn::MarkSequences but_the_last(std::vector<uint8_t> marks) {
   if (!marks.empty()) marks.pop_back();
   return {std::move(marks)};
@@ -94,7 +94,7 @@ std::vector<NamedEvents> choose_events(const Arguments& arguments, const ChosenT
     return {{"gold", but_the_last(hmrnn::read_positions(file, text.bytes.size(), against))}};
   }
   auto marked = hmrnn::read_marked_text(file, against);
-  // --characters may have cut the text off, not the file.
+  // `text` may be a prefix of the file, because of --characters.
   if (!marked.text.starts_with(text.bytes)) {
     throw hmrnn::Error(against + " without its marks is another text than " + text.source);
   }

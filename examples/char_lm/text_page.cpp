@@ -4,9 +4,9 @@
 
 namespace {
 
-constexpr double kMostBits = 12.75;  // two digits, in steps of a twentieth
+constexpr double kMostBits = 12.75;  // two hexadecimal digits, in steps of 1/20
 
-/// [cells, L] of [T, L]: the greatest of each cell's bytes.
+/// [T, L] → [cells, L]: the maximum over each cell's bytes.
 torch::Tensor greatest(const std::vector<TextCell>& cells, const torch::Tensor& values) {
   const auto layers = by_cell(cells, values);
   auto out = torch::empty({static_cast<int64_t>(cells.size()), static_cast<int64_t>(layers.size())});

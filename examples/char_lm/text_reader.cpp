@@ -5,7 +5,7 @@
 
 namespace {
 
-constexpr int64_t kPiece = 1024;  // symbols read at once, so that a text without line ends needs no more memory
+constexpr int64_t kPiece = 1024;  // symbols per call; bounds the memory for a text without line ends
 
 }  // namespace
 

@@ -8,20 +8,19 @@
 #include "commands.h"
 #include "hmrnn/nn/hm_lstm_state.h"
 
-/// Reads a text piece by piece and tells where it ends segments, by the same computation as `eval`, `align` and
-/// `report`.
+/// Reads a text piece by piece and returns its boundaries, with the same computation as `eval`, `align` and `report`.
 class TextReader {
  public:
-  /// Bernoulli boundaries are drawn from a generator seeded with `seed`. `checkpoint` has to outlive this.
+  /// Bernoulli boundaries are drawn from a generator seeded with `seed`. `checkpoint` must outlive this object.
   TextReader(const hmrnn::CharLMCheckpoint& checkpoint, torch::Device device, uint64_t seed, std::string run);
 
-  /// What the model made of T symbols, on the CPU, float32.
+  /// The signals of T symbols, CPU, float32.
   struct Result {
-    torch::Tensor z;            ///< [T, L-1] ([T, 0] for the control)
-    torch::Tensor z_before;     ///< [L-1]: those of the step before
+    torch::Tensor z;            ///< [T, L-1] ([T, 0] for the LSTM)
+    torch::Tensor z_before;     ///< [L-1]: z of the step before
     torch::Tensor probability;  ///< [T, L-1]: z̃ of the detectors
   };
-  /// `index` uint8 or int64 [T]. Throws hmrnn::Error where the result is not finite.
+  /// `index`: uint8 or int64 [T]. Throws hmrnn::Error if the result is not finite.
   Result read(const torch::Tensor& index);
 
  private:

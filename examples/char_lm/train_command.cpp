@@ -12,7 +12,7 @@
 
 namespace {
 
-/// What a resume must find again.
+/// Properties of the data that a resume checks.
 Json data_of(const hmrnn::TextCorpus& corpus) {
   return {{"vocabulary", corpus.vocabulary.bytes()},
           {"characters", {corpus.train.numel(), corpus.valid.numel()}},
@@ -50,7 +50,7 @@ int train_command(int argc, char** argv) {
 
   const auto [folder, resume, stored, settings, device, dtype] = set_up_training<TrainSettings>(*arguments);
   auto corpus = hmrnn::load_text_corpus(corpus_options_of(settings.corpus, *arguments));
-  std::optional<hmrnn::CharLMCheckpoint> first;  // whose weights the run begins with
+  std::optional<hmrnn::CharLMCheckpoint> first;  // source of the initial weights
   std::string continues;
   if (!settings.init_from.empty()) {
     if (resume) {

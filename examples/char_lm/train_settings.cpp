@@ -72,12 +72,12 @@ bool is_named_corpus(const std::string& name) {
   return name == "ptb" || name == "text8" || name == "enwik8" || name == "synthetic";
 }
 
-/// Paths made absolute, so that a run can be taken up from another working directory.
+/// Makes paths absolute, so that a run can be resumed from another working directory.
 OptionMap with_absolute_paths(OptionMap map) {
   const auto absolute = [](const fs::path& path) { return fs::absolute(path).lexically_normal().string(); };
   if (const auto found = map.find("corpus"); found != map.end() && !is_named_corpus(found->second)) {
     auto files = hmrnn::corpus_files(found->second);
-    if (files.empty()) files = {found->second};  // which loading it will say does not exist
+    if (files.empty()) files = {found->second};  // loading reports that it does not exist
     std::string list;
     for (const auto& file : files) list += (list.empty() ? "" : ",") + absolute(file);
     found->second = list;
@@ -90,7 +90,7 @@ OptionMap with_absolute_paths(OptionMap map) {
   return map;
 }
 
-/// Sets what has to be as in the model at `from`; throws hmrnn::Error where `map` asks for something else.
+/// Copies the sizes of the model at `from` into `map`; throws hmrnn::Error if `map` contradicts them.
 void take_sizes_over(const std::string& from, OptionMap& map) {
   const auto path = hmrnn::RunFolder::find_model(from);
   const auto options = hmrnn::load_char_lm(path).model->options;
@@ -100,7 +100,7 @@ void take_sizes_over(const std::string& from, OptionMap& map) {
                            {"output-embedding", std::to_string(options.output_embedding_size())},
                            {"core", hmrnn::to_string(options.core())},
                            {"layer-norm", options.layer_norm() ? "on" : "off"}};
-  // "--units 512" stands for as many layers as there are.
+  // "--units 512" means 512 units in every layer.
   const auto& units = options.hidden_sizes();
   const bool equal = std::all_of(units.begin(), units.end(), [&](int64_t d) { return d == units[0]; });
   for (const auto& [name, value] : sizes) {

@@ -26,7 +26,7 @@ UnknownBytes::UnknownBytes(const Arguments& arguments, const hmrnn::Vocabulary& 
 
 std::string UnknownBytes::known(const std::string& text, const std::string& what) const {
   if (policy_ == Policy::Error) {
-    vocabulary_.encode(text, what);  // throws
+    vocabulary_.encode(text, what);  // throws the error
     return text;
   }
   std::string out;

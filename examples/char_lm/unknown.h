@@ -5,18 +5,18 @@
 #include "examples/program/arguments.h"
 #include "hmrnn/models/vocabulary.h"
 
-/// What is done with bytes that a model has no symbol for.
+/// Treatment of bytes that a model has no symbol for.
 class UnknownBytes {
  public:
-  /// --unknown
+  /// The option --unknown.
   static OptionSpec option();
-  /// Of --unknown error|skip|SYMBOL (default: error). Throws hmrnn::Error for a SYMBOL that is not one of `vocabulary`.
+  /// From --unknown error|skip|SYMBOL (default: error). Throws hmrnn::Error if SYMBOL is not in `vocabulary`.
   UnknownBytes(const Arguments& arguments, const hmrnn::Vocabulary& vocabulary);
 
-  /// `text` as the model reads it: without what it does not know, or with SYMBOL in place of each byte of it. Throws
-  /// hmrnn::Error naming `what` and the first such byte where they are errors.
+  /// `text` as the model reads it: without unknown bytes, or with SYMBOL in place of each. Throws hmrnn::Error naming
+  /// `what` and the first unknown byte if they are errors.
   std::string known(const std::string& text, const std::string& what) const;
-  /// They are errors.
+  /// Whether unknown bytes are errors.
   bool are_errors() const { return policy_ == Policy::Error; }
 
  private:

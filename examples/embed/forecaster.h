@@ -1,4 +1,4 @@
-// A model of one's own around hmrnn::HMLSTM, over a series of real values.
+// A model of your own around hmrnn::HMLSTM, over a series of real values.
 #pragma once
 
 #include <hmrnn/hmrnn.h>

@@ -1,5 +1,5 @@
-// A model and data of one's own in hmrnn's training loop: slope annealing, a learning rate that drops when validation
-// stops improving, checkpoints, records, a progress line; Ctrl-C saves, and the same command goes on, bit for bit.
+// Your own model and data in hmrnn's training loop: slope annealing, a learning rate that drops when validation stops
+// improving, checkpoints, records and a progress line. Ctrl-C saves; the same command resumes bit for bit.
 //
 //   own_task RUN
 #include <hmrnn/train.h>
@@ -8,15 +8,15 @@
 #include "forecaster.h"
 #include "readings.h"
 
-/// Forecasts of readings: windows of 80 readings of 16 series.
+/// Forecasts of readings; a window has 80 readings of 16 series.
 class ForecastTask : public hmrnn::TrainingTask {
  public:
   torch::nn::Module& module() override { return *model_; }
   int64_t layers() const override { return 2; }
-  int64_t windows() const override { return 50; }  // of an epoch
+  int64_t windows() const override { return 50; }  // per epoch
   std::string unit() const override { return "readings"; }
 
-  /// A window depends on nothing but its number, so that a run that is taken up gets the data it would have had.
+  /// A window depends only on its number, so that a resumed run gets the same data.
   hmrnn::LoadedWindow load(int64_t epoch, int64_t window) override {
     std::mt19937 generator(static_cast<unsigned>(epoch * windows() + window));
     series_ = readings(/*steps=*/81, /*batch=*/16, generator).first;
@@ -44,7 +44,7 @@ class ForecastTask : public hmrnn::TrainingTask {
 
 int main(int argc, char** argv) try {
   if (argc != 2) throw hmrnn::Error("usage: own_task RUN");
-  torch::set_num_threads(1);  // the model is too small for more
+  torch::set_num_threads(1);  // the model is too small for more threads
   torch::manual_seed(1);
   const hmrnn::RunFolder folder(argv[1]);
   const hmrnn::StopSignal signal;  // Ctrl-C
@@ -57,7 +57,7 @@ int main(int argc, char** argv) try {
     progress.message("stopped after step " + std::to_string(trainer.step()) + ", saved: the same command goes on");
     return 128 + hmrnn::StopSignal::received();
   }
-  // The model that did best in validation, as any program would load it.
+  // The model with the best validation, loaded as any program can load it.
   Forecaster best;
   hmrnn::unpack_module(*best, hmrnn::read_safetensors(folder.best_model()), argv[1], /*buffers=*/false);
   progress.message("best: " + task.loss_text(*trainer.best_loss()) + " at step " + std::to_string(trainer.best_step()));

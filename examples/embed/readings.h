@@ -1,4 +1,4 @@
-// The series of the example, and its picture in text. Nothing here is about hmrnn.
+// The example's data, and its plot as text. Nothing here depends on hmrnn.
 #pragma once
 
 #include <torch/types.h>
@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-/// series [steps, batch, 1]: bursts, each a jump to a new height that fades at a rate of its own for 6 to 14 steps,
+/// series [steps, batch, 1]: bursts, each a jump to a random height that decays at a random rate for 6 to 14 steps,
 /// with a little noise; starts [steps, batch]: 1 where a burst begins.
 inline std::pair<torch::Tensor, torch::Tensor> readings(int64_t steps, int64_t batch, std::mt19937& generator) {
   auto series = torch::empty({steps, batch, 1});
@@ -35,7 +35,7 @@ inline std::pair<torch::Tensor, torch::Tensor> readings(int64_t steps, int64_t b
   return {series, starts};
 }
 
-/// Prints the first sequence of the batch, where bursts began and where layer 1 put boundaries.
+/// Prints the first sequence of the batch, the starts of its bursts, and the boundaries of layer 1.
 inline void show(const torch::Tensor& series, const torch::Tensor& starts, const torch::Tensor& boundaries) {
   const char* bars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
   std::string lines[3] = {"readings ", "bursts   ", "layer 1  "};

@@ -1,5 +1,5 @@
-// An HM-LSTM in a model of one's own, over a series of real values: bursts that fade, each at a rate of its own.
-// Nothing tells the model where a burst begins.
+// An HM-LSTM inside your own model, over a series of real values: bursts that decay at different rates. The data do not
+// mark where a burst begins.
 #include <torch/torch.h>
 
 #include <cstdio>
@@ -11,7 +11,7 @@
 
 int main(int argc, char** argv) {
   const int steps = argc > 1 ? std::atoi(argv[1]) : 300;
-  torch::set_num_threads(1);  // the model is too small for more
+  torch::set_num_threads(1);  // the model is too small for more threads
   torch::manual_seed(1);
   Forecaster model;
   torch::optim::Adam optimizer(model->parameters(), torch::optim::AdamOptions(5e-3));

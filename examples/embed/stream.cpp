@@ -1,6 +1,6 @@
-// A trained character model as a service uses it: it reads characters as they come, and for each says at once whether a
-// segment ended there and what it expects next. The model may serve many texts at a time: what is read lies in the
-// stream.
+// A trained character model in a service: it reads characters as they arrive and immediately prints for each whether a
+// segment ends there and which character it expects next. The model can serve many texts at once, since the state is in
+// the stream.
 //
 //   stream MODEL.safetensors < TEXT
 #include <hmrnn/hmrnn.h>
@@ -14,7 +14,7 @@ int main(int argc, char** argv) try {
   for (int byte; (byte = std::getchar()) != EOF;) {
     if (!trained.vocabulary.contains(static_cast<uint8_t>(byte))) continue;
     const auto logits = trained.model->step(trained.vocabulary.index(static_cast<uint8_t>(byte)), stream);
-    std::string boundaries;  // one a layer but the top
+    std::string boundaries;  // one mark for each layer except the top
     for (int64_t l = 0; l < stream.z().size(0); ++l) boundaries += stream.z()[l].item<float>() > 0 ? '|' : '.';
     const auto [chance, next] = torch::softmax(logits, 0).max(0);
     const int expected = trained.vocabulary.bytes().at(next.item<int64_t>());

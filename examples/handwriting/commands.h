@@ -19,19 +19,19 @@ int synthesize_command(int argc, char** argv);
 int report_command(int argc, char** argv);
 int export_command(int argc, char** argv);
 
-/// The model of RUN (best, else last), on `device`.
+/// Loads the model of RUN (best, else last) to `device`.
 hmrnn::HandwritingCheckpoint load_run(const Arguments& arguments, torch::Device device);
 
-/// The lines that a command looks at: one part of a corpus.
+/// The lines for a command: one part of a corpus.
 struct ChosenLines {
   hmrnn::InkCorpus corpus;
   std::string split;
   std::vector<size_t> lines;
 
-  /// In the order of the lines, without mixing, in windows of evaluation.
+  /// Batches for evaluation, in order of length, without shuffling.
   hmrnn::InkBatches batches(const hmrnn::InkNormalisation& normalisation) const;
 };
 /// --split, --corpus and --data-dir.
 std::vector<OptionSpec> corpus_options();
-/// The corpus that the model was trained on unless the arguments say otherwise.
+/// The corpus that the model was trained on, or the one that the arguments name.
 ChosenLines choose_lines(const Arguments& arguments, const hmrnn::HandwritingCheckpoint& checkpoint);

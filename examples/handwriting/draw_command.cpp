@@ -13,14 +13,14 @@ namespace {
 
 constexpr int64_t kMaxPoints = 1'000'000, kMaxCount = 10'000;
 
-/// The point that every line of the training data begins with, but for its pen: no offset (offsets), or the mean place.
+/// The first point of every training line, with the pen down: no offset (Offsets), or the mean position.
 torch::Tensor first_point(const hmrnn::InkNormalisation& normalisation) {
   hmrnn::InkLine line;
   line.points = {{static_cast<float>(normalisation.mean[0]), static_cast<float>(normalisation.mean[1]), false}};
   return hmrnn::ink_sequence(line, normalisation);
 }
 
-/// Whose ends each layer finds: one panel for the pen, one for each layer with a detector.
+/// Panels that show where segments end: one for the pen, one for each layer with a detector.
 std::vector<hmrnn::InkPanel> reconstruct(const hmrnn::HandwritingCheckpoint& checkpoint, const hmrnn::InkLine& line,
                                          torch::Device device, uint64_t seed, const std::string& run) {
   const auto& options = checkpoint.model->options;

@@ -6,7 +6,7 @@
 
 namespace {
 
-/// Windows of each line, one after the other.
+/// Collects the windows of each line.
 struct Look {
   std::vector<std::vector<torch::Tensor>> z, probability, norms, nats;
 

@@ -10,36 +10,37 @@
 #include "hmrnn/analysis/cost.h"
 #include "hmrnn/tasks/evaluate_ink.h"
 
-/// What a model made of a line of N points, at each but the last. On the CPU, float32.
+/// A model's signals for a line of N points, at each point except the last. CPU, float32.
 struct InkLook {
-  torch::Tensor z;            ///< [N-1, L-1] ([N-1, 0] for the control)
+  torch::Tensor z;            ///< [N-1, L-1] ([N-1, 0] for the LSTM)
   torch::Tensor probability;  ///< [N-1, L-1]: z̃ of the detectors
-  torch::Tensor norms;        ///< [N-1, L]: of every layer's h
-  torch::Tensor nats;         ///< [N-1]: -log density of the point that follows
+  torch::Tensor norms;        ///< [N-1, L]: norm of each layer's h
+  torch::Tensor nats;         ///< [N-1]: -log density of the next point
 };
 
-/// What a model made of some lines.
+/// Result of evaluating a model on some lines.
 struct InkEvaluation {
   hmrnn::Evaluation result;
   hmrnn::CostCounter cost;
-  double log_likelihood = 0;   ///< of a line, nats
-  std::vector<InkLook> lines;  ///< in the order of the lines, where it was asked for
+  double log_likelihood = 0;   ///< mean per line, nats
+  std::vector<InkLook> lines;  ///< in the order of the lines; only if requested
 };
 
-/// Scores `lines`. `visit` is shown each window as well. Throws hmrnn::Error where the result is not finite.
+/// Scores `lines`. `look`: fills InkEvaluation::lines too; `visit` is called for each window. Throws hmrnn::Error if
+/// the result is not finite.
 InkEvaluation evaluate_ink(const hmrnn::HandwritingCheckpoint& checkpoint, const ChosenLines& lines,
                            torch::Device device, uint64_t seed, const std::string& run, bool look,
                            const hmrnn::InkVisitor& visit = {});
 
-/// What `eval --json` prints.
+/// The output of `eval --json`.
 Json eval_json(const hmrnn::HandwritingCheckpoint& checkpoint, const ChosenLines& lines, const InkEvaluation& found);
 
-/// Pen-ups, and the ends of words where they are known: of each point but a line's last, where evaluation stops.
+/// Pen-ups, and ends of words if they are known, for each point of a line except the last, at which evaluation ends.
 std::vector<NamedEvents> ink_events(const ChosenLines& lines);
-/// Which points fire, each layer's lines, of an evaluation that looked. Throws hmrnn::Error for a model without
+/// The boundaries of each layer in each line, for an evaluation with `look`. Throws hmrnn::Error for a model without
 /// detectors.
 std::vector<hmrnn::MarkSequences> ink_boundaries(const InkEvaluation& found, const std::string& run);
 
-/// What `align --json` prints, of an evaluation that looked.
+/// The output of `align --json`, for an evaluation with `look`.
 Json align_json(const ChosenLines& lines, const InkEvaluation& found, const hmrnn::AgreementOptions& options,
                 const std::string& run);

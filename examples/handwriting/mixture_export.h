@@ -5,14 +5,15 @@
 
 #include "hmrnn/tasks/evaluate_ink.h"
 
-/// Collects the mixtures that an evaluation scored its targets with, for others to check or to use.
+/// Collects the predicted mixtures of an evaluation, for other programs to check or to use.
 class MixtureExport {
  public:
-  /// To be called with every window, as an InkVisitor.
+  /// To be called for every window, as an InkVisitor.
   void add(const hmrnn::InkWindow& window, const hmrnn::HandwritingOutput& output);
 
-  /// A safetensors file with a row for each target: `weight` [N, M], `mean` and `deviation` [N, M, 2], `correlation`
-  /// [N, M], `pen_up` [N] (its probability), `target` [N, 3], all float32 and standardised, and `sequence` int64 [N].
+  /// Writes a safetensors file with a row for each target: `weight` [N, M], `mean` and `deviation` [N, M, 2],
+  /// `correlation` [N, M], `pen_up` [N] (its probability), `target` [N, 3], all float32 and standardised, and
+  /// `sequence` int64 [N].
   void write(const std::filesystem::path& path) const;
 
  private:

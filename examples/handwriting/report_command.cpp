@@ -13,9 +13,9 @@
 
 namespace {
 
-constexpr double kMostNats = 25.5;  // two digits, in steps of a tenth, from -12.75 up
+constexpr double kMostNats = 25.5;  // two hexadecimal digits, in steps of 1/10, from -12.75 up
 
-/// The points of a line, whole units: x, y (up), and whether the pen is lifted after them.
+/// The points of a line as integers: x, y (up), and whether the pen is lifted after the point.
 Json points_json(const hmrnn::InkLine& line) {
   Json out = Json::array();
   for (const auto& p : line.points) {
@@ -24,7 +24,7 @@ Json points_json(const hmrnn::InkLine& line) {
   return out;
 }
 
-/// What the model made of a line: of each point but the last.
+/// The model's signals for a line: for each point except the last.
 Json signals_json(const InkLook& look) {
   const auto layers = look.norms.size(1);
   Json z = Json::array(), probability = Json::array();
@@ -38,7 +38,7 @@ Json signals_json(const InkLook& look) {
   Json out = {{"z", z},
               {"probability", probability},
               {"operations", hmrnn::operation_strings(look.z, torch::zeros_like(look.z[0]), layers)}};
-  // nats[i] are those of point i + 1; the first point is given, not scored.
+  // nats[i] belongs to point i + 1; the first point is not scored.
   out["nats"] =
       as_hex(torch::cat({torch::zeros({1}), look.nats.narrow(0, 0, look.nats.size(0) - 1)}) + kMostNats / 2, kMostNats);
   out["nats_most"] = kMostNats;
@@ -46,7 +46,7 @@ Json signals_json(const InkLook& look) {
   return out;
 }
 
-/// What the page shows of a model on the lines.
+/// The data of one model for the page.
 Json run_json(const hmrnn::HandwritingCheckpoint& checkpoint, const ChosenLines& chosen, const InkEvaluation& found,
               const hmrnn::AgreementOptions& agreement, size_t drawn, const std::string& run) {
   Json out = {{"model", model_json(checkpoint)},

@@ -10,7 +10,7 @@
 
 namespace {
 
-/// What a resume must find again.
+/// Properties of the data that a resume checks.
 Json data_of(const hmrnn::InkCorpus& corpus, const hmrnn::InkNormalisation& normalisation) {
   return {{"lines", {corpus.split("train").size(), corpus.split("valid").size()}},
           {"normalisation", Json::parse(hmrnn::describe_normalisation(normalisation))},

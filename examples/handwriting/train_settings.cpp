@@ -35,7 +35,7 @@ const TrainOptions& train_options() {
        {"window", "0"},
        {"lr", "0.0003"},
        {"slope-max", "3"},
-       // It would hide how long an offset is: W x of three inputs, normalised, depends on their direction alone.
+       // Layer norm would hide the length of an offset: normalised W x of three inputs depends only on their direction.
        {"layer-norm", "off"}},
       {{"preset", "the paper's settings for iam; other options override them"},
        {"batch", "lines side by side"},
@@ -58,7 +58,7 @@ const TrainOptions& train_options() {
   return all;
 }
 
-/// Absolute, so that a run can be taken up from another working directory.
+/// Makes the path absolute, so that a run can be resumed from another working directory.
 OptionMap with_absolute_path(OptionMap map) {
   if (const auto found = map.find("data-dir"); found != map.end() && !found->second.empty()) {
     found->second = fs::absolute(found->second).lexically_normal().string();

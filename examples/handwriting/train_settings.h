@@ -15,7 +15,7 @@ struct TrainSettings : CommonSettings {
   int64_t mixtures = 0;
   double scale_jitter = 0;
 
-  /// See char_lm's.
+  /// The same functions as char_lm's.
   static std::vector<OptionSpec> specs();
   static TrainSettings create(const OptionMap& given);
   static TrainSettings resumed(const OptionMap& stored, const OptionMap& given, const std::string& where);

@@ -24,7 +24,7 @@ std::optional<T> parse_whole(const std::string& text) {
   return value;
 }
 
-/// The library's messages use typographic quotes; terminals without UTF-8 show those as noise.
+/// Replaces the library's typographic quotes, which terminals without UTF-8 cannot show.
 std::string plain(std::string text) {
   for (const std::string quote : {"\u2018", "\u2019"}) {
     for (size_t at; (at = text.find(quote)) != std::string::npos;) text.replace(at, quote.size(), "'");
@@ -89,7 +89,7 @@ std::optional<Arguments> Arguments::parse(const std::string& command, const std:
     return out;
   } catch (const Error&) {
     throw;
-  } catch (const std::exception& error) {  // its base class has another name in each major version
+  } catch (const std::exception& error) {  // cxxopts renamed its base class between major versions
     throw Error(fmt::format("{}; see {} --help", plain(error.what()), name));
   }
 }

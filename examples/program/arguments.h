@@ -13,26 +13,26 @@ using OptionMap = std::map<std::string, std::string>;
 /// One option of a command.
 struct OptionSpec {
   std::string name;
-  std::string value;  ///< what stands for its value in the help; empty: a switch without one
+  std::string value;  ///< placeholder of the value in the help; empty: a switch without a value
   std::string help;
   std::string group = {};
-  bool may_be_empty = false;  ///< its value
+  bool may_be_empty = false;  ///< whether the value may be empty
 };
 
-/// A command's parsed command line. Values stay text until a parse_… function below checks them.
+/// A command's parsed command line. Values are text; the parse_… functions below check them.
 class Arguments {
  public:
-  /// Parses argv[1] … after the command's name. Prints the help and returns nothing if --help is among them. Throws
-  /// hmrnn::Error for an option that does not exist, a missing or empty value or an argument too many.
-  /// `positional`: name of the one positional argument, empty if the command takes none.
-  /// `more`: what the help calls further arguments, any number of them (rest()); empty: none are taken.
+  /// Parses argv[1] …, the arguments after the command's name. With --help, prints the help and returns nothing. Throws
+  /// hmrnn::Error for an unknown option, a missing or empty value, or too many arguments. `positional`: name of the one
+  /// positional argument; empty: none. `more`: name of any number of further arguments (rest()) in the help; empty:
+  /// none are accepted.
   static std::optional<Arguments> parse(const std::string& command, const std::string& about,
                                         const std::vector<OptionSpec>& specs, const std::string& positional, int argc,
                                         char** argv, const std::string& more = {});
 
   bool has(const std::string& name) const { return values_.contains(name); }
   std::string get(const std::string& name, const std::string& otherwise) const;
-  /// Throws hmrnn::Error if it is absent.
+  /// The value of an option; throws hmrnn::Error if it is absent.
   std::string require(const std::string& name) const;
   const OptionMap& values() const { return values_; }
   /// The arguments after the positional one.
@@ -43,22 +43,23 @@ class Arguments {
   std::vector<std::string> rest_;
 };
 
-/// The numbers of options; each throws hmrnn::Error "--NAME TEXT: …" for what is not a number or out of range.
+/// Values of options; each function throws hmrnn::Error "--NAME TEXT: …" for what it does not accept. An integer in
+/// [min, max].
 int64_t parse_integer(const std::string& name, const std::string& text, int64_t min,
                       int64_t max = std::numeric_limits<int64_t>::max());
 /// A finite number in [min, max].
 double parse_number(const std::string& name, const std::string& text,
                     double min = std::numeric_limits<double>::lowest(),
                     double max = std::numeric_limits<double>::max());
-/// The same, above 0.
+/// A finite number above 0.
 double parse_above_zero(const std::string& name, const std::string& text);
-/// In [0, 1).
+/// A number in [0, 1).
 double parse_below_one(const std::string& name, const std::string& text);
 /// One of `allowed`.
 std::string parse_choice(const std::string& name, const std::string& text, const std::vector<std::string>& allowed);
 /// "512" or "512,256,128"
 std::vector<int64_t> parse_sizes(const std::string& name, const std::string& text, int64_t max);
-/// "0.02" or "0.02,0": finite numbers in [min, max]; none for an empty text
+/// "0.02" or "0.02,0": finite numbers in [min, max]; an empty text gives none
 std::vector<double> parse_numbers(const std::string& name, const std::string& text, double min, double max);
 /// on | off
 bool parse_switch(const std::string& name, const std::string& text);

@@ -10,17 +10,17 @@
 
 namespace {
 
-constexpr int64_t kTimed = 10;   ///< windows, of which a GPU does some hundred a second
-constexpr double kBudget = 1;    ///< seconds for them
-constexpr double kAlike = 0.05;  ///< nats, or of the loss where that is above 1
+constexpr int64_t kTimed = 10;   ///< number of windows to time
+constexpr double kBudget = 1;    ///< limit of their time, seconds
+constexpr double kAlike = 0.05;  ///< allowed difference of the losses: nats, relative above 1 nat
 
-/// As many windows as there are of a graph's warm-up, its capture, and a replay before those that count.
+/// Skips the windows of a graph's warm-up, its capture and one replay, then times the following ones.
 hmrnn::Trainer::WindowTimes time_windows(hmrnn::Trainer& trainer, bool persistent) {
   hmrnn::set_cuda_persistent(persistent);
   return trainer.time_windows(hmrnn::WindowRunner::kWarmUp + 2, kTimed, kBudget);
 }
 
-/// Whether this run's windows fit into the kernel.
+/// Whether the persistent kernel supports this run's windows.
 bool fits(hmrnn::Trainer& trainer) {
   const auto before = hmrnn::cuda_persistent_windows();
   hmrnn::set_cuda_persistent(true);
@@ -41,11 +41,12 @@ std::optional<std::string> CudaPersistent::choose(hmrnn::Trainer& trainer, hmrnn
     wanted_ = "off";
     progress.message("--cuda-persistent auto: off, this model and batch have no such kernel");
   } else {
-    // In turns: a device that was idle takes its time to reach its pace.
+    // Alternates between the two, since the clock of an idle device rises slowly.
     const auto steps = time_windows(trainer, false), whole = time_windows(trainer, true);
     const double of_steps = 1e3 * std::min(steps.seconds, time_windows(trainer, false).seconds);
     const double of_whole = 1e3 * std::min(whole.seconds, time_windows(trainer, true).seconds);
-    // The two round sums differently, and now and then a boundary falls otherwise: a loss moves by far less than this.
+    // The two add in different orders, so that now and then a boundary differs; the losses differ by far less than
+    // this.
     const bool alike = std::abs(whole.loss - steps.loss) <= kAlike * std::max(1.0, std::abs(steps.loss));
     wanted_ = alike && of_whole < of_steps ? "on" : "off";
     progress.message(

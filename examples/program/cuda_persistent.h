@@ -8,22 +8,22 @@
 #include "hmrnn/run/progress.h"
 #include "hmrnn/train/trainer.h"
 
-/// --cuda-persistent: how the windows of a run on CUDA are computed.
+/// --cuda-persistent: whether a run on CUDA computes each window in one persistent kernel.
 class CudaPersistent {
  public:
-  /// `wanted`: on, off or auto. `dtype` of products; none: float32, in which there is no such kernel.
+  /// `wanted`: on, off or auto. `dtype`: of the products; none: float32, for which there is no such kernel.
   CudaPersistent(std::string wanted, torch::Device device, std::optional<torch::ScalarType> dtype);
 
-  /// What auto becomes, on or off: whichever of the two some windows of this run took less time with, and off where
-  /// they come to another loss with it; it is said. The run stays where it was. Nothing where there is no choice to
-  /// make.
+  /// Resolves auto to on or off and prints the choice: the faster of the two over some windows of this run, but off if
+  /// the losses of these windows differ. The state of the run is not changed. Returns nothing if the value was not
+  /// auto, or if the device or dtype leaves no choice.
   std::optional<std::string> choose(hmrnn::Trainer& trainer, hmrnn::Progress& progress);
 
-  /// To be asked after every step: says once that `on` has not been possible.
+  /// To be called after every step: prints once that `on` had no effect.
   void check(hmrnn::Progress& progress);
 
  private:
   std::string wanted_;
-  bool possible_;  ///< on this device and with this dtype
+  bool possible_;  ///< with this device and dtype
   bool checked_ = false;
 };

@@ -6,9 +6,9 @@
 
 namespace {
 
-constexpr int64_t kLongest = 40;  // segments longer than this share a bar of the histogram
+constexpr int64_t kLongest = 40;  // longer segments share one bar of the histogram
 
-/// Of `rows`, for each scored symbol.
+/// `rows` per scored symbol.
 Json of_each(const std::vector<double>& rows, double count) {
   Json out = Json::array();
   for (const auto row : rows) out.push_back(row / count);

@@ -1,7 +1,7 @@
-// A program that finds another LibTorch than the one it was built with ends here, with one line, before the loader's
-// "undefined symbol". Part of each executable (preinit_array exists in no library): this runs before any library's
-// initialisers, and functions are bound when they are first called (-z lazy), so that a symbol that is missing does not
-// matter yet. Nothing here may call LibTorch.
+// If the loader has found another LibTorch than the one the program was built with, this code ends the program with one
+// line, instead of the loader's "undefined symbol". It is linked into each executable, since only executables may have
+// a preinit_array. It runs before the initialisers of all libraries; functions are bound lazily (-z lazy), so that
+// missing symbols do not matter yet. It must not call LibTorch.
 
 #include <link.h>
 #include <unistd.h>
@@ -12,7 +12,7 @@
 
 namespace {
 
-/// The path of the libtorch_cpu.so that the loader has found.
+/// Finds the path of the libtorch_cpu.so that the loader has chosen.
 int find_libtorch(dl_phdr_info* info, size_t, void* path) {
   const char* name = info->dlpi_name;
   if (name == nullptr || std::strstr(name, "/libtorch_cpu.so") == nullptr) return 0;
@@ -20,7 +20,8 @@ int find_libtorch(dl_phdr_info* info, size_t, void* path) {
   return 1;
 }
 
-/// The version in `folder`: a wheel has it in version.py, an archive of pytorch.org in build-version. False: not known.
+/// Reads the version from `folder`: version.py in a wheel, build-version in an archive from pytorch.org. False if
+/// neither has one.
 bool read_version(const char* folder, char* version, size_t size) {
   char path[4200];
   for (const char* file : {"version.py", "build-version"}) {

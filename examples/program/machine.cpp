@@ -11,7 +11,8 @@
 
 namespace {
 
-// Beyond this threads are refused: they share CPUs, and every product waits for the last of them.
+// Limits of --threads (per CPU, but at least kFewThreads): threads that share a CPU make every product wait for the
+// last one.
 constexpr int64_t kThreadsOfCpu = 8, kFewThreads = 16;
 
 }  // namespace
@@ -31,7 +32,7 @@ torch::Device set_up_machine(int64_t threads, const std::string& device) {
   if (threads > 0) {
     at::set_num_threads(static_cast<int>(threads));
   } else if (std::getenv("OMP_NUM_THREADS") == nullptr && at::get_num_threads() > cpus) {
-    at::set_num_threads(static_cast<int>(cpus));  // LibTorch counts those of the machine
+    at::set_num_threads(static_cast<int>(cpus));  // LibTorch's default is the number of the machine's CPUs
   }
   return hmrnn::resolve_device(device);
 }

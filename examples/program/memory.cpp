@@ -11,7 +11,7 @@
 namespace {
 
 constexpr int64_t kFloat = 4;           // bytes
-constexpr int64_t kStepsOfALine = 300;  // where a window is the whole line, whose length is not known yet
+constexpr int64_t kStepsOfALine = 300;  // assumed window if it is a whole line, whose length is not known yet
 
 std::string bytes_text(int64_t bytes) {
   const auto value = static_cast<double>(bytes);

@@ -6,19 +6,20 @@
 
 #include "examples/program/train_options.h"
 
-/// Memory of the host that a training takes at the very least, in bytes.
+/// A lower bound of the host memory that training needs, in bytes.
 struct LeastMemory {
-  int64_t weights =
-      0;  ///< on the CPU with gradients, Adam's two moments and the copy that is saved; else with that copy
-  int64_t window = 0;  ///< what a window's states and outputs take; 0 where they lie on another device
+  /// Weights, on the CPU with gradients, Adam's two moments and a copy for saving; on another device only this copy.
+  int64_t weights = 0;
+  int64_t window = 0;  ///< states and outputs of one window; 0 if they are on another device
 };
 
-/// Counts matrices alone, and no scratch space. `input_size`: of the first layer; `symbols`: rows of its table, 0 for
-/// real inputs; `outputs`: of the softmax or the mixture.
+/// Counts only matrices, without scratch memory. `input_size`: features of the first layer's input; `symbols`: rows of
+/// the embedding, 0 for real-valued inputs; `outputs`: size of the softmax or of the mixture.
 LeastMemory least_memory(const CommonSettings& settings, int64_t input_size, int64_t symbols, int64_t outputs,
                          torch::Device device);
 
-/// Throws hmrnn::Error with sizes and bytes where the machine, the process's control group or its limits cannot hold
-/// that: before anything is written, and before the system ends the process without a word.
+/// Throws hmrnn::Error with sizes and bytes if the memory of the machine, of the process's control group or of its
+/// limits is less than this: called before anything is written, since the system would kill the process without a
+/// message.
 void require_memory(const CommonSettings& settings, int64_t input_size, int64_t symbols, int64_t outputs,
                     torch::Device device);

@@ -20,7 +20,7 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
-/// "a/b.txt,c/d.txt" as "b.txt,d.txt".
+/// Removes folders from a list of paths: "a/b.txt,c/d.txt" → "b.txt,d.txt".
 std::string names_of_files(const std::string& list) {
   std::string out;
   for (size_t begin = 0; begin <= list.size();) {
@@ -31,7 +31,7 @@ std::string names_of_files(const std::string& list) {
   return out;
 }
 
-/// The metadata without folders, which are this machine's; a corpus is looked for in the default places then.
+/// The metadata without this machine's folders; a corpus is then searched for in the default folders.
 std::string without_folders(const std::string& metadata) {
   auto json = hmrnn::parse_json<Json>(metadata);
   if (!json.contains("corpus")) return metadata;

@@ -5,7 +5,7 @@
 
 namespace {
 
-/// The character's code point; `character` is valid UTF-8.
+/// Code point of `character`, which is valid UTF-8.
 uint32_t code_point(std::string_view character) {
   const auto first = static_cast<unsigned char>(character[0]);
   if (character.size() == 1) return first;

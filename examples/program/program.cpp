@@ -45,8 +45,8 @@ std::string names_of(const std::vector<Command>& commands) {
   return out;
 }
 
-/// Prints the error and returns the exit code. An error is one line, whatever file names and libraries put into its
-/// text. Where the standard error cannot be written, the exit code has to do.
+/// Prints the error on one line, whatever it contains, and returns the exit code. If stderr cannot be written, only the
+/// exit code remains.
 int report(const std::string& text, int code) {
   std::fflush(stdout);
   std::fputs((program_name() + ": " + printable(text) + "\n").c_str(), stderr);
@@ -86,14 +86,14 @@ int run_program(const std::string& name, const std::string& about, const std::ve
     return code;
   } catch (const hmrnn::Error& error) {
     return report(error.what(), 2);
-  } catch (const c10::Error& error) {  // its later lines are a stack trace
+  } catch (const c10::Error& error) {  // the first line, without the stack trace
     const auto memory = hmrnn::memory_error_of(error);
     if (memory.has_value()) return report(*memory, 2);
     const std::string text = error.what_without_backtrace();
     return report(text.substr(0, text.find('\n')), 1);
   } catch (const std::bad_alloc&) {
     return report("out of memory", 2);
-  } catch (const std::system_error& error) {  // what was printed is lost, or an error that is none of the user's
+  } catch (const std::system_error& error) {  // lost output, or an error that is not the user's
     return report(error.what(), output_is_whole() ? 1 : 2);
   } catch (const std::exception& error) {
     const std::string text = error.what();

@@ -18,7 +18,7 @@ namespace {
 
 constexpr size_t kMostPoints = 1000;
 
-/// A list that grows record by record; what a record lacks is null.
+/// A list of values per record; null where a record lacks one.
 class Curves {
  public:
   void add(const Json& record) {
@@ -52,7 +52,7 @@ class Curves {
   static double number(const Json& record, const std::string& name) {
     return record.contains(name) && record[name].is_number() ? record[name].get<double>() : NAN;
   }
-  /// Of groups of neighbours, without those that are no numbers; five digits are more than a picture shows.
+  /// Means over groups of neighbours, ignoring NaN, with five digits.
   static Json means(const std::vector<double>& values, size_t group) {
     Json out = Json::array();
     for (size_t i = 0; i < values.size(); i += group) {
@@ -70,7 +70,7 @@ class Curves {
   std::vector<std::vector<double>> updates_;
 };
 
-/// JSON that may stand inside <script>: nothing in it ends the element or begins a comment.
+/// JSON for use inside <script>: nothing in it can end the element or begin a comment.
 std::string in_script(const Json& data) {
   const auto text = data.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
   std::string out;
@@ -91,14 +91,14 @@ std::string escaped(const std::string& text) {
 Json training_json(const std::filesystem::path& run) {
   std::error_code error;
   auto path = hmrnn::RunFolder(run).metrics();
-  if (!std::filesystem::exists(path, error)) path = run.parent_path() / "metrics.jsonl";  // of RUN/best
+  if (!std::filesystem::exists(path, error)) path = run.parent_path() / "metrics.jsonl";  // RUN is RUN/best
   std::ifstream file(path);
   if (!file) return nullptr;
   Curves train, eval;
   Json resumes = Json::array();
   std::string line;
   for (int64_t number = 1; std::getline(file, line); ++number) {
-    const bool torn = file.eof();  // of a run that is still writing, or was killed
+    const bool torn = file.eof();  // the run is still writing, or was killed
     const auto record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!record.is_object() || (record.contains("step") && !record["step"].is_number())) {
       if (torn) break;

@@ -8,16 +8,16 @@
 
 #include "examples/program/figures.h"
 
-// The page of `report`, one file that needs no other: a skeleton, style and script (examples/program/page/), and the
-// figures as JSON, from which the script draws.
+// The page of `report`, one self-contained file: a skeleton, style and script (examples/program/page/), and the figures
+// as JSON, which the script draws.
 
-/// What RUN/metrics.jsonl says of the training, as lists: `train` and `eval` with steps, loss (nats), grad_norm, lr,
-/// slope, updates (a list for each layer), per_second; `resumes`, the steps at which it was taken up again; `records`,
-/// their number. More than 1,000 records of training are joined into as many means of neighbours. Null if there is no
-/// such file, as beside a model that stands alone. Throws hmrnn::Error naming a line that is no record.
+/// The training curves in RUN/metrics.jsonl, as lists: `train` and `eval` with steps, loss (nats), grad_norm, lr,
+/// slope, updates (a list for each layer), per_second; `resumes`, the steps at which the run was resumed; `records`,
+/// their number. More than 1,000 training records are averaged in groups of neighbours. Null if the file does not
+/// exist, as for a single model file. Throws hmrnn::Error naming a line that is not a record.
 Json training_json(const std::filesystem::path& run);
 
-/// Sizes and choices of a model: core, hidden_sizes, output_embedding_size, parameters, boundary, layer_norm, slope,
+/// Sizes and options of a model: core, hidden_sizes, output_embedding_size, parameters, boundary, layer_norm, slope,
 /// step.
 template <typename Checkpoint>
 Json model_json(const Checkpoint& checkpoint) {
@@ -34,17 +34,17 @@ Json model_json(const Checkpoint& checkpoint) {
           {"step", checkpoint.step}};
 }
 
-/// Values [T] in [0, most] as two hexadecimal digits each, 00 to ff; what lies beyond is cut off.
+/// Encodes values [T] in [0, most] with two hexadecimal digits each, 00 to ff; values outside are clamped.
 std::string as_hex(const torch::Tensor& values, double most);
-/// The same for each column of [T, L], each with the greatest value of its column as `most`.
+/// The same for each column of [T, L], where `most` is the maximum of the column.
 Json columns_as_hex(const torch::Tensor& values, Json& most);
 
-/// How sure detectors were, of z̃ [T, L-1] and z [T, L-1], for each layer: `firing` (mean z̃ where it fired), `silent`
-/// (where it did not) and `sure` (the share of steps at which z̃ is at most ¼ or at least ¾).
+/// Certainty of the detectors from z̃ [T, L-1] and z [T, L-1], for each layer: `firing` (mean z̃ where it fires),
+/// `silent` (mean z̃ where it does not) and `sure` (fraction of steps with z̃ at most ¼ or at least ¾).
 Json certainty_json(const torch::Tensor& probability, const torch::Tensor& z);
 
-/// The page with this title. `data`: title, kind ("text" or "ink") and runs.
+/// The page. `data`: title, kind ("text" or "ink") and runs.
 std::string report_page(const Json& data);
 
-/// Makes the last parts of the paths different names to show: "ptb128", or as much of the path as it takes.
+/// Short names for paths: the last part ("ptb128"), or as many parts as are needed to make the names differ.
 std::vector<std::string> run_names(const std::vector<std::string>& runs);

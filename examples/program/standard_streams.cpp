@@ -21,7 +21,7 @@ namespace {
 void open_standard_streams() {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(descriptor, F_GETFD) != -1 || errno != EBADF) continue;
-    // The lowest free number is given out, and all below are open. The wrong direction makes every use of it an error.
+    // open() returns the lowest free descriptor, and all below are open. The wrong access mode makes every use fail.
     const int opened = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
     if (opened != descriptor && opened >= 0) close(opened);
   }

@@ -10,11 +10,11 @@
 
 namespace {
 
-/// The picture of a control character: U+2400 and so on; of one that has none, U+FFFD.
+/// Unicode's symbol of a control character (U+2400 …), or U+FFFD if it has none.
 std::string picture(std::string_view control) {
   const auto code = static_cast<unsigned char>(control[0]);
   if (control.size() > 1 || (code >= 0x20 && code != 0x7f)) return "\uFFFD";
-  const unsigned place = code == 0x7f ? 0x21 : code;  // U+2421 is that of DEL
+  const unsigned place = code == 0x7f ? 0x21 : code;  // U+2421 is the symbol of DEL
   return {static_cast<char>(0xe2), static_cast<char>(0x90), static_cast<char>(0x80 | place)};
 }
 
@@ -22,7 +22,7 @@ std::string picture(std::string_view control) {
 /// Joins code points into clusters.
 class Clusters {
  public:
-  /// Whether `character` goes on with the cluster of those before.
+  /// Whether `character` belongs to the same cluster as the previous ones.
   bool goes_on(std::string_view character) {
     const auto before = code_;
     code_ = code_point(character);

@@ -12,7 +12,7 @@ using hmrnn::Error;
 namespace {
 
 constexpr int64_t kMaxSize = 65536, kMaxLayers = 64, kMaxBatch = 1 << 20;
-constexpr double kLeastClip = 1e-6;  // Adam's epsilon is 1e-8, and a norm is of many gradients
+constexpr double kLeastClip = 1e-6;  // Adam's epsilon is 1e-8, and the norm is over many gradients
 
 std::vector<TrainOption> common_options() {
   return {
@@ -86,7 +86,7 @@ std::vector<TrainOption> common_options() {
   };
 }
 
-/// Data, model, recipe, …: the help must not show a group twice.
+/// Position of the option's group in the help, so that each group appears once.
 size_t rank(const TrainOption& option) {
   const std::vector<std::string> groups = {kData, kModel, kRecipe, kLength, kMachine};
   return static_cast<size_t>(std::find(groups.begin(), groups.end(), option.group) - groups.begin());
@@ -161,11 +161,11 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
   out.window = integer("window", least_window, kMaxBatch);
   out.seed = static_cast<uint64_t>(integer("seed", 0));
   out.threads = integer("threads", 0, 4096);
-  out.device = option_of(map, "device");  // looked up when it is opened
+  out.device = option_of(map, "device");  // checked when the device is opened
   out.dtype = parse_choice("dtype", option_of(map, "dtype"), {"float32", "tf32", "bfloat16", "auto"});
 
   auto& t = out.trainer;
-  // Below: float32 weights would stay as they are. Above: they would not stay finite.
+  // A smaller rate would not change float32 weights; a larger one would make them infinite.
   t.learning_rate = number("lr", 1e-12, 1e6);
   parse_schedule(map, t);
   auto& adam = t.optimizer;
@@ -297,13 +297,13 @@ OptionMap TrainOptions::create(const OptionMap& given) const {
 
 OptionMap TrainOptions::resume(const OptionMap& stored, const OptionMap& given) const {
   OptionMap map = stored;
-  map.try_emplace("cuda-persistent", "off");  // which was its default at first
-  // A run from before there was an option has its default.
+  map.try_emplace("cuda-persistent", "off");  // the first default of this option
+  // Options that are newer than the run get their defaults.
   for (const auto& o : all_) {
     if (o.standard != kNoStandard) map.try_emplace(o.name, o.standard);
   }
   for (const auto& [name, value] : given) map[name] = value;
-  // --units alone keeps the run's layers; a list brings its own.
+  // --units alone keeps the run's number of layers; a list determines it.
   if (given.contains("units") && !given.contains("layers") && given.at("units").find(',') != std::string::npos) {
     map["layers"] = std::to_string(parse_sizes("units", given.at("units"), kMaxSize).size());
   }

@@ -15,20 +15,20 @@
 /// An option of `train`.
 struct TrainOption {
   std::string name;
-  std::string value;     ///< what stands for its value in the help
+  std::string value;     ///< placeholder of the value in the help
   std::string standard;  ///< default; kNoStandard: none
-  bool changeable;       ///< by a resume
+  bool changeable;       ///< whether a resume may change it
   std::string group;
   std::string help;
 };
 
 inline const std::string kNoStandard = "\x01";
 
-/// The groups of options, in the order of the help.
+/// Groups of options, in the order of the help.
 inline const std::string kData = "Data", kModel = "Model", kRecipe = "Recipe", kLength = "Length and records",
                          kMachine = "Machine";
 
-/// Everything that the options which all programs have set, checked.
+/// Checked values of the options that all programs have.
 struct CommonSettings {
   std::string preset;  ///< empty: none
   std::vector<int64_t> units;
@@ -49,12 +49,12 @@ struct CommonSettings {
   std::string cuda_persistent;  ///< on, off or auto
   hmrnn::TrainerOptions trainer;
 
-  /// `layers_given`: the number of layers was asked for, not taken from the defaults. `least_window`: 0 where that
-  /// means the whole sequence, else 1. Throws hmrnn::Error for what does not make sense.
+  /// `layers_given`: --layers was given, not taken from the defaults. `least_window`: 0 if that means the whole
+  /// sequence, else 1. Throws hmrnn::Error for values that make no sense.
   static CommonSettings parse(const OptionMap& map, bool layers_given, int64_t least_window);
-  /// Every option with its value, in one canonical form.
+  /// Every option with its value, in a canonical form.
   OptionMap options() const;
-  /// Sets what all models' options have.
+  /// Sets the options that all models have.
   template <typename ModelOptions>
   ModelOptions model(ModelOptions out) const {
     out.hidden_sizes(units).output_embedding_size(output_embedding).core(core).layer_norm(layer_norm);
@@ -65,20 +65,21 @@ struct CommonSettings {
   }
 };
 
-/// The options of a program's `train`: the common ones and its own, with presets.
+/// The options of a program's `train`: the common ones, its own, and presets.
 class TrainOptions {
  public:
-  /// `standards` are the defaults of common options, by name; `helps` replaces their help where it differs.
+  /// `standards`: other defaults of common options, by name; `helps`: other help texts.
   TrainOptions(std::vector<TrainOption> own, const OptionMap& standards, const OptionMap& helps,
                std::map<std::string, OptionMap> presets);
 
-  /// As the help shows them, --out and --resume among them.
+  /// All options for the help, including --out and --resume.
   std::vector<OptionSpec> specs() const;
-  /// Defaults, the preset over them, `given` over both. Throws hmrnn::Error for an unknown preset.
+  /// Options of a new run: `given`, else the preset's, else the defaults. Throws hmrnn::Error for an unknown preset.
   OptionMap create(const OptionMap& given) const;
-  /// The stored options of a run with those of `given` over them; defaults for what was not an option yet.
+  /// Options of a resumed run: `given`, else the stored ones, else (for an option that the run does not know) the
+  /// defaults.
   OptionMap resume(const OptionMap& stored, const OptionMap& given) const;
-  /// Throws hmrnn::Error if one of `given` that a resume may not change is another one in `now` than in `stored`.
+  /// Throws hmrnn::Error if one of `given` that a resume may not change differs between `now` and `stored`.
   void require_unchanged(const OptionMap& stored, const OptionMap& given, const OptionMap& now,
                          const std::string& where) const;
 
@@ -87,5 +88,5 @@ class TrainOptions {
   std::map<std::string, OptionMap> presets_;
 };
 
-/// The value of an option that must be there; hmrnn::Error else.
+/// The value of a required option; throws hmrnn::Error if it is missing.
 const std::string& option_of(const OptionMap& map, const std::string& name);

@@ -16,7 +16,7 @@
 
 OptionMap stored_options(const Json& stored, const std::string& where) {
   try {
-    // Runs from before the second program do not name theirs.
+    // Runs from the time of a single program do not name it.
     const auto program = stored.value("program", program_name());
     if (program != program_name()) throw hmrnn::Error(where + " is a run of " + program + ", not of " + program_name());
     return stored.at("options").get<OptionMap>();
@@ -98,7 +98,7 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
   std::fflush(stdout);
   if (resume) progress.message(fmt::format("resumed at step {}", trainer.step()));
   if (const auto chosen = persistent.choose(trainer, progress)) {
-    // Stored as if it had been given: a resume goes on with it.
+    // Stored like a given option, so that a resume uses the same choice.
     settings.at("options")["cuda-persistent"] = *chosen;
     trainer.set_run_settings(settings.dump());
   }

@@ -17,28 +17,27 @@
 
 using Json = nlohmann::ordered_json;
 
-/// What `train` settles before it looks at any data, so that nothing is written where an option is wrong.
+/// What `train` checks before it reads any data, so that a wrong option leaves no files.
 template <typename Settings>
 struct TrainSetup {
   hmrnn::RunFolder folder;
   bool resume;
-  Json stored = {};  ///< of a run that is taken up: its settings
+  Json stored = {};  ///< settings of a resumed run
   Settings settings = {};
   torch::Device device = torch::kCPU;
-  std::optional<torch::ScalarType> dtype = std::nullopt;  ///< of products; none: float32
+  std::optional<torch::ScalarType> dtype = std::nullopt;  ///< of the products; none: float32
 };
 
-/// The options that a run was begun with, from what Trainer::read_run_settings gave. Throws hmrnn::Error naming
-/// `where`, also for a run of another program.
+/// The options with which a run was started, from the result of Trainer::read_run_settings. Throws hmrnn::Error naming
+/// `where` for malformed settings and for a run of another program.
 OptionMap stored_options(const Json& stored, const std::string& where);
 
-/// Compares the options that a run was begun with (`stored`) with all that there are (`now`, with their values). Throws
-/// hmrnn::Error naming `where` for one that this version does not know: without it the run would go on as another one.
-/// Says on the standard output which ones the run does not name, being older than they are, and what they are now, but
-/// for those of `given`.
+/// Compares a run's options (`stored`) with those of this version (`now`, with their values). Throws hmrnn::Error
+/// naming `where` for an option that this version does not know, since the run would silently change. Prints the
+/// options that are newer than the run, with their values, except those in `given`.
 void compare_options(const OptionMap& stored, const OptionMap& given, const OptionMap& now, const std::string& where);
 
-/// Settings of a new run or of the run in --out, checked, and the machine that they ask for. Throws hmrnn::Error.
+/// Checked settings of a new run or of the run in --out, and the device and dtype for them. Throws hmrnn::Error.
 template <typename Settings>
 TrainSetup<Settings> set_up_training(const Arguments& arguments) {
   TrainSetup<Settings> out{hmrnn::RunFolder(arguments.require("out")), arguments.has("resume")};
@@ -56,8 +55,8 @@ TrainSetup<Settings> set_up_training(const Arguments& arguments) {
   return out;
 }
 
-/// How to load the corpus of a run. A folder that was asked for is not replaced by the default one, as that of a moved
-/// run is.
+/// Options that load a run's corpus. A folder given with --data-dir must exist; for a moved run, the default folder is
+/// used instead.
 template <typename Reference>
 auto corpus_options_of(const Reference& corpus, const Arguments& arguments) {
   auto out = options_to_load(corpus);
@@ -65,21 +64,21 @@ auto corpus_options_of(const Reference& corpus, const Arguments& arguments) {
   return out;
 }
 
-/// The entry of a hash of the data among those of require_same_data.
+/// Key of the hash of the data in require_same_data.
 inline constexpr const char* kContents = "contents";
 
-/// Throws hmrnn::Error unless `stored` has every entry of `now`: `source` is not what the run in `where` was trained
-/// on. Runs from before there was one do without kContents.
+/// Throws hmrnn::Error unless `stored` has every entry of `now`: then `source` is not the data of the run in `where`.
+/// Older runs may lack kContents.
 void require_same_data(const Json& stored, const Json& now, const std::string& source, const std::string& where);
 
 /// "hm_lstm 400,400,400, 4021234 parameters; cpu, 2 threads, float32"
 std::string describe_setting(const CommonSettings& settings, const torch::nn::Module& model, torch::Device device,
                              std::optional<torch::ScalarType> dtype);
 
-/// The same for an error message: "hm_lstm 400,400,400, 4021234 parameters, batch 64, window 100"
+/// The sizes for an error message: "hm_lstm 400,400,400, 4021234 parameters, batch 64, window 100"
 std::string describe_sizes(const CommonSettings& settings, const torch::nn::Module& model);
 
-/// Trains `task` in `folder`, until a limit or a signal; `announce` prints what there is to say before the first step.
-/// Returns the exit code: 128 + the signal, else 0.
+/// Trains `task` in `folder` until a limit or a signal; `announce` is called before the first step. Returns the exit
+/// code: 128 + the signal, else 0.
 int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options, const hmrnn::RunFolder& folder,
                  const Json& run_settings, bool resume, const std::function<void()>& announce);
