@@ -1,11 +1,11 @@
-# Compiler cache, set up so that a fresh clone (continuous integration, a second work tree) is served by what the first
-# one compiled:
+# Compiler cache, configured so that a fresh clone (continuous integration, a second work tree) hits the entries of
+# earlier clones:
 #   BASEDIR      paths inside the project are hashed relative to the build folder
-#   DEPEND       the headers are taken from the compiler's dependency file, not from a second run of the preprocessor
-#   PCH_EXTSUM   a precompiled header of LibTorch is 600 MB and differs from one compilation to the next; a checksum of
-#                what it was made from stands for it (PrecompiledHeader.cmake)
-#   SLOPPINESS   what the manual asks for where precompiled headers are used
-#   NOHASHDIR    only where no debug information names the folder
+#   DEPEND       headers are read from the compiler's dependency file instead of a second run of the preprocessor
+#   PCH_EXTSUM   LibTorch's precompiled header has 600 MB and differs from one compilation to the next; it is identified
+#                by a checksum of its inputs (PrecompiledHeader.cmake)
+#   SLOPPINESS   required by ccache's manual for precompiled headers
+#   NOHASHDIR    only if there is no debug information, which names the folder
 find_program(HMRNN_CCACHE ccache)
 if(HMRNN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(_settings CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_DEPEND=1 CCACHE_PCH_EXTSUM=1

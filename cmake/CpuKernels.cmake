@@ -1,5 +1,5 @@
-# Files named *_kernel.cpp are compiled once for each instruction set and chosen at run time. They skip the precompiled
-# header, whose at::vec would be the generic one.
+# *_kernel.cpp files are compiled once per instruction set; the set is chosen at run time. They must not use the
+# precompiled header, which has at::vec for the generic set.
 file(GLOB_RECURSE HMRNN_KERNELS CONFIGURE_DEPENDS hmrnn/*_kernel.cpp)
 if(HMRNN_KERNELS)
   set(_isas DEFAULT)
@@ -12,18 +12,18 @@ if(HMRNN_KERNELS)
   set(_flags_AVX512_BF16 ${_flags_AVX512} -mavx512bf16)
   set(_optimise -O3)
   if(HMRNN_SANITIZE)
-    # Row functions are inlined whole: with the sanitizers' code in them, -O3 takes g++ many minutes a file, and half of
-    # what is left guards the stack, where these have nothing but registers.
+    # Row functions are inlined completely: with the sanitizers' instrumentation, -O3 takes g++ many minutes per file,
+    # and half of the remaining time goes into guards of a stack that only spills registers.
     set(_optimise -O1 "$<$<CXX_COMPILER_ID:GNU>:SHELL:--param asan-stack=0>")
   endif()
   foreach(_isa IN LISTS _isas)
     add_library(hmrnn_kernels_${_isa} OBJECT ${HMRNN_KERNELS})
     target_include_directories(hmrnn_kernels_${_isa} PRIVATE ${PROJECT_SOURCE_DIR})
     target_link_libraries(hmrnn_kernels_${_isa} PRIVATE hmrnn_options hmrnn::torch)
-    # ATen's vectorised sigmoid and exp promise nothing about errno or traps; ours need not either.
+    # ATen's vectorised sigmoid and exp guarantee nothing about errno or traps; neither do the kernels.
     set(_level ${_optimise})
     if(_isa STREQUAL "DEFAULT" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT HMRNN_SANITIZE)
-      set(_level -O2) # vectors that are arrays (cell_kernel.cpp): -O3 unrolls every loop over one
+      set(_level -O2) # vectors are arrays here (cell_kernel.cpp), and -O3 would unroll every loop over one
     endif()
     target_compile_options(hmrnn_kernels_${_isa} PRIVATE
       -DCPU_CAPABILITY=${_isa} ${_flags_${_isa}} ${_level} -fno-math-errno -fno-trapping-math
@@ -32,8 +32,8 @@ if(HMRNN_KERNELS)
     list(APPEND HMRNN_KERNEL_OBJECTS $<TARGET_OBJECTS:hmrnn_kernels_${_isa}>)
     list(APPEND HMRNN_KERNEL_DEFINITIONS HMRNN_KERNELS_${_isa}=1)
   endforeach()
-  # For the files that choose alone: g++ refuses a precompiled header made with definitions that the file using it lacks,
-  # and the programs use the library's.
+  # Only for the files that choose a set: the programs reuse the library's precompiled header, and g++ rejects a
+  # precompiled header with definitions that the source lacks.
   file(GLOB_RECURSE _dispatch CONFIGURE_DEPENDS hmrnn/*_dispatch.cpp)
   set_source_files_properties(${_dispatch} PROPERTIES COMPILE_DEFINITIONS "${HMRNN_KERNEL_DEFINITIONS}")
 endif()

@@ -1,7 +1,6 @@
-# libhmrnn_cuda: the CUDA operators, a library of its own that is opened at run time when a CUDA device is asked for,
-# so that CPU programs never load libtorch_cuda (which cannot even be opened without cuDNN, NCCL and friends).
-# Architectures: HMRNN_CUDA_ARCHITECTURES, else what CMake itself reads where it is set, else the GPUs that the kernels were
-# written for.
+# libhmrnn_cuda: the CUDA operators in a separate library, which is opened at run time when a CUDA device is requested,
+# so that CPU programs never load libtorch_cuda (which cannot even be opened without cuDNN, NCCL and others).
+# Architectures: HMRNN_CUDA_ARCHITECTURES, else CMake's own settings, else the GPUs that the kernels were written for.
 if(NOT HMRNN_CUDA_ARCHITECTURES)
   if(CMAKE_CUDA_ARCHITECTURES)
     set(HMRNN_CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
@@ -32,9 +31,10 @@ find_package(CUDAToolkit REQUIRED)
 
 file(GLOB_RECURSE HMRNN_CUDA_SOURCES CONFIGURE_DEPENDS hmrnn/*/cuda/*.cu hmrnn/*/cuda/*.cpp)
 add_library(hmrnn_cuda SHARED ${HMRNN_CUDA_SOURCES})
-set_target_properties(hmrnn_cuda PROPERTIES DEFINE_SYMBOL "") # shares libhmrnn's precompiled header
+set_target_properties(hmrnn_cuda PROPERTIES DEFINE_SYMBOL "") # to reuse libhmrnn's precompiled header
 target_include_directories(hmrnn_cuda PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
-# Ubuntu links as needed, and would drop libtorch_cuda, whose operators are only registered, never named.
+# Ubuntu's compiler links with --as-needed and would drop libtorch_cuda, whose operators are only registered, never
+# named.
 target_link_options(hmrnn_cuda PRIVATE -Wl,--no-as-needed)
 target_link_libraries(hmrnn_cuda PRIVATE hmrnn_options hmrnn hmrnn::torch_cuda CUDA::cudart)
 target_precompile_headers(hmrnn_cuda REUSE_FROM hmrnn)

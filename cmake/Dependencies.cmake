@@ -1,15 +1,16 @@
-# Third parties' libraries other than LibTorch: Debian's packages (bootstrap.sh installs them), or, on a machine that has
-# neither them nor a network, a folder: HMRNN_DEPS, a cache variable or one of the environment. tests/gpu_carry.sh fills one.
+# Third-party libraries other than LibTorch: Debian's packages (bootstrap.sh installs them), or, for a machine with
+# neither these packages nor a network, the folder HMRNN_DEPS (cache or environment variable). tests/gpu_carry.sh
+# creates such a folder.
 #   include/  nlohmann/ cxxopts.hpp catch2/catch.hpp (v2) xxhash.h pugixml.hpp pugiconfig.hpp
-#   pugixml   is compiled from include/pugixml.cpp or src/pugixml.cpp where that is there, else linked from lib/
-#   libarchive, utf8proc  are only looked for on the system
+#   pugixml   is compiled from include/pugixml.cpp or src/pugixml.cpp if that exists, else linked from lib/
+#   libarchive, utf8proc  are only searched for on the system
 # fmt comes with LibTorch.
 set(HMRNN_DEPS "$ENV{HMRNN_DEPS}" CACHE PATH "Folder with the headers of nlohmann-json, cxxopts, Catch2 v2, xxHash and pugixml")
-# Two that are needed for some files alone: without them the library says so when it is asked to read one.
+# Needed only for certain files: without them the library throws an error when it is to read one.
 set(HMRNN_ARCHIVE AUTO CACHE STRING "Read .xz files and tar archives, by libarchive: AUTO (if it is found), ON or OFF")
 set(HMRNN_PUGIXML AUTO CACHE STRING "Read handwriting's XML, by pugixml: AUTO (if it is found), ON or OFF")
-# One that makes marks stand under their characters where these are wide or have accents of their own; without it every
-# code point is taken for one column. Linked statically where that can be: the programs then need no package more.
+# Aligns boundary marks with wide and combined characters; without it every code point counts as one column. Linked
+# statically if possible, so that the programs need no further package.
 set(HMRNN_UTF8PROC AUTO CACHE STRING "Columns of wide and combining characters, by utf8proc: AUTO (if it is found), ON or OFF")
 foreach(_switch IN ITEMS HMRNN_ARCHIVE HMRNN_PUGIXML HMRNN_UTF8PROC)
   set_property(CACHE ${_switch} PROPERTY STRINGS AUTO ON OFF)
@@ -48,7 +49,7 @@ if(HMRNN_DEPS)
       message(FATAL_ERROR "HMRNN_DEPS: ${_include}/${_header} is missing (tests/gpu_carry.sh makes such a folder)")
     endif()
   endforeach()
-  # -isystem: after every -I, and without warnings.
+  # -isystem: searched after every -I, and without warnings.
   target_include_directories(hmrnn_options SYSTEM INTERFACE ${_include})
   foreach(_target IN ITEMS nlohmann_json::nlohmann_json Catch2::Catch2)
     if(TARGET ${_target})

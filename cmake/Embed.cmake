@@ -1,11 +1,11 @@
-# hmrnn_embed(TARGET NAME FILE…): compiles text files into a target as constants, so that a program needs no files beside
-# it. Declared where they are used: `extern const std::string_view embedded_NAME_EXT;` for a file NAME.EXT.
-# Run as a script (cmake -P) it writes the source of one file: -D FROM=FILE -D TO=FILE.
+# hmrnn_embed(TARGET NAME FILE…): compiles text files into a target as constants, so that a program needs no files at
+# run time. To use FILE NAME.EXT, declare `extern const std::string_view embedded_NAME_EXT;`. As a script (cmake -P) it
+# writes the source for one file: -D FROM=FILE -D TO=FILE.
 if(CMAKE_SCRIPT_MODE_FILE)
   file(READ ${FROM} _text)
   get_filename_component(_name ${FROM} NAME)
   string(MAKE_C_IDENTIFIER ${_name} _name)
-  # Pieces: a compiler has to take literals of 64 KiB only.
+  # In pieces, since compilers need only accept literals up to 64 KiB.
   set(_literals)
   string(LENGTH "${_text}" _length)
   set(_at 0)

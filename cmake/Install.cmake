@@ -1,5 +1,5 @@
-# What `cmake --install` and `cpack` hand over: headers, libhmrnn, libhmrnn_train (and libhmrnn_cuda), the package files of CMake and
-# pkg-config, and the programs. Nothing in it names its own folder, so that the whole may be moved.
+# Files of `cmake --install` and `cpack`: headers, libhmrnn, libhmrnn_train (and libhmrnn_cuda), package files for CMake
+# and pkg-config, programs. No file contains the installation folder, so that it can be moved.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -10,7 +10,7 @@ if(NOT HMRNN_LIBTORCH_RUNTIME)
 endif()
 
 # ---------------------------------------------------------------- headers
-# The public ones: hmrnn/hmrnn.h, hmrnn/train.h and all that they include.
+# The public headers: hmrnn/hmrnn.h, hmrnn/train.h and all headers that they include.
 function(hmrnn_public_headers out)
   set(_todo ${ARGN})
   set(_done)
@@ -41,7 +41,7 @@ foreach(_file IN LISTS _headers)
 endforeach()
 
 # ---------------------------------------------------------------- libraries and programs
-# The next minor release may change the interface: 0.1 and 0.2 are not the same library to a loader.
+# The SONAME contains the minor version, since a minor release may change the interface.
 set(_libraries hmrnn)
 if(HMRNN_TRAIN)
   list(APPEND _libraries hmrnn_train)
@@ -53,18 +53,18 @@ set_target_properties(${_libraries} PROPERTIES
 install(TARGETS hmrnn EXPORT hmrnnTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-if(HMRNN_TRAIN) # a file of targets of its own, which the package reads where COMPONENTS train is asked for
+if(HMRNN_TRAIN) # a separate file of targets, which the package reads for COMPONENTS train
   install(TARGETS hmrnn_train EXPORT hmrnnTrainTargets
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 endif()
-if(TARGET hmrnn_cuda) # opened at run time, linked by nobody
+if(TARGET hmrnn_cuda) # opened at run time; no target links it
   set_target_properties(hmrnn_cuda PROPERTIES INSTALL_RPATH "$ORIGIN;${HMRNN_LIBTORCH_RUNTIME}/lib")
   install(TARGETS hmrnn_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
 if(HMRNN_PROGRAMS)
   get_property(_targets DIRECTORY examples PROPERTY BUILDSYSTEM_TARGETS)
-  set(_programs) # not the static library that they share
+  set(_programs) # without the static library that they share
   foreach(_target IN LISTS _targets)
     get_target_property(_type ${_target} TYPE)
     if(_type STREQUAL "EXECUTABLE")
@@ -126,7 +126,7 @@ if(HMRNN_DPKG_SHLIBDEPS) # dpkg-dev
 endif()
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
-# LibTorch is no Debian package of this version: it is left out of the dependencies, and named in the description.
+# Debian has no package of this LibTorch: it is excluded from the dependencies and named in the description.
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${HMRNN_TORCH_ROOT}/lib)
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "g++, cmake")

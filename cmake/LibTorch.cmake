@@ -1,17 +1,17 @@
 # hmrnn_find_libtorch(ERROR): finds LibTorch, sets HMRNN_TORCH_ROOT and HMRNN_TORCH_VERSION, and defines
-#   hmrnn::torch       headers, libtorch_cpu and libc10: all that the CPU library and the programs link
-#   hmrnn::torch_cuda  libtorch_cuda and libc10_cuda: linked by libhmrnn_cuda alone
-# ERROR becomes one line that says what is missing; empty: found. The installed package brings this file along.
+#   hmrnn::torch       headers, libtorch_cpu and libc10, for the CPU libraries and the programs
+#   hmrnn::torch_cuda  libtorch_cuda and libc10_cuda, for libhmrnn_cuda only
+# ERROR is set to one line that says what is missing, or to an empty text. The installed package includes this file.
 #
-# LibTorch's own package file calls find_package(CUDA) whenever the binary was built with CUDA, so it refuses a
-# machine without the toolkit although libtorch_cpu would run there. Hence this look-up.
+# LibTorch's own package file calls find_package(CUDA) for a binary with CUDA, and so fails on a machine without the
+# toolkit, although libtorch_cpu works there. Therefore this module does the search.
 #
-# Order: a find_package(Torch) before this one (two LibTorch in a process cannot work), Torch_DIR, CMAKE_PREFIX_PATH,
-# what cmake/bootstrap.sh noted in cmake/bootstrap.local.cmake or what the installed package was built with
-# (HMRNN_LIBTORCH_BUILT_WITH), the cache folder.
+# Search order: the result of an earlier find_package(Torch) (a process cannot contain two LibTorchs), Torch_DIR,
+# CMAKE_PREFIX_PATH, the folder in cmake/bootstrap.local.cmake (written by cmake/bootstrap.sh) or the one that the
+# installed package was built with (HMRNN_LIBTORCH_BUILT_WITH), the cache folder.
 #
-# HMRNN_LIBTORCH_VERSION is the release that is looked for. With HMRNN_LIBTORCH_STRICT another minor release is an
-# error: LibTorch's C++ interface is no stable one, and a library compiled against the one may not run with the other.
+# HMRNN_LIBTORCH_VERSION is the required release. With HMRNN_LIBTORCH_STRICT another minor release is an error:
+# LibTorch's C++ interface is not stable, and a library compiled against one release may not run with another.
 
 if(NOT HMRNN_LIBTORCH_VERSION)
   set(HMRNN_LIBTORCH_VERSION 2.11.0)
@@ -19,7 +19,7 @@ endif()
 
 include(${CMAKE_CURRENT_LIST_DIR}/bootstrap.local.cmake OPTIONAL)
 
-# Folders that may hold lib/libtorch_cpu.so, best first.
+# Folders that may contain lib/libtorch_cpu.so, in order of preference.
 function(_hmrnn_libtorch_hints out)
   set(_hints)
   if(TORCH_INSTALL_PREFIX)
@@ -33,7 +33,7 @@ function(_hmrnn_libtorch_hints out)
   set(_env_prefixes "$ENV{CMAKE_PREFIX_PATH}")
   string(REPLACE ":" ";" _env_prefixes "${_env_prefixes}")
   foreach(_prefix IN LISTS CMAKE_PREFIX_PATH _env_prefixes)
-    # `python -c "import torch; print(torch.utils.cmake_prefix_path)"` names share/cmake.
+    # `python -c "import torch; print(torch.utils.cmake_prefix_path)"` prints <torch>/share/cmake.
     list(APPEND _hints ${_prefix} ${_prefix}/../.. ${_prefix}/torch)
   endforeach()
   foreach(_root IN ITEMS "${HMRNN_BOOTSTRAP_TORCH}" "${HMRNN_LIBTORCH_BUILT_WITH}")
@@ -48,10 +48,10 @@ function(_hmrnn_libtorch_hints out)
   set(${out} "${_hints}" PARENT_SCOPE)
 endfunction()
 
-# The release that the headers in `include` are of; empty if they do not say.
+# The release of the headers in `include`; empty if unknown.
 function(_hmrnn_libtorch_version include out)
   set(${out} "" PARENT_SCOPE)
-  # The second place is that of releases before 2.9.
+  # The second path is for releases before 2.9.
   foreach(_file torch/headeronly/version.h torch/csrc/api/include/torch/version.h)
     if(EXISTS ${include}/${_file})
       file(READ ${include}/${_file} _text)
@@ -66,7 +66,7 @@ endfunction()
 function(hmrnn_find_libtorch error)
   set(${error} "" PARENT_SCOPE)
   _hmrnn_libtorch_hints(_hints)
-  # What an earlier run found may be gone by now, or not be what is asked for any more.
+  # The cached result may have been deleted, or the hints may have changed since.
   if(HMRNN_TORCH_CPU AND (NOT EXISTS "${HMRNN_TORCH_CPU}" OR NOT "${HMRNN_TORCH_HINTS}" STREQUAL "${_hints}"))
     foreach(_entry CPU C10 INCLUDE CUDA C10_CUDA)
       unset(HMRNN_TORCH_${_entry} CACHE)
@@ -109,14 +109,16 @@ function(hmrnn_find_libtorch error)
     return()
   endif()
   find_package(Threads QUIET REQUIRED)
-  # One OpenMP runtime in the process. g++: a wheel brings its own libgomp, so that very file. clang calls functions of
-  # LLVM's libomp, which has libgomp's as well: before LibTorch, so that LibTorch's calls find it first.
+  # There must be only one OpenMP runtime in the process. g++: a wheel contains its own libgomp, so link that file.
+  # clang: its code needs LLVM's libomp, which also implements libgomp's functions; it comes before LibTorch, so that
+  # LibTorch's calls resolve to it.
   set(_openmp ${OpenMP_CXX_LIBRARIES})
   if(EXISTS ${_lib}/libgomp.so.1 AND NOT "${OpenMP_CXX_LIBRARIES}" MATCHES "omp5?\\.|iomp")
     set(_openmp ${_lib}/libgomp.so.1)
   endif()
 
-  # Global, and free of other imported targets: a project that adds this one as a sub-directory links them from above.
+  # GLOBAL, and without other imported targets: a project that adds this one as a sub-directory links it from its own
+  # scope.
   if(NOT TARGET hmrnn::torch)
     add_library(hmrnn::torch INTERFACE IMPORTED GLOBAL)
     target_include_directories(hmrnn::torch INTERFACE
@@ -126,7 +128,7 @@ function(hmrnn_find_libtorch error)
     separate_arguments(_flags UNIX_COMMAND "${OpenMP_CXX_FLAGS}")
     target_compile_options(hmrnn::torch INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${_flags}>")
     target_compile_features(hmrnn::torch INTERFACE cxx_std_20)
-    # A wheel keeps the few CUDA libraries that libtorch_cpu itself names beside the torch folder.
+    # A wheel keeps the few CUDA libraries that libtorch_cpu itself needs beside the torch folder.
     file(GLOB _cuda_libs LIST_DIRECTORIES true ${_root}/../nvidia/*/lib)
     target_link_options(hmrnn::torch INTERFACE -Wl,--allow-shlib-undefined)
     foreach(_dir IN LISTS _cuda_libs)

@@ -1,6 +1,6 @@
-# The precompiled header of LibTorch: which files use it, and what the compiler cache knows it by.
+# The precompiled header of LibTorch: which files use it, and how the compiler cache identifies it.
 
-# Writes the checksum that stands for the precompiled header of a target (the flags are hashed with every file anyway).
+# Writes the checksum that identifies a target's precompiled header (ccache hashes the flags with every file anyway).
 function(hmrnn_precompiled_header_checksum target header)
   file(SHA256 ${header} _sum)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header})
@@ -8,13 +8,13 @@ function(hmrnn_precompiled_header_checksum target header)
     "${_sum} ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} LibTorch ${HMRNN_TORCH_VERSION} ${HMRNN_TORCH_ROOT}\n")
 endfunction()
 
-# Sets `out` to whether a file includes LibTorch, itself or through headers of the project. A glance at the text as it is
-# when CMake runs: a wrong answer costs seconds, never correctness.
+# Sets `out` to whether a file includes LibTorch, directly or through headers of the project. Reads the files at
+# configuration time; an outdated result costs a few seconds of compilation, but is not an error.
 function(hmrnn_includes_torch file out)
   string(MD5 _key ${file})
   get_property(_known GLOBAL PROPERTY HMRNN_INCLUDES_TORCH_${_key} SET)
   if(NOT _known)
-    set_property(GLOBAL PROPERTY HMRNN_INCLUDES_TORCH_${_key} FALSE) # ends the recursion of headers that include each other
+    set_property(GLOBAL PROPERTY HMRNN_INCLUDES_TORCH_${_key} FALSE) # ends the recursion if headers include each other
     file(STRINGS ${file} _includes REGEX "^ *# *include")
     set(_result FALSE)
     foreach(_line IN LISTS _includes)
@@ -40,8 +40,8 @@ function(hmrnn_includes_torch file out)
   set(${out} ${_result} PARENT_SCOPE)
 endfunction()
 
-# Files that do without LibTorch do without its precompiled header as well: even an empty file takes g++ 3 s with it, for
-# the templates that the header leaves pending are instantiated anew in every file.
+# Files that do not include LibTorch are compiled without its precompiled header: with it, g++ takes 3 s even for an
+# empty file, since it instantiates the header's pending templates again in every file.
 function(hmrnn_skip_unused_precompiled_header)
   foreach(_file IN LISTS ARGN)
     hmrnn_includes_torch(${_file} _uses)

@@ -1,6 +1,6 @@
-# What python/pyproject.toml has built and put into the wheel: the libraries beside the modules of the package, and the
-# release of LibTorch that they were built with, which the package compares with the torch that is installed.
-# In a virtual environment the folders hmrnn/ and torch/ are neighbours.
+# For python/pyproject.toml: installs the libraries beside the package's modules in the wheel, and the LibTorch release
+# that they were built with, which the package compares with the installed torch. The libraries find LibTorch by a
+# relative path, since hmrnn/ and torch/ are neighbours in a virtual environment.
 set(_libraries hmrnn)
 if(TARGET hmrnn_cuda)
   list(APPEND _libraries hmrnn_cuda)

@@ -1,17 +1,16 @@
-# Several small sources compiled as one: with LibTorch, what a file needs before its own first line (5 to 10 s of pending
-# templates) outweighs the file. Not CMake's UNITY_BUILD, which writes absolute paths into the generated sources, so that
-# no two clones would share a compiler cache entry.
+# Compiles several small sources as one: with LibTorch, the work before a file's own first line (5 to 10 s of pending
+# templates) outweighs the file. CMake's UNITY_BUILD is not used, since it writes absolute paths into the generated
+# sources, so that clones could not share compiler cache entries.
 option(HMRNN_UNITY "Compile small sources of one folder together" ON)
 
-# Sets `out` to the sources with the small ones grouped: neighbours of one folder that include LibTorch, up to `lines`
-# lines together (an edit recompiles its group: the limit keeps that short). Files that a target compiles in a way of
-# their own must not be passed.
+# Sets `out` to the sources, with small neighbours in a folder that include LibTorch grouped up to `lines` lines (an
+# edit recompiles the whole group, hence the limit). Do not pass files with their own compile options.
 function(hmrnn_group_sources out lines)
   if(NOT HMRNN_UNITY)
     set(${out} ${ARGN} PARENT_SCOPE)
     return()
   endif()
-  set(_keyed) # folder, then name: the files of a folder are neighbours, those of its sub-folders apart
+  set(_keyed) # sorted by folder, then name, so that the files of a folder are neighbours
   foreach(_file IN LISTS ARGN)
     get_filename_component(_own_dir ${_file} DIRECTORY)
     list(APPEND _keyed "${_own_dir}|${_file}")

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Prepares a machine to build the project: Debian packages and LibTorch. Safe to run again; what is present is left alone.
+# Prepares a machine to build the project: installs Debian packages and LibTorch. Can be run again; it skips what is
+# present.
 #
-#   HMRNN_CACHE          folder that keeps LibTorch for every clone of this user (default ~/.cache/hmrnn)
-#   CMAKE_PREFIX_PATH    a LibTorch that is already there, used instead of the download (so is Torch_DIR)
-#   PIP_INDEX_URL etc.   pip's own settings are obeyed
+#   HMRNN_CACHE          folder for LibTorch, shared by all clones of this user (default ~/.cache/hmrnn)
+#   CMAKE_PREFIX_PATH    an existing LibTorch to use instead of the download (Torch_DIR too)
+#   PIP_INDEX_URL etc.   pip's own settings apply
 #
-# Writes cmake/bootstrap.local.cmake, so that `cmake --preset release` needs no variables afterwards.
-# Exit code 2 with one line when something is missing that it cannot install.
+# Writes cmake/bootstrap.local.cmake, so that `cmake --preset release` then needs no variables. If something is missing
+# that it cannot install, it prints one line and exits with code 2.
 set -euo pipefail
 
 version=2.11.0
 packages=(g++ cmake ninja-build ccache libfmt-dev libcxxopts-dev catch2 libpugixml-dev nlohmann-json3-dev libarchive-dev
           libxxhash-dev libutf8proc-dev python3-venv)
-declare -A tools=([g++]=g++ [cmake]=cmake [ninja-build]=ninja [ccache]=ccache) # present however they came
+declare -A tools=([g++]=g++ [cmake]=cmake [ninja-build]=ninja [ccache]=ccache) # need not be Debian's
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${HMRNN_CACHE:-$HOME/.cache/hmrnn}
 mkdir -p "$cache" 2>/dev/null || { echo "bootstrap: cannot create the cache folder $cache" >&2; exit 2; }
@@ -37,11 +38,11 @@ install_packages() {
   if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null || die "neither root nor sudo, and these packages are missing: ${missing[*]}"
     sudo=(sudo)
-    # A sudo that would ask for a password has to have somebody to ask.
+    # Without a terminal, nobody could answer sudo's password prompt.
     [ -t 0 ] || sudo -n true 2>/dev/null || die "sudo asks for a password, and these packages are missing: ${missing[*]}"
   fi
   echo "bootstrap: installing ${missing[*]}"
-  # apt's lock is waited for: another bootstrap may be at work.
+  # Wait for apt's lock, since another bootstrap may hold it.
   "${sudo[@]}" apt-get -o DPkg::Lock::Timeout=600 update -q >"$cache/apt.log" 2>&1 ||
     { tail -n 5 "$cache/apt.log" >&2; die "apt-get update failed ($cache/apt.log)"; }
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -q --no-install-recommends \
@@ -52,8 +53,8 @@ install_packages() {
 # ---------------------------------------------------------------- LibTorch
 is_libtorch() { [ -f "$1/include/torch/headeronly/version.h" ] && [ -f "$1/lib/libtorch_cpu.so" ] && [ -f "$1/lib/libc10.so" ]; }
 
-# The LibTorch that the caller names: Torch_DIR is <torch>/share/cmake/Torch, CMAKE_PREFIX_PATH either <torch> or
-# <torch>/share/cmake. Prints its root; nothing if none is named.
+# Prints the root of the LibTorch that the caller names, if any: Torch_DIR is <torch>/share/cmake/Torch,
+# CMAKE_PREFIX_PATH is <torch> or <torch>/share/cmake.
 named_libtorch() {
   local prefix candidate prefixes
   IFS=':;' read -r -a prefixes <<<"${CMAKE_PREFIX_PATH:-}"
@@ -67,27 +68,27 @@ named_libtorch() {
   done
 }
 
-# A wheel serves as LibTorch: headers and libraries, of every CPython the same. `--no-deps` leaves out 4 GB of CUDA
-# libraries that only libtorch_cuda needs; libtorch_cpu itself names cudart and cupti.
+# The wheel contains LibTorch's headers and libraries, the same for every CPython. `--no-deps` avoids 4 GB of CUDA
+# libraries that only libtorch_cuda needs; libtorch_cpu needs cudart and cupti.
 download_libtorch() {
   local target=$1 work
-  # One download at a time; the second waits and finds the folder. It appears complete or not at all.
+  # Only one download at a time; a second process waits and finds the folder, which is complete when it appears.
   exec 9>"$cache/.lock"
   flock 9
   if is_libtorch "$target/torch"; then return; fi
   find "$cache" -maxdepth 1 -name '.partial-*' -exec rm -rf {} + # left by an interrupted run
   work=$(mktemp -d "$cache/.partial-XXXXXX")
-  mkdir "$work/tmp" # pip unpacks 1.2 GB, which /tmp may not hold
+  mkdir "$work/tmp" # pip unpacks 1.2 GB, which may not fit into /tmp
   trap 'rm -rf "'"$work"'"' EXIT
   echo "bootstrap: downloading LibTorch $version into $target (about 600 MB, once)"
-  # A virtual environment, since Debian's own pip refuses to install anything (PEP 668).
+  # In a virtual environment, since Debian's pip refuses to install anything (PEP 668).
   python3 -m venv "$work/venv" >"$cache/pip.log" 2>&1 || { tail -n 5 "$cache/pip.log" >&2; die "python3 -m venv failed ($cache/pip.log)"; }
   TMPDIR="$work/tmp" "$work/venv/bin/pip" install --no-deps --no-compile --no-cache-dir --only-binary :all: --target "$work/libtorch" \
     "torch==$version" "nvidia-cuda-runtime==13.0.*" "nvidia-cuda-cupti==13.0.*" >>"$cache/pip.log" 2>&1 ||
     { tail -n 5 "$cache/pip.log" >&2; die "pip could not fetch torch $version ($cache/pip.log)"; }
   is_libtorch "$work/libtorch/torch" || die "the wheel of torch $version holds no LibTorch"
   chmod 755 "$work/libtorch"
-  rm -rf "$target" # a folder without a LibTorch in it
+  rm -rf "$target" # removes a folder without a LibTorch
   mv "$work/libtorch" "$target"
   rm -rf "$work"
   trap - EXIT
@@ -104,7 +105,7 @@ fi
 note=$here/bootstrap.local.cmake
 text="# Written by cmake/bootstrap.sh.
 set(HMRNN_BOOTSTRAP_TORCH \"$torch\")"
-if [ "$(cat "$note" 2>/dev/null || true)" != "$text" ]; then # unchanged, it makes CMake configure nothing again
+if [ "$(cat "$note" 2>/dev/null || true)" != "$text" ]; then # an unchanged file does not make CMake configure again
   printf '%s\n' "$text" >"$note.$$"
   mv "$note.$$" "$note"
 fi

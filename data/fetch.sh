@@ -2,13 +2,13 @@
 # Downloads a data set and checks it: data/fetch.sh NAME [DEST]
 #
 #   NAME  ptb, text8, enwik8 or iam_ondb
-#   DEST  the folder for its files (what char_lm calls --data-dir); default $HMRNN_DATA_DIR/NAME, else data/NAME
+#   DEST  folder for its files (the --data-dir of char_lm); default $HMRNN_DATA_DIR/NAME, else data/NAME
 #
-# HMRNN_DATA_URL  another address to fetch from, with the files at HMRNN_DATA_URL/NAME/FILE (http, https, ftp or file).
-#                 Which files, and their SHA-256, is said by HMRNN_DATA_URL/SHA256SUMS; without one, by checksums.txt.
+# HMRNN_DATA_URL  another address to download from (http, https, ftp or file); files are at HMRNN_DATA_URL/NAME/FILE.
+#                 HMRNN_DATA_URL/SHA256SUMS lists the files and their SHA-256; if it does not exist, checksums.txt does.
 #
-# A file is put into place only when its SHA-256 is right; one that is there already and right is not fetched again.
-# Exit code 0: every file is there and right. 2: not, with one line that says why.
+# A file is put into place only if its SHA-256 is correct; correct files that exist are not downloaded again. Exit code
+# 0: all files exist and are correct. 2: not so, with one line that says why.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -31,7 +31,7 @@ if [[ $name == iam_ondb && -z $url ]]; then
   fail "IAM-OnDB needs a registration with the University of Bern, see data/README.md (or set HMRNN_DATA_URL)"
 fi
 
-# The work folder is inside DEST, so that the last step is a rename within one file system.
+# Inside DEST, so that the last step is a rename within one file system.
 mkdir -p -- "$dest" 2> /dev/null || fail "cannot make the folder $dest"
 work=$(mktemp -d "$dest/.fetch.XXXXXX" 2> /dev/null) || fail "cannot write to $dest"
 trap 'rm -rf -- "$work"' EXIT
@@ -55,19 +55,19 @@ download() {
 # sum_is FILE SHA256
 sum_is() { [[ -f $1 && $(sha256sum < "$1") == "$2 "* ]]; }
 
-# The lines "SHA256  FILE" of a list that belong to the data set, without its folder. A name with a folder of its own
-# (or a dot in front) could lead out of DEST and is not taken.
+# Prints the lines "SHA256  FILE" of a list for this data set, without the folder NAME. Names with another folder or a
+# leading dot are ignored, since they could lead out of DEST.
 files_of() { sed -nE "s|^([0-9a-f]{64}) [ *](\./)?$name/([^/.][^/]*)\r?\$|\1  \3|p" "$1"; }
 
-# Puts FILE in place if its sum is right: install_file DOWNLOADED FILE SHA256 ORIGIN
+# install_file DOWNLOADED FILE SHA256 ORIGIN: puts FILE into place if its checksum is correct.
 install_file() {
   sum_is "$1" "$3" || fail "$4 is damaged: the SHA-256 of $2 is not $3"
-  # Temporary files are private; data that were fetched are not.
+  # Temporary files are private; the data need not be.
   if ! { chmod 644 "$1" && mv -fT -- "$1" "$dest/$2"; } 2> /dev/null; then fail "cannot write $dest/$2"; fi
   echo "$dest/$2"
 }
 
-# member ARCHIVE MEMBER FILE: one member of a .tgz or .zip (a bare Debian has no unzip, but it has Python).
+# member ARCHIVE MEMBER FILE: extracts one member of a .tgz or .zip (a bare Debian has no unzip, but it has Python).
 member() {
   case $1 in
     *.tgz) tar -xzOf "$1" "$2" > "$3" 2> /dev/null ;;
@@ -101,7 +101,7 @@ done <<< "$list"
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 
 if [[ -z $url ]]; then
-  # Upstream, each data set is one archive.
+  # Upstream has one archive per data set.
   case $name in
     ptb) address=http://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz prefix=./simple-examples/data/ ;;
     text8) address=http://mattmahoney.net/dc/text8.zip prefix= ;;

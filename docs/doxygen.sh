@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Reference of the public headers as HTML: docs/doxygen.sh [FOLDER]   (default build/docs; the page is FOLDER/html/index.html)
-# The public headers are hmrnn/hmrnn.h, hmrnn/train.h and all that they include. Exit code 1 if Doxygen warns.
+# Builds the HTML reference of the public headers: docs/doxygen.sh [FOLDER]   (default build/docs; the page is
+# FOLDER/html/index.html). Public headers are hmrnn/hmrnn.h, hmrnn/train.h and all that they include. Exit code 1 if
+# Doxygen warns.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 command -v doxygen >/dev/null || { echo "doxygen.sh: needs doxygen (apt-get install doxygen)" >&2; exit 2; }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # From a bare machine to a trained HM-LSTM: sets up, builds, trains a small character model for about two minutes on the
-# best corpus at hand, scores it on the test split, samples from it and shows the boundaries that it found.
+# best corpus available, evaluates it on the test split, samples from it and shows its boundaries.
 #
 #   HMRNN_QUICKSTART_MINUTES   training time in minutes (default 2)
-#   HMRNN_QUICKSTART_OUT       folder of the run (default: the first of runs/quickstart, runs/quickstart-2, … that is free)
-#   HMRNN_DATA_DIR             folder of the corpora (default data, where data/fetch.sh puts them)
+#   HMRNN_QUICKSTART_OUT       folder of the run (default: the first unused of runs/quickstart, runs/quickstart-2, …)
+#   HMRNN_DATA_DIR             folder of the corpora (default data, where data/fetch.sh stores them)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,7 +16,7 @@ cmake/bootstrap.sh
 cmake --preset release
 cmake --build --preset release --target char_lm
 
-# The folder below $data that holds a file of this pattern; nothing if there is none.
+# The folder below $data with a file that matches the pattern, if any.
 folder_of() { find -L "$data" -maxdepth 2 -name "$1" -printf '%h\n' 2>/dev/null | sort | head -n 1; }
 
 corpus=synthetic
@@ -30,7 +30,7 @@ elif dir=$(folder_of 'text8*') && [ -n "$dir" ]; then
   corpus=text8
 fi
 if [ "$corpus" = synthetic ]; then
-  prime=() # a generated language has no English words
+  prime=() # the synthetic language has no English words
 else
   source=(--data-dir "$dir")
 fi
@@ -61,6 +61,6 @@ say "300 characters drawn from it"
 echo
 
 say "the boundaries that it found"
-# The text to segment is drawn from the model, so that its vocabulary covers it; its longest line.
+# Segments the longest line of a sample, whose characters are all in the model's vocabulary.
 text=$("$char_lm" sample "$run" "${prime[@]}" --length 200 --temperature 0.5 --seed 2)
 awk 'length > length(best) { best = $0 } END { print substr(best, 1, 100) }' <<<"$text" | "$char_lm" segment "$run"

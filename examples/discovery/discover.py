@@ -3,9 +3,9 @@
 
     discover.py --out DIR [--corpora synthetic,ptb] [--data-dir DIR] [--minutes 5] [--seeds 1,2,3] [--only WORDS] [--table]
 
-Every run is a folder DIR/CORPUS/VARIANT/SEED with what `char_lm train` leaves and result.json (`eval --json` and
-`align --json` of the test split); one that is there is not trained again, so that the script can be stopped and taken up.
-DIR/results.md is written anew after each. --table writes it and trains nothing.
+Every run is a folder DIR/CORPUS/VARIANT/SEED with the files of `char_lm train` and result.json (`eval --json` and
+`align --json` of the test split). Finished runs are not repeated, so that the script can be stopped and started again.
+DIR/results.md is rewritten after each run; --table only writes it, without training.
 """
 import argparse
 import json
@@ -18,17 +18,17 @@ SIZES = "--units 128 --layers 3 --embedding 64 --output-embedding 128 --batch 32
 ANNEALED = "--slope-rate 0.04 --slope-max 5"
 PLAIN = "--slope-rate 0"
 VARIANTS = {
-    # The paper's ablation: how boundaries are decided, and whether the slope grows.
+    # The paper's ablation: how boundaries are decided, with and without slope annealing.
     "step, annealed": "--boundary step " + ANNEALED,
     "step": "--boundary step " + PLAIN,
     "Bernoulli, annealed": "--boundary bernoulli " + ANNEALED,
     "Bernoulli": "--boundary bernoulli " + PLAIN,
     "soft, annealed": "--boundary soft " + ANNEALED,
     "soft": "--boundary soft " + PLAIN,
-    # What firing costs, in nats.
+    # A cost of firing, in nats.
     "step, annealed, cost 0.01": "--boundary step --update-cost 0.01 " + ANNEALED,
     "step, annealed, cost 0.03": "--boundary step --update-cost 0.03 " + ANNEALED,
-    # Nothing to discover: the true ends of words and phrases (lines), clocks, no hierarchy.
+    # Controls that discover nothing: true ends of words and phrases (lines), clocks, an LSTM.
     "given: spaces and line ends": "--boundaries spaces",
     "given: a clock, 4 and 16": "--boundaries clock:4,16",
     "given: a clock, 6 and 30": "--boundaries clock:6,30",
@@ -55,7 +55,7 @@ def folder_of(out, corpus, variant, seed):
 
 
 def run(options, corpus, variant, seed):
-    """Trains, unless that is done, and scores."""
+    """Trains and evaluates, unless the result exists."""
     folder = folder_of(options.out, corpus, variant, seed)
     result = folder / "result.json"
     if result.exists():
@@ -71,8 +71,8 @@ def run(options, corpus, variant, seed):
              "--seed", str(seed), "--out", str(folder))
     scored = {"eval": json.loads(call(options.program, "eval", str(folder), "--streams", "16", "--json"))}
     if "--core" not in VARIANTS[variant]:
-        # On the synthetic corpus against its true syllables, words and phrases, on PTB against spaces and words. A word's end
-        # can only be known at the space behind it: --shift 1 for the ends of words.
+        # Events are the true syllables, words and phrases on the synthetic corpus, spaces and words on PTB. A model
+        # knows the end of a word only at the space after it: --shift 1 for ends of words.
         for shift in (0, 1):
             text = call(options.program, "align", str(folder), "--characters", "50000", "--shift", str(shift), "--json")
             scored["align%d" % shift] = json.loads(text)
@@ -97,7 +97,7 @@ def spread(values):
 
 
 def best_agreement(result, kind, shift):
-    """The layer of the highest F1 for events of a kind: its F1 and what a clock of its rate makes."""
+    """The highest F1 of any layer for events of a kind, and the F1 of a clock with that layer's rate."""
     layers = result.get("align%d" % shift, {"layers": []})["layers"]
     found = max((layer[kind] for layer in layers if kind in layer), key=lambda x: x["f1"], default=None)
     return None if found is None else (found["f1"], max(found["clock"]["f1"], found["chance"]["f1"]))
@@ -149,7 +149,7 @@ def main():
             fail("corpus '%s' is not one of %s" % (corpus, ", ".join(CORPORA)))
     options.out.mkdir(parents=True, exist_ok=True)
     if not options.table:
-        for seed in options.seeds:  # a whole table of one seed first
+        for seed in options.seeds:  # so that a table of one seed is complete first
             for corpus in options.corpora:
                 for variant in VARIANTS:
                     if options.only in variant:

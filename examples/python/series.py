@@ -1,5 +1,5 @@
-"""Trains a boundary model on a series: shapes of several lengths, one after the other, whose ends nobody tells the
-model. It learns to predict the next value, and its first layer's boundaries are then compared with the ends.
+"""Trains a boundary model on a series of shapes of several lengths. The data do not mark the ends of the shapes: the
+model learns to predict the next value, and the boundaries of its first layer are then compared with the ends.
 
     python examples/python/series.py [--steps 400] [--out series.png]
 """
@@ -10,7 +10,7 @@ import torch
 
 import hmrnn
 
-RATE = 0.1  # how often a segment should end; a cost of firing that moves by itself leads there
+RATE = 0.1  # target firing rate, reached by a cost that adapts
 
 
 def make_shapes(generator: torch.Generator) -> list[torch.Tensor]:
@@ -24,7 +24,7 @@ def make_shapes(generator: torch.Generator) -> list[torch.Tensor]:
 
 
 def make_series(shapes: list[torch.Tensor], rows: int, length: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Values [length, rows] and, of the same shape, where a shape ends."""
+    """Values [length, rows] and marks [length, rows] of the ends of shapes."""
     values, ends = torch.zeros(length, rows), torch.zeros(length, rows)
     for row in range(rows):
         t = 0
@@ -39,7 +39,7 @@ def make_series(shapes: list[torch.Tensor], rows: int, length: int, generator: t
 class Predictor(torch.nn.Module):
     def __init__(self, units: int = 48) -> None:
         super().__init__()
-        # Layer norm would hide how large a single input is.
+        # Layer norm would hide the size of a single input.
         self.core = hmrnn.HMLSTM(1, [units, units], layer_norm=False, forget_bias=1.0)
         self.output = hmrnn.OutputModule([units, units], units, classes=1)
 
@@ -75,7 +75,7 @@ def main() -> None:
     values, ends = make_series(shapes, 8, 400, generator)
     with torch.no_grad():
         z = model(values[:, :, None])[1][..., 0]
-    # A boundary next to an end counts.
+    # A boundary within one step of an end counts.
     near = torch.nn.functional.max_pool1d(z.t()[:, None], 3, stride=1, padding=1)[:, 0].t()
     near_end = torch.nn.functional.max_pool1d(ends.t()[:, None], 3, stride=1, padding=1)[:, 0].t()
     print(

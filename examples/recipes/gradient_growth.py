@@ -1,8 +1,8 @@
-"""How gradients grow or fade on their way back through a stack that has learned nothing, for several initialisations.
+"""How gradients grow or vanish in the backward pass of an untrained stack, for several initialisations.
 
     python examples/recipes/gradient_growth.py [--inputs 3] [--units 400] [--steps 400]
 
-Prints for each the firing rates and the norm of dL/dx at 20, 70, 120, … steps before the steps that the loss looks at.
+Prints for each the firing rates and the norm of dL/dx at 20, 70, 120, … steps before the steps of the loss.
 """
 
 import argparse
