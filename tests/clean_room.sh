@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Proves the set-up on a bare machine: makes a minimal Debian root file system, puts a fresh clone of the committed tree in
-# it and runs the two commands that README.md opens with there. Needs root, debootstrap and 8 GB of disk; takes about half
-# an hour, hence no part of ctest.
+# Tests the set-up on a bare machine: creates a minimal Debian root file system with a fresh clone of the committed tree
+# and runs the first two commands of README.md there. Needs root, debootstrap and 8 GB of disk; takes about half an
+# hour, so it is not part of ctest.
 #
 #   tests/clean_room.sh [COMMAND …]    commands to run in the clone (default: tests/run.sh and examples/quickstart.sh)
 #
 #   HMRNN_CLEAN_ROOM         working folder (default /var/tmp/hmrnn-clean-room); keeps the bare root file system for the
-#                            next run, and the room of the last run for a look at it
+#                            next run, and the room of the last run for inspection
 #   HMRNN_CLEAN_ROOM_SUITE   bookworm (default), or noble for Ubuntu 24.04
-#   HMRNN_CLEAN_ROOM_USER    a user to make and run as, with sudo and no password (default: root, without sudo)
-#   HMRNN_CLEAN_ROOM_GIVE    files and folders that are all the room gets of the project, instead of a clone (used by
+#   HMRNN_CLEAN_ROOM_USER    a user to create and to run as, with sudo and no password (default: root, without sudo)
+#   HMRNN_CLEAN_ROOM_GIVE    files and folders to put into the room instead of a clone (used by
 #                            tests/package_clean_room.sh)
-#   HMRNN_DATA_DIR           corpora, shown to the room read-only (default: none)
+#   HMRNN_DATA_DIR           corpora, mounted read-only in the room (default: none)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ "$(id -u)" = 0 ] || { echo "clean_room: needs root" >&2; exit 2; }
@@ -24,8 +24,8 @@ data=${HMRNN_DATA_DIR:+$(realpath -m "$HMRNN_DATA_DIR")}
 bare=$folder/$suite
 room=$folder/room
 case $suite in
-  # All of Ubuntu's releases are set up by one script of debootstrap's, which knows those younger than itself not by name.
-  # Their signatures are checked with Debian's package ubuntu-archive-keyring.
+  # One script of debootstrap's installs all Ubuntu releases; it does not know the names of newer ones. Debian's package
+  # ubuntu-archive-keyring has the keys for their signatures.
   noble) mirror=http://archive.ubuntu.com/ubuntu components=main,universe script=/usr/share/debootstrap/scripts/gutsy ;;
   *) mirror=http://deb.debian.org/debian components=main script= ;;
 esac
@@ -39,7 +39,7 @@ if [ ! -e "$bare" ]; then
   mv "$bare.partial" "$bare"
 fi
 
-# The mounts live in a name space of their own and end with it, so that removing a room never reaches through one.
+# The mounts are in a separate mount namespace and end with it, so that removing a room never follows one.
 if [ -z "${HMRNN_CLEAN_ROOM_INSIDE:-}" ]; then
   HMRNN_CLEAN_ROOM_INSIDE=1 exec unshare --mount --propagation private "${BASH_SOURCE[0]}" "$@"
 fi
@@ -49,12 +49,13 @@ cp -a "$bare" "$room"
 for file in /etc/resolv.conf /etc/hosts; do
   if [ -e "$file" ]; then cat "$file" >"$room$file"; fi
 done
-# What this machine needs to reach its package registries is no part of the proof: certificates, proxies, pip's settings.
+# Copies what this machine needs to reach its package registries, which is not part of the test: certificates, proxies,
+# pip's settings.
 settings=()
 while IFS='=' read -r name value; do
   case $name in
     PIP_* | *_proxy | *_PROXY | SSL_CERT_FILE | REQUESTS_CA_BUNDLE)
-      if [ -f "$value" ]; then # under a name that no package of the room writes to
+      if [ -f "$value" ]; then # under a name that no package of the room uses
         install -D -m 644 "$value" "$room/etc/clean-room/$name"
         value=/etc/clean-room/$name
       fi

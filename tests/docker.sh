@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds the CPU image of docker/Dockerfile with buildah, and trains, evaluates and segments in it as a user without
-# rights, with the runs on a mounted folder. Needs root, buildah, and 6 GB of disk (vfs copies every layer); takes about a
-# quarter of an hour, hence no part of ctest.
+# Builds the CPU image of docker/Dockerfile with buildah, and trains, evaluates and segments in it as an unprivileged
+# user, with the runs in a mounted folder. Needs root, buildah and 6 GB of disk (vfs copies every layer); takes about a
+# quarter of an hour, so it is not part of ctest.
 #
-#   HMRNN_DOCKER_FOLDER    working folder (default /var/tmp/hmrnn-docker): images and the base stay there for the next run
-#   HMRNN_DOCKER_MINUTES   of training (default 2)
-#   HMRNN_DOCKER_BASE      base image, given to the build as CPU_BASE. Default: docker.io/library/debian:12; where that
-#                          cannot be pulled, one that debootstrap makes
+#   HMRNN_DOCKER_FOLDER    working folder (default /var/tmp/hmrnn-docker); keeps images and base for the next run
+#   HMRNN_DOCKER_MINUTES   minutes of training (default 2)
+#   HMRNN_DOCKER_BASE      base image, passed to the build as CPU_BASE. Default: docker.io/library/debian:12; if that
+#                          cannot be pulled, one made by debootstrap
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { echo "docker: $*"; }
@@ -21,8 +21,8 @@ export TMPDIR=$folder/tmp
 store=(--root "$folder/storage" --runroot "$folder/run" --storage-driver vfs)
 buildah() { command buildah "${store[@]}" "$@"; }
 
-# What this machine needs to reach its package registry is mounted while the image is built, and no part of it: pip's
-# settings from the environment, with the certificates under a name that no package of the image writes to.
+# Mounts what this machine needs to reach its package registry during the build, so that it is not part of the image:
+# pip's settings from the environment, and the certificates under a name that no package of the image uses.
 mounts=()
 settings=$folder/pip.conf
 echo "[global]" >"$settings"
@@ -91,7 +91,7 @@ done
 said=$(inside char_lm eval /runs/two-minutes --split test --streams 64) || fail "eval"
 echo "$said"
 bpc=$(grep -oE '[0-9]+\.[0-9]+ bits per character' <<<"$said" | cut -d' ' -f1)
-# A uniform draw from the 28 symbols of the corpus costs 4.8 bits; the frequencies of the symbols alone, about 4.
+# A uniform distribution over the 28 symbols of the corpus has 4.8 bits, the symbols' own frequencies about 4.
 awk -v bpc="$bpc" 'BEGIN { exit !(bpc > 0 && bpc < 3.5) }' || fail "the model learned nothing: '$bpc' bits per character"
 
 size=$(du -sm "$(buildah mount "$container")" | cut -f1)

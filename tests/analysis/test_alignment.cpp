@@ -16,7 +16,7 @@ Marks marks(size_t length, const std::vector<size_t>& at) {
   return out;
 }
 
-/// The most pairs there can be, by trying all.
+/// The largest number of pairs, by trying all.
 int best_pairs(std::vector<int> boundaries, std::vector<int> events, int tolerance) {
   if (events.empty()) return 0;
   const int event = events.back();
@@ -45,7 +45,7 @@ TEST_CASE("alignment: pairs, precision, recall and F1 of a case counted by hand"
   CHECK(a.f1() == Approx(0.5));
   CHECK(align_boundaries(boundary, event, 0).hits == 0);
   CHECK(align_boundaries(boundary, event, 3).hits == 3);
-  // One boundary cannot serve two events, nor one event two boundaries.
+  // A boundary belongs to one event at most, and an event to one boundary.
   CHECK(align_boundaries(marks(9, {4}), marks(9, {3, 5}), 2).hits == 1);
   CHECK(align_boundaries(marks(9, {3, 5}), marks(9, {4}), 2).hits == 1);
 }
@@ -81,10 +81,10 @@ TEST_CASE("alignment by chance: with no tolerance its precision is the rate of e
   const auto a = align_at_chance(boundary, event, 0, 400, random);
   CHECK(a.boundaries == 80);
   CHECK(a.events == 50);
-  // 80 · 50 / 400 hits on average; of 400 throws the mean is within 0.15 (one standard deviation) times 4
+  // The mean is 80 · 50 / 400 hits; over 400 draws its standard deviation is 0.15, and the margin is 4 of these.
   CHECK(a.hits == Approx(10).margin(0.6));
   CHECK(a.precision() == Approx(0.125).margin(0.01));
-  // As many boundaries as points: everything is hit.
+  // With a boundary at every point every event is hit.
   CHECK(align_at_chance(Marks(50, 1), marks(50, {0, 30}), 0, 3, random).recall() == 1);
   CHECK(align_at_chance(Marks(50, 0), marks(50, {0, 30}), 5, 3, random).hits == 0);
 }
@@ -109,13 +109,12 @@ TEST_CASE("a clock ticks as often as it is told to, wherever it begins") {
 }
 
 TEST_CASE("agreement names the layer, chance and the best clock at the layer's rate") {
-  // Events every fourth point, at phase 3: a clock of that rate knows them all; the layer finds half of them, a point
-  // late.
+  // Events every fourth point, at phase 3: a clock of that rate hits all; the layer hits half of them, one point late.
   hmrnn::MarkSequences events(2, Marks(40)), found(2, Marks(40));
   for (size_t s = 0; s < 2; ++s) {
     for (size_t i = 3; i < 40; i += 4) events[s][i] = 1;
     for (size_t i = 3; i < 20; i += 4) found[s][i + 1] = 1;
-    for (size_t i = 21; i < 26; ++i) found[s][i] = 1;  // and five where it guesses; at 24 it is a point late
+    for (size_t i = 21; i < 26; ++i) found[s][i] = 1;  // and five wrong ones, of which 24 is one point late
   }
   hmrnn::AgreementOptions options;
   auto agreement = hmrnn::measure_agreement(found, events, options);
@@ -128,7 +127,7 @@ TEST_CASE("agreement names the layer, chance and the best clock at the layer's r
 
   options.shift = 1;
   agreement = hmrnn::measure_agreement(found, events, options);
-  CHECK(agreement.found.hits == 12);  // the five of each, and 24; the last event, at 39, has left
+  CHECK(agreement.found.hits == 12);  // the five of each, and 24; the last event, at 39, is shifted out
   CHECK(agreement.found.events == 18);
   CHECK(agreement.clock_phase == 0);
   options.shift = -40;

@@ -6,13 +6,13 @@
 #include "hmrnn/analysis/cost.h"
 #include "hmrnn/ops/reference.h"
 
-// The counts are held against runs whose products are seen: in float64 every product of a matrix goes through ATen's mm
-// or addmm, which a RecordFunction callback is told of with the shapes.
+// The counts are compared with those of real runs: in float64 every product goes through ATen's mm or addmm, and a
+// RecordFunction callback gets the shapes of its operands.
 
 namespace {
 
-double seen = 0;                 // floating-point operations
-bool without_remainder = false;  // output rows beyond a multiple of 4 are not counted: the boundary row of 4d + 1
+double seen = 0;                 // counted floating-point operations
+bool without_remainder = false;  // rounds output rows down to a multiple of 4: drops the boundary row of 4d + 1
 
 std::unique_ptr<at::ObserverContext> see(const at::RecordFunction& function) {
   const bool mm = std::strcmp(function.name(), "aten::mm") == 0;
@@ -25,7 +25,7 @@ std::unique_ptr<at::ObserverContext> see(const at::RecordFunction& function) {
   return nullptr;
 }
 
-/// The floating-point operations of the products that `run` makes.
+/// Counts the floating-point operations of the products in `run`.
 template <class F>
 double instrumented(F run) {
   const torch::NoGradGuard no_grad;
@@ -96,7 +96,7 @@ TEST_CASE("rows made past the ends of sequences are those of the output alone") 
   hmrnn::HandwritingOutput out;
   const double found = instrumented([&] { out = model->forward(points, state, call); });
   const auto sizes = hmrnn::cost_sizes(model->options);
-  // W x is made at each step of a sequence here.
+  // Here W x is computed at each step of a sequence.
   const auto rows = hmrnn::rows_made(out.core.z, state.z, 2, /*input_rows=*/20, call.lengths);
   CHECK(hmrnn::forward_flops(rows, sizes) == found);
   hmrnn::CostCounter counter(sizes, /*skips=*/true);
@@ -144,14 +144,14 @@ TEST_CASE("training costs what forward and backward pass of a plain LSTM multipl
   const int64_t steps = 9, batch = 2;
   const auto index = torch::randint(11, {steps, batch});
   seen = 0;
-  // Backward runs in another thread.
+  // The backward pass runs in another thread.
   const auto handle =
       at::addGlobalCallback(at::RecordFunctionCallback(see).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
   auto m = model;
   m->forward(index, m->initial_state(batch)).logits.sum().backward();
   at::removeCallback(handle);
-  // The output module takes e W once for all layers' units and the gates' gradients once more a layer, which is what
-  // three passes are.
+  // The output module multiplies e W once for the units of all layers, and the gates' gradients once more per layer:
+  // together the three passes that the formula counts.
   CHECK(hmrnn::training_flops(hmrnn::rows_lstm(steps * batch, steps * batch, 3, 11), sizes) == seen);
 }
 

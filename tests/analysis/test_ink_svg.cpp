@@ -14,7 +14,7 @@ struct Place {
   double x, y;
 };
 
-/// The places of a path "Mx yLx y…", in millimetres.
+/// The points of a path "Mx yLx y…", in millimetres.
 std::vector<Place> places(const pugi::xml_node& path) {
   std::string text = path.attribute("d").value();
   REQUIRE(!text.empty());
@@ -54,7 +54,7 @@ TEST_CASE("a drawing: a path for each stroke, in millimetres, the right way up, 
   options.margin_mm = 3;
   const auto document = parse(ink_svg({{ink_strokes(kLine), ""}}, options));
   const auto svg = document.child("svg");
-  // 500 units wide and 150 high, and margins
+  // 500 units wide and 150 high, plus margins
   CHECK(std::string(svg.attribute("width").value()) == "56.00mm");
   CHECK(std::string(svg.attribute("height").value()) == "21.00mm");
   CHECK(std::string(svg.attribute("viewBox").value()) == "0 0 56.00 21.00");
@@ -65,7 +65,7 @@ TEST_CASE("a drawing: a path for each stroke, in millimetres, the right way up, 
   CHECK(first[0].x == Approx(3));
   CHECK(first[0].y == Approx(13));
   CHECK(first[1].x == Approx(13));
-  CHECK(first[1].y == Approx(3));  // the highest point is at the top
+  CHECK(first[1].y == Approx(3));  // the highest point has the smallest y
   CHECK(first[2].y == Approx(13));
   const auto dot = places(all[1]);
   REQUIRE(dot.size() == 2);

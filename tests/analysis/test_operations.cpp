@@ -12,8 +12,8 @@ const torch::Tensor z0_example() { return torch::tensor({1., 0.}); }
 TEST_CASE("operations of a hand-computed sequence") {
   const auto operations = hmrnn::operation_strings(z_example(), z0_example(), 3);
   REQUIRE(operations.size() == 3);
-  CHECK(operations[0] == "FUFUF");  // z1 of the step before; the input's z is always 1
-  CHECK(operations[1] == "CUCUF");  // z1 now updates, z2 of the step before flushes, even where z1 fires as well
+  CHECK(operations[0] == "FUFUF");  // flush: z1 of the previous step; the input always counts as firing
+  CHECK(operations[1] == "CUCUF");  // update: z1 of this step; flush: z2 of the previous step, even if z1 fires too
   CHECK(operations[2] == "CCCUC");  // the top never flushes
 }
 

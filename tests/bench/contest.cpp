@@ -26,7 +26,7 @@ void raise_ceiling(const std::vector<Contestant>& contestants, Ceiling& ceiling)
   }
 }
 
-/// Seconds of one run, of several in a row.
+/// Seconds per run, over several consecutive runs.
 double time_of(const Contestant& contestant, int repeats) {
   const hmrnn::GraphStream stream(contestant.runner ? contestant.runner->graph() : nullptr);
   const auto work = [&] {
@@ -35,7 +35,8 @@ double time_of(const Contestant& contestant, int repeats) {
   return seconds(work, contestant.device) / repeats;
 }
 
-/// Launches and, with a graph, captures; returns how many runs fill a fifth of a second.
+/// Runs it as often as it needs to launch and (with a graph) to capture; returns how many runs take a fifth of a
+/// second.
 int warm_up(const Contestant& contestant) {
   time_of(contestant, static_cast<int>(hmrnn::WindowRunner::kWarmUp) + 2);
   return std::clamp(static_cast<int>(0.2 / time_of(contestant, 2)), 1, 1000);

@@ -6,28 +6,29 @@
 
 #include "bench/contest.h"
 
-// The groups of contestants. Each has torch::nn's LSTM of the same size as its baseline, in every dtype asked for.
+// The groups of contestants. Each has torch::nn's LSTM of the same size as its baseline, in every requested dtype.
 
 namespace bench {
 
-/// Where a contest takes place.
+/// Conditions of a contest.
 struct Ground {
   torch::Device device = torch::kCPU;
-  bool bfloat16 = false;     ///< as well as float32
-  bool persistent = true;    ///< on a GPU, also the kernel of whole windows, where it fits
-  bool regularised = false;  ///< layers and models also under every regulariser
+  bool bfloat16 = false;     ///< in addition to float32
+  bool persistent = true;    ///< on a GPU: also the persistent kernel, if the window fits
+  bool regularised = false;  ///< also layers and models with all regularisers
 };
 
-/// The recurrent layers over inputs [T, B, 128] that require gradients, forward and backward: HMLSTM under drawn
-/// boundaries with straight-through gradients (gradients come from above to every layer, as from the output module)
-/// against torch::nn::LSTM. On a GPU, whose operator does the same work whatever the boundaries, at one pair of rates,
-/// replayed from a graph and launched plainly; up to 512 units also HMLSTMCell, stepped by autograd.
+/// Forward and backward pass of the recurrent layers over inputs [T, B, 128] that require gradients: HMLSTM with drawn
+/// boundaries and straight-through gradients (every layer's h gets a gradient, as from the output module) against
+/// torch::nn::LSTM. On a GPU, where the work does not depend on the boundaries: one pair of rates, replayed from a
+/// graph and launched; up to 512 units also HMLSTMCell, step by step with autograd.
 std::vector<Contestant> core_group(const Size& size, const Ground& ground);
 
-/// CharLM, loss and backward, both cores, against torch::nn::LSTM between an embedding and a linear softmax layer.
+/// CharLM with both cores, loss and backward pass, against torch::nn::LSTM between an embedding and a linear softmax
+/// layer.
 std::vector<Contestant> model_group(const Size& size, const Ground& ground);
 
-/// The same with clipping and Adam: a whole update of training. For a GPU.
+/// The same with clipping and Adam: a complete training step. For a GPU.
 std::vector<Contestant> training_group(const Size& size, const Ground& ground);
 
 /// `steps` single steps at batch 1 without autograd: HMLSTM against a loop of torch::nn::LSTMCell.

@@ -1,4 +1,4 @@
-// Contestants that are recurrent layers alone.
+// Contestants that consist of recurrent layers only.
 #include <tuple>
 
 #include "bench/contestants.h"
@@ -10,7 +10,7 @@ namespace bench {
 
 namespace {
 
-/// One window of the layers of `model`, step by step and layer by layer, by plain autograd.
+/// One window through the layers of `model`, step by step and layer by layer, with plain autograd.
 void step_cells(const hmrnn::HMLSTM& model, const torch::Tensor& x, const torch::Tensor& from_above) {
   const auto layers = static_cast<size_t>(model->num_layers());
   std::vector<hmrnn::HMLSTMCell> cells;
@@ -24,7 +24,7 @@ void step_cells(const hmrnn::HMLSTM& model, const torch::Tensor& x, const torch:
   for (int64_t t = 0; t < x.size(0); ++t) {
     auto below = x[t], z_below = ones;
     for (size_t l = 0; l < layers; ++l) {
-      // The layer above has not taken its step yet: its h is that of t-1.
+      // The layer above has not computed this step yet: its h is that of t-1.
       const auto above = l + 1 < layers ? state[l + 1].h : torch::Tensor();
       state[l] = cells[l]->forward(below, z_below, state[l], above);
       h[l].push_back(state[l].h);

@@ -9,7 +9,7 @@
 namespace bench {
 
 std::vector<Rates> rates_on(torch::Device device) {
-  // The GPU's operator is dense over time.
+  // The GPU operator computes every step, so the rates make no difference.
   if (device.is_cuda()) return {kRates[0]};
   return {std::begin(kRates), std::end(kRates)};
 }
@@ -57,7 +57,7 @@ void add_with_launches(std::vector<Contestant>& group, const Contestant& contest
   };
   const auto before = hmrnn::cuda_persistent_windows();
   whole.run();
-  if (hmrnn::cuda_persistent_windows() == before) return;  // it does not fit
+  if (hmrnn::cuda_persistent_windows() == before) return;  // the window does not fit
   whole.use_graph();
   whole.launch = "persistent";
   group.push_back(whole);

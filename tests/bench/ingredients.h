@@ -9,33 +9,33 @@
 
 #include "bench/contestants.h"
 
-// What several groups of contestants are made of.
+// Parts of several groups of contestants.
 
 namespace bench {
 
 constexpr int64_t kInput = 128;
 constexpr int64_t kVocabulary = 50;
-/// The paper's rates; what a young model of PTB does; nothing to skip.
+/// The rates of the paper, those of a PTB model after little training, and those that leave nothing to skip.
 constexpr Rates kRates[] = {{0.21, 0.035}, {0.5, 0.17}, {1, 1}};
 
-/// Those of kRates that tell something on `device`.
+/// The elements of kRates that differ in speed on `device`.
 std::vector<Rates> rates_on(torch::Device device);
 
-/// Sets the regularisers of HMLSTMOptions or CharLMOptions as in training that overfits.
+/// Sets all regularisers of HMLSTMOptions or CharLMOptions, as for a model that overfits.
 template <class Options>
 Options regularised(Options options) {
   options.recurrent_dropout(0.1).locked_dropout(0.25).weight_drop(0.3);
   return options;
 }
-/// Without regularisers, and with them if asked for.
+/// Without regularisers, and with them if requested.
 inline std::vector<bool> regularisers(const Ground& ground) {
   return ground.regularised ? std::vector<bool>{false, true} : std::vector<bool>{false};
 }
 
-/// float32, and bfloat16 if asked for.
+/// float32, and bfloat16 if requested.
 std::vector<torch::ScalarType> dtypes(bool bfloat16);
 std::optional<torch::ScalarType> product_dtype(torch::ScalarType dtype);
-/// Every pair of them.
+/// The Cartesian product.
 template <class A, class B>
 std::vector<std::pair<A, B>> each_of(const std::vector<A>& first, const std::vector<B>& second) {
   std::vector<std::pair<A, B>> out;
@@ -45,16 +45,16 @@ std::vector<std::pair<A, B>> each_of(const std::vector<A>& first, const std::vec
   return out;
 }
 
-/// z [T, B, 2] on the CPU, each entry drawn by itself; the same for the same rates and shape.
+/// z [T, B, 2] on the CPU, entries independent; deterministic for the same rates and shape.
 torch::Tensor draw_boundaries(int64_t steps, int64_t batch, const Rates& rates);
 
-/// torch::nn's LSTM of kLayers layers.
+/// torch::nn's LSTM with kLayers layers.
 torch::nn::LSTM plain_lstm(int64_t units, torch::ScalarType dtype, torch::Device device);
-/// What computes that; empty on the CPU.
+/// Its implementation; empty on the CPU.
 std::string backend_of_lstm(torch::ScalarType dtype, torch::Device device);
 
-/// Adds a contestant of ours: on a GPU twice, launched plainly and replayed from a graph; with `persistent` and in
-/// bfloat16 once more, as a graph of the kernel of whole windows, if that runs it (the contestant runs once to see).
+/// Adds a contestant: on a GPU twice, launched and replayed from a graph; with `persistent` and in bfloat16 also as a
+/// graph of the persistent kernel, if the window fits (which is found out by one run).
 void add_with_launches(std::vector<Contestant>& group, const Contestant& contestant, bool persistent);
 
 }  // namespace bench

@@ -14,7 +14,7 @@ namespace {
 namespace profiler = torch::autograd::profiler;
 using torch::profiler::impl::ActivityType;
 
-/// Operators of the CPU call each other: of each, the time less that of those within it, a thread at a time.
+/// Own time of each CPU operator: its time without that of the operators it calls, per thread.
 std::map<std::string, TimeOf> own_times(const std::vector<profiler::KinetoEvent>& events) {
   struct Span {
     uint64_t begin, end;
@@ -24,7 +24,7 @@ std::map<std::string, TimeOf> own_times(const std::vector<profiler::KinetoEvent>
   std::map<uint64_t, std::vector<Span>> threads;
   for (const auto& event : events) {
     if (event.deviceType() != c10::DeviceType::CPU || event.isAsync() || event.name().find("::") == std::string::npos) {
-      continue;  // the profiler's own marks
+      continue;  // marks of the profiler
     }
     threads[event.startThreadId()].push_back({event.startNs(), event.endNs(), event.name()});
   }
@@ -62,13 +62,13 @@ std::map<std::string, TimeOf> kernel_times(const std::vector<profiler::KinetoEve
 }  // namespace
 
 std::optional<std::vector<TimeOf>> times_by_name(const std::function<void()>& work, int repeats, torch::Device device) {
-  // On a GPU its activities alone: what the host does is not asked, and recording it would slow the host down.
+  // On a GPU only its own activities: recording the host's would slow the host down.
   const std::set<ActivityType> activities = {device.is_cuda() ? ActivityType::CUDA : ActivityType::CPU};
   const torch::profiler::impl::ProfilerConfig config(torch::profiler::impl::ProfilerState::KINETO);
   const auto wait = [&] {
     if (device.is_cuda()) torch::cuda::synchronize(device.has_index() ? device.index() : 0);
   };
-  // A LibTorch for GPUs complains of there being none.
+  // A CUDA build of LibTorch warns if there is no GPU.
   if (!device.is_cuda()) setenv("KINETO_LOG_LEVEL", "5", /*overwrite=*/0);
   wait();
   profiler::prepareProfiler(config, activities);

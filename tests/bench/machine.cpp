@@ -15,7 +15,7 @@ namespace bench {
 
 namespace {
 
-/// A line of /proc/self/status such as "VmHWM:", in bytes; -1 where there is none.
+/// A line of /proc/self/status such as "VmHWM:", in bytes; -1 if it does not exist.
 int64_t status_bytes(const std::string& name) {
   std::ifstream status("/proc/self/status");
   for (std::string word; status >> word;) {
@@ -25,8 +25,8 @@ int64_t status_bytes(const std::string& name) {
   return -1;
 }
 
-/// Seconds that oneDNN takes for a b, the best of a few. torch::nn::LSTM runs on it, and it may be faster than MKL,
-/// which uses no AVX-512 on AMD's CPUs. Infinite where there is none.
+/// Seconds that oneDNN takes for a b, the best of several runs. torch::nn::LSTM uses it, and it may be faster than MKL,
+/// which does not use AVX-512 on AMD CPUs. Infinite without oneDNN.
 double one_dnn_seconds(const torch::Tensor& a, const torch::Tensor& b) {
   using Linear = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, c10::string_view,
                             c10::List<std::optional<at::Scalar>>, std::optional<c10::string_view>);
@@ -53,13 +53,13 @@ double gemm_ceiling(torch::ScalarType dtype, torch::Device device) {
   const auto a = torch::randn({m, k}).to(device, dtype);
   const auto b = torch::randn({k, n}).to(device, dtype);
   auto c = torch::empty({m, n}, torch::TensorOptions(device).dtype(dtype));
-  // On a GPU one product is over sooner than it is launched: as many as take some ten milliseconds.
+  // On a GPU one product takes less time than its launch: time as many as take some ten milliseconds.
   int in_a_row = 1;
   const auto products = [&] {
     for (int i = 0; i < in_a_row; ++i) at::mm_out(c, a, b);
   };
   if (device.is_cuda()) {
-    seconds(products, device);  // the first is not like the others
+    seconds(products, device);  // the first run includes initialisation
     in_a_row = std::clamp(static_cast<int>(0.01 / seconds(products, device)), 1, 200);
   }
   double best = std::numeric_limits<double>::infinity();
@@ -78,9 +78,9 @@ std::optional<int64_t> peak_memory(const std::function<void()>& work, torch::Dev
     work();
     return allocator->getDeviceStats(index).allocated_bytes[all].peak - before;
   }
-  malloc_trim(0);  // what earlier work left in the allocator would hide what this work needs
+  malloc_trim(0);  // memory that earlier work left in the allocator would hide the need of this work
   std::ofstream reset("/proc/self/clear_refs");
-  reset << "5" << std::flush;  // VmHWM falls to the present VmRSS
+  reset << "5" << std::flush;  // resets VmHWM to the current VmRSS
   const bool can_reset = reset.good();
   const auto before = status_bytes("VmRSS:");
   work();

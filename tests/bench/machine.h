@@ -6,19 +6,19 @@
 #include <functional>
 #include <optional>
 
-// What the benchmark asks of the machine: its GEMM ceiling and the memory that a piece of work takes.
+// Measurements of the machine: its GEMM ceiling, and the memory and time of a piece of work.
 
 namespace bench {
 
-/// GFLOP/s of at::mm, [6400, 512] × [512, 2048] in `dtype` on `device`, with LibTorch's present thread count: the best
-/// of a few.
+/// GFLOP/s of at::mm, [6400, 512] × [512, 2048] in `dtype` on `device`, with LibTorch's current number of threads: the
+/// best of several runs.
 double gemm_ceiling(torch::ScalarType dtype, torch::Device device);
 
-/// Bytes by which the memory in use rises above what it was, at its highest, while `work` runs: the process's resident
-/// memory, or what LibTorch has taken of a GPU's. nullopt where the kernel does not let a process reset its peak.
+/// Bytes by which the peak memory during `work` exceeds the memory before it: resident memory of the process, or
+/// LibTorch's allocations on a GPU. nullopt if the kernel does not let a process reset its peak.
 std::optional<int64_t> peak_memory(const std::function<void()>& work, torch::Device device);
 
-/// Seconds that `work` takes, until `device` is done with it.
+/// Seconds that `work` takes, including the wait for `device`.
 double seconds(const std::function<void()>& work, torch::Device device);
 
 }  // namespace bench

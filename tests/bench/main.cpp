@@ -1,4 +1,4 @@
-// The program hmrnn_bench: how fast the HM-LSTM is, next to torch::nn's LSTM of the same size in the same process.
+// The program hmrnn_bench: speed of the HM-LSTM relative to torch::nn's LSTM of the same size in the same process.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
@@ -32,16 +32,16 @@ using bench::Size;
 struct Settings {
   bool all = false;
   bool quick = false;
-  bool profile = false;  ///< what the time goes into, instead of how much it is
+  bool profile = false;  ///< profile instead of measuring speed
   int rounds = 5;
-  int threads = 0;           ///< 0: all cores, streaming with 1 and 2
+  int threads = 0;           ///< 0: all cores; streaming: 1 and 2
   std::optional<Size> size;  ///< instead of the usual ones
   std::string only;
   std::string json;
   bench::Ground ground;
 };
 
-/// A whole number in [min, max].
+/// An integer in [min, max].
 int parse_count(const std::string& name, const std::string& text, int min, int max) {
   size_t end = 0;
   long value = 0;
@@ -66,7 +66,7 @@ Size parse_size(const std::string& text) {
   return {numbers[0], numbers[1], numbers[2]};
 }
 
-/// Nothing: the help was asked for and printed. Throws hmrnn::Error for a command line that does not hold.
+/// Returns nothing after printing the help. Throws hmrnn::Error for an invalid command line.
 std::optional<Settings> parse(int argc, char** argv) {
   cxxopts::Options options("hmrnn_bench", "Times the HM-LSTM against torch::nn's LSTM of the same size.\n");
   const auto text = [] { return cxxopts::value<std::string>(); };
@@ -124,7 +124,7 @@ std::optional<Settings> parse(int argc, char** argv) {
     return settings;
   } catch (const hmrnn::Error&) {
     throw;
-  } catch (const std::exception& error) {  // cxxopts' exceptions changed their names between versions
+  } catch (const std::exception& error) {  // cxxopts renamed its base class between versions
     std::string line = error.what();
     for (const auto* quote : {"\u2018", "\u2019"}) {
       for (size_t at; (at = line.find(quote)) != std::string::npos;) line.replace(at, 3, "'");
@@ -205,7 +205,7 @@ class Benchmark {
 
   /// Sizes of the paper: PTB, text8 and enwik8.
   void run_on_gpu() {
-    // What trains on a GPU in float32 at all does it with TF32.
+    // float32 training on a GPU uses TF32.
     at::globalContext().setAllowTF32CuBLAS(true);
     at::globalContext().setAllowTF32CuDNN(true);
     const int threads = settings_.threads ? settings_.threads : at::get_num_threads();
@@ -242,18 +242,19 @@ class Benchmark {
                     size.batch, size.window, what, threads, threads == 1 ? "" : "s", settings_.rounds),
         rows, ceilings_[threads]);
     rows_.insert(rows_.end(), rows.begin(), rows.end());
-    for (auto& row : rows_) row.contestant.run = nullptr, row.contestant.runner = nullptr;  // lets go of the models
+    for (auto& row : rows_) row.contestant.run = nullptr, row.contestant.runner = nullptr;  // frees the models
     write_so_far();
   }
 
-  /// After each group, so that who ends the program has what was measured. A pipe is written to once, at the end.
+  /// Writes the results after every group, so that an interrupted program leaves what it measured. A pipe is written
+  /// only at the end.
   void write_so_far() const {
     std::error_code none;
     if (std::filesystem::is_regular_file(settings_.json, none)) write();
   }
 
   Settings settings_;
-  std::map<int, bench::Ceiling> ceilings_;  ///< by thread count
+  std::map<int, bench::Ceiling> ceilings_;  ///< by number of threads
   std::vector<bench::Row> rows_;
   std::vector<bench::Profile> profiles_;
 };
@@ -261,11 +262,11 @@ class Benchmark {
 }  // namespace
 
 int main(int argc, char** argv) {
-  hmrnn::keep_freed_memory();  // as char_lm does; both sides of the contest gain
+  hmrnn::keep_freed_memory();  // as char_lm does; it helps both sides
   try {
     const auto settings = parse(argc, argv);
     if (!settings) return 0;
-    if (!settings->json.empty() && !std::ofstream(settings->json)) {  // before the work, not after it
+    if (!settings->json.empty() && !std::ofstream(settings->json)) {  // before the measurements, not after
       throw hmrnn::Error(fmt::format("--json {}: cannot be written", settings->json));
     }
     torch::manual_seed(1);
@@ -276,7 +277,7 @@ int main(int argc, char** argv) {
   } catch (const hmrnn::Error& error) {
     std::fputs(("hmrnn_bench: " + std::string(error.what()) + "\n").c_str(), stderr);
     return 2;
-  } catch (const std::exception& error) {  // LibTorch's, whose later lines are a stack trace
+  } catch (const std::exception& error) {  // from LibTorch: the first line, without the stack trace
     const std::string text = error.what();
     std::fputs(("hmrnn_bench: " + text.substr(0, text.find('\n')) + "\n").c_str(), stderr);
     return 1;

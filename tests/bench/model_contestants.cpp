@@ -1,4 +1,4 @@
-// Contestants that are whole models, with their loss, and with their optimiser.
+// Contestants that are complete models with loss, and with optimiser.
 #include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/linear.h>
 
@@ -23,7 +23,7 @@ struct Text {
         target(torch::randint(kVocabulary, {size.window, size.batch}, torch::kInt64).to(device)) {}
 };
 
-/// The paper's models: 512 / 512 on PTB, 1024 / 2048 on text8 and enwik8.
+/// Size of the output embedding in the paper's models: 512 / 512 on PTB, 1024 / 2048 on text8 and enwik8.
 int64_t output_size(int64_t units) { return units < 1024 ? units : 2 * units; }
 
 hmrnn::CharLMOptions options_of(const Size& size, bool layer_norm) {
@@ -58,9 +58,9 @@ double plain_flops(const Size& size) {
   return 3 * (core_pass({}, steps, size.units, steps) + 2.0 * static_cast<double>(steps * size.units * kVocabulary));
 }
 
-/// z undefined: the control.
+/// z undefined: the LSTM.
 double model_flops(const Size& size, const torch::Tensor& z) {
-  // W x of the first layer is a table of the vocabulary.
+  // W x of the first layer is a table over the vocabulary.
   return hmrnn::training_flops(rows_of(z, size.window * size.batch, kVocabulary),
                                hmrnn::cost_sizes(options_of(size, /*layer_norm=*/true)));
 }
@@ -72,7 +72,7 @@ torch::Tensor loss_of(hmrnn::CharLM model, const Text& text, const torch::Tensor
   return hmrnn::cross_entropy(model->forward(text.index, std::nullopt, call).logits, text.target);
 }
 
-/// Adam over float32 copies of a module's parameters, which are themselves where they are float32.
+/// Adam on float32 copies of a module's parameters (on the parameters themselves if they are float32).
 class MasterAdam {
  public:
   explicit MasterAdam(const torch::nn::Module& module) {
@@ -186,7 +186,7 @@ std::vector<Contestant> training_group(const Size& size, const Ground& ground) {
     };
   }
   for (const auto dtype : dtypes(ground.bfloat16)) {
-    // Boundaries are the model's own, as in training; what they are makes no difference to the GPU.
+    // The boundaries are the model's own, as in training; on the GPU the work does not depend on them.
     hmrnn::CharLM model(options_of(size, /*layer_norm=*/true));
     model->to(ground.device);
     auto contestant = common;

@@ -8,15 +8,15 @@
 
 namespace bench {
 
-/// The rows of a group as a table under `title`, on stdout.
+/// Prints the rows of a group as a table under `title`.
 void print_table(const std::string& title, const std::vector<Row>& rows, const Ceiling& ceiling);
 
-/// The names that took the most time of each, on stdout.
+/// Prints the names with the most time for each contestant.
 void print_profiles(const std::string& title, const std::vector<Profile>& profiles);
 
-/// One row for `--json`.
+/// JSON of a row for `--json`.
 nlohmann::ordered_json to_json(const Row& row);
-/// One of `--profile` for it.
+/// JSON of a profile for `--json`.
 nlohmann::ordered_json to_json(const Profile& profile);
 
 }  // namespace bench

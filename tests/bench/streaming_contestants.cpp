@@ -1,4 +1,4 @@
-// Contestants that read one step after the other.
+// Contestants that process one step at a time.
 #include <c10/core/InferenceMode.h>
 
 #include <tuple>
@@ -45,7 +45,7 @@ std::vector<Contestant> streaming_group(int64_t units, int64_t steps, bool bfloa
     hmrnn::HMLSTM model(hmrnn::HMLSTMOptions(kInput, std::vector<int64_t>(kLayers, units)).layer_norm(layer_norm));
     for (const auto& rates : kRates) {
       const auto z = draw_boundaries(steps, 1, rates);
-      // Float32 alone: a stream computes in the parameters' dtype.
+      // Only float32: a stream computes in the parameters' dtype.
       auto& stream = group.emplace_back(common);
       stream.name = "streaming/hm_lstm";
       stream.rates = rates;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The program hmrnn_bench from outside: that it runs, that its JSON is complete, and that it refuses what it does not
-# know. How fast anything is, is not tested here.
+# Tests the program hmrnn_bench: that it runs, that its JSON is complete, and that it rejects invalid options. It does
+# not test how fast anything is.
 set -euo pipefail
 bin=${HMRNN_BIN_DIR:?the folder of the programs}/hmrnn_bench
 work=$(mktemp -d)
@@ -38,9 +38,9 @@ for row in rows:
         assert row["rates"] is None, row
     ratio = row["characters_per_second"] / baseline[kind]["characters_per_second"]
     assert abs(row["ratio_fp32"] / ratio - 1) < 1e-9 and row["ratio_same_dtype"] == row["ratio_fp32"], row
-    # The last measurement of a ceiling may raise it, never lower it.
+    # The final measurement of a ceiling may raise it, but never lowers it.
     assert row["ceiling_share"] >= row["gflops"] / ceiling[row["threads"], row["dtype"]] * (1 - 1e-9), row
-# Useful work is counted from the boundaries: per character it grows with the rates, from a known number at (1, 1).
+# Useful work is counted from the boundaries: per character it grows with the rates; at (1, 1) it is a known number.
 for layer_norm in (True, False):
     work = {tuple(row["rates"]): 1e9 * row["gflops"] / row["characters_per_second"] for row in rows
             if row["case"] == "core/hm_lstm" and row["layer_norm"] == layer_norm}
@@ -55,7 +55,7 @@ PY
 python3 -c 'import json, sys; rows = json.load(open(sys.argv[1]))["rows"]
 assert [row["case"] for row in rows] == ["core/lstm", "core/hm_lstm"], rows' "$work/one.json" || fail "--only"
 
-# Where the time goes: by operator on the CPU, of which a call's own time leaves out the calls within it.
+# --profile: time by operator on the CPU; a call's own time excludes the calls within it.
 "$bin" --quick --bf16 off --threads 1 --profile --only core/hm_lstm --json "$work/profile.json" >"$work/out" || fail "--profile: $(cat "$work/out")"
 grep -q "hmrnn::_hm_lstm_forward" "$work/out" || fail "--profile names no operator: $(cat "$work/out")"
 python3 - "$work/profile.json" <<'PY' || fail "the JSON of --profile"
@@ -69,7 +69,7 @@ for profile in document["profiles"]:
 ours = {t["name"]: t for t in document["profiles"][1]["times"]}
 forward, backward = ours["hmrnn::_hm_lstm_forward"], ours["hmrnn::_hm_lstm_backward"]
 assert forward["calls"] == backward["calls"] == 1, (forward, backward)
-# The public operator does no work of its own: its time is that of the two.
+# The public operator only dispatches: its time is that of the other two.
 assert ours["hmrnn::hm_lstm"]["microseconds"] < forward["microseconds"], ours
 PY
 
@@ -105,7 +105,7 @@ refuse "no case has it" --quick --bf16 off --only nothing-like-this
 refuse "is not one of cpu, cuda" --device tpu
 refuse "exclude each other" --all --quick
 
-# On a GPU every case of ours is there twice, replayed and launched; where there is none that is said in one line.
+# On a GPU every case of ours appears twice, replayed and launched; without a GPU one line says so.
 code=0
 "$bin" --quick --device cuda --json "$work/gpu.json" >"$work/out" 2>"$work/err" || code=$?
 if [ $code = 0 ]; then

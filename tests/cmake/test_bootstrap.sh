@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# cmake/bootstrap.sh against a machine of stand-ins: dpkg-query, apt-get, id and python3 (whose pip "installs" three files) are
-# scripts of this test, so that nothing here touches the real machine or the network.
+# Tests cmake/bootstrap.sh on a simulated machine: dpkg-query, apt-get, id and python3 (whose pip "installs" three
+# files) are scripts of this test, so that it uses neither the real system nor the network.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -39,7 +39,7 @@ PIP
 chmod +x "$3/bin/pip"'
 for tool in g++ cmake ninja ccache; do stand_in "$tool" <<<'#!/usr/bin/env bash'; done
 
-# A fresh project and cache; bootstrap NAME=VALUE … runs the script there.
+# fresh: a new project and cache. bootstrap NAME=VALUE …: runs the script there.
 fresh() {
   rm -rf "$work/project" "$work/cache" "$work/log"
   mkdir -p "$work/project/cmake" "$work/log"
@@ -82,7 +82,7 @@ has "$work/err" "bootstrap: pip could not fetch torch 2.11.0"
 [ ! -e "$note" ] || fail "a failing download leaves a note"
 clean_cache
 
-# Killed in the middle of the download, pip and all (setsid: the group of its own is what gets the signal).
+# Killed during the download, together with pip (setsid: the signal goes to a separate process group).
 fresh
 export -f bootstrap
 export work bin
@@ -97,7 +97,7 @@ bootstrap >"$work/out"
 [ -e "$work/cache/libtorch-2.11.0/torch/include/torch/headeronly/version.h" ] || fail "no LibTorch after a killed download"
 clean_cache
 
-# A LibTorch that is there already, however it is named.
+# An existing LibTorch, named in each possible way.
 own=$work/own/torch
 mkdir -p "$own/lib" "$own/include/torch/headeronly" "$own/share/cmake/Torch"
 touch "$own/lib/libtorch_cpu.so" "$own/lib/libc10.so" "$own/include/torch/headeronly/version.h"
@@ -115,7 +115,7 @@ has "$note" "$work/cache/libtorch-2.11.0/torch"
 fresh
 bootstrap TEST_MISSING="catch2 libarchive-dev cmake" >"$work/out"
 has "$work/log/apt" "update"
-has "$work/log/apt" "install -y -q --no-install-recommends catch2 libarchive-dev" # cmake is there, though not as a package
+has "$work/log/apt" "install -y -q --no-install-recommends catch2 libarchive-dev" # cmake is no package here
 grep -q cmake "$work/log/apt" && fail "a tool that is present is installed"
 
 fresh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What is compiled with clang calls LLVM's OpenMP runtime, LibTorch calls GNU's: programs link, and both get the same
-# runtime, so that at::set_num_threads holds for both.
+# Code compiled with clang calls LLVM's OpenMP runtime, LibTorch calls GNU's. Tests that programs link and that both get
+# the same runtime, so that at::set_num_threads affects both.
 set -euo pipefail
 if ! command -v clang++ > /dev/null || ! echo 'int main() { return 0; }' | clang++ -fopenmp -x c++ - -o /dev/null 2> /dev/null; then
   echo "skipped: no clang++ with libomp (Debian: clang and libomp-dev)"

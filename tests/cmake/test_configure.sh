@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What CMake makes of the project where its surroundings are unusual: a clone below a folder named hmrnn, a comma in the
-# path (linked for real, with little projects that link as this one does), variables that CMake's users set.
+# Configures the project in unusual surroundings: a clone below a folder named hmrnn, a comma in the path (linked for
+# real, with small projects that link in the same way), variables set by CMake's users.
 set -euo pipefail
 export CMAKE_GENERATOR=Ninja
 bin=$(realpath "${HMRNN_BIN_DIR:?}")
@@ -22,7 +22,7 @@ configure() { # configure FOLDER [ARGUMENT …]
 }
 value() { sed -n "s/^-- CUDA: libhmrnn_cuda for //p" "$work/out"; }
 
-# Every source is compiled, by itself or as a member of a group.
+# Every source is compiled, alone or as a member of a group.
 configure plain -DHMRNN_CUDA=OFF
 missing=0
 while IFS= read -r source; do
@@ -31,7 +31,7 @@ while IFS= read -r source; do
 done < <(cd "$clone" && find hmrnn -name '*.cpp' -not -path '*/cuda/*')
 [ "$missing" = 0 ] || fail "a clone below a folder named hmrnn loses sources"
 if grep -q 'BUILD_SHARED_LIBS' "$work/out"; then fail "BUILD_SHARED_LIBS is spoken of where nobody has set it"; fi
-# No path with a comma goes through -Wl, or LINKER:.
+# No path with a comma is passed through -Wl, or LINKER:.
 if grep -oE -- "-Wl,[^ ]*a,b[^ ]*" "$work/plain/build.ninja" >"$work/out"; then fail "the linker's options cut a path"; fi
 
 configure static -DHMRNN_CUDA=OFF -DBUILD_SHARED_LIBS=OFF
@@ -50,7 +50,7 @@ else
   echo "skipped: no nvcc"
 fi
 
-# A library in a folder with a comma, linked with the project's own options, and found again at run time.
+# A library in a folder with a comma is linked with the project's own options and found at run time.
 mkdir -p "$work/c,d"
 cat >"$work/c,d/CMakeLists.txt" <<'TXT'
 cmake_minimum_required(VERSION 3.22)

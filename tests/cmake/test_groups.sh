@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Small sources of a folder are compiled as one (cmake/Unity.cmake), and which of them meet depends on how long they are.
-# So no two sources of a folder may define the same thing in anonymous namespaces, nor say `using namespace` or define a
-# macro that the other would see.
+# cmake/Unity.cmake compiles small sources of a folder as one, and the grouping depends on their lengths. So no two
+# sources of a folder may define the same name in anonymous namespaces, and none may contain `using namespace` or a
+# macro that another one would see.
 set -euo pipefail
 cd "$(git rev-parse --show-toplevel 2>/dev/null || pwd)"
 python3 - "$@" <<'PY'

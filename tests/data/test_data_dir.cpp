@@ -9,7 +9,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Another working directory until the end of the scope.
+/// Changes the working directory until the end of the scope.
 class ScopedWorkingFolder {
  public:
   explicit ScopedWorkingFolder(const fs::path& folder) : before_(fs::current_path()) { fs::current_path(folder); }

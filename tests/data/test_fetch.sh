@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# data/fetch.sh against mirrors on this machine (file://): what it fetches, what it refuses, what it leaves alone.
+# Tests data/fetch.sh with mirrors on this machine (file://): what it downloads, rejects and leaves unchanged.
 set -uo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." || exit
 root=$PWD
@@ -33,7 +33,7 @@ accepted() {
 
 same() { cmp -s -- "$1" "$2" || wrong "$1 is not $2"; }
 
-# only FOLDER FILES…: the folder holds these files and no other, no temporary ones either.
+# only FOLDER FILES…: the folder contains exactly these files, and no temporary ones.
 only() {
   local folder=$1 found expected
   shift
@@ -57,18 +57,18 @@ same "$work/a/one.txt" "$mirror/ptb/one.txt"
 same "$work/a/two three.txt" "$mirror/ptb/two three.txt"
 [[ $(stat -c %a "$work/a/one.txt") == 644 ]] || wrong "one.txt is not readable by all"
 
-# Where the files go by default.
+# The default folder.
 HMRNN_DATA_DIR=$work/default accepted "$fetch" text8
 only "$work/default" text8 text8/text8.part1
 
-# What is there and right is left alone, what is there and wrong is replaced.
+# Correct files stay untouched, wrong ones are replaced.
 touch -d '2001-01-01' "$work/a/one.txt"
 echo damaged > "$work/a/two three.txt"
 HMRNN_DATA_URL=$HMRNN_DATA_URL/ accepted "$fetch" ptb "$work/a"
 [[ $(stat -c %Y "$work/a/one.txt") == "$(date -d '2001-01-01' +%s)" ]] || wrong "one.txt was fetched again"
 same "$work/a/two three.txt" "$mirror/ptb/two three.txt"
 
-# A list with a prefix or the binary mark of sha256sum is understood; what would leave the folder is not taken.
+# A list with a prefix or sha256sum's binary mark is understood; names that would leave the folder are ignored.
 mkdir -p "$work/marked/ptb"
 cp "$mirror/ptb/one.txt" "$work/marked/ptb/"
 echo escape > "$work/marked/escape"
@@ -93,7 +93,7 @@ HMRNN_DATA_URL=file://$work/nowhere refused "cannot download file://$work/nowher
 refused "cannot make the folder $mirror/SHA256SUMS/x" "$fetch" ptb "$mirror/SHA256SUMS/x"
 only "$work/c"
 
-# A damaged, cut or missing file never replaces what is there, right or wrong.
+# A damaged, truncated or missing file never replaces an existing one, whether that is correct or not.
 good_sum=$(sha256sum "$work/a/one.txt" "$work/a/two three.txt")
 # shellcheck disable=SC2016  # expanded by eval
 for damage in 'printf x >> "$bad/ptb/one.txt"' 'truncate -s 3 "$bad/ptb/one.txt"' ': > "$bad/ptb/one.txt"'; do
@@ -108,7 +108,7 @@ for damage in 'printf x >> "$bad/ptb/one.txt"' 'truncate -s 3 "$bad/ptb/one.txt"
   only "$work/d" one.txt
   [[ $(cat "$work/d/one.txt") == 'my own' ]] || wrong "a damaged download replaced a file"
   rm "$work/d/one.txt"
-  HMRNN_DATA_URL=file://$bad accepted "$fetch" ptb "$work/a"  # good already, nothing to fetch
+  HMRNN_DATA_URL=file://$bad accepted "$fetch" ptb "$work/a"  # all files are correct, nothing is downloaded
   [[ $(sha256sum "$work/a/one.txt" "$work/a/two three.txt") == "$good_sum" ]] || wrong "good files changed"
 done
 rm "$bad/ptb/one.txt"
@@ -150,8 +150,8 @@ if [[ -f $data/SHA256SUMS && -f $data/ptb/ptb.char.train.txt ]]; then
 
   mkdir -p "$work/copy/ptb"
   cp "$data"/ptb/* "$work/copy/ptb/"
-  chmod u+w "$work"/copy/ptb/* # the data may be there for reading only
-  # Without SHA256SUMS the sums of data/checksums.txt hold.
+  chmod u+w "$work"/copy/ptb/* # the data may be read-only
+  # Without SHA256SUMS, the checksums in data/checksums.txt apply.
   HMRNN_DATA_URL=file://$work/copy accepted "$fetch" ptb "$work/published"
   only "$work/published" ptb.char.{train,valid,test}.txt
   printf 'X' | dd of="$work/copy/ptb/ptb.char.valid.txt" bs=1 seek=1000 conv=notrunc status=none

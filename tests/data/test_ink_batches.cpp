@@ -11,7 +11,7 @@ using namespace hmrnn;
 
 namespace {
 
-/// Sequences of the given numbers of points; point i of sequence s is (s, i, i odd).
+/// Sequences with the given numbers of points; point i of sequence s is (s, i, i odd).
 std::vector<torch::Tensor> sequences(const std::vector<int64_t>& lengths) {
   std::vector<torch::Tensor> out;
   for (size_t s = 0; s < lengths.size(); ++s) {
@@ -21,8 +21,8 @@ std::vector<torch::Tensor> sequences(const std::vector<int64_t>& lengths) {
   return out;
 }
 
-/// Walks over an epoch and checks that every sequence's targets come once, in order, window after window; returns the
-/// sequences in the order they began.
+/// Goes through an epoch and checks that every sequence's targets appear once, in order, window by window; returns the
+/// sequences in the order in which they start.
 std::vector<size_t> walk(const InkBatches& batches, int64_t epoch, const std::vector<int64_t>& lengths, int64_t batch,
                          int64_t window) {
   std::vector<int64_t> seen(lengths.size(), 0);
@@ -38,7 +38,7 @@ std::vector<size_t> walk(const InkBatches& batches, int64_t epoch, const std::ve
       order.insert(order.end(), rows.begin(), rows.end());
       CHECK(w.begin == 0);
     }
-    REQUIRE(w.rows == rows);  // the same sequences until the next batch
+    REQUIRE(w.rows == rows);  // the same sequences until the next batch begins
     int64_t count = 0;
     for (int64_t b = 0; b < width; ++b) {
       const auto s = rows[static_cast<size_t>(b)];
@@ -90,7 +90,7 @@ TEST_CASE("every epoch scores each point but the first of every sequence once, w
 TEST_CASE("an epoch depends on seed and epoch alone") {
   const std::vector<int64_t> lengths(60, 9);
   const InkBatches a(sequences(lengths), 4, 3, 5), b(sequences(lengths), 4, 3, 5), c(sequences(lengths), 4, 3, 6);
-  a.window(7, 2);  // what was asked before does not matter
+  a.window(7, 2);  // independent of earlier calls
   for (int64_t i = 0; i < a.windows(); i += 5) {
     CHECK(a.window(2, i).rows == b.window(2, i).rows);
     CHECK(hmrnn::test::same(a.window(2, i).input, b.window(2, i).input));
@@ -108,7 +108,7 @@ TEST_CASE("batches hold sequences of similar length: little is padding") {
   CHECK(sorted.padding() < 0.02);
   CHECK(mixed.padding() < 0.1);
   CHECK(mixed.padding() > sorted.padding());
-  // what random batches would pad: longest of 32 of 300 to 1000 is near 980, the mean 650
+  // padding of random batches: the longest of 32 lengths from 300 to 1000 is near 980, the mean is 650
   const InkBatches one(sequences(lengths), 2000, 0, std::nullopt);
   CHECK(one.padding() > 0.3);
 }
@@ -139,7 +139,7 @@ TEST_CASE("standardised and back: the same line") {
 TEST_CASE("a jitter scales x and y of a line alike in all its windows, and anew in each epoch") {
   const std::vector<int64_t> lengths = {9, 9, 9, 9};
   auto lines = sequences(lengths);
-  for (auto& line : lines) line.select(1, 0).add_(5);  // no zeros, whose scale cannot be seen
+  for (auto& line : lines) line.select(1, 0).add_(5);  // no zeros, whose scale would be invisible
   const std::array<double, 2> zero = {-2, 3};
   const InkBatches plain(lines, 2, 3, 7), moved(lines, 2, 3, 7, {.scale = 0.25, .zero = zero});
   std::set<std::pair<double, double>> factors;

@@ -58,7 +58,7 @@ TEST_CASE("malformed files stop the load, or are left out and named") {
     CHECK_THAT(ink.bad[0], ContainsSubstring("broken.xml: not well-formed"));
     CHECK_THAT(ink.bad[1], ContainsSubstring("empty.xml: not well-formed"));
   }
-  // What the cache knows does not make a stop less strict.
+  // With OnBadFile::Stop, an error that is in the cache is thrown too.
   CHECK_THAT(error_of([&] { parse_ink_files(source, OnBadFile::Stop, cache); }), ContainsSubstring("broken.xml"));
   CHECK(parse_on_bad_file("skip") == OnBadFile::Skip);
   CHECK_THROWS_AS(parse_on_bad_file("ignore"), Error);

@@ -123,7 +123,7 @@ TEST_CASE("the normalisation is the mean and the standard deviation of offsets o
   CHECK(n.mean[0] == Approx(8.0 / 3));
   CHECK(n.mean[1] == Approx(20));
   CHECK(n.deviation[1] == Approx(std::sqrt((100 + 100 + 400) / 3.0)));
-  // of lines not asked for nothing; no spread counts as 1
+  // only the requested lines count; a deviation of 0 becomes 1
   n = measure_ink(corpus, {1}, InkCoordinates::Offsets);
   CHECK(n.mean[0] == 6);
   CHECK(n.deviation[0] == 1);
@@ -152,7 +152,7 @@ TEST_CASE("IAM-OnDB itself: the paper's counts, Graves' lists, and a second star
   CHECK(first.divided_forms == 0);
   CHECK_THAT(first.report(), ContainsSubstring("12195 files, 11628 kept, mean length 648.4 points"));
 
-  // Time of the processor: the machine may be busy with other things.
+  // CPU time, since the machine may be busy.
   const auto begin = std::clock();
   const auto second = load_ink_corpus(options);
   const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;

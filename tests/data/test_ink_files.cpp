@@ -1,4 +1,4 @@
-// Finding, visiting and telling apart sets of lineStrokes files.
+// Finding, visiting and hashing sets of lineStrokes files.
 #include <sys/stat.h>
 
 #include <functional>
@@ -17,7 +17,7 @@ namespace {
 
 using Visited = std::vector<std::pair<std::string, std::string>>;
 
-/// Paths and bytes, as they come.
+/// Paths and bytes, in the order of the visits.
 Visited visit(const fs::path& data_dir) {
   Visited out;
   visit_ink_files(find_ink_source(data_dir),
@@ -38,7 +38,7 @@ TEST_CASE("every .xml file is visited once with its bytes, in the order of the n
     if (name.ends_with(".xml") && name.find("._") == std::string::npos) expected.emplace_back(name, bytes);
   }
   REQUIRE(expected.size() == 3);
-  CHECK(visit(archive.path) == expected);  // a map, so the archive is in the order of the names too
+  CHECK(visit(archive.path) == expected);  // the archive is made from a map, so it is sorted by name too
   for (auto& [name, bytes] : expected) name.erase(0, std::string("lineStrokes/").size());
   CHECK(visit(folder.path) == expected);
 }
@@ -71,7 +71,7 @@ TEST_CASE("a file that is larger than any line of handwriting is refused, in a f
 TEST_CASE("with somebody to tell, a file that is too large or cannot be read is left out and the visit goes on") {
   const TemporaryFolder folder, archive;
   folder.write("a.xml", "1");
-  fs::resize_file(folder.write("huge.xml", "x"), uint64_t{1} << 40);  // sparse; to read it would take hours
+  fs::resize_file(folder.write("huge.xml", "x"), uint64_t{1} << 40);  // sparse; reading it would take hours
   folder.write("z.xml", "2");
   archive.write("lineStrokes-all.tar",
                 tar({{"a.xml", "1"}, {"huge.xml", std::string((size_t{64} << 20) + 1, 'x')}, {"z.xml", "2"}}));
@@ -103,7 +103,7 @@ TEST_CASE("an archive that was cut between two of its files is refused, several 
     put(path, both.substr(0, size));
     CHECK_THAT(error_of([&] { visit(path); }), ContainsSubstring("cannot read " + path.string()));
   }
-  put(path, both.substr(0, 2560));  // one of the two empty blocks that are usual
+  put(path, both.substr(0, 2560));  // one of the usual two empty blocks
   CHECK(visit(path).size() == 2);
   put(path, "");
   CHECK_THAT(error_of([&] { visit(path); }), ContainsSubstring(path.string()));
@@ -163,7 +163,7 @@ TEST_CASE("the key depends on every byte and name of the .xml files, and on noth
   CHECK(ink_content_key(find_ink_source(b.path)) == key);
   fs::rename(b / "lineStrokes/third.xml", b / "lineStrokes/fourth.xml");
   CHECK(ink_content_key(find_ink_source(b.path)) != key);
-  // a byte that moves from one file to the next
+  // a byte moves from one file to the next
   TemporaryFolder c, d;
   c.write("a.xml", "12");
   c.write("b.xml", "3");

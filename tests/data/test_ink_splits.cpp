@@ -10,7 +10,7 @@ using namespace hmrnn;
 
 namespace {
 
-/// Forms of the given numbers of lines: "f000-01" and so on.
+/// Forms with the given numbers of lines: "f000-01" and so on.
 std::vector<InkLine> lines_of(const std::vector<int>& sizes) {
   std::vector<InkLine> out;
   for (size_t form = 0; form < sizes.size(); ++form) {
@@ -61,7 +61,7 @@ TEST_CASE("the paper's split: its counts exactly, every line once, forms whole, 
 }
 
 TEST_CASE("the paper's split: where forms are too large to fit, one is divided for each part, and the counts hold") {
-  const auto lines = lines_of(std::vector<int>(4, 50));  // test 10 and valid 10 of 200
+  const auto lines = lines_of(std::vector<int>(4, 50));  // of 200 lines: 10 for test, 10 for valid
   const auto splits = split_as_the_paper(lines, 1);
   CHECK(splits.parts.at("test").size() == 10);
   CHECK(splits.parts.at("valid").size() == 10);

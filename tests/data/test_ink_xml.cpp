@@ -107,14 +107,14 @@ TEST_CASE("lineStrokes: a point far from the line, which would set the scale of 
     line.points[40].y -= 20000;
     CHECK_THAT(refusal(format_ink_xml(line)), ContainsSubstring("is far from the line"));
   }
-  // Of so few points none is the odd one.
+  // With so few points none can be an outlier.
   CHECK(refusal(document("<Stroke><Point x=\"1\" y=\"2\"/><Point x=\"90000\" y=\"2\"/></Stroke>")) == "accepted");
 }
 
 TEST_CASE("lineStrokes: an error stays one short line whatever the file holds") {
   const auto text = refusal(document("<Stroke><Point x=\"" + std::string(5000, 'z') + "\" y=\"1\"/></Stroke>"));
   CHECK(text.size() < 200);
-  // Found by fuzzing: what a file says is repeated without its line ends and control characters.
+  // Found by fuzzing: text from a file is quoted without its line ends and control characters.
   CHECK_THAT(refusal(document("<Stroke><Point x=\"2&#10;\x01z\" y=\"1\"/></Stroke>")),
              ContainsSubstring(": x=\"2??z\" is not a number"));
   CHECK(refusal("<r\x7f/>").find('\x7f') == std::string::npos);
@@ -135,7 +135,7 @@ TEST_CASE("lineStrokes: no cut of a file is accepted or crashes") {
 
 TEST_CASE("writing a line and reading it gives the same line") {
   for (auto line : make_synthetic_ink(5, 2)) {
-    line.word_end.clear();  // the format has no place for it
+    line.word_end.clear();  // the format does not store it
     const auto again = parse_ink_xml(format_ink_xml(line), line.name, "file");
     CHECK(again.points == line.points);
   }

@@ -23,7 +23,7 @@ TEST_CASE("synthetic ink: a seed gives the same lines, whatever their number; an
 TEST_CASE("synthetic ink: the first points are these, on every machine") {
   const auto line = make_synthetic_ink(1, 1)[0];
   CHECK(line.name == "s00-000-01");
-  // Drawn once and looked at; a change of the generator changes every figure that was measured with it.
+  // Values of the current generator: a change of it changes every published figure.
   double sum = 0;
   for (const auto& p : line.points) sum += p.x + 3 * p.y;
   INFO(line.points.size() << " points, first " << line.points[0].x << ' ' << line.points[0].y << ", sum " << sum);
@@ -50,15 +50,15 @@ TEST_CASE("synthetic ink: lines, strokes and words are what is promised") {
     for (size_t i = 0; i < line.points.size(); ++i) {
       const auto& p = line.points[i];
       CHECK((p.x == std::floor(p.x) && p.y == std::floor(p.y)));
-      if (line.word_end[i] != 0) CHECK(p.pen_up);  // a word ends where a stroke ends
+      if (line.word_end[i] != 0) CHECK(p.pen_up);  // a word ends at the end of a stroke
       pen_ups += p.pen_up ? 1 : 0;
-      // Within a stroke points are near each other.
+      // Neighbouring points of a stroke are close.
       if (i > 0 && !line.points[i - 1].pen_up)
         far += std::hypot(p.x - line.points[i - 1].x, p.y - line.points[i - 1].y) > 90;
     }
     CHECK(far == 0);
     CHECK(pen_ups >= static_cast<size_t>(words));
-    // A word stands right of the words before it.
+    // Each word is to the right of the previous ones.
     float right = -1e9F, before = -1e9F;
     bool beginning = true;
     for (size_t i = 0; i < line.points.size(); ++i) {
@@ -85,7 +85,7 @@ TEST_CASE("synthetic ink: writing goes to the right and is as high as wide lette
   }
   CHECK(wide / 30 > 2000);
   CHECK(wide / 30 < 9000);
-  // ascenders of 2.1 and tails of 1.4 x-heights of 90 to 130
+  // ascenders of 2.1 and descenders of 1.4 x-heights of 90 to 130
   CHECK(high / 30 > 200);
   CHECK(high / 30 < 700);
 }

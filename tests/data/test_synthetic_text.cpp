@@ -129,11 +129,11 @@ TEST_CASE("the longer the context, the better the next character is known") {
   CHECK(bits[0] > 3.5);
   for (size_t order = 1; order < bits.size(); ++order) CHECK(bits[order] < bits[order - 1] - 0.1);
   CHECK(bits[4] < 1.8);
-  CHECK(bits[4] > 0.5);  // and yet it is no repetition
+  CHECK(bits[4] > 0.5);  // and yet it is not repetitive
 }
 
 TEST_CASE("articles agree with the nouns that follow them") {
-  // The gender shows in a noun's last syllable; an article never stands before both.
+  // A noun's last syllable shows its gender, and no article occurs with both genders.
   const auto text = SyntheticTextGenerator(5).next(300'000).text;
   std::istringstream stream(text.substr(0, text.rfind('\n')));
   std::map<std::string, std::array<int, 2>> endings;

@@ -72,10 +72,10 @@ std::string from_hex(std::string_view digits) {
   return bytes;
 }
 
-/// 300 kB that do not compress to nothing.
+/// 300 kB of text that compresses moderately.
 std::string long_text() { return hmrnn::SyntheticTextGenerator(9).next(300'000).text; }
 
-/// The folder of the real data, or none with a note that the test is skipped.
+/// The folder of the real data; empty, with a note that the test is skipped, if there is none.
 fs::path real_data(const std::string& corpus) {
   const auto dir = hmrnn::default_data_dir(corpus);
   if (dir.empty()) std::cout << "skipped: no " << corpus << " in $HMRNN_DATA_DIR or data/" << std::endl;
@@ -175,7 +175,7 @@ TEST_CASE("several files are one text, and parts may have files of their own") {
   CHECK(text(both, "all") == std::string(60, 'a') + std::string(40, 'b'));
   CHECK(both.train.numel() == 90);
   CHECK(both.name == "a.txt,b.txt");
-  CHECK(text(load(comma), "all") == std::string(100, 'c'));  // a file of that name comes first
+  CHECK(text(load(comma), "all") == std::string(100, 'c'));  // an existing file of that name has precedence
   CHECK(error_of([&] { load(a + "," + (folder / "none").string()); }).find("none") != std::string::npos);
 
   TextCorpusOptions options;
@@ -232,7 +232,7 @@ TEST_CASE("the hash of a text tells every change, and nothing else") {
 
 TEST_CASE("text8 and enwik8 at full length: 90M, 5M, 5M") {
   TemporaryFolder folder;
-  // Positions can be told apart by the marks at the cuts.
+  // The marks at the cuts identify positions.
   std::string bytes(100'000'000, 'a');
   bytes[89'999'999] = 'b';
   bytes[90'000'000] = 'c';
@@ -429,7 +429,8 @@ TEST_CASE("what is packed in another way, and what is no regular file, is refuse
   const auto path = folder.write("text", "\xfd"s + "7zXZ\0rest"s);
   CHECK_THAT(error_of([&] { read_text_file(path); }),
              ContainsSubstring("packed (xz), not a text; its name must end in .xz"));
-  for (const std::string text : {"BZh is no number", "PK", "7z", "LZ", "Rar", "\x1f"}) {  // words, not marks
+  for (const std::string text :
+       {"BZh is no number", "PK", "7z", "LZ", "Rar", "\x1f"}) {  // text that looks similar to a magic number
     CHECK(read_text_file(folder.write("text", text)) == text);
   }
   const auto pipe = folder.path / "pipe.xz";

@@ -11,11 +11,11 @@ using hmrnn::TextWindow;
 
 namespace {
 
-/// A text whose every position can be told from `at(i)` alone for short lengths: i mod 251 (a prime, so that no stream
-/// length or window divides it).
+/// A text in which `at(i)` identifies the position for short lengths: i mod 251 (a prime, so that no stream length or
+/// window is a multiple of it).
 torch::Tensor counting_text(int64_t size) { return torch::arange(size).remainder(251).to(torch::kUInt8); }
 
-/// As above, in a tensor whose neighbours in memory are 255: what reads out of range is found out.
+/// The same in a larger tensor that contains 255 outside: reading out of range is detected.
 torch::Tensor guarded_text(int64_t size) {
   auto all = torch::full({size + 64}, 255, torch::kUInt8);
   all.slice(0, 32, 32 + size).copy_(counting_text(size));
@@ -26,7 +26,7 @@ bool same(const torch::Tensor& a, const torch::Tensor& b) {
   return a.defined() == b.defined() && (!a.defined() || torch::equal(a, b));
 }
 
-/// Column b of every window, joined; `weight` 0 steps left out.
+/// Column b of all windows, concatenated, without the steps of weight 0.
 std::vector<int64_t> stream(const TextStreams& streams, int64_t b, bool target) {
   std::vector<int64_t> joined;
   for (int64_t i = 0; i < streams.windows(); ++i) {
@@ -73,7 +73,7 @@ TEST_CASE("exact: every character but the first is scored exactly once") {
           counted += window.count;
         }
         REQUIRE(counted == size - 1);
-        // The streams one after the other are the text: each input once, each target the character after it.
+        // The streams together are the text: each input once, each target the character after it.
         for (int64_t b = 0; b < streams.streams(); ++b) {
           const auto inputs = stream(streams, b, false), targets = stream(streams, b, true);
           const auto length = static_cast<int64_t>(inputs.size());

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The build without libarchive and without pugixml: it configures, the files that read through them compile and link
-# without either, and what they are asked to read is refused in one line. Nothing else of the project uses the two.
+# Tests the build without libarchive and without pugixml: it configures, the sources that use them compile and link, and
+# reading such a file is one line of error. No other part of the project uses the two libraries.
 set -euo pipefail
 root=$PWD
 work=$(mktemp -d)
@@ -54,7 +54,7 @@ a.xml: this build is without pugixml, which reads handwriting
 TXT
 cmp "$work/wanted" "$work/out" || fail "what is said: $(cat "$work/out")"
 
-# Asked for, they have to be there.
+# If required, they must exist.
 for library in ARCHIVE/LibArchive PUGIXML/pugixml; do
   configure -DHMRNN_ARCHIVE=OFF "-DHMRNN_${library%/*}=ON" "-DCMAKE_DISABLE_FIND_PACKAGE_${library#*/}=ON" && fail "$library: ON, though it is not there"
   grep -q "HMRNN_${library%/*}=ON, and .* is not found" "$work/out" || fail "$library: $(tail -n 5 "$work/out")"

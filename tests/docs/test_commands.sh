@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Every command and every snippet shown in README.md, examples/*/README.md, examples/results.md and docker/README.md.
+# Tests every command and every snippet in README.md, examples/*/README.md, examples/results.md and docker/README.md.
 #
-# A block ```sh is run, block after block of a file in one folder, unless the line before it says otherwise:
-#   <!-- run by: FILE -->      FILE is a test or a script that a test runs; it holds each of the commands word for word,
-#                              or takes them from this very file (and so names it)
-#   <!-- not run: REASON -->   needs a network, hours, or a corpus that is nobody's to give away; the reason is printed
-# A block ```cpp or ```cmake is an excerpt, word for word, of the file that the line before it names: <!-- from: FILE -->.
-# ```text is output. A block of another kind, or without a kind, is an error.
+# A ```sh block is run, block by block of a file in one folder, unless the line before it says otherwise:
+#   <!-- run by: FILE -->      FILE is a test or a script that a test runs; it contains each of the commands verbatim,
+#                              or reads them from this very file (and so names it)
+#   <!-- not run: REASON -->   needs a network, hours, or a corpus that may not be distributed; the reason is printed
+# A ```cpp or ```cmake block is a verbatim excerpt of the file named in the line before it: <!-- from: FILE -->. ```text
+# is output. A block of another kind, or without a kind, is an error.
 #
-# To be run in a minute, commands are shortened: each `char_lm train` makes two steps (a line that resumes, two more), and
-# `handwriting train` too, with few units and on synthetic ink. DIR, RUN, INK_RUN and PREFIX are folders of this test; DIR holds a corpus in the format of the Penn Treebank, of our own words,
-# LINE.xml a line of synthetic ink.
+# Commands are shortened to run in a minute: each `char_lm train` makes two steps (a line that resumes, two more), and
+# so does `handwriting train`, with few units and on synthetic ink. DIR, RUN, INK_RUN and PREFIX are folders of this
+# test; DIR contains a corpus in the format of the Penn Treebank, with words of our own, LINE.xml a line of synthetic
+# ink.
 set -euo pipefail
 bin=$(realpath "${HMRNN_BIN_DIR:?}")
 work=$(mktemp -d)
@@ -42,7 +43,7 @@ for part in train:1200 valid:60 test:60; do
     >"$work/corpus/ptb.${part%:*}.txt"
 done
 
-# The commands of a block as they are run here.
+# Prints the commands of a block, shortened.
 shorten() {
   sed -E -e '/handwriting train/ s# --data-dir DIR# --corpus synthetic#; s# --preset iam##; s#LINE[.]xml#'"$line"'#' |
     sed -E -e "s#\bDIR\b#$work/corpus#g; s#\bPREFIX\b#$work/prefix#g; s#\bRUN\b#$work/run#g; s#\bINK_RUN\b#$work/ink_run#g" \
@@ -51,11 +52,11 @@ shorten() {
       -e '/handwriting train/ { s/ --\(units\|output-embedding\) [0-9]*//g; s|\( *#.*\)\?$| --units 16 --output-embedding 16 --steps 2 --threads 2| }'
 }
 
-room=$work/room # looks like the project's folder; what commands write stays in it
+room=$work/room # looks like the project's folder; files that commands write stay in it
 mkdir -p "$room/build/release"
 for file in CMakeLists.txt hmrnn examples cmake tests docs data; do ln -s "$PWD/$file" "$room/$file"; done
 for file in "$bin/.."/*; do ln -s "$file" "$room/build/release/"; done
-export PATH=$bin:$PATH # examples/results.md calls programs by their names
+export PATH=$bin:$PATH # examples/results.md calls programs by name
 
 ran=0 elsewhere=0 excerpts=0
 for file in README.md examples/*/README.md examples/results.md docker/README.md; do

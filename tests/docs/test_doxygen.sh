@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Doxygen of the public headers: no warning, and one for a member without a word.
+# Runs Doxygen on the public headers: it must not warn, but must warn about a member without documentation.
 set -euo pipefail
 command -v doxygen >/dev/null || { echo "skipped: no doxygen"; exit 0; }
 work=$(mktemp -d)
