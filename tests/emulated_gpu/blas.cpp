@@ -1,6 +1,6 @@
-// cuBLAS as far as LibTorch's matrix product (aten::mm, also of bfloat16 into float32) goes: all before it, from the
-// checks of strides to handles and workspaces in a capture, is LibTorch's own. The functions take the place of the
-// empty library's (stubs.sh). Types and numbers are those of cuBLAS's interface, whose header a toolkit may lack.
+// The part of cuBLAS that LibTorch's matrix product uses (aten::mm, also of bfloat16 into float32). Everything above
+// it, from the checks of strides to handles and workspaces in a capture, is LibTorch's own code. The functions replace
+// those of the empty library (stubs.sh). Types and numbers follow cuBLAS's interface, whose header may be missing.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -39,7 +39,7 @@ struct Matrix {
   at::ScalarType type;
   int64_t leading;
 
-  /// Columns lie one after the other.
+  /// Column-major.
   at::Tensor tensor(int64_t rows, int64_t columns, bool transposed) const {
     return at::from_blob(data, {rows, columns},
                          transposed ? std::vector<int64_t>{leading, 1} : std::vector<int64_t>{1, leading},
@@ -47,7 +47,7 @@ struct Matrix {
   }
 };
 
-/// Rounded to the 10 bits of mantissa that TF32 has.
+/// Rounded to TF32's 10 bits of mantissa.
 at::Tensor tf32(const at::Tensor& x) {
   const auto bits = x.contiguous().view(at::kInt);
   return (bits + 0x1000).bitwise_and(~0x1fff).view(at::kFloat);
@@ -67,7 +67,7 @@ int multiply(void* handle, int op_a, int op_b, int64_t m, int64_t n, int64_t k, 
     const auto x = a.tensor(m, k, ta).to(type), y = b.tensor(k, n, tb).to(type);
     auto out = (rounded ? at::mm(tf32(x), tf32(y)) : at::mm(x, y)) * alpha;
     const auto to = c.tensor(m, n, false);
-    if (beta != 0) out += to.to(type) * beta;  // with 0 it is not read
+    if (beta != 0) out += to.to(type) * beta;  // cuBLAS does not read c if beta is 0
     to.copy_(out);
   });
   return error == cudaSuccess ? kSuccess : kExecutionFailed;
@@ -90,7 +90,7 @@ using namespace emulated_gpu;
 #define CUBLAS extern "C" [[gnu::visibility("default")]] int
 
 CUBLAS cublasCreate_v2(void** handle) {
-  if (check_unsafe_call() != cudaSuccess) return kExecutionFailed;  // it allocates
+  if (check_unsafe_call() != cudaSuccess) return kExecutionFailed;  // creating a handle allocates memory
   *handle = new Handle;
   return kSuccess;
 }
@@ -115,7 +115,7 @@ CUBLAS cublasGetMathMode(void* handle, int* mode) {
 }
 CUBLAS cublasSetPointerMode_v2(void* handle, int mode) {
   static_cast<Handle*>(handle)->pointer_mode = mode;
-  return mode == 0 ? kSuccess : kNotSupported;  // alpha and beta are the host's
+  return mode == 0 ? kSuccess : kNotSupported;  // alpha and beta are on the host
 }
 CUBLAS cublasGetPointerMode_v2(void* handle, int* mode) {
   *mode = static_cast<Handle*>(handle)->pointer_mode;
@@ -135,7 +135,7 @@ CUBLAS cublasGemmEx(void* handle, int op_a, int op_b, int m, int n, int k, const
                     int compute, int) {
   constexpr int compute_float32 = 68;
   const auto ta = type_of(type_a), tb = type_of(type_b), tc = type_of(type_c);
-  // What cuBLAS takes with sums in float32: both operands of a type, the result of that or float32.
+  // What cuBLAS supports with float32 sums: operands of one type, the result in that type or float32.
   if (compute != compute_float32 || !ta || !tb || !tc || ta != tb || (tc != ta && tc != at::kFloat))
     return kNotSupported;
   return multiply(handle, op_a, op_b, m, n, k, *static_cast<const float*>(alpha), {const_cast<void*>(a), *ta, lda},

@@ -1,4 +1,4 @@
-// What code written for CUDA calls in a kernel, for the host: over tests/support/emulated_grid.h.
+// CUDA's functions for kernels, implemented for the host on tests/support/emulated_grid.h.
 #pragma once
 
 #include <vector_types.h>
@@ -13,7 +13,7 @@
 
 namespace emulated_gpu {
 
-/// f(lanes) once for the warp, with a pointer to what each lane gives; no lane goes on before it is done.
+/// Calls f(lanes) once per warp, with pointers to the arguments of all lanes; no lane continues before it returns.
 template <class Lane, class F>
 void with_warp(Lane& own, F f) {
   const auto* all = gather(reinterpret_cast<unsigned long long>(&own));
@@ -38,7 +38,7 @@ inline void launch_grid(const dim3& blocks, const dim3& threads, size_t shared, 
 }  // namespace emulated_gpu
 
 inline void __syncthreads() { emulated_gpu::barrier(); }
-/// Not in the block's dynamic shared memory; of the static part nothing is known here.
+/// Whether p is outside the block's dynamic shared memory; static shared memory is not known here.
 inline bool __isGlobal(const void* p) {
   const auto& me = emulated_gpu::here();
   const auto* first = static_cast<const char*>(me.shared);

@@ -1,5 +1,5 @@
-// Captures and graphs of the emulated device. A graph's nodes run in an order that their dependencies allow and that is
-// not the one of the recording: the latest first, or at random (EMULATED_GPU_ORDER, streams.cpp).
+// Captures and graphs of the emulated device. A graph's nodes run in an order that their dependencies allow, but not in
+// the order of recording: the latest first, or at random (EMULATED_GPU_ORDER, streams.cpp).
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -15,7 +15,7 @@ namespace {
 thread_local cudaStreamCaptureMode thread_mode = cudaStreamCaptureModeGlobal;
 thread_local const char thread_address = 0;
 
-/// All that node `node` comes after, itself too.
+/// Adds `node` and all nodes that it depends on.
 void add_ancestors(const Graph& graph, size_t node, std::set<size_t>& out) {
   std::vector<size_t> open{node};
   while (!open.empty()) {
@@ -40,7 +40,7 @@ void end(Capture& capture) {
   }
 }
 
-/// How many nodes of each kind, and the longest way through them.
+/// Prints the number of nodes of each kind, and the length of the longest path.
 void print_counts(const Graph& graph) {
   std::map<std::string, size_t> counts;
   std::vector<size_t> length;
@@ -181,7 +181,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
-  delete reinterpret_cast<std::shared_ptr<Graph>*>(graph);  // launches hold it too
+  delete reinterpret_cast<std::shared_ptr<Graph>*>(graph);  // launches share the graph
   return cudaSuccess;
 }
 

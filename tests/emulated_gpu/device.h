@@ -1,4 +1,4 @@
-// An emulated CUDA device: what its parts tell each other. README.md says what it is for.
+// An emulated CUDA device: the interface between its parts. README.md describes its purpose.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -10,22 +10,22 @@ namespace emulated_gpu {
 
 using Work = std::function<void()>;
 
-/// Appends work to a stream, or records it if the stream is being captured; it runs when somebody waits for it, with
-/// the device's memory accessible.
+/// Appends work to a stream, or records it during a capture. It runs when the host waits for it, with access to the
+/// device's memory.
 cudaError_t enqueue(cudaStream_t stream, const std::string& what, Work work);
-/// Runs what is in the stream, and what that waits for. An error while the stream is being captured.
+/// Runs the stream's work and everything that it depends on. An error during a capture.
 cudaError_t finish(cudaStream_t stream);
 void finish_all();
 bool is_capturing(cudaStream_t stream);
 
-/// An error if the calling thread may not do now what the runtime calls potentially unsafe (allocate, free, wait),
-/// since a capture is under way; the capture is then invalid.
+/// An error if a capture forbids the calling thread what the runtime calls potentially unsafe (allocate, free, wait);
+/// the capture is then invalid.
 cudaError_t check_unsafe_call();
 
-/// Notes the error for cudaGetLastError.
+/// Stores the error for cudaGetLastError.
 cudaError_t remember(cudaError_t error);
 
-/// While one lives, the host may touch the device's memory: outside of it that ends the program, as it would with a
+/// Gives the host access to the device's memory for its lifetime; at other times an access ends the program, as with a
 /// GPU.
 class MemoryAccess {
  public:
@@ -38,20 +38,20 @@ class MemoryAccess {
 enum class MemoryKind { Device, Pinned, Pageable };
 MemoryKind kind_of(const void* pointer);
 
-/// A launch: grid, block, the arguments as the runtime gets them, dynamic shared memory in bytes, and whether all
-/// blocks are to be there at the same time.
+/// A launch: grid, block, arguments in the runtime's form, dynamic shared memory in bytes, and whether all blocks must
+/// be resident at the same time.
 struct Launch {
   dim3 grid, block;
   void** arguments;
   size_t shared;
   bool together;
 };
-/// Copies the arguments of a launch and returns what it does.
+/// Copies the arguments of a launch and returns its work.
 using Kernel = std::function<Work(const Launch&)>;
 /// `name`: demangled.
 void add_kernel(const std::string& name, Kernel kernel);
 
-/// Ends the program: something that the emulation does not know, or that no device would survive.
+/// Ends the program: for what the emulation does not support, and for errors that a device would not survive.
 [[noreturn]] void fail(const std::string& what);
 
 }  // namespace emulated_gpu

@@ -1,4 +1,4 @@
-// The emulated device itself: what it runs, and what it refuses.
+// Tests of the emulated device: what it runs, and what it rejects.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,7 +16,7 @@ using namespace emulated_gpu;
 
 namespace {
 
-/// Whether f ends the process by a signal (in a child, which says nothing).
+/// Whether f ends the process by a signal (in a child process without output).
 template <class F>
 bool dies(F f) {
   const pid_t child = fork();
@@ -43,7 +43,7 @@ cudaEvent_t new_event() {
   return event;
 }
 
-/// Appends `letter` to what was written when the stream gets there.
+/// Enqueues: append `letter` to the text.
 void write(std::string& to, cudaStream_t stream, char letter) {
   REQUIRE(enqueue(stream, "write", [&to, letter] { to += letter; }) == cudaSuccess);
 }
@@ -58,7 +58,7 @@ TEST_CASE("a stream's work runs in its order, once somebody waits for it") {
   write(text, stream, 'b');
   CHECK(text.empty());
   REQUIRE(cudaStreamSynchronize(stream) == cudaSuccess);
-  CHECK(text == "ab");  // the other stream has not been asked for
+  CHECK(text == "ab");  // nothing has waited for the other stream
   REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
   CHECK(text == "abx");
 }
@@ -250,7 +250,7 @@ TEST_CASE("blocks that are launched together meet at barriers of the grid, each 
   CHECK(poisoned);
   CHECK(seen == std::vector<int>(blocks, threads * (0 + 1 + 2 + 3 + 4)));
 
-  bool early = false;  // without the barrier of the grid, some block comes too early
+  bool early = false;  // whether some block ran too early; only a barrier of the grid prevents that
   std::vector<int> there(blocks, 0);
   launch_grid({blocks, 1, 1}, {threads, 1, 1}, 0, true, [&] {
     there[here().block.x] = 1;
@@ -280,7 +280,7 @@ TEST_CASE("a launch that no device takes is an error; a kernel without code ends
   CHECK(dies([&] { cudaLaunchKernel(&stub, {1, 1, 1}, {32, 1, 1}, nullptr, 0, nullptr); }));
   CHECK(cudaLaunchCooperativeKernel(&stub, {17, 1, 1}, {32, 1, 1}, nullptr, 0, nullptr) ==
         cudaErrorCooperativeLaunchTooLarge);
-  // more dynamic shared memory than a kernel has without asking
+  // more dynamic shared memory than the default limit of a kernel
   constexpr size_t shared = 100 << 10;
   CHECK(cudaLaunchKernel(&stub, {1, 1, 1}, {32, 1, 1}, nullptr, shared, nullptr) == cudaErrorInvalidValue);
   CHECK(cudaFuncSetAttribute(&stub, cudaFuncAttributeMaxDynamicSharedMemorySize, 300 << 10) == cudaErrorInvalidValue);

@@ -1,6 +1,6 @@
-// The device code of libhmrnn_cuda, compiled for the host. The *.cu files come in as one, with their launches
-// rewritten (launches.sed): KERNEL(kernel, argument) adds the kernel's instance under the name that the runtime knows
-// it by. cooperative_groups.h and tensor_cores.h are those of this folder's device_headers.
+// The device code of libhmrnn_cuda, compiled for the host. All *.cu files are included as one, with their launches
+// rewritten (launches.sed): KERNEL(kernel, argument) registers the kernel's instance under the name that the runtime
+// uses. cooperative_groups.h and tensor_cores.h come from device_headers.
 #include <c10/util/BFloat16.h>
 #include <cuda_runtime.h>
 #include <cxxabi.h>
@@ -21,7 +21,7 @@ namespace emulated_gpu {
 template <auto kernel>
 struct Instance {};
 
-/// Adds a kernel of one argument when the program starts.
+/// Registers a kernel of one argument when the program starts.
 template <class Argument, void (*kernel)(Argument)>
 struct Added {
   static bool add() {
@@ -76,5 +76,5 @@ struct Taking {
 #define __CUDACC__
 #define __CUDA_ARCH__ 900
 
-#pragma GCC diagnostic ignored "-Wunused-variable"  // what only launches used
+#pragma GCC diagnostic ignored "-Wunused-variable"  // variables that only launches used
 #include "kernels.inc"

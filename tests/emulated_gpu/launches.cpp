@@ -1,4 +1,4 @@
-// The device itself, errors, and kernels by name.
+// Device properties, errors, and kernels by name.
 #include <cxxabi.h>
 
 #include <cstdio>
@@ -21,14 +21,14 @@ thread_local cudaError_t last_error = cudaSuccess;
 struct Registered {
   std::string mangled;
   std::string name;          // demangled at its first launch
-  size_t shared = 48 << 10;  // dynamic shared memory that a launch may ask for
+  size_t shared = 48 << 10;  // limit of the dynamic shared memory of a launch
 };
 
 struct Kernels {
   std::mutex mutex;
   std::map<const void*, Registered> of_stub;  // the host's stub → the kernel
   std::map<std::string, Kernel> by_name;
-  std::set<std::string> launched;  // templates, where that is asked
+  std::set<std::string> launched;  // templates, if requested
 };
 
 Kernels& kernels() {
@@ -44,7 +44,7 @@ std::string demangle(const std::string& mangled) {
   return out;
 }
 
-/// Without the name of its file, which nvcc gives to an unnamed namespace, and without the parameters.
+/// Removes the name of the file, which nvcc adds to unnamed namespaces, and the parameters.
 std::string kernel_name(const std::string& demangled) {
   static const std::regex file("_GLOBAL__N__[A-Za-z0-9_]+");
   auto name = std::regex_replace(demangled, file, "(anonymous namespace)");
@@ -57,13 +57,13 @@ std::string kernel_name(const std::string& demangled) {
   return name;
 }
 
-/// The template that a kernel is made from: "step_forward_kernel".
+/// Name of a kernel's template: "step_forward_kernel".
 std::string template_name(const std::string& name) {
   const auto whole = name.substr(0, name.find('<'));
   return whole.substr(whole.rfind(':') + 1);
 }
 
-/// EMULATED_GPU_UNLAUNCHED=1: at the end, the templates none of whose kernels was launched.
+/// EMULATED_GPU_UNLAUNCHED=1: print at the end which templates had no kernel launched.
 bool notes_launches() {
   static const bool asked = [] {
     if (!std::getenv("EMULATED_GPU_UNLAUNCHED")) return false;
@@ -250,7 +250,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   return cudaSuccess;
 }
 
-/// No driver's functions: LibTorch does without.
+/// There are no driver functions; LibTorch works without.
 cudaError_t cudaGetDriverEntryPointByVersion(const char*, void** function, unsigned, unsigned long long,
                                              cudaDriverEntryPointQueryResult* result) {
   *function = nullptr;
@@ -307,7 +307,7 @@ cudaError_t cudaLaunchKernel(const void* stub, dim3 grid, dim3 block, void** arg
                              cudaStream_t stream) {
   return launch(stub, {grid, block, arguments, shared, false}, stream);
 }
-/// One block a multiprocessor at most: whether more would fit, the emulation does not know.
+/// Allows one block per multiprocessor: the emulation does not know whether more would fit.
 cudaError_t cudaLaunchCooperativeKernel(const void* stub, dim3 grid, dim3 block, void** arguments, size_t shared,
                                         cudaStream_t stream) {
   cudaDeviceProp p;

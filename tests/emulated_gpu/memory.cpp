@@ -1,4 +1,4 @@
-// Memory of the emulated device: a range of addresses that the host cannot touch but while the device works.
+// Memory of the emulated device: a range of addresses that the host may access only while the device works.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -27,12 +27,12 @@ class Memory {
     void* at = mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) fail("no room for the device's memory");
     base_ = static_cast<char*>(at);
-    if (!fenced_) madvise(base_, size_, MADV_HUGEPAGE);  // fewer pages to close and open
+    if (!fenced_) madvise(base_, size_, MADV_HUGEPAGE);  // fewer pages to protect and unprotect
     free_[0] = size_;
   }
 
   void* allocate(size_t bytes) {
-    // Fenced: pages of its own, at whose end it lies to 16 bytes, and one after them that nobody may touch.
+    // Fenced: separate pages; the block ends at their end, up to 16 bytes, and an inaccessible page follows.
     const size_t unit = fenced_ ? kPage : 512;
     const size_t room_for = std::max<size_t>(unit, (bytes + unit - 1) / unit * unit) + (fenced_ ? kPage : 0);
     for (auto& [offset, room] : free_) {
@@ -46,7 +46,7 @@ class Memory {
       const size_t first = at / kPage * kPage;
       const size_t length = (at + room_for - (fenced_ ? kPage : 0) + kPage - 1) / kPage * kPage - first;
       protect(first, length, PROT_READ | PROT_WRITE);
-      std::memset(base_ + start, 0xff, std::min<size_t>(bytes, size_t{64} << 20));  // NaN: nobody has written this
+      std::memset(base_ + start, 0xff, std::min<size_t>(bytes, size_t{64} << 20));  // NaN: not written yet
       if (depth_ == 0) protect(first, length, PROT_NONE);
       return base_ + start;
     }
@@ -106,12 +106,12 @@ class Memory {
   char* base_ = nullptr;
   const bool fenced_ = std::getenv("EMULATED_GPU_FENCED") != nullptr;
   std::map<size_t, size_t> free_;  // offset → bytes
-  std::map<size_t, Block> used_;   // by the offset that was handed out
+  std::map<size_t, Block> used_;   // by the offset that was returned
   int depth_ = 0;
 };
 
 Memory& memory() {
-  static auto* const one = new Memory;  // outlives every user
+  static auto* const one = new Memory;  // never destroyed
   return *one;
 }
 
@@ -202,7 +202,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   if (bytes == 0) return cudaSuccess;
   const bool pageable = kind_of(to) == MemoryKind::Pageable || kind_of(from) == MemoryKind::Pageable;
   if (pageable && is_capturing(stream)) return remember(cudaErrorStreamCaptureUnsupported);
-  if (kind_of(from) == MemoryKind::Pageable) {  // staged by the runtime before it returns
+  if (kind_of(from) == MemoryKind::Pageable) {  // the runtime stages it before it returns
     auto staged = std::make_shared<std::string>(static_cast<const char*>(from), bytes);
     return remember(enqueue(stream, "memcpy", [=] { std::memcpy(to, staged->data(), bytes); }));
   }

@@ -1,6 +1,6 @@
-// LibTorch's operators on the emulated device. Its own CUDA kernels are machine code of a GPU, so each operator of ATen
-// that launches one is replaced: what it returns has its shape from the Meta device, and its work is the CPU's operator
-// over the same memory, put into the current stream. What launches nothing itself is LibTorch's own: allocator,
+// LibTorch's operators on the emulated device. LibTorch's CUDA kernels are GPU machine code, so every ATen operator
+// that launches one is replaced: the Meta device gives the shape of its result, and its work is the CPU operator on the
+// same memory, enqueued in the current stream. Everything that launches nothing is LibTorch's own code: allocator,
 // streams, captures, views, copies between host and device, generators, the checks of autograd.
 #include "operators.h"
 
@@ -19,7 +19,7 @@ namespace {
 
 using torch::jit::Stack;
 
-/// f(tensor) for every tensor in a value, in place.
+/// Calls f(tensor) for every tensor in a value, in place.
 template <class F>
 c10::IValue with_tensors(const c10::IValue& value, const F& f) {
   if (value.isTensor()) return value.toTensor().defined() ? c10::IValue(f(value.toTensor())) : value;
@@ -42,7 +42,7 @@ c10::IValue with_device(const c10::IValue& value, c10::DeviceType device) {
   return value.isDevice() && value.toDevice().is_cuda() ? c10::IValue(c10::Device(device)) : value;
 }
 
-/// The call for the host: made anew at each run, since a graph runs it often.
+/// The call on the host: created anew for each run, since a graph runs it repeatedly.
 struct Call {
   c10::OperatorHandle op;
   std::vector<std::function<c10::IValue()>> arguments;
@@ -66,7 +66,7 @@ std::function<c10::IValue()> host_argument(const c10::IValue& value) {
         if (wrapped) out.unsafeGetTensorImpl()->set_wrapped_number(true);
         return out;
       });
-    } else {  // a number, as a kernel's argument
+    } else {  // a number, as an argument of a kernel
       auto copy = x.detach().clone();
       if (x.unsafeGetTensorImpl()->is_wrapped_number()) copy.unsafeGetTensorImpl()->set_wrapped_number(true);
       places.push_back([copy] { return copy; });
@@ -75,7 +75,7 @@ std::function<c10::IValue()> host_argument(const c10::IValue& value) {
   };
   with_tensors(value, note);
   if (places.empty()) return [value = with_device(value, c10::kCPU)] { return value; };
-  // The value itself would hold the tensors: what is kept is its form.
+  // The value itself would keep the tensors alive; only its structure is stored.
   const auto form = with_tensors(value, [](const at::Tensor&) { return at::empty({0}); });
   return [form, places] {
     size_t next = 0;
@@ -83,7 +83,7 @@ std::function<c10::IValue()> host_argument(const c10::IValue& value) {
   };
 }
 
-/// A tensor of the same form on another device, on the host of zeros.
+/// A tensor of the same shape and strides on another device; zeros on the host.
 at::Tensor form_of(const at::Tensor& x, c10::DeviceType device) {
   if (!x.is_cuda()) return x;
   auto out = at::empty_strided(x.sizes(), x.strides(), x.options().device(device));
@@ -96,8 +96,8 @@ at::Tensor device_like(const at::Tensor& x) {
   return at::empty_strided(x.sizes(), x.strides(), x.options().device(c10::kCUDA, 0));
 }
 
-/// What LibTorch's kernels refuse: tensors of the host, but for numbers in an expression and indices. What draws random
-/// numbers is replaced by itself (operators_apart.cpp).
+/// Rejects what LibTorch's kernels reject: host tensors, except numbers in an expression and indices. Random operators
+/// are replaced one by one (operators_apart.cpp).
 void check_arguments(const c10::FunctionSchema& schema, const Stack& arguments) {
   static const std::set<std::string> take_indices = {"aten::index", "aten::index_put_", "aten::_index_put_impl_"};
   for (const auto& argument : schema.arguments()) {
@@ -116,7 +116,7 @@ void check_arguments(const c10::FunctionSchema& schema, const Stack& arguments) 
 
 bool is_in_place(const c10::Argument& result) { return result.alias_info() && result.alias_info()->isWrite(); }
 
-/// The argument that a result is.
+/// The argument that a result aliases.
 size_t argument_of(const c10::FunctionSchema& schema, const c10::Argument& result) {
   for (size_t i = 0; i < schema.arguments().size(); ++i) {
     const auto* alias = schema.arguments()[i].alias_info();
@@ -125,8 +125,8 @@ size_t argument_of(const c10::FunctionSchema& schema, const c10::Argument& resul
   fail("no argument of " + schema.name() + " is its result");
 }
 
-/// The stream's work is done before, and this call's at once: for results that are values of the host or have a shape
-/// that depends on values.
+/// Finishes the stream, then runs this call immediately: for results that are host values or whose shape depends on
+/// values.
 void run_at_once(const c10::OperatorHandle& op, const Call& call, Stack& stack, size_t arguments) {
   c10::cuda::warn_or_error_on_sync();
   const auto stream = current_stream();
@@ -158,8 +158,8 @@ struct Forms {
   Stack arguments, results;
 };
 
-/// The call with tensors that have the forms of the device's: on the Meta device, or, where the operator has nothing
-/// for that, with zeros on the host. None if the results' shapes depend on values.
+/// Runs the call with tensors of the same shapes as the device's: on the Meta device, or with zeros on the host if the
+/// operator does not support Meta. Empty if the results' shapes depend on values.
 std::optional<Forms> forms_of_call(const c10::OperatorHandle& op, const Stack& given) {
   static const std::set<std::string> by_value = {"aten::nonzero",          "aten::masked_select",      "aten::_unique",
                                                  "aten::_unique2",         "aten::unique_consecutive", "aten::bincount",
@@ -167,7 +167,7 @@ std::optional<Forms> forms_of_call(const c10::OperatorHandle& op, const Stack& g
   if (by_value.count(op.schema().name()) > 0) return std::nullopt;
   const at::AutoDispatchBelowADInplaceOrView below;
   static std::mutex mutex;
-  static std::set<std::string> not_on_meta;  // finding that out again is slow
+  static std::set<std::string> not_on_meta;  // caches what is slow to find out
   const auto name = toString(op.operator_name());
   for (const auto device : {c10::kMeta, c10::kCPU}) {
     if (const std::lock_guard<std::mutex> lock(mutex); device == c10::kMeta && not_on_meta.count(name) > 0) continue;
@@ -192,7 +192,7 @@ std::optional<Forms> forms_of_call(const c10::OperatorHandle& op, const Stack& g
   return std::nullopt;
 }
 
-/// Outputs that the operator made larger.
+/// Resizes outputs that the operator enlarged.
 void resize_outputs(const Stack& given, const Stack& forms) {
   for (size_t i = 0; i < given.size(); ++i) {
     if (!given[i].isTensor() || !given[i].toTensor().defined() || !given[i].toTensor().is_cuda()) continue;
@@ -250,8 +250,8 @@ void emulate(const c10::OperatorHandle& op, Stack* stack) {
 
 // ---------------------------------------------------------------- which are replaced
 
-/// Launches nothing itself: memory, and what is made of other operators, of copies by the runtime or of cuBLAS
-/// (blas.cpp).
+/// Whether the operator launches nothing itself: it manages memory, or consists of other operators, of copies by the
+/// runtime or of cuBLAS (blas.cpp).
 bool is_kept(const c10::FunctionSchema& schema) {
   static const std::set<std::string> kept = {
       "aten::empty",     "aten::empty_strided", "aten::set_",       "aten::resize_",       "aten::_local_scalar_dense",
@@ -290,7 +290,7 @@ class Operators {
   torch::Library library_;
 };
 
-// Initialised after libtorch_cuda, which this library is linked with.
+// initialised after libtorch_cuda, which this library links
 const auto* const operators = new Operators;
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What the two files of operators share.
+// Shared by the two files of operators.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -15,13 +15,13 @@ namespace emulated_gpu {
 
 inline cudaStream_t current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
 
-/// Puts work into the current stream; throws like a failed launch.
+/// Enqueues work in the current stream; throws like a failed launch.
 inline void launch(const std::string& what, Work work) {
   const auto error = enqueue(current_stream(), what, std::move(work));
   TORCH_CHECK(error == cudaSuccess, "launch of ", what, ": ", cudaGetErrorString(error));
 }
 
-/// Where a tensor lies, without holding it: the allocator may give the memory away, as it does with a GPU.
+/// Address, sizes and strides of a tensor without ownership: the allocator may reuse the memory, as on a GPU.
 struct Place {
   void* data;
   std::vector<int64_t> sizes, strides;
@@ -32,7 +32,7 @@ struct Place {
   at::Tensor on_host() const { return at::from_blob(data, sizes, strides, at::TensorOptions(type)); }
 };
 
-/// The operators that are not simply those of the CPU (operators_apart.cpp), as "name.overload".
+/// Names ("name.overload") of the operators that need their own implementation (operators_apart.cpp).
 const std::set<std::string>& operators_apart();
 void replace_operators_apart(torch::Library& library);
 

@@ -1,4 +1,4 @@
-// Operators of the emulated device that are not simply the CPU's over the same memory.
+// Operators of the emulated device that are not just the CPU operator on the same memory.
 #include <ATen/core/PhiloxRNGEngine.h>
 #include <ATen/cuda/CUDAContext.h>
 #include <ATen/cuda/CUDAGeneratorImpl.h>
@@ -23,7 +23,8 @@ at::Tensor& copy_(at::Tensor& self, const at::Tensor& from, bool non_blocking) {
   return at::native::copy_(self, from, non_blocking);
 }
 
-/// The host's generator that goes on where the device's is: (seed, offset), which a graph reads when it is replayed.
+/// A host generator that continues from the state of the device's generator: (seed, offset), which a graph reads at
+/// replay.
 std::function<at::Generator()> host_generator(const std::optional<at::Generator>& generator, int64_t numel) {
   auto* device =
       at::get_generator_or_default<at::CUDAGeneratorImpl>(generator, at::cuda::detail::getDefaultCUDAGenerator());
@@ -69,7 +70,7 @@ std::tuple<at::Tensor, at::Tensor> native_dropout(const at::Tensor& x, double p,
   return {x * mask * (p < 1 ? 1 / (1 - p) : 0), mask};
 }
 
-// torch::nn::LSTM without cuDNN: its cell has no kernel for the CPU. Gates in the order i, f, g, o.
+// torch::nn::LSTM without cuDNN uses a cell that has no CPU kernel. Order of the gates: i, f, g, o.
 std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_cell(const at::Tensor& input, const at::Tensor& hidden,
                                                          const at::Tensor& c,
                                                          const std::optional<at::Tensor>& input_bias,

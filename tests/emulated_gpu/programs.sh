@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# The programs on the emulated device: graphs against plain launches, a run taken up again, what a GPU's model says on
-# the CPU, memory that runs out.
+# Runs the programs on the emulated device: graphs against launches, a resume, a GPU model on the CPU, out of memory.
 set -euo pipefail
 run=tests/emulated_gpu/run.sh
 work=$(mktemp -d)
@@ -11,7 +10,7 @@ fail() { echo "FAILED: $*"; exit 1; }
 text=(--corpus synthetic --synthetic-length 60000 --units 24,20,16 --embedding 12 --output-embedding 40
       --batch 6 --window 15 --steps 12 --log-every 4 --device cuda --dtype bfloat16)
 train() { $run char_lm train "${text[@]}" "$@" >"$work/out" 2>&1 || fail "char_lm train $*: $(cat "$work/out")"; }
-# Tensors alone: what two runs note beside them may differ.
+# Compares tensors only: two runs may record different metadata.
 same_tensors() {
   python3 - "$@" <<'PY'
 import json, struct, sys
@@ -36,7 +35,7 @@ grep -q "float32 with TF32 products" "$work/out" || fail "--dtype tf32: $(cat "$
 train --out "$work/float32" --dtype float32
 cmp -s "$work/tf32/last/model.safetensors" "$work/float32/last/model.safetensors" && fail "--dtype tf32 is float32"
 
-# Windows of one kernel: the same from a graph and from launches, and said where they are not to be had.
+# The persistent kernel: equal results from a graph and from launches, and a message if it is not available.
 fits=(--units 32,48,16 --batch 16)
 train --out "$work/persistent" "${fits[@]}" --cuda-persistent on
 grep -q "no such kernel" "$work/out" && fail "--cuda-persistent: the windows fit: $(cat "$work/out")"
@@ -51,7 +50,7 @@ grep -q -- "--cuda-persistent on: .* no such kernel" "$work/out" ||
   fail "--cuda-persistent: the windows do not fit, which is not said: $(cat "$work/out")"
 cmp "$work/graph/last/model.safetensors" "$work/too_small/last/model.safetensors" || fail "--cuda-persistent: other steps"
 
-# auto: the kind that took less time, with its very results; taken up again, the run stays with it.
+# auto: the faster kind, with exactly its results; a resume keeps the choice.
 train --out "$work/auto" "${fits[@]}" --cuda-persistent auto
 chosen=$(sed -n 's/^--cuda-persistent auto: \(on\|off\), a window takes .* ms in one kernel, .* ms step by step$/\1/p' "$work/out")
 case $chosen in
@@ -68,16 +67,16 @@ like=$([ "$chosen" = on ] && echo persistent || echo steps)
 same_tensors "$work/$like" "$work/auto_parts" || fail "--cuda-persistent auto in parts is not $chosen"
 train --out "$work/auto_off" # by default
 grep -q -- "--cuda-persistent auto: off, .* no such kernel" "$work/out" || fail "auto where there is no such kernel: $(cat "$work/out")"
-# A run from before there was the option.
+# A run that is older than the option.
 train --out "$work/old" "${fits[@]}" --cuda-persistent off --steps 7
 python3 tests/support/edit_safetensors.py "$work/old/last/state.safetensors" 'del meta["run"]["options"]["cuda-persistent"]'
 $run char_lm train --resume --out "$work/old" --steps 12 >"$work/out" 2>&1 || fail "--resume of an old run: $(cat "$work/out")"
 grep -q -- "^--cuda-persistent auto" "$work/out" && fail "a run from before --cuda-persistent becomes another: $(cat "$work/out")"
 same_tensors "$work/steps" "$work/old" || fail "a run from before --cuda-persistent is not what it was"
 
-# Rounding moves a boundary here and there, so the measures are compared, not the boundaries.
+# Rounding changes a few boundaries, so the measures are compared instead of the boundaries.
 near() {
-  [[ $1 =~ ^-?[0-9]+\.?[0-9]*$ && $2 =~ ^-?[0-9]+\.?[0-9]*$ ]] || return 1  # a program that failed says nothing
+  [[ $1 =~ ^-?[0-9]+\.?[0-9]*$ && $2 =~ ^-?[0-9]+\.?[0-9]*$ ]] || return 1  # a program that failed prints nothing
   awk -v a="$1" -v b="$2" -v e="$3" 'BEGIN { exit !(a - b < e && b - a < e) }'
 }
 bits() { $run char_lm eval "$work/graph" --device "$1" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["bpc"])'; }

@@ -1,7 +1,8 @@
-// Streams, events, captures and graphs of the emulated device. Nothing runs before somebody waits for it; what then
-// runs is, by EMULATED_GPU_ORDER,
-//   lazy    (default) what is waited for and what that depends on, so that whoever forgot to wait comes too early
-//   random  anything that may run, streams mixed, until what is waited for is done (EMULATED_GPU_SEED)
+// Streams, events, captures and graphs of the emulated device. Nothing runs before the host waits for it;
+// EMULATED_GPU_ORDER determines what runs then:
+//   lazy    (default) only the work that is waited for and its dependencies, so that a missing wait makes other work
+//   run too early
+//   random  any work that may run, with streams mixed, until what is waited for is done (EMULATED_GPU_SEED)
 #include "streams.h"
 
 #include <cstdlib>
@@ -30,7 +31,7 @@ void run_head(Stream& stream) {
   }
 }
 
-/// Runs the stream until the marker that it holds is done (null: to its end).
+/// Runs the stream up to the marker (null: to its end).
 void advance(Stream& stream, const Marker* until) {
   while (!stream.queue.empty() && !(until && until->done)) {
     if (!blocked(stream)) {
@@ -60,7 +61,7 @@ void run_something() {
 
 void wait_for(Stream& stream, const Marker* until) {
   if (stream.queue.empty()) return;
-  const MemoryAccess access;  // once for all that runs
+  const MemoryAccess access;  // once for all the work
   if (device().random) {
     while (!stream.queue.empty() && !(until && until->done)) run_something();
   } else {
@@ -91,7 +92,7 @@ Device::Device() {
 }
 
 Device& device() {
-  static auto* const one = new Device;  // outlives every user
+  static auto* const one = new Device;  // never destroyed
   return *one;
 }
 
@@ -223,7 +224,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   if (e.capture) {
     const auto& capture = e.capture;
     if (capture->invalid) return remember(cudaErrorStreamCaptureInvalidated);
-    // The capture that recorded it has ended, or another one has the stream.
+    // The capture that recorded the event has ended, or another capture has the stream.
     if (capture->streams.empty() || (s.capture && s.capture != capture)) {
       return remember(cudaErrorStreamCaptureIsolation);
     }
@@ -234,7 +235,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     s.last.insert(s.last.end(), e.nodes.begin(), e.nodes.end());
     return cudaSuccess;
   }
-  if (s.capture && e.marker) {  // recorded outside: nothing that a graph could depend on
+  if (s.capture && e.marker) {  // recorded outside the capture, so a graph cannot depend on it
     s.capture->invalid = true;
     return remember(cudaErrorStreamCaptureIsolation);
   }
@@ -248,7 +249,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   const auto& e = of(event);
   if (e.capture) return remember(cudaErrorCapturedEvent);
   if (!e.marker || e.marker->done) return cudaSuccess;
-  run_something();  // somebody may ask until it is there
+  run_something();  // the host may poll until it is done
   return e.marker->done ? cudaSuccess : cudaErrorNotReady;
 }
 

@@ -1,4 +1,4 @@
-// Streams, events and captures of the emulated device, as its own files see them.
+// Streams, events and captures of the emulated device; internal to its files.
 #pragma once
 
 #include <chrono>
@@ -16,7 +16,7 @@ namespace emulated_gpu {
 
 using Clock = std::chrono::steady_clock;
 
-/// Set when the work that was before it in a stream is done.
+/// Set when all earlier work of a stream is done.
 struct Marker {
   bool done = false;
   Clock::time_point time;
@@ -25,8 +25,8 @@ struct Marker {
 struct Item {
   std::string what;
   Work work;                       // may be empty
-  std::shared_ptr<Marker> wait;    // not before this
-  std::shared_ptr<Marker> signal;  // afterwards
+  std::shared_ptr<Marker> wait;    // run only after this
+  std::shared_ptr<Marker> signal;  // set afterwards
 };
 
 struct Node {
@@ -54,12 +54,12 @@ struct Capture {
 struct Stream {
   std::deque<Item> queue;
   std::shared_ptr<Capture> capture;
-  std::vector<size_t> last;  // nodes that the next one of this stream comes after
+  std::vector<size_t> last;  // nodes that this stream's next node depends on
 };
 
 struct Event {
   std::shared_ptr<Marker> marker;
-  std::shared_ptr<Capture> capture;  // recorded in it
+  std::shared_ptr<Capture> capture;  // the capture that recorded it
   std::vector<size_t> nodes;
 };
 
@@ -80,10 +80,10 @@ Stream& of(cudaStream_t stream);
 inline Event& of(cudaEvent_t event) { return *reinterpret_cast<Event*>(event); }
 
 using Lock = std::lock_guard<std::recursive_mutex>;
-/// Of all streams.
+/// For all streams.
 std::recursive_mutex& streams_mutex();
 
-/// Nothing more can come of the capture; returns the error.
+/// Makes the capture invalid; returns the error.
 cudaError_t invalidate(Capture& capture);
 
 /// Runs the graph's nodes in an order that their dependencies allow.

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Makes a library for each one that LibTorch's CUDA libraries need and that is not here (cuDNN, cuBLAS, NCCL, …), so that
-# they can be opened. Whoever calls into one of them ends the program. Of the runtime (libcudart) it makes the source
-# alone, rest_of_cudart.cpp; all is weak, and gives way to what is emulated.
-#   stubs.sh FOLDER LIBRARY…     LibTorch's libraries; their missing neighbours are made in FOLDER
+# Makes a library for each one that LibTorch's CUDA libraries need and this machine lacks (cuDNN, cuBLAS, NCCL, …), so
+# that they can be opened. A call into one of them ends the program. For the runtime (libcudart) it only makes the
+# source, rest_of_cudart.cpp. All symbols are weak, so that the emulated ones replace them.
+#   stubs.sh FOLDER LIBRARY…     LibTorch's libraries; the missing dependencies are made in FOLDER
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}") folder=$1
 shift
 mkdir -p "$folder"
 symbols=$folder/needed_symbols
 
-# Lines "library version symbol", the version "-" where a symbol has none: then the symbol's prefix says whose it is.
+# Lines "library version symbol". The version is "-" if a symbol has none; then its prefix identifies the library.
 for library in "$@"; do
   objdump -p "$library" | awk '/required from/ { sub(":", "", $3); from = $3 } NF == 4 && /^ *0x/ { print "V", from, $4 }
                                /NEEDED/ { print "L", $2 }'

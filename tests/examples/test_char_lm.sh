@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The program char_lm from outside: every command on a small model, stopping and resuming, and each error of the user.
+# Tests the program char_lm: every command on a small model, stop and resume, and every error of the user.
 set -euo pipefail
 
 # shellcheck source=tests/support/program.sh
@@ -18,7 +18,7 @@ json run/metrics.jsonl '[r["step"] for r in rows if r["event"] == "eval"] == [12
 json run/metrics.jsonl 'all(set(r) == {"event", "step", "epoch", "loss", "bpc", "grad_norm", "lr", "slope", "updates", "characters_per_second"} for r in rows)'
 json run/metrics.jsonl 'all(abs(r["bpc"] - r["loss"] / math.log(2)) < 1e-9 for r in rows)'
 
-# The checkpoint as others read it: names, shapes, and what the metadata must say.
+# The checkpoint as other software reads it: names, shapes, and the required metadata.
 python3 - << 'EOF' || fail "model.safetensors is not what the format promises"
 import json, struct
 data = open("run/best/model.safetensors", "rb").read()
@@ -44,7 +44,7 @@ assert found == expected, (found, expected)
 assert all(entry["dtype"] == "F32" for entry in header.values())
 EOF
 
-# A preset is overridden whatever the order.
+# Other options override a preset in any order.
 mkdir -p ptb
 for split in train valid test; do
   for i in $(seq 60); do echo "t h e _ c a t _ s a t _ $((i % 7))"; done > ptb/ptb.char.$split.txt
@@ -61,7 +61,7 @@ EOF
 done
 
 # ---------------------------------------------------------------- stop and resume
-# signalled SIGNAL CODE: a long run that gets SIGNAL while it trains must save and exit with CODE.
+# signalled SIGNAL CODE: a long run that gets SIGNAL during training must save and exit with CODE.
 signalled() {
   local out=$3 code=0
   "$bin" train $small --out "$out" --steps 100000 --eval-every 40 --log-every 5 --checkpoint-every 100000 > signal.txt 2>&1 &
@@ -86,7 +86,7 @@ cmp whole/last/model.safetensors stopped/last/model.safetensors || fail "resumed
 strip() { sed '/"event":"resume"/d; s/,"characters_per_second":[^}]*//' "$1"; }
 json stopped/metrics.jsonl "[r['step'] for r in rows if r['event'] == 'resume'] == [$stopped_at]"
 [ "$(strip whole/metrics.jsonl)" = "$(strip stopped/metrics.jsonl)" ] || fail "resumed records differ"
-# A run from before there was --cuda-graph: its state does not name it.
+# A run that is older than --cuda-graph: its state does not contain the option.
 python3 "$tests/support/edit_safetensors.py" whole/last/state.safetensors 'assert meta["run"]["options"].pop("cuda-graph") == "on"' ||
   fail "the options do not hold cuda-graph"
 "$bin" train --out whole --resume --steps $((steps + 1)) > /dev/null || fail "a run without cuda-graph among its options"
@@ -114,7 +114,7 @@ EOF
 refuse "detectors" train $small --out new --update-cost 0.1,0.2
 refuse "exclude" train $small --out new --update-cost 0.1 --target-rate 0.2
 refuse "cosine" train $small --out new --schedule cosine --minutes 1
-# Given boundaries are the model's in every command.
+# All commands use the model's given boundaries.
 "$bin" train $small --out clock --steps 3 --boundaries clock:3 > /dev/null || fail "--boundaries clock:3"
 "$bin" eval clock --json > clock.json
 json clock.json 'abs(rows[0]["updates"][1] - 1 / 3) < 0.01'
@@ -127,7 +127,7 @@ check "sample from a model of given boundaries" "$bin" sample spaces --length 5
 refuse "clock:0" train $small --out new --boundaries clock:0
 refuse "no boundary detectors" train $small --out new --boundaries spaces --core lstm
 
-# ---------------------------------------------------------------- going on from weights, files of one's own
+# ---------------------------------------------------------------- initial weights, the user's own files
 printf 'Monsel, ten. %.0s' $(seq 60) > own.txt
 printf 'Ten, monsel. %.0s' $(seq 9) > held.txt
 "$bin" train --corpus own.txt,held.txt --valid-file held.txt --test-file held.txt --init-from run --batch 4 --window 20 --lr 0.001 \
@@ -177,19 +177,19 @@ json segment.json 'all(len(r["z"]) == 1 and len(r["operations"]) == 2 for r in r
 json segment.json 'all(len(x) == len(r["text"]) for r in rows for x in r["z"] + r["operations"])'
 json segment.json 'all(v in (0, 1) and type(v) is int for r in rows for x in r["z"] for v in x)'
 json segment.json 'all(set(o) <= set("UCF") for r in rows for o in r["operations"])'
-# layer 1 flushes after its own boundary and else updates; layer 2, the top, updates at the boundary below
+# layer 1 flushes after its own boundary, else updates; layer 2, the top, updates at the boundary below
 json segment.json 'all(r["operations"][0][1:] == "".join("UF"[z] for z in r["z"][0][:-1]) for r in rows)'
 json segment.json 'all(r["operations"][1] == "".join("CU"[z] for z in r["z"][0]) for r in rows)'
 "$bin" segment run < text.txt > segment.txt
 [ "$(sed -n 1p segment.txt)" = '    monsel ten' ] || fail "segment's text: $(head -2 segment.txt)"
 sed -n 2p segment.txt | grep -q '^z1  [.|]\{10\}$' || fail "segment's marks: $(head -2 segment.txt)"
 [ "$(wc -l < segment.txt)" = 6 ] || fail "segment's lines: $(cat segment.txt)"
-# What is fed before changes what follows: state is carried over lines.
+# Earlier lines change the result, since the state is carried across lines.
 "$bin" train $small --out soft --boundary soft --steps 3 > /dev/null
 printf 'mon\nmon\n' | "$bin" segment soft --json > soft.json
 json soft.json 'rows[0]["z"] != rows[1]["z"] and all(0 <= v <= 1 for r in rows for v in r["z"][0])'
 
-# the control, Bernoulli boundaries
+# LSTM, Bernoulli boundaries
 "$bin" train $small --out lstm --core lstm --steps 2 > /dev/null
 "$bin" eval lstm --json > lstm.json
 json lstm.json 'rows[0]["updates"] == [1, 1]'
@@ -243,7 +243,7 @@ for bad in "--units 0" "--units 12,0" "--units many" "--units 1e3" "--units 8, -
   "--warmup -1" "--final-lr -1" "--plateau-factor 0.5" "--plateau-drops -1" "--beta2 1" "--weight-decay -1" "--weight-decay-mode l1" "--ema 1" \
   "--ema -0.1" "--init ones" "--norm-gain x" "--update-cost 1,x" "--target-rate 1.5" "--detector-norm-cap -1" "--roll maybe"; do
   set -- $bad
-  # The last of an option that is given twice counts.
+  # The last of two equal options counts.
   refuse "${1#--}" train $small --out new $bad
 done
 refuse "units" train --corpus synthetic --out new --units

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What goes wrong around the program char_lm: damaged and hostile files, lost output, closed descriptors, silly options.
+# Tests char_lm with damaged and malicious files, lost output, closed descriptors and senseless options.
 set -euo pipefail
 
 # shellcheck source=tests/support/program.sh
@@ -37,7 +37,7 @@ for change in 'meta["zoneout"] = 0.1' 'meta["kind"] = "speech"' 'meta["format"] 
   edit changed.safetensors "$change"
   refuse "changed.safetensors" eval changed.safetensors
 done
-for key in kind format vocabulary hidden_sizes slope corpus; do # nested deeper than any stack
+for key in kind format vocabulary hidden_sizes slope corpus; do # nested too deep for the stack
   cp $model deep.safetensors
   edit deep.safetensors "meta['$key'] = 'DEEP'"
   python3 - << 'PY'
@@ -49,7 +49,7 @@ open("deep.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + raw[8
 PY
   refuse "not a JSON object" eval deep.safetensors
 done
-# Options of a run: an older one does not name all, a newer one names others.
+# An older run lacks options, a newer one has unknown ones.
 cp -r run older
 edit older/last/state.safetensors 'del meta["run"]["options"]["dropout"]'
 "$bin" train --out older --resume --steps 5 > older.txt || fail "a run from before an option"
@@ -76,7 +76,7 @@ small_meta, small, small_data = read("small.safetensors")
 assert json.loads(small_meta["hmrnn"]) == json.loads(meta["hmrnn"])
 assert list(small) == list(header) and all(e["dtype"] == "BF16" and e["shape"] == header[n]["shape"] for n, e in small.items())
 assert 2 * len(small_data) == len(data)
-for name, entry in header.items():  # rounded to the nearest, ties to even
+for name, entry in header.items():  # round to nearest, ties to even
     wide = struct.unpack(f"<{(entry['data_offsets'][1] - entry['data_offsets'][0]) // 4}I", data[slice(*entry["data_offsets"])])
     narrow = struct.unpack(f"<{len(wide)}H", small_data[slice(*small[name]["data_offsets"])])
     assert all(n == (w + 0x7fff + (w >> 16 & 1)) >> 16 for w, n in zip(wide, narrow)), name
@@ -99,7 +99,7 @@ cp $model large.safetensors
 edit large.safetensors 'data[0:4] = b"\xff\xff\x7f\x7f"'
 refuse "too large for bfloat16" export large.safetensors --dtype bfloat16 --out new.safetensors
 
-# ---------------------------------------------------------------- what is finite and yet of no use
+# ---------------------------------------------------------------- finite but useless weights
 cp $model huge.safetensors
 edit huge.safetensors 'data[:] = struct.pack("<f", 3e38) * (len(data) // 4)'
 refuse "not finite" eval huge.safetensors
@@ -108,7 +108,7 @@ printf 'mon\n' > mon.txt
 stdin=mon.txt refuse "not finite" segment huge.safetensors
 
 # ---------------------------------------------------------------- standard streams
-# lost WORDS COMMAND: run by bash, the command must exit with 2 and say WORDS on stderr ('-': nothing is looked for).
+# lost WORDS COMMAND: bash runs the command, which must exit with 2 and print WORDS on stderr ('-': not checked).
 lost() {
   local words=$1 code=0
   shift
@@ -126,12 +126,12 @@ lost - "'$bin' eval nothing 2> /dev/full"
 lost - "'$bin' eval nothing 2>&-"
 lost "standard input" "'$bin' segment run < ."
 lost "standard input" "'$bin' segment run <&-"
-# A training goes on without its output, and writes into no file that it does not mean.
+# Training continues without its output, and writes into no other file.
 lost "standard output" "'$bin' train $small --out closed --steps 4 --log-every 1 <&- >&-"
 json closed/metrics.jsonl '[r["step"] for r in rows if r["event"] == "train"] == [1, 2, 3, 4]'
 cmp closed/last/model.safetensors run/last/model.safetensors || fail "a training without its output ends otherwise"
 
-# ---------------------------------------------------------------- what a text may do to a terminal
+# ---------------------------------------------------------------- untrusted text on a terminal
 python3 -c '
 import sys
 sys.stdout.buffer.write(b"a\x1b\x80[31m \xc2\x9b31m\xe2\x80\xae\xff \xc3\xa4\xf0\x9f\x99\x82 \xed\xa0\x80 \x7f\n" * 300)' > odd.txt
@@ -143,10 +143,10 @@ grep -q "$work" paths/last/model.safetensors && ! grep -q "$work" no_paths.safet
 head -n 1 odd.txt | "$bin" segment odd > segment.txt
 python3 - << 'EOF' || fail "segment lets through what a terminal obeys"
 text, marks = open("segment.txt", "rb").read().split(b"\n")[:2]
-shown = text.decode()  # all of it is UTF-8
+shown = text.decode()  # it must be valid UTF-8
 expected = "    a \ufffd[31m  31m \ufffd \u00e4\U0001f642 \ufffd\ufffd\ufffd  "
 assert shown == expected, shown
-# The face takes two columns where utf8proc was there to say so.
+# The emoji takes two columns if utf8proc was found.
 assert len(marks) - len(expected) in (0, 1), (len(marks), len(expected))
 EOF
 code=0
@@ -154,7 +154,7 @@ code=0
 [ "$code" = 2 ] && [ "$(wc -l < .err)" = 1 ] && grep -qF 'no\x1b[31msuch\xff run' .err ||
   fail "an error shows a name as it is: $(head -3 .err)"
 
-# ---------------------------------------------------------------- corpora that are none
+# ---------------------------------------------------------------- files that are no corpora
 mkfifo pipe
 for file in /dev/zero pipe; do
   refuse "not a regular file" train $small --corpus $file --out new

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What char_lm shows of a model: align, segment's probabilities, columns, drawings and pages, sample's marks, unknown bytes.
+# Tests how char_lm shows results: align, segment's probabilities, columns, drawings and pages, sample's marks, unknown
+# bytes.
 set -euo pipefail
 # shellcheck source=tests/support/program.sh
 . tests/support/program.sh char_lm
@@ -13,7 +14,8 @@ small="--corpus synthetic --synthetic-length 6000 --units 12,8,6 --embedding 6 -
 json align.json 'list(rows[0]) == ["split", "characters", "tolerance", "shift", "layers"] and rows[0]["characters"] == 299'
 json align.json 'all(list(l) == ["layer", "syllables", "words", "phrases"] for l in rows[0]["layers"]) and len(rows[0]["layers"]) == 2'
 "$bin" align run --text known.txt --json > /dev/null 2>&1 && fail "a text that is not there"
-# A clock of three over 30 symbols and one more, at which evaluation stops: boundaries at 2, 5, 8, …; events that are the same, and such that lie one before.
+# A clock of period three over 30 symbols plus the last one, at which evaluation ends: boundaries at 2, 5, 8, …; the
+# events are at the same positions, or one before.
 text=monselmonselmonselmonselmonselm
 printf %s "$text" > known.txt
 printf %s "$text" | sed 's/.../&|/g' > gold.txt
@@ -28,7 +30,7 @@ json shifted.json 'rows[0]["layers"][0]["gold"]["f1"] == 0'
 json shifted.json 'rows[0]["layers"][0]["gold"]["recall"] == 1 and rows[0]["shift"] == 1'
 "$bin" align clock --text known.txt --against before.json --tolerance 1 --json > shifted.json
 json shifted.json 'rows[0]["layers"][0]["gold"]["recall"] == 1'
-# Events by hand: spaces and the last letters of words.
+# Hand-made events: spaces and the last letters of words.
 printf 'mon sel\nten mon' > words.txt
 "$bin" align run --text words.txt --json > words.json
 json words.json 'rows[0]["layers"][0]["spaces"]["events"] == 3 and rows[0]["layers"][0]["words"]["events"] == 3'
@@ -47,7 +49,8 @@ refuse "names the whole text" align run --text words.txt --split test
 # ---------------------------------------------------------------- eval
 "$bin" eval run --characters 100 --json > eval.json
 json eval.json 'rows[0]["characters"] == 99'
-# What a dense model and an LSTM of these sizes multiply, by hand: rows of U, W, V; W x is a table of V rows each 200 steps.
+# Products of a dense model and an LSTM of these sizes, by hand: rows of U, W, V; W x is a table of V rows every 200
+# steps.
 python3 - << 'PYTHON' || fail "the costs: $(cat eval.json)"
 import json
 cost, made = (lambda r: (r["cost"], r))(json.loads(open("eval.json").read()))
@@ -91,11 +94,11 @@ json probability.json 'len({p for r in rows for ps in r["probability"] for p in 
 "$bin" segment run --probability < text.txt > probability.txt
 [ "$(sed -n '2p;3p;4p;5p' probability.txt | cut -c1-2 | tr '\n' ' ')" = 'z1 p1 z2 p2 ' ] || fail "segment --probability: $(cat probability.txt)"
 sed -n 3p probability.txt | grep -q '^p1  [0-9]\{10\}$' || fail "digits: $(sed -n 3p probability.txt)"
-# Soft boundaries are the probabilities.
+# Soft boundaries equal the probabilities.
 "$bin" train $small --out soft --boundary soft --steps 3 > /dev/null
 "$bin" segment soft --json --probability < text.txt > soft.json
 json soft.json 'all(abs(p - z) < 1e-5 for r in rows for ps, zs in zip(r["probability"], r["z"]) for p, z in zip(ps, zs))'
-# Several files: each begins anew, and is named.
+# Several files: each starts from a zero state and is named.
 "$bin" segment run text.txt text.txt --json > twice.json
 json twice.json 'len(rows) == 4 and rows[0] == rows[2] and rows[1] == rows[3] and rows[0]["file"] == "text.txt"'
 "$bin" segment run text.txt text.txt > twice.txt
@@ -113,7 +116,7 @@ assert [p for p in parts[2::2] if p] == ["mon", "sel", " te", "n"], parts
 assert parts[1] != parts[3] and parts[1] == parts[5]
 PYTHON
 
-# Wide characters, accents, controls, bytes that are no UTF-8: a model of bytes reads them, marks stand under them.
+# Wide characters, accents, controls, invalid UTF-8: a model of bytes reads them, and marks are below the characters.
 python3 -c "
 import sys
 text = 'a\u65e5e\u0301b\U0001f468\u200d\U0001f469c<&>\"'.encode() + b'\x1b\x01\x7f\xff'
@@ -130,7 +133,7 @@ json bytes.json 'list(rows[0])[:4] == ["split", "bpb", "bits", "bytes"]'
 python3 - << 'PYTHON' || fail "columns: $(cat -v columns.txt)"
 text, marks = open("columns.txt", encoding="utf-8").read().split("\n")[:2]
 assert text == "    a\u65e5e\u0301b\U0001f468\u200d\U0001f469c<&>\"   \ufffd", ascii(text)
-# Every byte is a boundary: a mark under each character, and after the two wide ones a column more.
+# Every byte is a boundary: one mark per character, and one column more after each of the two wide ones.
 if marks == "z1  " + "|" * 17:
     print("skipped: columns of wide characters: built without utf8proc")
 else:
@@ -150,7 +153,7 @@ assert {"<", "&", "\u241b", "\u2401", "\u2421", "\ufffd"} <= set(data["cells"]),
 assert page.count("<script") == 2 and page.count("</script>") == 2
 PYTHON
 
-# Blocks of the drawing are the segments: they end where the clock fires, and the caption counts.
+# The blocks of the drawing are the segments: they end where the clock fires; the caption counts updates.
 printf 'monselmon\n' | "$bin" segment clock --svg clock.svg --caption 'a & b'
 python3 - << 'PYTHON' || fail "the drawing"
 import re

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# examples/discovery: every variant can be trained and scored, the table has a row for each, a second call trains nothing.
+# Tests examples/discovery: every variant trains and is scored, the table has a row for each, a second call trains
+# nothing.
 set -euo pipefail
 bin=$(realpath "${HMRNN_BIN_DIR:?the folder of the programs}")/char_lm
 work=$(mktemp -d)
@@ -12,7 +13,7 @@ discover --corpora synthetic --only LSTM >>"$work/log" 2>&1 || fail "$(cat "$wor
 discover --corpora synthetic --only 'cost 0.03' >>"$work/log" 2>&1 || fail "$(cat "$work/log")"
 rows=$(grep -c '^| .* | 1 | ' "$work/out/results.md") || true
 [ "$rows" = 5 ] || fail "$rows rows in the table: $(cat "$work/out/results.md")"
-# Spaces that are given are the ends of words, a character late, and no clock's.
+# Given spaces are the ends of words one character late; no clock matches them.
 grep '^| given: spaces' "$work/out/results.md" | grep -q '| 1.000 (0.[0-9]*)' || fail "given spaces: $(cat "$work/out/results.md")"
 grep '^| LSTM' "$work/out/results.md" | grep -q '| 1.000, 1.000 |' || fail "the control: $(cat "$work/out/results.md")"
 stamp=$(find "$work/out" -name model.safetensors -printf '%p %T@\n' | sort)
@@ -24,6 +25,6 @@ discover --corpora wsj 2>"$work/err" || code=$?
 
 printf '%0.smonsel ten\n' $(seq 40) >"$work/text"
 CHAR_LM=$bin examples/discovery/figure.sh "$work/out/synthetic/given__spaces_and_line_ends/1" "$work/text" "$work/figure.svg" || fail "the figure"
-# 270 characters of "monsel ten": 24 or 25 spaces, 24 line ends, at which the last line's end is cut off.
+# 270 characters of "monsel ten": 24 or 25 spaces, 24 line ends, of which the last is cut off.
 grep -q 'updates of layers 1 to 3: ' "$work/figure.svg" || fail "no updates are counted"
 echo "passed"

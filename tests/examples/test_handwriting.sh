@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The program handwriting from outside: every command on a small model, stopping and resuming, and each error of the user.
+# Tests the program handwriting: every command on a small model, stop and resume, and every error of the user.
 set -euo pipefail
 
 # shellcheck source=tests/support/program.sh
@@ -44,7 +44,7 @@ json run/metrics.jsonl '[r["step"] for r in rows if r["event"] == "eval"] == [12
 json run/metrics.jsonl 'all(set(r) == {"event", "step", "epoch", "loss", "log_likelihood", "grad_norm", "lr", "slope", "updates", "points_per_second"} for r in rows)'
 json run/metrics.jsonl '[r for r in rows if r["event"] == "eval"][-1]["loss"] < [r for r in rows if r["event"] == "eval"][0]["loss"]'
 
-# The same lines from files, which imply iam, are the same training; a second start reads the cache.
+# The same lines from files (which imply iam) give the same training; a second run reads the cache.
 "$bin" train $small --data-dir ink --out files --steps 30 --eval-every 12 > files.txt
 cmp run/last/model.safetensors files/last/model.safetensors > /dev/null && fail "the checkpoint does not name its corpus"
 grep -q 'cache: written to .*/cache/ink/' files.txt || fail "no word about the cache: $(cat files.txt)"
@@ -68,7 +68,7 @@ assert meta["kind"] == "handwriting" and meta["mixtures"] == 3 and meta["normali
 assert runs["run"][1]["corpus"]["name"] == "synthetic"
 EOF
 
-# A preset is overridden whatever the order.
+# Other options override a preset in any order.
 for order in "--preset iam --units 6 --layers 2" "--units 6 --layers 2 --preset iam"; do
   rm -rf preset
   "$bin" train $order --data-dir ink --out preset --batch 2 --window 10 --steps 1 --device cpu > /dev/null
@@ -107,7 +107,7 @@ json eval.json 'len(rows) == 1 and list(rows[0]) == ["split", "sequences", "poin
 json eval.json 'rows[0]["split"] == "test" and rows[0]["sequences"] == 3 and len(rows[0]["updates"]) == 3 and rows[0]["updates"][0] == 1'
 json eval.json 'abs(rows[0]["log_likelihood"] + rows[0]["nll_per_point"] * rows[0]["points"] / rows[0]["sequences"]) < 1e-6'
 json eval.json 'set(rows[0]["normalisation"]) == {"coordinates", "mean", "deviation"} and rows[0]["normalisation"]["deviation"][0] > 5'
-# The log-likelihood once more, in double precision, from the exported mixtures alone.
+# Recomputes the log-likelihood in double precision from the exported mixtures.
 python3 - << 'EOF' || fail "the exported mixtures do not give the log-likelihood that eval printed"
 import json, math, struct
 data = open("mixture.safetensors", "rb").read()
@@ -171,7 +171,7 @@ def read(name):
 _, _, drawn = read("a.svg")
 assert 3 <= len(drawn) and sum(len(points) for _, points in drawn) >= 240 and {c for c, _ in drawn} == {"black"}
 width, height, paths = read("r.svg")
-# the real line: three panels of one picture, right way up and to scale
+# a real line: three panels of one picture, upright and to scale
 points = [(float(p.get("x")), float(p.get("y"))) for p in tree.parse("ink/lineStrokes/s00/s00-000/s00-000-01.xml").getroot().iter("Point")]
 xs, ys = [p[0] for p in points], [p[1] for p in points]
 assert abs(width - (max(xs) - min(xs)) * 0.05 - 10) < 0.02
@@ -200,7 +200,7 @@ for path in glob.glob("ink/lineStrokes/*/*/*.xml"):
     root = tree.parse(path).getroot()
     if len(root.findall("StrokeSet/Stroke/Point")) >= 300:
         kept.add(path.split("/")[-1][:-4])
-        strokes += len(root.findall("StrokeSet/Stroke")) - 1  # the last point is not looked at
+        strokes += len(root.findall("StrokeSet/Stroke")) - 1  # the last point is not evaluated
 words = sum(len(row) - 2 for row in ends if row[0] in kept)
 row = json.load(open("align.json"))
 assert row["sequences"] == len(kept)
@@ -210,7 +210,7 @@ EOF
 grep -q '^z1 .*pen_up' align.txt || fail "align's text: $(cat align.txt)"
 grep -q word_end align.txt && fail "files have no known words"
 
-# the control, Bernoulli boundaries, absolute coordinates
+# LSTM, Bernoulli boundaries, absolute coordinates
 "$bin" train $small --out lstm --core lstm --steps 2 > /dev/null
 "$bin" eval lstm --json > lstm.json
 json lstm.json 'rows[0]["updates"] == [1, 1, 1]'
@@ -278,7 +278,7 @@ grep -q '^left out: .*s00-000-02.xml: point 1 of stroke 1' skipped.txt || fail "
 grep -q '60 files, .* 1 bad' skipped.txt || fail "the file left out is not counted: $(cat skipped.txt)"
 cp -r files moved
 rm -r ink/lineStrokes/s00/s00-001
-"$bin" eval files > /dev/null # puts what is left into the cache
+"$bin" eval files > /dev/null # writes the remaining lines to the cache
 refuse "is not the data" train --out moved --resume --steps 40
 
 refuse "RUN" eval
@@ -303,7 +303,7 @@ refuse "out is missing" synthesize
 refuse "lines" synthesize --out x --lines 0
 refuse "is not a folder" synthesize --out eval.json
 
-# Damaged checkpoints, and such of another model.
+# Damaged checkpoints, and those of another model.
 for bytes in 0 4 100 1000 $(($(stat -c %s run/best/model.safetensors) - 1)); do
   head -c "$bytes" run/best/model.safetensors > cut.safetensors
   refuse "cut.safetensors" eval cut.safetensors

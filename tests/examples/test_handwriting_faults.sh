@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What goes wrong around the program handwriting: damaged and hostile files, lost output, closed descriptors.
+# Tests handwriting with damaged and malicious files, lost output and closed descriptors.
 set -euo pipefail
 
 # shellcheck source=tests/support/program.sh
@@ -53,7 +53,7 @@ python3 -c 'import json; a, b = (json.load(open(n))["nll_per_point"] for n in ("
 check "a model in bfloat16 draws" "$bin" draw small.safetensors --out small.svg --count 1 --points 5
 refuse "there is such a file" export run --out small.safetensors
 
-# ---------------------------------------------------------------- what is finite and yet of no use
+# ---------------------------------------------------------------- finite but useless weights
 cp $model huge.safetensors
 edit huge.safetensors 'data[:] = struct.pack("<f", 3e38) * (len(data) // 4)'
 refuse "not finite" eval huge.safetensors
@@ -63,7 +63,7 @@ refuse "not finite" draw huge.safetensors --out new.svg
 refuse "not finite" draw huge.safetensors --out new.svg --reconstruct $line
 
 # ---------------------------------------------------------------- standard streams
-# lost WORDS COMMAND: run by bash, the command must exit with 2 and say WORDS on stderr ('-': nothing is looked for).
+# lost WORDS COMMAND: bash runs the command, which must exit with 2 and print WORDS on stderr ('-': not checked).
 lost() {
   local words=$1 code=0
   shift
@@ -81,7 +81,7 @@ lost "standard output" "'$bin' train $small --data-dir ink --out closed --steps 
 json closed/metrics.jsonl '[r["step"] for r in rows if r["event"] == "train"] == [1, 2, 3, 4]'
 cmp closed/last/model.safetensors run/last/model.safetensors || fail "a training without its output ends otherwise"
 
-# ---------------------------------------------------------------- ink that is none
+# ---------------------------------------------------------------- files that are not handwriting
 mkfifo pipe
 refuse "not a regular file" train $small --data-dir pipe --out new
 refuse "not a regular file" eval run --data-dir /dev/zero
@@ -103,7 +103,7 @@ archive("bomb.tar.xz", [("a.xml", 300 << 20), ("b.xml", 5)])
 whole = io.BytesIO()
 with tarfile.open(fileobj=whole, mode="w") as tar:
     tar.add("ink/lineStrokes", "lineStrokes")
-# after the first file that is half way through
+# cut after the first file, in the middle of the second
 with tarfile.open(fileobj=io.BytesIO(whole.getvalue())) as tar:
     middle = [m for m in tar.getmembers() if m.isfile()][30]
 end = middle.offset_data + (middle.size + 511) // 512 * 512
@@ -113,7 +113,7 @@ refuse "cut.tar: it is cut off" train $small --data-dir cut.tar --out new
 refuse "a.xml has more than 64 MiB" train $small --data-dir bomb.tar.xz --out new
 refuse "bomb.tar.xz decompresses to more than 256 MiB and 200 times" train $small --data-dir bomb.tar.xz --on-bad-file skip --out new
 rm bomb.tar.xz cut.tar
-# Left out and named, with the name that it has now.
+# Skipped and named, with its present name.
 cp -r ink bad
 sed -i '0,/<Point x="[-0-9.]*"/s//<Point x="20000"/' bad/lineStrokes/s00/s00-000/s00-000-02.xml
 truncate -s 65M bad/lineStrokes/s00/s00-000/s00-000-03.xml

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs that are interrupted, and states that cannot be gone on from: nothing is lost, nothing is overwritten, and what
-# stands in the folder can be taken up or begun anew.
+# Tests interrupted runs, and states from which a run cannot resume: nothing is lost or overwritten, and the folder can
+# be used for a resume or a new run.
 set -euo pipefail
 
 # shellcheck source=tests/support/program.sh
@@ -12,7 +12,7 @@ small="--corpus synthetic --synthetic-length 6000 --units 12,8 --embedding 6 --o
 small=$(echo $small) # one line
 state_step() { edit "$1/last/state.safetensors" 'print(meta["step"])' keep; }
 
-# ---------------------------------------------------------------- a start that died before its first save
+# ---------------------------------------------------------------- a run killed before its first save
 mkdir -p dead/best dead/last
 : > dead/metrics.jsonl
 refuse "no run to resume" train --out dead --resume
@@ -20,24 +20,24 @@ refuse "no run to resume" train --out dead --resume
 printf '{"event":"train","step":1}\n' > other.jsonl
 mkdir records && cp other.jsonl records/metrics.jsonl
 refuse "already holds a run (metrics.jsonl)" train $small --out records
-# Killed between the first state and the first model: resumable.
+# Killed between the first state and the first model: a resume is possible.
 mkdir -p half/last && cp dead/metrics.jsonl half/ && cp dead/last/state.safetensors half/last/
 "$bin" train --out half --resume --steps 3 > /dev/null || fail "a state without a model beside it"
 
-# A file too large for ulimit -f (SIGXFSZ) is an error, and no wedge.
+# A file larger than ulimit -f (SIGXFSZ) is an error, and the run does not hang.
 code=0
 (ulimit -f 4; exec "$bin" train $small --out limited --steps 2) > /dev/null 2> .err || code=$?
 [ "$code" = 2 ] && grep -q 'limited/last/.*cannot write: File too large' .err || fail "ulimit -f: exit code $code: $(cat .err)"
 "$bin" train $small --out limited --steps 2 > /dev/null || fail "a first save that failed wedges the folder"
 cmp limited/last/model.safetensors dead/last/model.safetensors || fail "the second start makes another run"
 
-# Temporary files of killed saves go with the next start.
+# The next start removes temporary files of killed saves.
 touch -d '1 hour ago' limited/last/.state.safetensors.tmp-0123abcd limited/best/.model.safetensors.tmp-89abcdef
 "$bin" train --out limited --resume --steps 3 > /dev/null
 [ -z "$(find limited -name '.*.tmp-*')" ] || fail "temporary files stay: $(find limited -name '.*.tmp-*')"
 
 # ---------------------------------------------------------------- signals
-# begin OUT: a long run in the background, $pid, that has made its 15th step.
+# begin OUT: starts a long run in the background, $pid, and waits for its 15th step.
 begin() {
   "$bin" train $small --out "$1" --steps 100000 --eval-every 40 --log-every 5 --checkpoint-every 100000 > signal.txt 2>&1 &
   pid=$!
@@ -70,7 +70,7 @@ steps=$((saved + 3))
 "$bin" train $small --out whole --steps $steps --eval-every 40 --log-every 5 --checkpoint-every 100000 > /dev/null
 cmp whole/last/model.safetensors saved/last/model.safetensors || fail "SIGUSR1 and a kill change the training"
 
-# Nobody reads the output any more: the run is saved and ends.
+# If the reader of the output exits, the run is saved and ends.
 set +o pipefail
 "$bin" train $small --out piped --steps 100000 --log-every 5 --checkpoint-every 100000 | head -n 4 > /dev/null
 codes=("${PIPESTATUS[@]}")
@@ -79,7 +79,7 @@ set -o pipefail
 [ "$(state_step piped)" -ge 5 ] || fail "a reader that leaves: the state is of step $(state_step piped)"
 
 # ---------------------------------------------------------------- states that are not finite
-spoil() { # spoil TENSOR BYTES: the first number of TENSOR, in the run `spoilt`
+spoil() { # spoil TENSOR BYTES: overwrites the first number of TENSOR in the run `spoilt`
   rm -rf spoilt
   cp -r whole spoilt
   edit spoilt/last/state.safetensors "at = header['$1']['data_offsets'][0]; data[at:at + 4] = $2"
@@ -93,7 +93,7 @@ done
 spoil adam.exp_avg_sq.output.gates 'struct.pack("<f", -1.0)'
 refuse "adam.exp_avg_sq.output.gates has negative values" train --out spoilt --resume --steps $((steps + 9))
 
-# ---------------------------------------------------------------- states that are kept, and saves by the clock
+# ---------------------------------------------------------------- kept states, and saves by time
 "$bin" train $small --out kept --steps 23 --eval-every 40 --log-every 5 --checkpoint-every 5 --keep 3 > /dev/null
 [ "$(ls kept/kept | tr '\n' ' ')" = "00000015 00000020 00000023 " ] || fail "--keep 3 keeps $(ls kept/kept | tr '\n' ' ')"
 cp kept/last/model.safetensors final.safetensors
@@ -112,7 +112,7 @@ kill -s KILL $pid
 wait $pid 2> /dev/null || true
 [ "$(state_step timed)" -gt 0 ] || fail "--checkpoint-minutes saves nothing"
 
-# ---------------------------------------------------------------- other data than the run's
+# ---------------------------------------------------------------- data that differ from the run's
 python3 -c '
 import random
 random.seed(1)
@@ -132,20 +132,20 @@ edit older/last/state.safetensors 'assert len(meta["run"].pop("contents")) == 16
 "$bin" train --out data --resume --steps 6 > /dev/null || fail "the same text is taken for another one"
 cmp data/last/model.safetensors older/last/model.safetensors || fail "the hash changes the training"
 
-# ---------------------------------------------------------------- a disk that is full, a folder that is gone
-# A file of that size is refused as on a full disk; the limit of a process can be moved while it runs.
+# ---------------------------------------------------------------- a full disk, a missing folder
+# A file over the size limit fails as on a full disk, and the limit of a running process can be changed.
 hold_up() { prlimit --pid "$1" --fsize=100:unlimited; }
 begin_saving() { # begin_saving OUT [ARGUMENT...]
   local out=$1
   shift
-  "$bin" train $small --out "$out" --eval-every 40 --log-every 5 --checkpoint-every 20 "$@" > >(cat > full.txt) 2>&1 & # by a pipe: the limit is of every file that it writes
+  "$bin" train $small --out "$out" --eval-every 40 --log-every 5 --checkpoint-every 20 "$@" > >(cat > full.txt) 2>&1 & # through a pipe, since the limit applies to every file that it writes
   pid=$!
   for _ in $(seq 600); do
     grep -q '^step 25 ' full.txt && break
     sleep 0.1
   done
 }
-says() { # says WORDS: within a minute
+says() { # says WORDS: waits up to a minute for WORDS in the output
   for _ in $(seq 600); do
     grep -q "$1" full.txt && return
     sleep 0.1
@@ -171,7 +171,7 @@ stopped=$(state_step full)
 json full/metrics.jsonl "[r['step'] for r in rows if r['event'] == 'train'] == list(range(5, $stopped + 1, 5))"
 "$bin" train $small --out never_full --steps $stopped --eval-every 40 --log-every 5 --checkpoint-every 20 > /dev/null
 cmp never_full/last/model.safetensors full/last/model.safetensors || fail "a full disk changes the training"
-# Full until the end: the exit code says so, and what was saved before is resumed.
+# Full until the end: the exit code reports it, and the last successful save can be resumed.
 begin_saving fuller --minutes 0.1
 hold_up $pid
 code=0
@@ -181,7 +181,7 @@ step=$(state_step fuller)
 "$bin" train --out fuller --resume --minutes 0 --steps $((step + 7)) > /dev/null || fail "no resume after a full disk"
 "$bin" train $small --out never_fuller --steps $((step + 7)) --eval-every 40 --log-every 5 --checkpoint-every 20 > /dev/null
 cmp never_fuller/last/model.safetensors fuller/last/model.safetensors || fail "a resume after a full disk leads elsewhere"
-# A folder that is gone for a while.
+# A folder that is missing for a while.
 begin_saving away --steps 100000
 mv away/last elsewhere
 says 'not saved: .*away/last/state.safetensors: cannot open its folder'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A program that finds a LibTorch of another version says so in one line and ends with exit code 2, also where that
-# LibTorch lacks a function: no "symbol lookup error" of the loader.
+# A program that finds another version of LibTorch prints one line and exits with code 2, even if that LibTorch lacks a
+# function: the loader must not end it with "symbol lookup error".
 set -euo pipefail
 bin=$(realpath "${HMRNN_BIN_DIR:?}")
 work=$(mktemp -d)
@@ -9,7 +9,7 @@ fail() { echo "FAILED: $*"; cat "$work/out"; exit 1; }
 lib=$(ldd "$bin/char_lm" | sed -n 's|.*=> \(.*\)/libtorch_cpu.so .*|\1|p')
 [ -e "$lib/../version.py" ] || [ -e "$lib/../build-version" ] || { echo "skipped: this LibTorch does not say its version"; exit 0; }
 
-# other VERSION: a LibTorch that says it is of that version, in $work/torch
+# other VERSION: creates a LibTorch in $work/torch that reports this version
 other() {
   rm -rf "$work/torch"
   mkdir -p "$work/torch/lib"
@@ -32,12 +32,12 @@ for program in char_lm handwriting; do
   refused "$program" 3.11.0
 done
 
-# The same release, and one of its patches, are taken.
+# The same release and its patch releases are accepted.
 built=$(sed -n "s/.*built with LibTorch \([0-9.]*\),.*/\1/p" "$work/out")
 other "${built%.*}.99"
 run char_lm --help || fail "a patch release of the same LibTorch is refused"
 
-# A function that libhmrnn calls is not there: its name is changed in a copy of the library.
+# A function that libhmrnn calls is missing: its name is changed in a copy of the library.
 other 2.10.0
 python3 - "$lib/libc10.so" "$work/libc10.so" "$(dirname "$bin")/lib/libhmrnn.so" <<'PY'
 import re, subprocess, sys

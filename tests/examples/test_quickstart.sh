@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# examples/quickstart.sh from end to end, with a third of a minute of training on the generated corpus.
+# Runs examples/quickstart.sh from end to end, with 20 s of training on the synthetic corpus.
 set -euo pipefail
 case $(realpath "${HMRNN_BIN_DIR:?}") in
   "$PWD/build/release/bin") ;;
@@ -18,7 +18,7 @@ for word in "data/fetch.sh ptb brings real text" "training on synthetic" "bits p
   grep -qF "$word" "$work/out" || fail "no section '$word'"
 done
 [ "$(sed -n '/300 characters drawn/,/the boundaries/p' "$work/out" | wc -c)" -gt 300 ] || fail "no sample of 300 characters"
-# A model that learned anything is better than a uniform draw: 8 bits at most, and log2 of the vocabulary at best.
+# A trained model must be better than a uniform distribution: at most 8 bits, or log2 of the vocabulary.
 bpc=$(grep -oE '[0-9]+\.[0-9]+ bits per character' "$work/out" | tail -n 1 | cut -d' ' -f1)
 awk -v bpc="$bpc" 'BEGIN { exit !(bpc > 0 && bpc < 4) }' || fail "test split: '$bpc' bits per character"
 echo "passed: $bpc bits per character"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The pages of `report` in a headless Chromium: figures that are those of `eval --json` and `align --json`, boundaries of a
-# known text, hover, click and tap, both colour schemes, 360 pixels, print; nothing on the console, nothing from the network.
+# Tests the pages of `report` in a headless Chromium: figures equal to those of `eval --json` and `align --json`,
+# boundaries of a known text, hover, click and tap, both colour schemes, a width of 360 pixels, print; no console
+# messages, no network requests.
 set -euo pipefail
 command -v python3 >/dev/null || { echo "skipped: no python3"; exit 0; }
 root=$PWD
@@ -60,7 +61,7 @@ def figures(browser, runs):
         check(abs(number - value) <= 0.5001 * 10 ** -digits, (path, text, value))
     return {path for path, _ in shown}
 
-# What the pages hold is what eval and align print.
+# The page contains the output of eval and align.
 page = data("page.html")["runs"][0]
 check(page["eval"] == line("eval.json")[0], "eval")
 check(page["align"] == line("align.json")[0], "align")
@@ -78,7 +79,7 @@ with Browser() as browser:
     check(browser.run("document.querySelectorAll('#training figure svg').length") >= 6, "charts")
     check(browser.run("document.querySelectorAll('#training .resume').length") >= 6, "marks of the resume")
 
-    # Hover says what a cell is, a click keeps its segment in all rows, another one lets it go.
+    # Hover describes a cell, a click selects its segment in all rows, another one deselects it.
     signals = page["signals"]
     browser.hover('.cell[data-i="7"][data-layer="0"]')
     told = browser.run("document.getElementById('inspector').textContent")
@@ -96,18 +97,18 @@ with Browser() as browser:
     browser.click('.cell[data-i="7"][data-layer="0"]')
     check(browser.run(kept) == [], "a second click")
 
-    # Boundaries of a known text are in the DOM.
+    # The DOM contains the boundaries of a known text.
     browser.open("known.html")
     cells = data("known.html")["cells"]
     check("".join(cells) == "monsel ten\nselmon ten mon", cells)
     found = line("known.json")
     for layer in (0, 1):
         marks = browser.run("[...document.querySelectorAll('.row.layer .cell[data-layer=\"%d\"]')].map(e => e.classList.contains('end') ? 1 : 0)" % layer)
-        # segment reads the line ends too, and shows all but these
+        # segment reads the line ends too, but does not show them
         expected = found[0]["z"][layer] + marks[10:11] + found[1]["z"][layer]
         check(marks == expected[:len(marks)] and len(marks) == 25, (layer, marks, expected))
 
-    # A phone: nothing is wider than the screen. Taps do what clicks do.
+    # A phone: nothing is wider than the screen. Taps act like clicks.
     for name in ("page.html", "two.html", "ink.html"):
         browser.open(name, width=360, height=740)
         check(browser.complaints == [], (name, browser.complaints))
@@ -119,7 +120,7 @@ with Browser() as browser:
     browser.run("new Promise(done => setTimeout(() => done(1), 400))")
     check(browser.run("document.querySelectorAll('.cell.kept').length") > 0, "a tap")
 
-    # Both colour schemes: ink and ground differ from each other, and change places.
+    # In both colour schemes text and background contrast, and they swap.
     def luminance(element, what):
         parts = [int(x) / 255 for x in re.findall(r"\d+", browser.run("getComputedStyle(document.%s).%s" % (element, what)))[:3]]
         return sum(f * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for f, c in zip((0.2126, 0.7152, 0.0722), parts))
@@ -147,7 +148,7 @@ with Browser() as browser:
     check(open("page.pdf", "rb").read(5) == b"%PDF-", "pdf")
 PYTHON
 
-# A page of 10,000 updates and 20,000 characters is below 3 MB, and there in 2 s.
+# A page of 10,000 updates and 20,000 characters has less than 3 MB and loads in 2 s.
 python3 - <<'PYTHON'
 import json, random
 random.seed(1)

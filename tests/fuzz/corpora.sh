@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starting points for the fuzzers: small files of every kind, made by the programs themselves.
-#   tests/fuzz/corpora.sh BIN OUT     BIN: the folder of char_lm and handwriting; OUT: a folder, which gets one a target
+# Makes initial corpora for the fuzzers: small files of every kind, written by the programs.
+#   tests/fuzz/corpora.sh BIN OUT     BIN: the folder of char_lm and handwriting; OUT: gets one folder per target
 set -euo pipefail
 bin=$(realpath "$1")
 mkdir -p "$2"

@@ -1,5 +1,4 @@
-// Fuzzes parse_ink_xml: any bytes give a line of handwriting that keeps what InkLine promises, or one line of
-// hmrnn::Error. How to build it: tests/fuzz/README.md.
+// Fuzzes parse_ink_xml: any bytes give a valid InkLine, or hmrnn::Error with one line. Build: tests/fuzz/README.md.
 #include <cmath>
 #include <string_view>
 
@@ -26,7 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     const auto line = hmrnn::parse_ink_xml(bytes, "a01-000u-01", "fuzzed.xml");
     expect_sound(line);
-    // What is written is read again. The first writing rounds to hundredths, the second finds nothing left to round.
+    // A written line can be read again. The first writing rounds to hundredths, so the second changes nothing.
     const auto text = hmrnn::format_ink_xml(line);
     const auto again = hmrnn::parse_ink_xml(text, "a01-000u-01", "written.xml");
     expect_sound(again);

@@ -1,5 +1,5 @@
-// Fuzzes the metadata of models and of a run's state: any text under the key hmrnn, beside the tensors of a small
-// model, gives a model or one line of hmrnn::Error. How to build it: tests/fuzz/README.md.
+// Fuzzes the metadata of models and of a run's state: any text under the key hmrnn, with the tensors of a small model,
+// gives a model or hmrnn::Error with one line. Build: tests/fuzz/README.md.
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -15,8 +15,7 @@
 
 namespace {
 
-/// The bytes of a file with these tensors and this text, as write_safetensors writes it but for checksums, which would
-/// refuse every text but one.
+/// The bytes of a file with these tensors and this text, without checksums, which would reject all texts but one.
 std::string file_of(const hmrnn::SafeTensors& tensors, const std::string& text) {
   nlohmann::ordered_json header = {{"__metadata__", {{"hmrnn", text}}}};
   std::string data;
@@ -43,7 +42,7 @@ void expect_model_or_error(const Load& load, const std::string& path) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const MemoryFile file;
-  // The sizes of tests/fuzz/corpora.sh's models.
+  // The sizes of the models from tests/fuzz/corpora.sh.
   static const auto text_model = hmrnn::pack_module(
       *hmrnn::CharLM(hmrnn::CharLMOptions(3).embedding_size(2).hidden_sizes({3, 2}).output_embedding_size(2)), false);
   static const auto ink_model = hmrnn::pack_module(

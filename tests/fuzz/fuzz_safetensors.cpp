@@ -1,4 +1,4 @@
-// Fuzzes read_safetensors: any bytes give a result or one line of hmrnn::Error. How to build it: tests/fuzz/README.md.
+// Fuzzes read_safetensors: any bytes give a result or hmrnn::Error with one line. Build: tests/fuzz/README.md.
 #include "hmrnn/error.h"
 #include "hmrnn/io/safetensors.h"
 #include "tests/fuzz/memory_file.h"

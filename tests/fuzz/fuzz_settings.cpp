@@ -1,5 +1,5 @@
-// Fuzzes the settings of a run: the metadata of its state, the options in it, and those of a command line over them.
-// What is accepted has to be accepted again as it would be stored. How to build it: tests/fuzz/README.md.
+// Fuzzes the settings of a run: the metadata of its state, the options in it, and those of a command line that override
+// them. Accepted settings must be accepted again after storing them. Build: tests/fuzz/README.md.
 #include <string>
 #include <vector>
 
@@ -15,7 +15,7 @@ void expect_printable(const std::string& text) {
   if (text.empty()) fail("an error says nothing", text);
 }
 
-/// Words between zero bytes as a command line.
+/// Parses words between zero bytes as a command line.
 void parse_command_line(const std::string& text) {
   std::vector<std::string> words = {"train"};
   for (size_t begin = 0; begin <= text.size();) {
@@ -44,7 +44,7 @@ void take_up(const std::string& text) {
   const auto stored = stored_options(hmrnn::TrainerState::run_settings(file, "state"), "state");
   const auto settings = TrainSettings::resumed(stored, {}, "run");
   for (const auto& [name, value] : stored) {
-    if (!settings.options().contains(name)) return;  // compare_options refuses it
+    if (!settings.options().contains(name)) return;  // compare_options rejects it
   }
   if (TrainSettings::resumed(settings.options(), {}, "run").options() != settings.options()) {
     fail("options change when they are stored", text);

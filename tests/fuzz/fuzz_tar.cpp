@@ -1,5 +1,5 @@
-// Fuzzes the reading of archives of handwriting: any bytes give files or one line of hmrnn::Error, with no more data
-// than the limits on decompression allow. How to build it: tests/fuzz/README.md.
+// Fuzzes the reading of handwriting archives: any bytes give files or hmrnn::Error with one line, within the limits on
+// decompression. Build: tests/fuzz/README.md.
 #include <string>
 #include <string_view>
 

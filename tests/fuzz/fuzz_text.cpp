@@ -1,5 +1,5 @@
-// Fuzzes the reading of texts: any bytes, as a plain file, as one that is called .xz, and as a Penn Treebank split,
-// give a text or one line of hmrnn::Error. How to build it: tests/fuzz/README.md.
+// Fuzzes the reading of texts: any bytes, as a plain file, as one named .xz and as a Penn Treebank split, give a text
+// or hmrnn::Error with one line. Build: tests/fuzz/README.md.
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -11,7 +11,7 @@
 
 namespace {
 
-/// Names for the file in memory, in a folder that stays.
+/// Names of the file in memory, in a permanent folder.
 struct Names {
   explicit Names(const std::string& target) {
     char name[] = "/tmp/hmrnn_fuzz_XXXXXX";

@@ -1,6 +1,6 @@
 #pragma once
 
-// A file in memory for readers that take a path.
+// A file in memory, for functions that take a path.
 #include <sys/mman.h>
 #include <unistd.h>
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// What the fuzz targets share. With clang's libFuzzer, LLVMFuzzerTestOneInput is called with inputs of its own. Without
-// it (any compiler, with -DHMRNN_FUZZ_MAIN), the program replays the files named on its command line: a corpus, or a
-// crash to look into.
+// Shared by the fuzz targets. With clang's libFuzzer, LLVMFuzzerTestOneInput gets generated inputs. Without it (any
+// compiler, with -DHMRNN_FUZZ_MAIN), the program replays the files named on its command line: a corpus, or a crash to
+// debug.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
   std::abort();
 }
 
-/// An error has to be one line of text that begins with what it is about.
+/// An error must be one line of text that begins with its subject.
 inline void expect_one_line(const std::string& text, const std::string& about) {
   if (text.rfind(about + ": ", 0) != 0) fail("the error does not name the file", text);
   for (const char c : text) {

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds every fuzz target with clang and lets each run.
+# Builds every fuzz target with clang and runs it.
 #   tests/fuzz/run.sh [SECONDS [TARGET …]]     default: 30 seconds, every target
-# Needs clang++ with libFuzzer (Debian: clang, libclang-rt-dev) and a build in build/release (HMRNN_BUILD). What was found
-# stays in build/fuzz: TARGET/corpus to go on from, TARGET/crash-… to look into. Exit code 1 if something was.
+# Needs clang++ with libFuzzer (Debian: clang, libclang-rt-dev) and a build in build/release (HMRNN_BUILD). Results are
+# in build/fuzz: TARGET/corpus for the next run, TARGET/crash-… to debug. Exit code 1 if there was a crash.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 seconds=${1:-30}
@@ -17,8 +17,8 @@ work=build/fuzz
 mkdir -p $work/objects
 tests/fuzz/corpora.sh "$build/bin" $work/corpora
 
-# What a target is about, by the files' names wherever they lie: compiled with the fuzzer's counters. All else comes from the
-# libraries of the build.
+# Sources of each target, by name in any folder, which are compiled with the fuzzer's coverage counters. Everything else
+# comes from the libraries of the build.
 io="safetensors safetensors_header safetensors_checksums atomic_file file_descriptor whole_file machine_limits"
 declare -A sources=(
   [safetensors]="$io"
@@ -30,7 +30,7 @@ declare -A sources=(
 )
 flags=(-std=c++20 -g -O1 -fsanitize=address,undefined -DFMT_HEADER_ONLY=1 -DHMRNN_LIBARCHIVE=1 -Wno-everything -I.
   -isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include")
-# object FILE [FLAG …]: compiles FILE if it has changed; prints the object.
+# object FILE [FLAG …]: compiles FILE if it has changed; prints the object's path.
 object() {
   local file=$1 object
   shift
@@ -40,7 +40,7 @@ object() {
   fi
   echo "$object"
 }
-# find_source NAME: the one file of that name; a program's own files are char_lm's.
+# find_source NAME: the file of that name; for files of a program, char_lm's.
 find_source() { find hmrnn examples/program examples/char_lm -name "$1.cpp" | head -n 1; }
 
 failed=()

@@ -1,4 +1,4 @@
-// Stands for the toolkit's header of this name where kernels are compiled for the host.
+// Replaces the toolkit's header of this name when kernels are compiled for the host.
 #pragma once
 
 #include "block.h"

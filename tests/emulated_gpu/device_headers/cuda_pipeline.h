@@ -1,5 +1,5 @@
-// Stands for the toolkit's header of this name where kernels are compiled for the host: copies from global to shared
-// memory that are not made before the thread waits for them.
+// Replaces the toolkit's header of this name when kernels are compiled for the host: a copy from global to shared
+// memory is made only when the thread waits for it.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Stands for the project's header of this name where kernels are compiled for the host: the same instructions, with
-// the values in the same lanes.
+// Replaces the project's header of this name when kernels are compiled for the host: the same instructions, with the
+// values in the same lanes.
 #pragma once
 
 #include <cstdint>
