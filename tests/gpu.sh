@@ -1,29 +1,30 @@
 #!/usr/bin/env bash
-# All that wants a GPU, in one command and under ten minutes: the tests tagged [cuda], hmrnn_bench against cuDNN's LSTM
-# and where its time goes, compute-sanitizer over the kernels, and training on the Penn Treebank's characters. Writes
-# summary.md and summary.json anew after every stage, so that whatever is cut off leaves what was measured.
+# Everything that needs a GPU, in one command and under ten minutes: the tests tagged [cuda], hmrnn_bench against
+# cuDNN's LSTM with a profile, compute-sanitizer on the kernels, and training on the Penn Treebank's characters.
+# Rewrites summary.md and summary.json after every stage, so that an interrupted call leaves what it measured.
 #
 #   tests/gpu.sh [OPTION …]
 #
-#   --stages LIST    of tests, persistent, benchmark, profile, sizes, sanitizer, training (default: all), in this order
-#                    whatever the list's; NAME:SECONDS gives one a limit of its own
-#   --seconds N      for all together (default 540): stages are cut short for it, or left out by name
-#   --minutes X      of training at most (default: what is left)
-#   --resume         go on with the training of an earlier call; what that reported stays in the summary
-#   --epochs N|auto  of training; auto: as many as the speed that was measured does in the time left
+#   --stages LIST    of tests, persistent, benchmark, profile, sizes, sanitizer, training (default: all). They run in
+#   this
+#                    order; NAME:SECONDS sets a limit for one
+#   --seconds N      limit for all together (default 540): stages are shortened or skipped to keep it
+#   --minutes X      limit of the training (default: the remaining time)
+#   --resume         resume the training of an earlier call; its other results stay in the summary
+#   --epochs N|auto  epochs of the training; auto: as many as fit into the remaining time at the measured speed
 #   --train-options "…"  more options of char_lm train
-#   --carried DIR    what tests/gpu_carry.sh made (default: $HMRNN_DEPS, else build/carry if it is there). Its programs
-#                    are run; the project is built only where there are none, or where they do not start
-#   --data-dir DIR   the corpus's folder; default: $HMRNN_DATA_DIR/ptb, the one carried, data/ptb, else the
+#   --carried DIR    output of tests/gpu_carry.sh (default: $HMRNN_DEPS, else build/carry if it exists). Its programs
+#                    are run; the project is built only if there are none, or if they do not start
+#   --data-dir DIR   the corpus's folder; default: $HMRNN_DATA_DIR/ptb, the one in DIR, data/ptb, else the
 #                    synthetic corpus
-#   --work DIR       where everything goes: build, corpus, run, output of every stage (default build/gpu)
-#   --out DIR        where copies go of what is worth taking home: the summary, the model, and the rest packed
-#   --small          sizes that some megaflops a second can do: to try this script itself
+#   --work DIR       folder for all files: build, corpus, run, output of every stage (default build/gpu)
+#   --out DIR        folder for copies of the results: summary, model, and the rest packed
+#   --small          sizes for a device of some MFLOP/s, to test this script
 #
-#   CMAKE_PREFIX_PATH   a LibTorch 2.11 with CUDA and all its libraries; default: that of the torch that python3 has
-#   HMRNN_GPU_LAUNCHER  a command that is put before every program (tests/gpu_room.sh: the emulated device)
+#   CMAKE_PREFIX_PATH   a LibTorch 2.11 with CUDA and all its libraries; default: the torch of python3
+#   HMRNN_GPU_LAUNCHER  a command that is prepended to every program (tests/gpu_room.sh: the emulated device)
 #
-# Needs no network. Exit code 0: every stage that was run passed, 1: one did not, 2: it could not begin.
+# Needs no network. Exit code 0: every stage that ran passed; 1: one did not; 2: the script could not start.
 set -euo pipefail
 die() { echo "gpu.sh: $*" >&2; exit 2; }
 
@@ -88,7 +89,7 @@ find_libtorch
 find_corpus
 note '"stage": "start", "gpu": "%s", "commit": "%s", "torch": "%s"' "$gpu" "$(commit)" "$torch_version"
 failed=0
-# Who ends this script ends what it runs; the training saves itself then.
+# If this script is ended, so are its children; the training then saves itself.
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT

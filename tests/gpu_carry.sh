@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Collects what tests/gpu.sh needs on a machine with a GPU that has neither the Debian packages nor a network, nor the
-# time to build: the programs and libraries of a build, stripped, the libraries they need beside LibTorch and the C
-# library, the headers for a build there should the programs not start, and the Penn Treebank's characters, packed.
-# Made on a machine where the project is built with nvcc:
+# Collects what tests/gpu.sh needs on a machine with a GPU but without the Debian packages, a network, or time to build:
+# programs and libraries of a build, stripped; the libraries that they need besides LibTorch and the C library; the
+# headers to build there if the programs do not start; and the Penn Treebank's characters, packed. Run it where the
+# project is built with nvcc:
 #
-#   tests/gpu_carry.sh [--build DIR] [--data-dir DIR] [--headers] DIR      then, over there:  tests/gpu.sh --carried DIR
+#   tests/gpu_carry.sh [--build DIR] [--data-dir DIR] [--headers] DIR      then, on the GPU machine:  tests/gpu.sh
+#   --carried DIR
 #
 #   --build DIR      the build (default build/release)
-#   --data-dir DIR   the corpus's folder; default: $HMRNN_DATA_DIR/ptb, data/ptb, else none is taken
-#   --headers        the headers and libpugixml alone: 2 MB, and a build over there
+#   --data-dir DIR   the corpus's folder; default: $HMRNN_DATA_DIR/ptb, data/ptb, else none is packed
+#   --headers        only the headers and libpugixml: 2 MB, to build on the GPU machine
 #
-# DIR is new, empty, or one that this script made, which it replaces. Of Catch2 it takes version 2, which is one header
-# (Debian 12 has it); version 3 is a library to be built.
+# DIR must be new, empty, or made by this script; then it is replaced. Only version 2 of Catch2 is packed, which is one
+# header (Debian 12 has it); version 3 would have to be built.
 set -euo pipefail
 die() { echo "gpu_carry.sh: $*" >&2; exit 2; }
 readonly limit_mb=40 programs=(hmrnn_tests hmrnn_bench char_lm handwriting)
@@ -52,7 +53,7 @@ mkdir -p "$dir/include" "$dir/lib" || die "cannot create $dir"
 touch "$dir/carried.txt"
 
 # ---------------------------------------------------------------- headers
-# find_header NAME: where the compiler takes it from.
+# find_header NAME: prints where the compiler finds it.
 find_header() {
   local path
   path=$(printf '#include <%s>\n' "$1" | "${CXX:-g++}" -E -x c++ - 2>/dev/null | sed -n "s|^# 1 \"\(/.*/$1\)\".*|\1|p" | head -n 1)
@@ -69,7 +70,7 @@ for header in cxxopts.hpp xxhash.h pugixml.hpp pugiconfig.hpp; do
 done
 pugixml=$("${CXX:-g++}" -print-file-name=libpugixml.so)
 [ -e "$pugixml" ] || die "libpugixml.so is not installed; run cmake/bootstrap.sh first"
-cp -L "$pugixml" "$dir/lib/libpugixml.so.1" # by the name that programs will ask for
+cp -L "$pugixml" "$dir/lib/libpugixml.so.1" # under the name that programs load
 if [ $headers = yes ]; then
   du -sh "$dir"
   exit 0
@@ -78,19 +79,19 @@ fi
 # ---------------------------------------------------------------- programs and their libraries
 mkdir "$dir/bin"
 for program in "${programs[@]}"; do cp -L "$build/bin/$program" "$dir/bin/"; done
-# By the names that the loader asks for; a file of several names is taken once for each.
+# Under the names that the loader looks for; a file with several names is copied for each.
 find "$build"/lib* -name '*hmrnn*.so*' | while read -r library; do
   name=$(objdump -p "$library" | awk '$1 == "SONAME" { print $2 }')
   cp -L "$library" "$dir/lib/${name:-$(basename "$library")}"
 done
-# Those of LibTorch and of CUDA are over there; the C and C++ libraries too, which belong to the machine.
+# The GPU machine has its own LibTorch, CUDA, C and C++ libraries.
 theirs='^(ld-linux.*|lib(c|m|dl|rt|pthread|util|resolv|stdc\+\+|gcc_s)\.so.*|lib(torch|c10|caffe2|shm|gomp|cu|nv|nccl).*)$'
 ldd "$dir"/bin/* "$build"/lib*/*hmrnn*.so* 2>/dev/null | awk '$2 == "=>" && $3 ~ /^\// { print $1, $3 }' | sort -u |
   while read -r name path; do
     if [[ $name =~ $theirs || -e $dir/lib/$name ]]; then continue; fi
     if [[ $name == libicudata.so.* ]]; then
-      # libarchive needs libxml2 for one kind of archive, that needs ICU, and ICU 31 MB of tables: it does without, as
-      # far as texts in UTF-8 go.
+      # libarchive needs libxml2 for one archive format, libxml2 needs ICU, and ICU 31 MB of tables, which UTF-8 texts
+      # do not need.
       echo "const char icudt${name##*.}_dat[4096] = {0};" |
         "${CC:-cc}" -x c -shared -fPIC -Wl,-soname,"$name" -o "$dir/lib/$name" - || die "$name: no compiler for its stand-in"
       continue

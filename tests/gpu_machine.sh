@@ -1,13 +1,13 @@
-# What tests/gpu.sh finds on the machine: LibTorch, the corpus, and programs that start. Sourced by it.
+# Finds what tests/gpu.sh needs on the machine: LibTorch, the corpus, and programs that start. Sourced by it.
 
-# note FORMAT ARGUMENT…: a record for the summary.
+# note FORMAT ARGUMENT…: adds a record for the summary.
 note() {
   local format=$1
   shift
   printf "{$format}\n" "$@" >>"$report/stages.jsonl"
 }
 
-# torch_root and torch_version, without importing it, which takes many seconds the first time.
+# Sets torch_root and torch_version without importing torch, which takes many seconds the first time.
 find_libtorch() {
   local prefix candidate prefixes
   IFS=':;' read -r -a prefixes <<<"${CMAKE_PREFIX_PATH:-}"
@@ -25,7 +25,7 @@ find_libtorch() {
     export CMAKE_PREFIX_PATH=$torch_root/share/cmake
   fi
   torch_version=$(sed -n 's/^#define TORCH_VERSION_\(MAJOR\|MINOR\|PATCH\) //p' "$torch_root/include/torch/headeronly/version.h" 2>/dev/null | paste -sd.)
-  # LibTorch first: what is carried was linked to a folder that is not here.
+  # LibTorch first: the carried programs were linked to a folder that does not exist here.
   library_path=$torch_root/lib
   for candidate in "$torch_root"/../nvidia/*/lib; do
     [ ! -d "$candidate" ] || library_path+=:$(cd "$candidate" && pwd)
@@ -33,7 +33,7 @@ find_libtorch() {
   library_path+=${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} # where some machines have the driver
 }
 
-# data_dir: empty where there is none.
+# Sets data_dir; empty if there is none.
 find_corpus() {
   local candidate
   if [ -z "$data_dir" ] && [ -d "${HMRNN_DATA_DIR:-/nonexistent}/ptb" ]; then data_dir=$(cd "$HMRNN_DATA_DIR/ptb" && pwd); fi
@@ -53,12 +53,12 @@ PY
   fi
 }
 
-# What the programs were made from: that of the carried ones, where git is not there to tell.
+# Prints the commit of the sources; that of the carried programs if git is not available.
 commit() {
   git describe --always --dirty 2>/dev/null || sed -n 's/^commit //p' "$carried/carried.txt" 2>/dev/null || true
 }
 
-# bin and launch, from what is carried or from a build; false if that fails.
+# Sets bin and launch, from the carried programs or from a build; false if both fail.
 find_programs() {
   local reason= starts=("$carried/bin/char_lm" --help)
   if [ -z "$carried" ] || [ ! -d "$carried/bin" ]; then

@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# Proves tests/gpu.sh where no GPU is: makes a minimal Ubuntu 24.04, gives it a fresh clone of the committed tree, the
-# folder of tests/gpu_carry.sh, nvcc and LibTorch with its CUDA libraries, and runs every stage there with an nvidia-smi
-# and a compute-sanitizer that stand in for the real ones and the emulated device in place of the GPU: with what was
-# carried, then taken up again, then, the carried programs removed, with a build of its own. Needs root, debootstrap,
-# CUDA's toolkit in /usr/local/cuda and 12 GB of disk.
+# Tests tests/gpu.sh without a GPU: creates a minimal Ubuntu 24.04 with a fresh clone of the committed tree, the output
+# of tests/gpu_carry.sh, nvcc and LibTorch with its CUDA libraries, and runs every stage there with the emulated device
+# and with fake nvidia-smi and compute-sanitizer: first with the carried programs, then a resume, then, without the
+# carried programs, with its own build. Needs root, debootstrap, CUDA's toolkit in /usr/local/cuda and 12 GB of disk.
 #
-#   tests/gpu_room.sh [carried] [build]      which parts (default: both; the build takes a first run a quarter of an hour)
+#   tests/gpu_room.sh [carried] [build]      parts to run (default: both; a first build takes a quarter of an hour)
 #
-#   HMRNN_CLEAN_ROOM        working folder (default /var/tmp/hmrnn-clean-room); keeps the bare system and the compiler's
-#                           cache for the next run, the room of the last run for a look at it, and what it reported
-#   HMRNN_CLEAN_ROOM_SUITE  noble (default), or trixie for Debian 13, where no mirror of Ubuntu is within reach
+#   HMRNN_CLEAN_ROOM        working folder (default /var/tmp/hmrnn-clean-room); keeps the bare system and the compiler
+#                           cache for the next run, and the room and the results of the last run for inspection
+#   HMRNN_CLEAN_ROOM_SUITE  noble (default), or trixie for Debian 13, if no mirror of Ubuntu can be reached
 #   HMRNN_ROOM_TORCH        a folder with the packages of `pip install torch==2.11.0` (default: made in $HMRNN_CACHE, 5 GB)
 #   HMRNN_DATA_DIR          see tests/gpu_carry.sh
 set -euo pipefail
@@ -29,7 +28,7 @@ bare=$folder/$suite-gpu room=$folder/gpu-room log=$folder/gpu-room.log
 mkdir -p "$folder"
 [ -n "${HMRNN_ROOM_INSIDE:-}" ] || : >"$log"
 
-# step WHAT COMMAND…: its seconds go into the log.
+# step WHAT COMMAND…: logs the command's duration.
 step() {
   local what=$1 begin=$SECONDS code=0
   shift
@@ -46,17 +45,17 @@ fetch_torch() {
 }
 make_bare() {
   local mirror=http://deb.debian.org/debian components=main script=
-  # As in tests/clean_room.sh: all of Ubuntu's releases are set up by one script of debootstrap's.
+  # As in tests/clean_room.sh: one script of debootstrap's installs all Ubuntu releases.
   [ "$suite" != noble ] || mirror=http://archive.ubuntu.com/ubuntu components=main,universe script=/usr/share/debootstrap/scripts/gutsy
   [ ! -e "$bare" ] || return 0
   rm -rf "$bare.partial"
-  # The compilers, and ccache for the second run: what the machine of a GPU has, and nothing that this project is linked to.
+  # Compilers, and ccache for the second run: what a GPU machine has, but nothing that this project links.
   debootstrap --variant=minbase --components=$components --include=python3,g++,cmake,ninja-build,ccache "$suite" \
     "$bare.partial" $mirror $script >"$folder/debootstrap.log" 2>&1 && mv "$bare.partial" "$bare"
 }
 carry() { tests/gpu_carry.sh "$folder/carry"; }
 
-# The mounts live in a name space of their own and end with it.
+# The mounts are in a separate mount namespace and end with it.
 if [ -z "${HMRNN_ROOM_INSIDE:-}" ]; then
   step "the build here" build_here
   step "LibTorch with its CUDA libraries" fetch_torch
@@ -80,7 +79,7 @@ make_room() {
   mkdir "$room/root/hmrnn/build"
   cp -r "$folder/carry" "$room/root/hmrnn/build/"
   cp build/release/tests/emulated_gpu/*.so* "$room/opt/emulated/"
-  # All of the emulation's libraries at once: LibTorch's look for CUDA's in folders of their own before any path.
+  # One folder for all emulated libraries: LibTorch's libraries search their own folders for CUDA's before any path.
   cat >"$room/opt/emulated/launch" <<'SH'
 #!/bin/sh
 first=/opt/emulated/libcudart.so.13:/opt/emulated/libemulated_gpu.so
@@ -101,12 +100,12 @@ SH
   chmod +x "$room/opt/emulated/launch" "$room"/usr/local/bin/*
 }
 
-# in_room COMMAND: in the clone.
+# in_room COMMAND: runs it in the clone.
 in_room() {
   chroot "$room" env -i HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     CCACHE_DIR=/opt/ccache HMRNN_GPU_LAUNCHER=/opt/emulated/launch bash -c "cd ~/hmrnn && $1" </dev/null
 }
-# summary EXPRESSION: whether it holds of the summary in Python, where `s` is it.
+# summary EXPRESSION: checks a Python expression in which `s` is the summary.
 summary() {
   python3 - "$room/root/out/summary.json" "$1" <<'PY'
 import json, sys
@@ -119,7 +118,7 @@ check_carried() {
   summary '[x["stage"] for x in s["stages"]] == ["programs", "tests", "persistent", "benchmark", "profile", "sizes",
     "sanitizer memcheck", "sanitizer racecheck", "sanitizer synccheck", "training", "evaluation"]'
   summary 'all(x.get("code") == 0 for x in s["stages"] if x["stage"] != "sizes")'
-  # On the emulated device this one is cut off.
+  # This stage is cut off on the emulated device.
   summary 'next(x for x in s["stages"] if x["stage"] == "sizes")["code"] in (0, 124)'
   summary 's["tests"]["cases"] >= 13 and not s["tests"]["failed"] and not s["tests"]["skipped"]'
   summary '{"graph", "persistent", "launches"} <= {row.get("launch") for row in s["benchmark"]["rows"]}'
@@ -152,13 +151,13 @@ refuses_xz() {
 
 step "the room" make_room
 if [[ $parts = *carried* ]]; then
-  # Exit code 1 says that a stage did not pass; what is reported tells whether it is the one that an emulated device cuts off.
+  # Exit code 1 means that a stage did not pass; the checks below tell whether it is the one that is cut off.
   step "gpu.sh, carried" in_room 'tests/gpu.sh --small --seconds 420 --stages tests:150,persistent:60,benchmark:120,profile:60,sizes:15,sanitizer:60,training --minutes 0.4 --epochs auto --out /root/out || [ $? = 1 ]'
   cp "$room/root/out/summary.md" "$folder/gpu-room-carried.md"
   list_stages >>"$log"
   step "what it reports" check_carried
   steps=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["training"]["steps"])' "$room/root/out/summary.json")
-  # The limit of epochs that the benchmark gave may have ended it.
+  # The limit of epochs from the benchmark may have ended the training.
   step "gpu.sh --resume" in_room 'tests/gpu.sh --small --seconds 60 --stages training --minutes 0.1 --epochs 1000 --resume --out /root/out || [ $? = 1 ]'
   step "what it reports" check_resumed "$steps"
 fi

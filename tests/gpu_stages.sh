@@ -1,13 +1,13 @@
-# The stages of tests/gpu.sh, each with its limit, and the summary after each. Sourced by it.
+# The stages of tests/gpu.sh with their limits, and the summary after each. Sourced by it.
 
-# Seconds for a stage, at most: the training gets its share even where those before it are slow.
+# Prints the limit of a stage in seconds: the training keeps its share even if earlier stages are slow.
 seconds_for() {
   local left=$((seconds - SECONDS)) share=$((seconds / 4 < 60 ? seconds / 4 : 60))
   if [ -n "${wanted[training]:-}" ] && [ "$1" != training ]; then left=$((left - share)); fi
   echo $((left < limit[$1] ? left : limit[$1]))
 }
 
-# timed NAME SECONDS COMMAND…: at most so long; its exit code and times go into the summary.
+# timed NAME SECONDS COMMAND…: runs it with a limit; its exit code and duration go into the summary.
 timed() {
   local name=$1 most=$2 code=0 begin=$SECONDS
   shift 2
@@ -25,7 +25,7 @@ timed() {
   return $code
 }
 
-# The summary of what there is so far, also where it is to be taken home from; false if a test failed.
+# Writes the summary of the results so far, also to --out; false if a test failed.
 write_summary() {
   local code=0
   python3 tests/gpu_summary.py "$report" "$run" || code=1
@@ -36,7 +36,7 @@ write_summary() {
 }
 summarise() { write_summary || failed=1; }
 
-# run_stage NAME: runs it, or says why it is left out.
+# run_stage NAME: runs it, or reports why it is skipped.
 run_stage() {
   local most
   most=$(seconds_for "$1")
@@ -49,17 +49,17 @@ run_stage() {
   "stage_$1" "$most" || failed=1
 }
 
-# run_tests NAME SECONDS FILTER: in a format that is whole up to the test that was cut off.
+# run_tests NAME SECONDS FILTER: in a format that stays readable if a test is cut off.
 run_tests() { timed "$1" "$2" "${launch[@]}" "$bin/hmrnn_tests" "$3" -r xml -o "$report/$1.xml"; }
 
-# Short ones first: whether the kernels are right, in every precision.
+# The short tests first: whether the kernels are correct, in every precision.
 stage_tests() {
-  local filter='[cuda]~[persistent]~"*at all sizes*"' # in quotes: a name goes as far as the next one
+  local filter='[cuda]~[persistent]~"*at all sizes*"' # in quotes: a name ends at the next quote
   [ $small = no ] || filter+='~"*replays are plain launches*"~"*goes from a GPU*"'
   run_tests tests "$1" "$filter"
 }
 stage_sizes() { run_tests sizes "$1" '[cuda]"*at all sizes*"'; }
-# By themselves, and nothing else of it if they fail: blocks that wait for each other may wait for ever.
+# In a separate stage, and no persistent kernel afterwards if it fails: its blocks may wait for each other forever.
 persistent=on
 stage_persistent() {
   local filter="[persistent]"
@@ -77,7 +77,7 @@ small_size=(--quick --size 32,16,10)
 stage_benchmark() {
   if [ $small = yes ]; then bench benchmark "$1" "${small_size[@]}" --rounds 1; else bench benchmark "$1" --rounds 3; fi
 }
-# In a process of its own: a profiler that fails takes no measurement with it.
+# In a separate process, so that a profiler that fails loses no measurement.
 stage_profile() {
   if [ $small = yes ]; then
     bench profile "$1" "${small_size[@]}" --profile --only core/hm_lstm
@@ -93,14 +93,14 @@ stage_sanitizer() {
     return 0
   }
   for tool in memcheck racecheck synccheck; do
-    # A third of the time each, or what those before it left.
+    # A third of the time each, plus what the earlier ones left.
     local left=$((end - SECONDS)) shares
     case $tool in memcheck) shares=3 ;; racecheck) shares=2 ;; *) shares=1 ;; esac
     if [ "$left" -lt 5 ]; then
       note '"stage": "sanitizer %s", "left_out": "no time is left"' $tool
       continue
     fi
-    # Our kernels alone; and memory by cudaMalloc, since in a block of LibTorch's cache nothing is out of bounds.
+    # Only our kernels; and memory by cudaMalloc, since no access within a block of LibTorch's cache is out of bounds.
     timed "sanitizer $tool" $((left / shares)) "${launch[0]}" PYTORCH_NO_CUDA_MEMORY_CACHING=1 "${launch[1]}" "${launch[2]}" \
       "$sanitizer" --tool $tool --kernel-regex kns=hmrnn --error-exitcode 9 --print-limit 20 \
       "${launch[@]:3}" "$bin/hmrnn_tests" "[sanitizer]" >"$report/sanitizer_$tool.txt" 2>&1 || code=1
@@ -108,7 +108,8 @@ stage_sanitizer() {
   return $code
 }
 
-# As many as the speed that was measured does in so many seconds, the validations counted in; nothing where it is not known.
+# Prints the number of epochs that fit into the given seconds at the measured speed, validations included; nothing if it
+# is unknown.
 epochs_in() {
   python3 - "$report/benchmark.json" "$data_dir" "$1" $persistent <<'PY' 2>/dev/null || true
 import json, pathlib, sys
@@ -118,13 +119,14 @@ least = min(row["units"] for row in rows)  # 512, that of the preset
 speed = max(row["characters_per_second"] for row in rows if row["units"] == least)
 folder = pathlib.Path(sys.argv[2])
 text = folder / "ptb.char.train.txt"
-# In files of characters a blank follows each of them.
+# In files of characters, each is followed by a blank.
 characters = text.stat().st_size / 2 if text.exists() else (folder / "ptb.train.txt").stat().st_size
 print(max(1, int(0.85 * float(sys.argv[3]) * speed / characters)))
 PY
 }
 
-# The recipe of the preset until the clock stops it, validated at its end, then the test text and the model.
+# Trains with the preset's recipe until the limit, validates at the end, then evaluates the test text and copies the
+# model.
 stage_training() {
   local most=$1 end=$((seconds / 8 < 40 ? seconds / 8 : 40)) before=0 length options=() corpus=(--corpus synthetic) count
   length=$((most - end))
@@ -156,13 +158,13 @@ PY
   note '"stage": "options", "train": "%s"' "$(tr -d '"\\' <<<"${options[*]} ${more[*]}")"
   timed training $((length + end)) "${launch[@]}" "$bin/char_lm" train "${options[@]}" "${more[@]}" --device cuda --out "$run" \
     >>"$report/training.txt" 2>&1 || { tail -n 2 "$report/training.txt" >&2; return 1; }
-  # 64 streams, each cold at its start: the whole text at once would take a GPU longer.
+  # 64 streams that start from zeros: a single one would take longer on a GPU.
   timed evaluation $((seconds - SECONDS)) "${launch[@]}" "$bin/char_lm" eval "$run" --split test --streams 64 --device cuda --json \
     >"$report/evaluation.json" 2>"$report/evaluation.txt" || { tail -n 1 "$report/evaluation.txt" >&2; return 1; }
   [ -z "$out" ] || take_model
 }
 
-# In parts that a mail or a form takes: cat model.safetensors.* >model.safetensors
+# In parts that can be sent by mail or uploaded: cat model.safetensors.* >model.safetensors
 take_model() {
   local model=$run/best/model.safetensors
   [ -e "$model" ] || model=$run/last/model.safetensors

@@ -15,7 +15,7 @@ import statistics
 import sys
 import xml.etree.ElementTree as ET
 
-PTB_CHARACTERS = 5_017_482  # of the training text, an epoch
+PTB_CHARACTERS = 5_017_482  # of the training text, i.e. of an epoch
 
 
 def read_lines(path):
@@ -23,7 +23,7 @@ def read_lines(path):
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
             lines.append(json.loads(line))
-        except ValueError:  # the last line of a run that was killed
+        except ValueError:  # the last line of a killed run
             pass
     return lines
 
@@ -41,7 +41,7 @@ def read_cases(path):
     parser = ET.XMLPullParser(("start", "end"))
     try:
         parser.feed(path.read_text(errors="replace"))
-        events = list(parser.read_events())  # as many as there are: the file may end in the middle
+        events = list(parser.read_events())  # all complete events: the file may be cut off
     except ET.ParseError:
         events = list(parser.read_events())
     cases, open_case = [], None
@@ -54,7 +54,7 @@ def read_cases(path):
         result = element.find("OverallResult")
         if result is None:
             continue
-        if any("SIGTERM" in (e.text or "") for e in element.iter("FatalErrorCondition")):  # Catch2 ends in good order
+        if any("SIGTERM" in (e.text or "") for e in element.iter("FatalErrorCondition")):  # Catch2 ended in good order
             return cases, element.get("name", "")
         where = next((f"{re.sub(r'^.*/(?=tests/)', '', e.get('filename'))}:{e.get('line')}" for e in element.iter()
                       if e.get("success") == "false" and e.get("filename")
@@ -118,7 +118,7 @@ def targets(rows):
     for units, batch, dtype, wanted in ((512, 64, "bfloat16", 0.5), (512, 64, "float32", None),
                                         (1024, 128, "bfloat16", 0.6), (1024, 128, "float32", None)):
         for launch in ("persistent", "graph", "launches"):
-            if launch == "persistent" and (units, dtype) != (512, "bfloat16"):  # elsewhere the weights do not fit
+            if launch == "persistent" and (units, dtype) != (512, "bfloat16"):  # only there the weights fit
                 continue
             ours = speed(rows, "core/hm_lstm", units, dtype, launch, layer_norm=True)
             backend = next((row.get("backend", "?") for row in rows
@@ -138,7 +138,7 @@ def read_training(records):
     evals = [r for r in records if r.get("event") == "eval"]
     if not train:
         return None
-    # The first record holds the warm-up.
+    # The first record includes the warm-up.
     speeds = [r["characters_per_second"] for r in train[1:] or train if r.get("characters_per_second")]
     per_second = statistics.median(speeds) if speeds else None
     best = min((r for r in evals if r.get("bpc") is not None), key=lambda r: r["bpc"], default=None)

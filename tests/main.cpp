@@ -1,4 +1,4 @@
-// Seeds LibTorch once, so that a test that draws without seeding is repeatable.
+// Seeds LibTorch once, so that tests without their own seed are repeatable.
 #include <ATen/Context.h>
 #undef CHECK
 #ifdef HMRNN_CATCH2_V3

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# tests/gpu.sh where there is no GPU: what it refuses, how it runs its stages (with programs that stand in for the real
-# ones), and the summary it writes, from recorded output and from that of the programs of this build. tests/gpu_carry.sh,
-# and that the project configures with the folder it makes and without the Debian packages.
+# Tests tests/gpu.sh without a GPU: what it rejects, how it runs its stages (with fake programs), and its summary of
+# recorded output and of the output of this build's programs. Also tests/gpu_carry.sh, and that the project configures
+# with its folder and without the Debian packages.
 set -euo pipefail
 bin=$(realpath "${HMRNN_BIN_DIR:?the folder of the programs}")
 root=$PWD
@@ -172,7 +172,7 @@ cat >"$work/carry/bin/hmrnn_tests" <<'SH'
 #!/bin/sh
 echo "hmrnn_tests $1" >>"$CALLS"
 case $LD_LIBRARY_PATH in */torch/lib:*/carry/lib) ;; *) exit 7 ;; esac
-[ "$2" = -r ] || exit 0 # under compute-sanitizer
+[ "$2" = -r ] || exit 0 # when run under compute-sanitizer
 [ "$1" != "${FAILS:-}" ] || exit 3
 if [ -n "${SLOW:-}" ]; then cp "$RECORDED/tests.xml" "$5"; exec sleep 60; fi
 cat >"$5" <<TXT
@@ -189,7 +189,7 @@ cat >"$work/carry/bin/char_lm" <<'SH'
 #!/bin/sh
 [ "$1" != --help ] || exit "${DOES_NOT_START:-0}"
 echo "char_lm $*" >>"$CALLS"
-cp "$OUT/summary.md" "$CALLS.$1.md" 2>/dev/null # what there is at this time
+cp "$OUT/summary.md" "$CALLS.$1.md" 2>/dev/null # the summary at this time
 if [ "$1" = eval ]; then cat "$RECORDED/evaluation.json"; exit 0; fi
 for last; do :; done
 mkdir -p "$last/best" "$last/last"
@@ -217,7 +217,7 @@ with tarfile.open(work / "carry/ptb.tar.xz", "w:xz") as archive:
         path.write_text("a b c _ d\n" * 100000)
         archive.add(path, path.name)
 PY
-# gpu CODE ARGUMENT…: runs it and checks its exit code.
+# gpu CODE ARGUMENT…: runs tests/gpu.sh and checks its exit code.
 export OUT=$work/home
 gpu() {
   local wanted=$1 code=0
@@ -245,7 +245,7 @@ compute-sanitizer --tool synccheck
 hmrnn_tests [sanitizer]
 TXT
 head -n 11 "$work/order" | cmp - "$work/wanted" || fail "the order of the stages: $(cat "$CALLS")"
-# 120 s of 654,321 characters/s over 500,000 characters, and a margin.
+# 120 s of 654,321 characters/s over 500,000 characters, minus a margin.
 called "^char_lm train --preset ptb --data-dir $work/gpu/ptb --dtype auto --epochs 133 --minutes 2 --log-every 100 --schedule cosine --lr 0.003 --device cuda --out $work/gpu/run"
 called "^char_lm eval $work/gpu/run --split test --streams 64 --device cuda --json"
 grep -q "graph / cuDNN's LSTM" "$CALLS.train.md" || fail "the summary is not written after every stage"
@@ -257,23 +257,23 @@ reported "^Test: 1.2500 bits"
 [ "$(ls "$OUT" | wc -l)" -le 8 ] || fail "more files to take home than eight: $(ls "$OUT")"
 tar -tzf "$OUT/details.tar.gz" | grep -q training.txt || fail "details.tar.gz: $(tar -tzf "$OUT/details.tar.gz")"
 
-# Taken up again: with the minutes of the first call counted, and all that it reported.
+# A resumed training: counts the minutes of the first call and keeps all its results.
 gpu 0 --stages training --resume --minutes 1
 called "^char_lm train --resume --minutes 1.5 --log-every 100 --device cuda --out $work/gpu/run"
 [ "$(grep -c ^char_lm "$CALLS")" = 2 ] && ! grep -q ^hmrnn "$CALLS" || fail "--stages training: $(cat "$CALLS")"
 reported "^. persistent . "
 [ "$(grep -c "^| training " "$OUT/summary.md")" = 2 ] || fail "the stages of both calls: $(cat "$OUT/summary.md")"
 
-# A stage that hangs is cut off, keeps what it found, and stops nobody.
+# A stage that hangs is ended, keeps its results, and does not stop the others.
 SLOW=1 gpu 1 --stages benchmark,tests:1
 reported "^. tests . .* 124 .cut off. "
 reported "cut off in .one that takes long"
 called "^hmrnn_bench"
-# What the persistent kernel's tests say against it holds for the stages after them.
+# If the persistent kernel's tests fail, later stages do not use it.
 FAILS='[persistent]' gpu 1 --stages persistent,benchmark,training
 called "^hmrnn_bench --device cuda --persistent off"
 called "^char_lm train .* --cuda-persistent off "
-# No time, no tool: left out by name.
+# Without time or a tool, a stage is skipped and named.
 gpu 0 --seconds 3
 [ ! -e "$CALLS" ] || fail "3 seconds were enough for $(cat "$CALLS")"
 [ "$(grep -c "left out: no time is left" "$OUT/summary.md")" = 7 ] || fail "what 3 seconds leave out: $(cat "$OUT/summary.md")"
@@ -283,7 +283,7 @@ if ! PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer >/dev/null; the
   reported "^. sanitizer .* left out: there is no compute-sanitizer"
 fi
 
-# Programs that cannot be run are built.
+# Programs that do not start are built.
 for tool in cmake ninja nvcc; do printf '#!/bin/sh\necho "CMake Error: a stand-in"\nexit 1\n' >"$work/bin/$tool"; done
 chmod +x "$work"/bin/*
 DOES_NOT_START=1 gpu 1 --stages tests
@@ -296,7 +296,7 @@ reported "left out: the carried programs are for LibTorch 2.12.0"
 rm "$work"/bin/{cmake,ninja,nvcc}
 unset CMAKE_PREFIX_PATH HMRNN_DATA_DIR
 
-# The same where the program was told to end and did so in good order; a file as the compiler was given it.
+# The same if the program ended in good order after SIGTERM.
 mkdir "$work/ended"
 cp "$report/stages.jsonl" "$work/ended"
 sed '/one that takes long/,$d; s|filename="tests|filename="/some/where/tests|' "$report/tests.xml" >"$work/ended/tests.xml"
@@ -317,15 +317,15 @@ grep -qx "3 cases, 1 failures." "$work/ended/summary.md" || fail "a case that wa
 grep -qxF '* tests.xml: cut off in "one that takes long"' "$work/ended/summary.md" || fail "cut off: $(cat "$work/ended/summary.md")"
 grep -qxF '* FAILED: the control (tests/train/test_a.cpp:80)' "$work/ended/summary.md" || fail "where: $(cat "$work/ended/summary.md")"
 
-# Nothing but the start: everything is said to be missing.
+# With nothing but the start, everything is reported as missing.
 mkdir "$work/empty"
 head -n 1 "$report/stages.jsonl" >"$work/empty/stages.jsonl"
 python3 tests/gpu_summary.py "$work/empty" || fail "a summary of nothing"
 [ "$(grep -c "Not run" "$work/empty/summary.md")" = 3 ] || fail "summary of nothing: $(cat "$work/empty/summary.md")"
 python3 tests/gpu_summary.py "$work/absent" 2>/dev/null && fail "a folder that is not there"
 
-# The filters choose what they say: every case tagged [cuda] is in one of the three stages, and --small has some of each.
-cases() { { "$bin/hmrnn_tests" "$1" --list-test-names-only || true; } | sed '/^$/d' | sort; } # its exit code counts them
+# The filters select by name: every case tagged [cuda] is in one of the three stages, and --small has some of each.
+cases() { { "$bin/hmrnn_tests" "$1" --list-test-names-only || true; } | sed '/^$/d' | sort; } # its exit code is the number of cases
 filter() { # filter SMALL STAGE
   (small=$1 launch=() bin=; . tests/gpu_stages.sh; run_tests() { echo "$3"; }; "stage_$2" 1)
 }
@@ -337,7 +337,7 @@ for stage in tests persistent; do
   [ "$some" -ge 2 ] && [ "$some" -lt "$all" ] || fail "--small has $some of $all cases of $stage"
 done
 
-# What the programs of this very build write is what the summary reads.
+# The summary reads the output of this build's programs.
 live=$work/live
 mkdir "$live"
 cp "$work/empty/stages.jsonl" "$live"
@@ -377,7 +377,7 @@ fi
 refuse "bin/hmrnn_tests is not built; --headers takes the headers alone" tests/gpu_carry.sh --build "$work/absent" "$work/deps"
 tests/gpu_carry.sh --headers "$work/deps" >/dev/null
 [ "$(du -sm "$work/deps" | cut -f1)" -lt 16 ] || fail "too much to carry: $(du -sh "$work/deps")"
-# With CMake not allowed to see Debian's packages.
+# CMake must not find Debian's packages.
 configure() {
   cmake -G Ninja -S "$root" -B "$work/build" -DHMRNN_CUDA=OFF -DHMRNN_INSTALL=OFF -DCMAKE_IGNORE_PATH="/usr/lib/x86_64-linux-gnu/cmake;/usr/share/cmake/nlohmann_json" \
     -DCMAKE_DISABLE_FIND_PACKAGE_LibArchive=ON "$@" >"$work/out" 2>&1
@@ -389,8 +389,8 @@ mv "$work/deps/include/cxxopts.hpp" "$work"
 configure -DHMRNN_DEPS="$work/deps" && fail "a header is missing, and CMake does not say so"
 grep -q "include/cxxopts.hpp is missing" "$work/out" || fail "the missing header is not named: $(cat "$work/out")"
 
-# Programs and libraries, which start by themselves: nothing of the build's folder is needed, nor a library that LibTorch's
-# machine may lack.
+# The carried programs and libraries start by themselves: they need nothing from the build folder, and no library that a
+# machine with LibTorch may lack.
 if [ ! -e "$bin/../lib/libhmrnn_cuda.so" ]; then
   echo "skipped: no libhmrnn_cuda to carry"
   exit 0

@@ -28,13 +28,13 @@ constexpr size_t kPage = 4096, kArena = size_t{16} << 40;
 constexpr size_t kMallocAlignment = 16;
 constexpr unsigned char kCanary = 0xa5, kFresh = 0xff;  // 0xff: NaN in every floating point type
 constexpr size_t kMostLiving = 28'000, kSlots = size_t{1} << 16;
-constexpr size_t kForTensors = 8'000;  // of these are kept for hmrnn_guard_allocate
+constexpr size_t kForTensors = 8'000;  // of these, the number reserved for hmrnn_guard_allocate
 
 enum class Guard { Unknown, Off, End, Start };
 
-/// A living block. Pages from `first`, an unmapped one behind them.
+/// A live block. Its pages begin at `first`, and an unmapped one follows.
 struct Block {
-  uintptr_t first;  ///< 0: the slot was never used; 1: its block is gone
+  uintptr_t first;  ///< 0: the slot was never used; 1: its block was freed
   size_t pages;
   uintptr_t data;
   size_t size;
@@ -69,7 +69,9 @@ void say(const char* text) { (void)!write(STDERR_FILENO, text, strlen(text)); }
   _exit(99);
 }
 
-size_t slot_of(uintptr_t first) { return (first / kPage * 0x9e3779b97f4a7c15ULL) >> 48; }  // 16 bits, as kSlots has
+size_t slot_of(uintptr_t first) {
+  return (first / kPage * 0x9e3779b97f4a7c15ULL) >> 48;
+}  // 16 bits, as many as kSlots has
 
 Block* find(uintptr_t first) {
   for (size_t i = slot_of(first), n = 0; n < kSlots; ++n, i = (i + 1) % kSlots) {
@@ -86,7 +88,7 @@ void insert(const Block& block) {
   g_blocks[i] = block;
 }
 
-/// Slots of blocks that are gone slow every search down: all living ones are put in anew once they are many.
+/// Removes the slots of freed blocks, which slow down every search: reinserts all live ones.
 void sweep_slots() {
   static Block living[kMostLiving + 1];
   if (g_used_slots < kSlots * 3 / 4) return;
@@ -106,7 +108,7 @@ void on_fault(int, siginfo_t* info, void*) {
   if (g_arena != 0 && address >= g_arena && address < g_arena + kArena) {
     for (const auto& b : g_blocks) {
       if (b.first <= 1) continue;
-      // The page between two blocks is the guard of the one before it, or of the one behind it.
+      // The page between two blocks is the guard of the first one (End) or of the second one (Start).
       const bool ends = guard() == Guard::End;
       const bool after = address >= b.data + b.size && address < b.first + (b.pages + (ends ? 1 : 0)) * kPage;
       const bool before = address >= b.first - (ends ? 0 : kPage) && address < b.data;
@@ -150,13 +152,13 @@ void begin() {
   g_guard = guard;
 }
 
-/// Set up by whoever allocates first, before any thread is there.
+/// Determined by the first allocation, before there are several threads.
 Guard guard() {
   if (g_guard.load(std::memory_order_relaxed) == Guard::Unknown) begin();
   return g_guard.load(std::memory_order_relaxed);
 }
 
-/// Null: the C library is to serve.
+/// Null: the C library must serve the request.
 void* allocate(size_t size, size_t alignment) {
   if (guard() == Guard::Off || size < g_least || !g_begun) return nullptr;
   if (alignment > kPage) return nullptr;
@@ -202,11 +204,11 @@ bool in_arena(const void* block) {
   return g_arena != 0 && address >= g_arena && address < g_arena + kArena;
 }
 
-/// The living block at `data`, which must be one.
+/// The live block at `data`, which must exist.
 Block block_at(const void* data) {
   auto address = reinterpret_cast<uintptr_t>(data);
   const Lock lock;
-  // A block of no bytes lies at the very end of its page.
+  // A block of zero bytes is at the very end of its page.
   for (const auto first : {address / kPage * kPage, address / kPage * kPage - kPage}) {
     const Block* found = find(first);
     if (found != nullptr && found->data == address) return *found;
@@ -229,7 +231,7 @@ void release(void* data) {
   const auto end = block.first + block.pages * kPage;
   check_canary(block, block.first, block.data, "before");
   check_canary(block, block.data + block.size, end, "behind");
-  // Mapped anew: that gives the memory back and joins the mappings.
+  // Mapping the pages again returns the memory and merges the mappings.
   mmap(reinterpret_cast<void*>(block.first), block.pages * kPage, PROT_NONE,
        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
   const Lock lock;
@@ -240,7 +242,7 @@ void release(void* data) {
 struct Summary {
   Summary() {
     void* frame[1];
-    backtrace(frame, 1);  // loads what it needs now, not in the midst of a fault
+    backtrace(frame, 1);  // loads its library now, not during a fault
   }
   ~Summary() {
     if (guard() == Guard::Off) return;

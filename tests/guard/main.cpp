@@ -1,8 +1,8 @@
-// The operators and what they stand on, over windows of odd sizes, with all memory against guard pages
-// (guarded_memory.h). HMRNN_GUARD=end or start chooses the side, ATEN_CPU_CAPABILITY the instruction set.
-//   hmrnn_guard [CASES [SEED]]        random windows, every value of every axis in turn
+// Runs the operators and what they use over windows of odd sizes with guard pages around all memory (guarded_memory.h).
+// HMRNN_GUARD=end or start chooses the side, ATEN_CPU_CAPABILITY the instruction set.
+//   hmrnn_guard [CASES [SEED]]        random windows that cover every value of every option
 //   hmrnn_guard onednn                oneDNN's linear layer with weights packed for another number of rows
-//   hmrnn_guard overrun|underrun|write-behind|freed|twice    what the guard is to see: must not end well
+//   hmrnn_guard overrun|underrun|write-behind|freed|twice    faults that the guard must detect: must not end normally
 // Without HMRNN_GUARD the same numbers are computed in plain memory.
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
@@ -32,7 +32,7 @@ namespace {
 
 using hmrnn::BoundaryMode;
 
-/// Tensors end, or begin, exactly at the guard, whatever their size: kernels must not count on alignment.
+/// Places tensors exactly at the guard, whatever their size: kernels must not rely on alignment.
 class GuardAllocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t size) override {
@@ -44,7 +44,7 @@ class GuardAllocator final : public c10::Allocator {
   void copy_data(void* to, const void* from, size_t size) const override { default_copy_data(to, from, size); }
 };
 
-/// Values of a case's axes, each of which goes round by itself: a prime apart, so that pairs of values meet as well.
+/// Draws the options of a case. Each option has its own cycle, so that pairs of values occur together as well.
 struct Axes {
   explicit Axes(uint64_t seed) : state(seed) {}
   uint64_t draw() {  // splitmix64
@@ -53,7 +53,7 @@ struct Axes {
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
     return z ^ (z >> 31);
   }
-  /// Each of `values` as often as the others: a shuffled deck, dealt out and shuffled anew.
+  /// Draws each of `values` equally often: a shuffled deck that is dealt out, then shuffled again.
   template <class T>
   T next(const std::string& axis, const std::vector<T>& values) {
     auto& deck = decks[axis];
@@ -77,7 +77,7 @@ std::vector<int64_t> up_to(int64_t last) {
   return out;
 }
 
-/// What came out: counted, and looked at, since new memory is full of NaN.
+/// Counts and checks results: new memory is full of NaN.
 class Results {
  public:
   void add(const torch::Tensor& x) {
@@ -96,7 +96,7 @@ class Results {
 
 std::string g_case;
 
-/// The window forwards and backwards, and the output module on it.
+/// Forward and backward pass of a window, and the output module on it.
 void run_window(const hmrnn::test::RandomWindow& p, std::optional<torch::ScalarType> product, int64_t out,
                 Results& sum) {
   const auto result = hmrnn::hm_lstm(p.layers, p.window, p.rule, product, 1e-5, p.dropout);
@@ -128,7 +128,7 @@ void run_window(const hmrnn::test::RandomWindow& p, std::optional<torch::ScalarT
   for (const auto& g : gradients) sum.add(g);
 }
 
-/// A stream of some steps through a module of the same sizes.
+/// Some steps of a stream through a module of the same sizes.
 void run_stream(const std::vector<int64_t>& sizes, bool layer_norm, BoundaryMode mode, torch::ScalarType dtype,
                 int64_t steps, Results& sum) {
   const torch::NoGradGuard no_grad;
@@ -196,7 +196,8 @@ int run_windows(int64_t cases, uint64_t seed) {
   return 0;
 }
 
-/// What products of few rows once were: mkldnn::_linear_pointwise for m rows, with weights packed for another m.
+/// How products of few rows were once computed: mkldnn::_linear_pointwise for m rows, with weights packed for another
+/// m.
 int run_onednn() {
   using Pack = at::Tensor(const at::Tensor&, std::optional<int64_t>);
   using Apply = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, c10::string_view,
@@ -238,7 +239,7 @@ int run_onednn() {
   return differ == 0 ? 0 : 1;
 }
 
-/// What a guard sees, and a program without one does not.
+/// Faults that a guard detects, and a program without one does not.
 int run_fault(const std::string& kind) {
   hmrnn_guard_at_work(kind.c_str());
   const auto x = torch::zeros({33}, torch::kFloat32);
@@ -246,7 +247,7 @@ int run_fault(const std::string& kind) {
   if (kind == "overrun") at[33] = at[32];
   if (kind == "underrun") at[-1] = at[0];
   auto* volatile block = static_cast<char*>(malloc(33));
-  if (kind == "write-behind") block[34] = 1;  // within what alignment leaves
+  if (kind == "write-behind") block[34] = 1;  // within the padding for alignment
   free(block);
   if (kind == "freed") block[0] = 1;
   if (kind == "twice") free(block);
@@ -258,7 +259,7 @@ int run_fault(const std::string& kind) {
 
 int main(int argc, char** argv) try {
   Results warm;
-  // What LibTorch makes once and keeps, at its first operations, need not stand among the guarded blocks.
+  // What LibTorch allocates once, at its first operations, need not be among the guarded blocks.
   run_stream({3, 2}, true, BoundaryMode::Step, torch::kFloat32, 2, warm);
   hmrnn_guard_begin();
   static GuardAllocator allocator;

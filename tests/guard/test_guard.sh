@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Memory against guard pages over the released objects (guarded_memory.h): the operators over windows of odd sizes with
-# every instruction set of this CPU, whole trainings with their saves, oneDNN as it was once used. HMRNN_GUARD_CASES: how
-# many windows a guard and instruction set (default 120).
+# Runs the released objects with guard pages around memory (guarded_memory.h): the operators over windows of odd sizes
+# with every instruction set of this CPU, complete trainings with their saves, oneDNN as it was once used.
+# HMRNN_GUARD_CASES: number of windows per guard and instruction set (default 120).
 set -euo pipefail
 bin=${HMRNN_BIN_DIR:?the folder of the programs}
 guard=$bin/hmrnn_guard
@@ -11,9 +11,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*"; exit 1; }
 [ -x "$guard" ] || { echo "skipped: built without hmrnn_guard (sanitizers bring their own guards)"; exit 0; }
-export OMP_WAIT_POLICY=passive HMRNN_GUARD_LATER=1 # hmrnn_guard begins itself
+export OMP_WAIT_POLICY=passive HMRNN_GUARD_LATER=1 # hmrnn_guard starts the guard itself
 
-# The guard sees what it is for.
+# The guard detects what it is for.
 for seen in "end overrun" "start underrun" "end write-behind" "start write-behind" "end freed" "start twice"; do
   set -- $seen
   code=0
@@ -43,8 +43,8 @@ for side in end start; do
   echo "$side: $(cat "$work/out")"
 done
 
-# Whole programs: training, evaluation, saves, a resume, what comes after. The bits are those of a training in plain memory.
-# Minutes, and not yet seen to pass: by request.
+# Complete programs: training, evaluation, saves, a resume, and later commands. The bits equal those of a training in
+# plain memory. Takes minutes and has not passed yet, so only on request.
 [ -n "${HMRNN_GUARD_PROGRAMS:-}" ] || exit 0
 cd "$work"
 export HMRNN_CACHE=$work/cache

@@ -39,7 +39,7 @@ TEST_CASE("small and large pieces arrive in order") {
   std::string expected;
   hmrnn::write_file_atomically(folder / "a", [&](const Sink& sink) {
     for (int i = 0; i < 2000; ++i) {
-      // Sizes on both sides of any buffer's.
+      // Sizes on both sides of any buffer size.
       const std::string piece(i % 97 == 0 ? 300'000 : static_cast<size_t>(i % 700), static_cast<char>('a' + i % 26));
       sink(piece);
       expected += piece;
@@ -138,7 +138,7 @@ TEST_CASE("a folder without write permission") {
   put(folder / "a", "old");
   std::filesystem::permissions(folder.path, static_cast<std::filesystem::perms>(0555));
   const bool root = ::geteuid() == 0;
-  // Root may write anywhere, so it becomes nobody for the moment.
+  // Root may write anywhere, so switch to another user for a moment.
   if (root && ::seteuid(65534) != 0) {
     std::cout << "skipped: root cannot become another user here\n";
     return;
@@ -155,7 +155,7 @@ TEST_CASE("a folder without write permission") {
 TEST_CASE("a disk that takes only a part of the file") {
   const TemporaryFolder folder;
   put(folder / "a", "old");
-  // A limit on the size of files cuts a write short and fails the next one, as a full disk does.
+  // A limit on the size of files truncates one write and fails the next, as a full disk does.
   struct rlimit before;
   REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
   const auto handler = ::signal(SIGXFSZ, SIG_IGN);
@@ -182,9 +182,9 @@ TEST_CASE("temporary files of killed processes are removed by the next write, th
                                            ".a.tmp-0123abcde", ".tmp-0123abcd",  "tmp"};
   for (const auto& name : others) put_aged(name);
   put_aged(".a.tmp-0123abcd");             // of a killed process
-  put_aged(".another name.tmp-ffffffff");  // of another file's write
+  put_aged(".another name.tmp-ffffffff");  // of a write to another file
   put(folder / ".b.tmp-00000000", "x");    // just made
-  put_aged(".c.tmp-11111111");             // locked: somebody writes it
+  put_aged(".c.tmp-11111111");             // locked: a process is writing it
   const int locked = ::open((folder / ".c.tmp-11111111").c_str(), O_RDONLY);
   REQUIRE(::flock(locked, LOCK_EX | LOCK_NB) == 0);
   write_text(folder / "a", "new");

@@ -4,7 +4,7 @@
 
 namespace {
 
-/// Two parameters, a submodule of two and a buffer.
+/// A model with two parameters, a submodule with two, and a buffer.
 struct ModelImpl : torch::nn::Module {
   explicit ModelImpl(int64_t width) {
     weight = register_parameter("weight", torch::randn({width, 3}));
@@ -90,7 +90,7 @@ TEST_CASE("what does not fit is named, and nothing is loaded") {
     check_equal(tensors_of(target), before);
     return text;
   };
-  // The last in order is spoilt, so that all the others could already have been copied.
+  // The last tensor is wrong, so that all others could have been copied before.
   CHECK(error([](auto& file) { file.tensors.pop_back(); }) ==
         "RUN/m: tensor \"mean\": expected [4] F32, found no such tensor");
   CHECK(error([](auto& file) {

@@ -69,7 +69,7 @@ TEST_CASE("all bytes pass through a pipe that holds fewer") {
   REQUIRE(::pipe(ends) == 0);
   FileDescriptor out(ends[0]), in(ends[1]);
   std::string sent;
-  for (int i = 0; i < 500'000; ++i) sent += static_cast<char>(i * 7);  // a pipe holds 64 KiB
+  for (int i = 0; i < 500'000; ++i) sent += static_cast<char>(i * 7);  // a pipe's buffer has 64 KiB
   int write_error = -1;
   std::thread writer([&] {
     write_error = write_fully(in.get(), sent);
@@ -81,7 +81,7 @@ TEST_CASE("all bytes pass through a pipe that holds fewer") {
   writer.join();
   CHECK(write_error == 0);
   CHECK(read_error == 0);
-  REQUIRE(count == sent.size());  // fewer than asked for: the writer has closed
+  REQUIRE(count == sent.size());  // fewer than requested: the writer has closed
   received.resize(count);
   CHECK(received == sent);
 }

@@ -15,7 +15,7 @@ TEST_CASE("JSON of a stranger: what nests deeper than any of ours is no document
   CHECK(parse_json(nested(1'000'000)).is_discarded());
   CHECK(parse_json<nlohmann::ordered_json>(R"({"a":)" + nested(1'000'000) + "}").is_discarded());
   CHECK(parse_json(R"({"a":)" + std::string(1'000'000, '[')).is_discarded());
-  // Neither brackets in strings nor many of them side by side are deep.
+  // Neither brackets in strings nor many of them in sequence count as deep.
   CHECK(parse_json(R"(["\")" + std::string(1000, '[') + R"(", "\\", [[]]])").size() == 3);
   std::string wide = "[[]";
   for (int i = 0; i < 1000; ++i) wide += ",[]";

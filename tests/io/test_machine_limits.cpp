@@ -40,7 +40,7 @@ TEST_CASE("CPUs: the least quota of all control groups around the process, round
   root.write("sys/fs/cgroup/user.slice/job/task/cpu.max", "20000 100000\n");
   CHECK(hmrnn::usable_cpus(root.path) == 1);
 
-  const TemporaryFolder old;  // version 1; the path is the host's, as in a container without its own name space
+  const TemporaryFolder old;  // version 1; the path is the host's, as in a container without a separate namespace
   old.write("proc/self/cgroup", "12:memory:/docker/0a\n4:cpu,cpuacct:/docker/0a\n");
   old.write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
   old.write("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
@@ -68,5 +68,5 @@ TEST_CASE("memory: the least of what the machine has and the control groups leav
   old.write("sys/fs/cgroup/memory/memory.usage_in_bytes", "500\n");
   old.write("sys/fs/cgroup/memory/memory.stat", "total_inactive_file 50\n");
   CHECK(hmrnn::available_memory(old.path) == 0);
-  CHECK(hmrnn::available_memory().value_or(1) > 0);  // of this machine
+  CHECK(hmrnn::available_memory().value_or(1) > 0);  // on this machine
 }

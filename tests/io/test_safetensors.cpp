@@ -1,4 +1,4 @@
-// What is written is read back; the malformed files are in test_safetensors_malformed.cpp.
+// Files that were written are read back; malformed files are in test_safetensors_malformed.cpp.
 #include <torch/cuda.h>
 
 #include <cstdlib>
@@ -19,7 +19,7 @@ bool same_bits(const torch::Tensor& a, const torch::Tensor& b) {
          (a.nbytes() == 0 || std::memcmp(a.const_data_ptr(), b.const_data_ptr(), a.nbytes()) == 0);
 }
 
-/// Every bit pattern may occur, so NaN payloads, infinities and subnormals do.
+/// All bit patterns can occur, including NaN payloads, infinities and subnormals.
 torch::Tensor random_bits(torch::ScalarType dtype, torch::IntArrayRef shape) {
   torch::Tensor tensor = torch::empty(shape, dtype);
   const auto bytes =
@@ -136,7 +136,7 @@ TEST_CASE("the tensors own their memory") {
   const TemporaryFolder folder;
   hmrnn::write_safetensors(folder / "f", {{{"a", torch::ones({1000})}, {"b", torch::ones({3})}}, {}});
   const SafeTensors read = hmrnn::read_safetensors(folder / "f");
-  put(folder / "f", std::string(8000, '\0'));  // in place: a mapping of the file would change
+  put(folder / "f", std::string(8000, '\0'));  // overwritten in place: a memory mapping of the file would change
   std::filesystem::remove(folder / "f");
   CHECK(torch::equal(read.tensors[0].second, torch::ones({1000})));
   read.tensors[0].second.zero_();
@@ -145,7 +145,7 @@ TEST_CASE("the tensors own their memory") {
 
 TEST_CASE("a file written byte for byte by hand is read") {
   const TemporaryFolder folder;
-  // The offsets decide the order, not the names' order in the header; padding is spaces.
+  // The offsets determine the order, not the order of names in the header; padding is spaces.
   const std::string header =
       R"({ "b":{"shape":[2], "dtype":"F32", "data_offsets":[3,11]},"a":{"dtype":"I8","shape":[3],"data_offsets":[0,3]},)"
       R"("__metadata__":{"k":"v","\u00e4":"\ud83d\ude42"},"e":{"dtype":"F64","shape":[0,9],"data_offsets":[3,3]}}     )";
@@ -175,8 +175,8 @@ TEST_CASE("a written file is, byte for byte, what the format says") {
   file.tensors = {{"w", torch::tensor({{1.0f, -2.5f}})}, {"b", torch::tensor({true, false, true})}};
   file.metadata = {{"z", "1"}, {"a", "\""}};
   hmrnn::write_safetensors(folder / "f", file);
-  // The checksums were computed by xxhash for Python, of {"metadata":{"a":"\"","z":"1"},"tensors":{"b":["BOOL",[3]],
-  // "w":["F32",[1,2]]}}, and of the bytes below.
+  // The checksums were computed with xxhash for Python, over
+  // {"metadata":{"a":"\"","z":"1"},"tensors":{"b":["BOOL",[3]], "w":["F32",[1,2]]}}, and over the bytes below.
   std::string header =
       R"({"__metadata__":{"a":"\"","hmrnn.xxh3":"{\"header\":\"b2c04e81cea78cba\",\"tensors\":)"
       R"({\"b\":\"aed946681f85b77a\",\"w\":\"3f8e59f0dae191de\"}}","z":"1"},"w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},)"
@@ -240,7 +240,7 @@ TEST_CASE("any bit that flips in a file is an error") {
     put(folder / "f", damaged);
     try {
       const auto read = hmrnn::read_safetensors(folder / "f");
-      // Only the name under which the checksums stand can be hurt unseen; all else is as it was then.
+      // Only a bit of the checksums' own key can change undetected, and then all else is unchanged.
       INFO("bit " << bit);
       CHECK((bit / 8 >= key && bit / 8 < key + 10));
       CHECK_FALSE(read.verified);
@@ -286,7 +286,7 @@ TEST_CASE("what does not match its checksum is named; files without checksums ar
   CHECK(error_of([&] { hmrnn::read_safetensors(path); }) ==
         path.string() + ": tensor \"b\" is not the one that its checksum is of: the file is damaged" + edited);
 
-  // White space and the order of the entries are not part of it.
+  // White space and the order of the entries are not covered by the checksum.
   CHECK(read_changed(R"({"__metadata__")", R"( {  "__metadata__")") == "(no hmrnn::Error was thrown)");
   CHECK(hmrnn::read_safetensors(path).verified);
   put(path, hmrnn::test::without_checksums(flipped));
@@ -295,13 +295,13 @@ TEST_CASE("what does not match its checksum is named; files without checksums ar
   CHECK(old.metadata == std::map<std::string, std::string>{{"k", "slope 1"}});
 }
 
-// Used by test_safetensors_python.sh: the reference implementation reads the one file and writes the other.
+// Used by test_safetensors_python.sh: the reference implementation reads one file and writes the other.
 namespace {
 SafeTensors interoperability_example() {
   SafeTensors file;
   file.metadata = {{"format", "pt"}, {"hmrnn", "{\"slope\": 1.5, \"text\": \"\xC3\xA4\"}"}};
   for (const auto dtype : kDtypes) {
-    if (dtype == torch::kBFloat16) continue;  // NumPy has none
+    if (dtype == torch::kBFloat16) continue;  // NumPy does not have it
     const std::string name = std::string(c10::toString(dtype));
     file.tensors.emplace_back(name + ".matrix", torch::arange(-3, 9).remainder(5).reshape({3, 4}).to(dtype));
     file.tensors.emplace_back(name + ".scalar", torch::ones({}, dtype));
@@ -313,7 +313,7 @@ SafeTensors interoperability_example() {
 
 TEST_CASE("interoperability: write", "[.interop]") {
   const char* folder = std::getenv("HMRNN_INTEROP_DIR");
-  if (folder == nullptr) {  // chosen by the file's tag although it is hidden
+  if (folder == nullptr) {  // selected by the file's tag, although it is hidden
     std::cout << "skipped: run by test_safetensors_python.sh\n";
     return;
   }
@@ -322,7 +322,7 @@ TEST_CASE("interoperability: write", "[.interop]") {
 
 TEST_CASE("interoperability: read", "[.interop]") {
   const char* folder = std::getenv("HMRNN_INTEROP_DIR");
-  if (folder == nullptr) {  // chosen by the file's tag although it is hidden
+  if (folder == nullptr) {  // selected by the file's tag, although it is hidden
     std::cout << "skipped: run by test_safetensors_python.sh\n";
     return;
   }

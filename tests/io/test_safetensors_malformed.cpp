@@ -1,4 +1,4 @@
-// Malformed, truncated and mutated files: one clear hmrnn::Error or a correct result, never anything else.
+// Malformed, truncated and mutated files give either hmrnn::Error with one line or a correct result.
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@
 
 namespace {
 
-/// Header and data as a file; `length` replaces the header's length.
+/// A file of header and data; `length` replaces the header's length.
 std::string file_of(const std::string& header, const std::string& data = "", int64_t length = -1) {
   const uint64_t size = length < 0 ? header.size() : static_cast<uint64_t>(length);
   std::string bytes(8, '\0');
@@ -31,7 +31,7 @@ std::string tensor(const std::string& shape, const std::string& offsets, const s
 
 std::string four(char byte = 0) { return std::string(4, byte); }
 
-/// A file in memory: thousands of files take no time, and it may be as large as it likes.
+/// A file in memory: fast enough for thousands of files, and of any size.
 class MemoryFile {
  public:
   MemoryFile() : descriptor_(::memfd_create("hmrnn_test", 0)) { REQUIRE(descriptor_ >= 0); }
@@ -65,8 +65,8 @@ void check_messages(const std::vector<Malformed>& table) {
   }
 }
 
-/// A small file with every feature but checksums, under which everything that is changed would look alike: metadata,
-/// several dtypes, a 0-d and an empty tensor.
+/// A small file with all features: metadata, several dtypes, a 0-d and an empty tensor. Without checksums, which would
+/// reject all mutations alike.
 std::string small_file() {
   const TemporaryFolder folder;
   hmrnn::write_safetensors(folder / "f", {{{"w", torch::arange(6, torch::kFloat32).reshape({2, 3})},
@@ -240,7 +240,7 @@ TEST_CASE("malformed: nesting and many dimensions") {
 
 TEST_CASE("a sparse file that claims more than any machine has") {
   const MemoryFile memory;
-  constexpr int64_t kSize = int64_t{1} << 52;  // bytes: past every address space
+  constexpr int64_t kSize = int64_t{1} << 52;  // bytes: more than any address space
   const std::string bytes = file_of(tensor("[1125899906842624]", "[0,4503599627370496]"));
   memory.put(bytes);
   REQUIRE(memory.resize(static_cast<int64_t>(bytes.size()) + kSize));
@@ -308,7 +308,7 @@ TEST_CASE("mutated files are refused in one line or read as what they say") {
   for (int round = 0; round < 5000; ++round) {
     std::string bytes = original;
     for (size_t change = 0, changes = 1 + below(3); change < changes; ++change) {
-      // Mostly in the header, now and then in its length or in the data.
+      // mostly in the header, sometimes in its length or in the data
       const size_t at = below(10) == 0 ? below(bytes.size()) : 8 + below(bytes.size() - 8);
       switch (below(5)) {
         case 0:
@@ -330,7 +330,7 @@ TEST_CASE("mutated files are refused in one line or read as what they say") {
       }
       if (bytes.size() < 20) bytes = original;
     }
-    // Half of them with a length that fits, so that the mutation is what is found.
+    // Half of them with a correct length, so that the mutation itself is found.
     if (below(2) == 0) {
       const uint64_t length = bytes.rfind('}') == std::string::npos ? 0 : bytes.rfind('}') + 1 - 8;
       if (bytes.rfind('}') != std::string::npos && bytes.rfind('}') >= 8) std::memcpy(bytes.data(), &length, 8);
@@ -350,7 +350,7 @@ TEST_CASE("mutated files are refused in one line or read as what they say") {
       }
     }
   }
-  // Both ends must have been met, else the mutations show nothing. Changes of the data alone are accepted.
+  // Both results must occur, else the mutations prove nothing. Only changes of the data are accepted.
   CHECK(refused > 1000);
   CHECK(accepted > 100);
 }

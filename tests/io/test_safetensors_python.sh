@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The reference implementation (the Python package `safetensors`) reads what hmrnn wrote, and the other way round.
+# The reference implementation (the Python package `safetensors`) reads hmrnn's files, and hmrnn reads its files.
 set -euo pipefail
 python=${HMRNN_PYTHON:-python3}
 if ! "$python" -c 'import numpy, safetensors.numpy' 2>/dev/null; then
@@ -38,7 +38,7 @@ with safe_open(folder + "/from_hmrnn.safetensors", framework="numpy") as file:
     checksums = json.loads(found.pop("hmrnn.xxh3"))
     assert found == metadata, found
     assert set(checksums) == {"header", "tensors"} and set(checksums["tensors"]) == set(expected), checksums
-    if xxhash:  # what they are of, as safetensors.h says
+    if xxhash:  # what the checksums cover: see safetensors.h
         names = {"Bool": "BOOL", "Byte": "U8", "Char": "I8", "Short": "I16", "Int": "I32", "Long": "I64", "Half": "F16",
                  "Float": "F32", "Double": "F64"}
         about = {n: [names[n.split(".")[0]], list(a.shape)] for n, a in expected.items()}

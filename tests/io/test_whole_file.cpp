@@ -9,7 +9,7 @@ TEST_CASE("a regular file is read whole; what is none is named, without waiting 
   const std::string bytes = std::string(3'000'000, 'x') + std::string("\0\n\r\xff", 4);
   CHECK(hmrnn::read_whole_file(folder.write("file", bytes)) == bytes);
   CHECK(hmrnn::read_whole_file(folder.write("file", "")).empty());
-  CHECK_FALSE(hmrnn::read_whole_file("/proc/self/status").empty());  // regular, and its size is said to be 0
+  CHECK_FALSE(hmrnn::read_whole_file("/proc/self/status").empty());  // a regular file whose size is reported as 0
   const auto none = folder / "none";
   CHECK(error_of([&] { hmrnn::read_whole_file(none); }) ==
         "cannot open " + none.string() + ": No such file or directory");
@@ -33,7 +33,7 @@ TEST_CASE("a file that memory cannot hold is refused before it is read") {
 
 TEST_CASE("a decompression bomb is told from a file that was packed well") {
   const uint64_t mebibyte = 1 << 20;
-  CHECK_NOTHROW(hmrnn::limit_decompression("f", 1, 256 * mebibyte));  // anything may become so large
+  CHECK_NOTHROW(hmrnn::limit_decompression("f", 1, 256 * mebibyte));  // any file may decompress to this size
   CHECK(error_of([&] { hmrnn::limit_decompression("f", 1000, 256 * mebibyte + 1); }) ==
         "f decompresses to more than 256 MiB and 200 times its own size, which no honest file does");
   CHECK_NOTHROW(hmrnn::limit_decompression("f", 5 * mebibyte, 1000 * mebibyte));
