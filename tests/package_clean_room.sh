@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Proves the package on a bare machine: makes the .deb of the preset release, puts it and the stranger's project
-# (examples/embed) into a minimal Debian root file system that gets nothing else of this project, installs it there with a
-# compiler, CMake and LibTorch (elsewhere than here), and configures, builds and runs the project. Needs what
-# tests/clean_room.sh needs, whose variables it obeys, and a build; takes about ten minutes, hence no part of ctest.
+# Tests the package on a bare machine: builds the .deb of the preset release, copies it and an independent project
+# (examples/embed) into a minimal Debian root file system without anything else of this project, installs it there with
+# a compiler, CMake and LibTorch (in another place than here), and configures, builds and runs the project. Needs a
+# build and what tests/clean_room.sh needs, whose variables apply; takes about ten minutes, so it is not part of ctest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 packages=build/packages

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Sets up, builds (preset `release`) and runs the tests, as many at a time as there are cores.
+# Sets up, builds (preset `release`) and runs the tests, in parallel on all cores.
 #
-#   tests/run.sh           all but the long ones: the programs from end to end, the package, the emulated GPU at all sizes
+#   tests/run.sh           all except the long ones: complete programs, the package, the emulated GPU at all sizes
 #   tests/run.sh --all     every test
 #   tests/run.sh -R data   further arguments go to ctest, which then chooses among all tests
 #
-# HMRNN_PRESET chooses another preset (debug, asan).
+# HMRNN_PRESET selects another preset (debug, asan).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 preset=${HMRNN_PRESET:-release}

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs under fire: SIGKILL at random moments, every signal, readers while a training writes.
-#   tests/stress.sh [KILLS [SEED]]     default: 100 kills of each program, seed 1; an hour or so
-# HMRNN_BIN_DIR: the folder of the programs (default build/release/bin). The last lines say what was tried, how often.
-# tests/examples/test_stress.sh is the same with a few kills.
+# Stress test of runs: SIGKILL at random moments, every signal, readers during a training.
+#   tests/stress.sh [KILLS [SEED]]     default: 100 kills of each program, seed 1; takes about an hour
+# HMRNN_BIN_DIR: the folder of the programs (default build/release/bin). The last lines report what was tried, and how
+# often. tests/examples/test_stress.sh is a short form.
 set -euo pipefail
 kills=${1:-100}
 RANDOM=${2:-1}
@@ -14,7 +14,8 @@ cd "$work"
 export OMP_NUM_THREADS=1 HMRNN_CACHE=$work/cache
 fail() { echo "FAILED: $*" >&2; exit 1; }
 
-# Everything that a resume has to bring back: draws of every kind, averaged weights, streams that roll, records between saves.
+# Options with much state to resume: all kinds of random numbers, averaged weights, rolling streams, records between
+# saves.
 char_lm="char_lm train --corpus synthetic --synthetic-length 20000 --units 24,16 --embedding 8 --output-embedding 24 --batch 4
   --window 20 --boundary bernoulli --dropout 0.1 --weight-drop 0.1 --recurrent-dropout 0.1 --locked-dropout 0.1
   --embedding-dropout 0.1 --ema 0.99 --roll on --keep 3 --lr 0.005"
@@ -24,7 +25,7 @@ common="--threads 1 --device cpu --seed 5 --eval-every 60 --checkpoint-every 11 
 declare -A train=([char_lm]=$(echo $char_lm $common) [handwriting]=$(echo $handwriting $common))
 
 step_of() { python3 "$tests/support/edit_safetensors.py" "$1/last/state.safetensors" 'print(meta["step"])' keep; }
-# Lines that are whole JSON, steps that rise, nothing twice; printed without what depends on the clock.
+# Checks that lines are valid JSON, steps rise, and nothing occurs twice; prints them without times.
 records() {
   python3 - "$1" << 'PYTHON'
 import json, sys
@@ -33,7 +34,7 @@ last = 0
 for line in open(sys.argv[1], encoding="utf-8"):
     assert line.endswith("\n"), "a torn line: " + line
     record = json.loads(line)
-    if record["event"] == "resume":  # a run that nobody killed has none
+    if record["event"] == "resume":  # not in a run that was not killed
         continue
     key = (record["event"], record["step"])
     assert key not in seen and record["step"] >= last, "twice or out of order: " + line
@@ -42,7 +43,7 @@ for line in open(sys.argv[1], encoding="utf-8"):
     print({k: v for k, v in record.items() if not k.endswith("_per_second")})
 PYTHON
 }
-# same A B: two runs of as many steps are the same but for clocks.
+# same A B: two runs of equal length are equal except for times.
 same() {
   local file
   for file in last/model best/model best_ema/model; do
@@ -68,7 +69,7 @@ for program in char_lm handwriting; do
     if [ -e $run/last/state.safetensors ]; then how="$program train --resume --steps 100000000"; else how="${train[$program]} --steps 100000000"; fi
     "$bin"/$how --out $run > out.txt 2> err.txt &
     pid=$!
-    # From the middle of the start to some seconds of training. A disk is written often enough to be met at it.
+    # From within the start to some seconds of training. Saves are frequent enough to be interrupted.
     sleep "$((RANDOM % 3)).$(printf '%03d' $((RANDOM % 1000)))"
     kill -s KILL $pid 2> /dev/null || fail "kill $i: $program had ended by itself: $(cat err.txt)"
     wait $pid 2> /dev/null || true
@@ -88,7 +89,7 @@ for program in char_lm handwriting; do
 done
 
 # ---------------------------------------------------------------- signals
-started() { # started OUT: a run in the background, $pid, that has made some steps
+started() { # started OUT: starts a run in the background, $pid, and waits for some steps
   "$bin"/${train[char_lm]} --steps 100000000 --checkpoint-every 100000000 --out "$1" > out.txt 2>&1 &
   pid=$!
   for _ in $(seq 600); do
@@ -113,7 +114,7 @@ for round in $(seq "$rounds"); do
   done
   run=insisted_$round
   started $run
-  kill -s STOP $pid # so that both are there before the step ends
+  kill -s STOP $pid # so that both signals are pending before the step ends
   kill -s INT $pid
   kill -s CONT $pid
   kill -s INT $pid 2> /dev/null || true
@@ -137,7 +138,7 @@ for round in $(seq "$rounds"); do
 done
 echo "signals: $rounds times SIGINT, SIGTERM, SIGHUP, SIGINT twice, and SIGUSR1 three times in one run"
 
-# ---------------------------------------------------------------- readers while a training writes
+# ---------------------------------------------------------------- readers during a training
 "$bin"/${train[char_lm]} --checkpoint-every 1 --eval-every 2 --steps 100000000 --out busy > out.txt 2>&1 &
 pid=$!
 for _ in $(seq 600); do [ -e busy/best/model.safetensors ] && break; sleep 0.05; done

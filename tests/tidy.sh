@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs clang-tidy with the project's .clang-tidy on the given sources, else on all of hmrnn/ and examples/.
-# Needs a configured build/release. clang cannot read g++'s precompiled header, so that is taken out of the commands.
+# Runs clang-tidy with the project's .clang-tidy on the given sources, or on all of hmrnn/ and examples/. Needs a
+# configured build/release. Removes g++'s precompiled header from the commands, since clang cannot read it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 commands=build/release/compile_commands.json

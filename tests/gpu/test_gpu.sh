@@ -49,7 +49,6 @@ cat >"$report/stages.jsonl" <<'TXT'
 {"stage": "sanitizer", "left_out": "there is no compute-sanitizer"}
 {"stage": "options", "train": "--preset ptb"}
 TXT
-# as Catch2 writes it: a case of two sections, one that failed, one that was skipped
 # as Catch2 writes it: one that passed, one that failed, one that was skipped, and what was cut off
 cat >"$report/tests.xml" <<'TXT'
 <?xml version="1.0" encoding="UTF-8"?>

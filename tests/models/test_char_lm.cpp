@@ -106,20 +106,20 @@ TEST_CASE("logits, boundaries and state of either core") {
   CHECK(out.core.h[2].sizes() == torch::IntArrayRef({9, 4, 3}));
   const auto total = torch::softmax(out.logits, -1).sum(-1);
   CHECK(distance(total, torch::ones({9, 4})) < 1e-5);
-  // The same call gives the same bits, and the state carries over.
+  // The same call gives the same bits, and the state is carried over.
   CHECK(same(model->forward(index).logits, out.logits));
   const auto first = model->forward(index.slice(0, 0, 4));
   const auto second = model->forward(index.slice(0, 4), first.core.state.detach());
   CHECK(distance(torch::cat({first.logits, second.logits}), out.logits) < 1e-6);
   CHECK(distance(model->forward(index.slice(0, 4)).logits, second.logits) > 1e-4);
   CHECK(model->initial_state(4).batch() == 4);
-  // Causal: the last symbol does not change earlier logits.
+  // Causal: the last symbol does not affect earlier logits.
   auto changed = index.clone();
   changed[8] = (changed[8] + 1) % 7;
   const auto other = model->forward(changed).logits;
   CHECK(distance(other.slice(0, 0, 8), out.logits.slice(0, 0, 8)) < 1e-6);
   CHECK(distance(other[8], out.logits[8]) > 1e-5);
-  // Every parameter learns from the loss (one step of z in each layer is enough for the detector).
+  // Every parameter gets a gradient from the loss (one step with z in each layer is enough for the detector).
   cross_entropy(out.logits, symbols(9, 4)).backward();
   for (const auto& p : model->named_parameters()) {
     INFO(p.key());
@@ -131,7 +131,7 @@ TEST_CASE("logits, boundaries and state of either core") {
 TEST_CASE("every derivative of the model's loss, numerically") {
   torch::manual_seed(21);
   const auto core = GENERATE(Core::HMLSTM, Core::LSTM);
-  const bool norm = core == Core::HMLSTM;  // the layers' own tests have all four
+  const bool norm = core == Core::HMLSTM;  // the layers' tests have all four combinations
   INFO(to_string(core) << ", layer norm " << norm);
   CharLM model(CharLMOptions(4)
                    .embedding_size(3)
@@ -156,7 +156,7 @@ TEST_CASE("every derivative of the model's loss, numerically") {
 }
 
 TEST_CASE("cross_entropy is the mean over targets, or over those of weight 1") {
-  // Two symbols; logits (0, ln 3) give the probabilities 1/4 and 3/4.
+  // Two symbols with logits (0, ln 3) have probabilities 1/4 and 3/4.
   const double third = std::log(3.0);
   const auto logits = doubles({0, third, third, 0, 0, 0}, {3, 1, 2});
   const auto target = torch::tensor({{1}, {1}, {0}}, torch::kInt64);
@@ -164,7 +164,7 @@ TEST_CASE("cross_entropy is the mean over targets, or over those of weight 1") {
   CHECK(cross_entropy(logits, target).item<double>() == Approx((a + b + c) / 3).margin(1e-14));
   CHECK(cross_entropy(logits, target, doubles({1, 0, 1}, {3, 1})).item<double>() == Approx((a + c) / 2).margin(1e-14));
   CHECK(cross_entropy(logits, target, doubles({0, 1, 0}, {3, 1})).item<double>() == Approx(b).margin(1e-14));
-  // A target of weight 0 has no gradient.
+  // A target with weight 0 has no gradient.
   const auto x = logits.clone().requires_grad_();
   cross_entropy(x, target, doubles({1, 0, 1}, {3, 1})).backward();
   CHECK(x.grad()[1].abs().max().item<double>() == 0);
@@ -212,7 +212,7 @@ TEST_CASE("a model begins with another's weights, and new symbols keep rows of t
   CHECK(torch::equal(model->embedding->weight.narrow(0, 0, 5), source->embedding->weight));
   CHECK(torch::equal(model->embedding->weight.narrow(0, 5, 3), embedding.narrow(0, 5, 3)));
   CHECK(model->slope() == 2);
-  // The old symbols' logits are the source's.
+  // The logits of old symbols are unchanged.
   const auto index = torch::randint(5, {6, 2}, torch::kInt64);
   CHECK(torch::allclose(model->forward(index).logits.narrow(2, 0, 5), source->forward(index).logits, 1e-5, 1e-6));
   CHECK_THROWS_WITH(init_from(smaller, source), ContainsSubstring("embedding.weight"));
@@ -236,7 +236,7 @@ TEST_CASE("a model clones, saves, loads and prints") {
   const auto expected = model->forward(index).logits;
   const auto copy = std::dynamic_pointer_cast<CharLMImpl>(model->clone());
   CHECK(same(copy->forward(index).logits, expected));
-  // Training the clone leaves the original alone.
+  // Training the clone does not affect the original.
   {
     torch::NoGradGuard no_grad;
     for (auto& p : copy->parameters()) p.zero_();

@@ -38,7 +38,7 @@ TEST_CASE("a text read symbol by symbol has the logits of the window") {
   model->train();
   auto stream = model->stream();
   for (int64_t t = 0; t < T; ++t) {
-    const bool predict = t % 3 != 1;  // what was left out is made up for later
+    const bool predict = t % 3 != 1;  // a step without prediction is computed later
     const auto logits = model->step(index[t].item<int64_t>(), stream, {}, predict);
     REQUIRE(logits.defined() == predict);
     if (predict) REQUIRE(distance(logits, expected.logits[t][0]) < 1e-4);

@@ -24,7 +24,7 @@ TEST_CASE("a clock ticks by positions of the stream, across windows") {
     CHECK(whole[t][0][1].item<float>() == ((t + 1) % 3 == 0 ? 1 : 0));
   }
   CHECK(torch::equal(torch::cat({given(index.narrow(0, 0, 3), 0), given(index.narrow(0, 3, 4), 3)}), whole));
-  // one number stands for its powers
+  // one number means its powers
   CHECK(torch::equal(GivenBoundaries("clock:2", 2, {'a'})(index, 0), GivenBoundaries("clock:2,4", 2, {'a'})(index, 0)));
 }
 

@@ -14,7 +14,7 @@ using namespace hmrnn::test;
 
 namespace {
 
-/// The summed log density of one sequence, fed alone and whole.
+/// The summed log density of one sequence, alone and in one window.
 torch::Tensor alone(HandwritingModel& model, const torch::Tensor& sequence) {
   const auto steps = sequence.size(0) - 1;
   const auto out = model->forward(sequence.narrow(0, 0, steps).unsqueeze(1));
@@ -96,7 +96,7 @@ TEST_CASE("handwriting: padding changes no gradient") {
   auto w = InkBatches(sequences, 3, 0, std::nullopt).window(0, 0);
   HMLSTMCall call;
   call.lengths = w.lengths;
-  // What stands in the padding must not matter.
+  // The values in the padding must not matter.
   w.input.masked_fill_(w.weight.eq(0).unsqueeze(2), 3);
   handwriting_loss(model->forward(w.input, std::nullopt, call).raw, w.target, w.weight).backward();
   for (auto& p : model->named_parameters()) {

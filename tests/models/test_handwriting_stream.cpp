@@ -37,7 +37,7 @@ TEST_CASE("writing on draws from the density at every point, the same for the sa
   CHECK(same(a, write(1, 0)));
   CHECK_FALSE(same(a, write(2, 0)));
   CHECK((a.select(1, 2).eq(0) | a.select(1, 2).eq(1)).all().item<bool>());
-  // By hand: the first two points.
+  // Step by step: the first two points.
   HandwritingStream stream(model, torch::kCPU, 1);
   auto generator = at::detail::createCPUGenerator(1);
   const auto first = sample_mixture(read_mixture(stream.feed(start).raw), 0, generator).to(torch::kFloat32);
@@ -64,7 +64,7 @@ TEST_CASE("Bernoulli boundaries of a stream are drawn from its seed") {
   HandwritingModel model(small_ink().boundary(BoundaryMode::Bernoulli));
   const auto x = walks({60})[0];
   const auto z = [&](uint64_t seed) {
-    torch::manual_seed(static_cast<uint64_t>(seed * 31 + 1));  // LibTorch's own generator has no say
+    torch::manual_seed(static_cast<uint64_t>(seed * 31 + 1));  // LibTorch's default generator must not matter
     return HandwritingStream(model, torch::kCPU, seed).feed(x).z;
   };
   const auto first = z(1);

@@ -1,4 +1,4 @@
-// Regularisers that act on a window as a whole, of the layers and of the models.
+// Regularisers of a whole window, of the layers and of the models.
 #include <torch/types.h>
 
 #include <sstream>
@@ -31,7 +31,7 @@ TEST_CASE("a mask has zeros at its rate, and a mean of one") {
   const auto kept = mask.gt(0);
   CHECK(distance(mask.masked_select(kept), torch::full({kept.sum().item<int64_t>()}, 1 / 0.7, torch::kFloat64)) <
         1e-15);
-  // 100,000 draws: a standard deviation of 0.0014
+  // 100,000 draws: standard deviation 0.0014
   CHECK(kept.to(torch::kFloat64).mean().item<double>() == Approx(0.7).margin(0.006));
   CHECK(mask.mean().item<double>() == Approx(1).margin(0.009));
 }
@@ -45,7 +45,7 @@ TEST_CASE("weight-drop leaves the boundary's row alone, and dropped weights have
   REQUIRE(dropped.sizes() == u.sizes());
   const auto ratio = (dropped / u).detach().narrow(0, 0, gates);
   CHECK(torch::logical_or(ratio.eq(0), (ratio - 2).abs().lt(1e-12)).all().item<bool>());
-  CHECK(ratio.mean().item<double>() == Approx(1).margin(0.1));  // 1600 draws of deviation 1: 4 of 0.025
+  CHECK(ratio.mean().item<double>() == Approx(1).margin(0.1));  // 1600 draws: 4 standard deviations of 0.025
   if (!top) CHECK(same(dropped.detach()[gates], u.detach()[gates]));
   dropped.sum().backward();
   CHECK(distance(u.grad().narrow(0, 0, gates), ratio) < 1e-12);
@@ -105,7 +105,7 @@ TEST_CASE("the locked mask is one a row, and the same for all steps") {
   for (size_t l = 0; l < 3; ++l) {
     const auto d = out.h[l].size(2);
     CHECK(same(out.shown()[l], out.h[l] * out.locked_mask.narrow(1, column, d)));
-    CHECK(same(out.state.h[l], out.h[l][5]));  // what is carried on is not masked
+    CHECK(same(out.state.h[l], out.h[l][5]));  // the carried state is not masked
     column += d;
   }
   model->eval();
@@ -159,7 +159,7 @@ TEST_CASE("a model's regularisers act in training alone, each on what it says") 
       CHECK((p.value().grad().defined() && p.value().grad().isfinite().all().item<bool>()));
     }
   }
-  // The output module reads what the mask leaves, to the bit.
+  // The output module reads the masked h, bit for bit.
   CharLM locked(small(core).locked_dropout(0.5));
   const auto out = locked->forward(index);
   const auto h_e = locked->output->forward(out.core.shown(), out.core.state_index);

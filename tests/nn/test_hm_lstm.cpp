@@ -73,7 +73,7 @@ TEST_CASE("cells stepped by hand equal the reference bit for bit, over windows t
     }
   }
 
-  // The reference, in two windows with the state carried.
+  // The reference in two windows, with the state carried.
   BoundaryRule rule;
   rule.mode = mode;
   rule.slope = torch::tensor(1.25, dtype);
@@ -83,7 +83,7 @@ TEST_CASE("cells stepped by hand equal the reference bit for bit, over windows t
     return reference_window(model->layer_parameters(), input.slice(0, from, to), s.h, s.c, s.z, rule, torch::Tensor());
   };
   const auto a = window(0, 3, start);
-  // Copies: the last bit of a BLAS product may depend on alignment, and a view into the window has another one.
+  // Copies: the last bit of a BLAS product may depend on alignment, and a view into the window is aligned differently.
   const auto b = window(3, T, {{a.h[0][2].clone(), a.h[1][2].clone(), a.h[2][2].clone()}, a.c_n, a.z[2].clone()});
   HMLSTMCall call;
   call.noise = drawn;
@@ -103,8 +103,8 @@ TEST_CASE("two windows of HMLSTM equal one long window") {
   const bool norm = GENERATE(false, true), indexed = GENERATE(false, true);
   const auto mode = GENERATE(BoundaryMode::Step, BoundaryMode::Soft);
   auto model = random_model(HMLSTMOptions(16, kSizes).layer_norm(norm).boundary(mode), 14);
-  // Three rows: the last step's h is not aligned inside the window, which the carried state has to make up for. The
-  // input's steps are 3·16 floats, so that they are aligned alike in either window.
+  // Three rows: the last step's h is not aligned inside the window, which the carried state must compensate for. The
+  // input's steps have 3·16 floats, so that both windows are aligned equally.
   const auto table = torch::randn({9, 16});
   const auto index = torch::randint(9, {12, 3}, torch::kInt64);
   const auto run = [&](int64_t from, int64_t to, const std::optional<HMLSTMState>& state) {
@@ -114,14 +114,14 @@ TEST_CASE("two windows of HMLSTM equal one long window") {
   const auto whole = run(0, 12, std::nullopt);
   const auto first = run(0, 5, std::nullopt);
   const auto second = run(5, 12, first.state.detach());
-  // The same products stand at other addresses in a longer window, and BLAS may sum in another order there: rounding.
+  // In a longer window the same products are at other addresses, and BLAS may add in another order: rounding.
   const double close = 1e-5;
   for (size_t l = 0; l < 3; ++l) {
     CHECK(distance(torch::cat({first.h[l], second.h[l]}), whole.h[l]) < close);
     CHECK(distance(second.state.h[l], whole.state.h[l]) < close);
     CHECK(distance(second.state.c[l], whole.state.c[l]) < close);
   }
-  CHECK_FALSE(first.state.h[0].is_alias_of(first.h[0]));  // a view would keep the whole window alive
+  CHECK_FALSE(first.state.h[0].is_alias_of(first.h[0]));  // a view would keep the whole window's memory alive
   CHECK(distance(torch::cat({first.z, second.z}), whole.z) < close);
   CHECK(distance(second.state.z, whole.state.z) < close);
   CHECK_FALSE(same(second.h[2], run(5, 12, std::nullopt).h[2]));  // the state matters
@@ -172,8 +172,8 @@ TEST_CASE("the slope is set, saved, and used forwards and backwards") {
   CHECK(model->slope() == 0.25);
   const auto z2 = model->forward(input).z;
   const auto g2 = torch::autograd::grad({z2.sum()}, {model->layer_parameters()[0].bias})[0][12].item<double>();
-  CHECK(distance((z1 - 0.5) / 2, z2 - 0.5) < 1e-6);  // s is the same, hardσ(s) − ½ = a s / 2
-  CHECK(g1 == Approx(2 * 0.25));                     // B · a/2 where nothing saturates
+  CHECK(distance((z1 - 0.5) / 2, z2 - 0.5) < 1e-6);  // s is equal, and hardσ(s) − ½ = a s / 2
+  CHECK(g1 == Approx(2 * 0.25));                     // B · a/2 without saturation
   CHECK(g2 == Approx(2 * 0.125));
 
   std::stringstream file;
@@ -237,7 +237,7 @@ TEST_CASE("options reach the cells, and parameters have their names") {
   CHECK(model->named_parameters().contains("layers.0.recurrent"));
   CHECK(model->named_parameters().contains("layers.1.top_down_norm.bias"));
   CHECK_FALSE(model->named_parameters().contains("layers.2.top_down"));
-  // eps is used in the computation, not only stored.
+  // eps is also used in the computation.
   HMLSTM fine(HMLSTMOptions(2, kSizes).eps(1e-12));
   const auto input = torch::randn({3, 2, 2});
   std::stringstream file;
@@ -262,7 +262,7 @@ TEST_CASE("HMLSTM names a bad argument") {
                     ContainsSubstring("table"));
   CHECK_THROWS_WITH(model->forward_indexed(torch::zeros({4, 2}), torch::zeros({2, 2})), ContainsSubstring("index"));
 
-  auto state = model->initial_state(2);  // another batch
+  auto state = model->initial_state(2);  // wrong batch
   CHECK_THROWS_WITH(model->forward(input, state), ContainsSubstring("state.h"));
   state = model->initial_state(3);
   state.h.pop_back();
@@ -274,7 +274,7 @@ TEST_CASE("HMLSTM names a bad argument") {
   state.z = torch::zeros({3, 1});
   CHECK_THROWS_WITH(model->forward(input, state), ContainsSubstring("state.z"));
   HMLSTMCall call;
-  call.boundaries = torch::zeros({4, 1, 2});  // would broadcast
+  call.boundaries = torch::zeros({4, 1, 2});  // must not broadcast
   CHECK_THROWS_WITH(model->forward(input, std::nullopt, call), ContainsSubstring("boundaries"));
   call = {};
   call.noise = torch::zeros({4, 3, 1});
@@ -292,7 +292,7 @@ TEST_CASE("HMLSTM clones, changes dtype, saves and loads") {
   const auto expected = model->forward(input);
   const auto copy = std::dynamic_pointer_cast<HMLSTMImpl>(model->clone());
   CHECK(same(copy->forward(input).h[2], expected.h[2]));
-  // The clone lives on its own, its slope as well.
+  // The clone is independent, including its slope.
   copy->set_slope(0.5);
   CHECK(model->slope() == 1.5);
   CHECK(copy->slope() == 0.5);

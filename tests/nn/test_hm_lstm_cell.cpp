@@ -24,7 +24,7 @@ std::map<std::string, std::vector<int64_t>> shapes(const torch::nn::Module& modu
   return out;
 }
 
-/// Gains and biases away from 1 and 0, so that nothing is left out unnoticed.
+/// Gains and biases different from 1 and 0, so that a missing one is detected.
 void randomise(torch::nn::Module& module) {
   torch::NoGradGuard no_grad;
   for (auto& p : module.parameters()) p.add_(0.4 * torch::randn_like(p));
@@ -69,7 +69,7 @@ TEST_CASE("a cell starts as documented") {
     CHECK(norm->weight.eq(1).all().item<bool>());
     CHECK(norm->bias.eq(0).all().item<bool>());
   }
-  // reset_parameters starts again, the norms included.
+  // reset_parameters resets the norms too.
   const auto before = cell->recurrent.detach().clone();
   {
     torch::NoGradGuard no_grad;
@@ -112,7 +112,7 @@ TEST_CASE("a detector's norm is capped in each matrix, and nothing else is touch
     const torch::NoGradGuard no_grad;
     cell->recurrent[32].fill_(2);      // norm 2 √8
     cell->bottom_up[32].fill_(0.001);  // below the cap
-    cell->top_down[32].fill_(0);       // no norm at all
+    cell->top_down[32].fill_(0);       // norm 0
   }
   const auto gates = cell->recurrent.narrow(0, 0, 32).clone(), below = cell->bottom_up.clone();
   cell->cap_detector_norm(0.5);
@@ -152,7 +152,7 @@ TEST_CASE("a Bernoulli cell draws its own noise, or uses what it is given") {
   HMLSTMCell cell(HMLSTMCellOptions(2, 3).above_size(3).boundary(BoundaryMode::Bernoulli).boundary_bias(0.2));
   const auto ones = torch::ones({400}), below = torch::zeros({400, 2}), above = torch::zeros({400, 3});
   const auto state = cell->initial_state(400);
-  // Zero inputs, no top-down term: s is the boundary bias, p = 0.6.
+  // With zero inputs and no top-down term, s is the boundary bias and p = 0.6.
   const auto run = [&](const torch::Tensor& noise = {}) {
     return cell->forward(below, ones, state, above, 1.0, noise).z.detach();
   };
@@ -160,7 +160,7 @@ TEST_CASE("a Bernoulli cell draws its own noise, or uses what it is given") {
   CHECK_FALSE(same(run(), run()));
   CHECK(same(run(torch::full({400}, 0.59f)), ones));
   CHECK(same(run(torch::full({400}, 0.61f)), torch::zeros({400})));
-  // The slope matters: p = (2·0.2 + 1) / 2 = 0.7.
+  // The slope has an effect: p = (2·0.2 + 1) / 2 = 0.7.
   CHECK(same(cell->forward(below, ones, state, above, 2.0, torch::full({400}, 0.69f)).z.detach(), ones));
 }
 
@@ -208,7 +208,7 @@ TEST_CASE("a cell clones, changes dtype, saves and loads, prints") {
     CHECK(same(copy->named_parameters()[p.key()], p.value()));
     CHECK_FALSE(copy->named_parameters()[p.key()].is_alias_of(p.value()));
   }
-  // The members are the clone's parameters, not the original's.
+  // The members are the clone's parameters.
   CHECK(copy->recurrent.is_alias_of(copy->named_parameters()["recurrent"]));
   CHECK(copy->cell_norm->weight.is_alias_of(copy->named_parameters()["cell_norm.weight"]));
 

@@ -15,7 +15,7 @@ TEST_CASE("the zero state has a row for each sequence, and the dtype asked for")
   }
   CHECK(same(state.z, torch::zeros({3, 1}, torch::kFloat64)));
   CHECK(state.batch() == 3);
-  // Layers do not share memory: a state is filled in place.
+  // Layers do not share memory: filling one does not change the other.
   state.h[0].fill_(1);
   CHECK(state.c[0].sum().item<double>() == 0);
   CHECK(HMLSTMState::zeros(3, {4}, 0, {}).z.sizes() == torch::IntArrayRef({3, 0}));

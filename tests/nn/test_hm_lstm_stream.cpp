@@ -67,7 +67,7 @@ TEST_CASE("a stream equals the window, step for step") {
     CHECK(distance(end.h[l], expected.state.h[l]) < bound);
     CHECK(distance(end.c[l], expected.state.c[l]) < bound);
   }
-  // What was handed out is a copy, and a stream can go on from it.
+  // The returned state is a copy, and a new stream can start from it.
   const auto kept = end.h[0].clone();
   auto again = model->stream(end);
   HMLSTMStepCall more;
@@ -82,7 +82,7 @@ TEST_CASE("a stream takes given boundaries and rows of a table") {
   const double rate = GENERATE(0.0, 0.3, 1.0);
   auto model = random_stack(HMLSTMOptions(3, {5, 9, 4}));
   model->to(torch::kFloat64);
-  const int64_t T = 24;  // rounding grows with the steps, as the state does
+  const int64_t T = 24;  // rounding errors grow with the steps, as the state does
   const auto table = torch::randn({6, 3}, torch::kFloat64);
   const auto index = torch::randint(6, {T, 1}, torch::kInt64);
   HMLSTMCall call;
@@ -90,7 +90,7 @@ TEST_CASE("a stream takes given boundaries and rows of a table") {
   const auto expected = model->forward_indexed(table, index, std::nullopt, call);
   auto stream = model->stream();
   for (int64_t t = 0; t < T; ++t) {
-    // Given and detected steps may take turns: what detection needs is kept up to date meanwhile.
+    // Given and detected steps may alternate: the values for detection are kept up to date.
     HMLSTMStepCall step;
     step.boundaries = call.boundaries[t][0];
     model->step_indexed(table, index[t][0].item<int64_t>(), stream, step);

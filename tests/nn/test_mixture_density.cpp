@@ -21,7 +21,7 @@ torch::Tensor random_raw(torch::IntArrayRef leading, int64_t mixtures, double sc
   return scale * torch::randn(shape, generator, torch::TensorOptions(torch::kFloat64));
 }
 
-/// The density as textbooks have it, in plain loops over double: no logarithm until the end.
+/// The textbook formula of the density, in plain loops over double, with the logarithm at the end.
 double direct(const std::vector<double>& raw, double x, double y, double pen) {
   const size_t m = raw.size() / 6;
   double norm = 0, density = 0;
@@ -66,7 +66,7 @@ TEST_CASE("mixture: float32 agrees with float64") {
   const auto raw = random_raw({300}, 20, 2, 3), target = targets({300}, 4);
   const auto exact = mixture_log_density(read_mixture(raw), target);
   const auto single = mixture_log_density(read_mixture(raw.to(torch::kFloat32)), target.to(torch::kFloat32));
-  // rounding of the inputs themselves moves u² by 2^-23 of its size
+  // rounding of the inputs changes u² by 2^-23 of its value
   CHECK(((single.to(torch::kFloat64) - exact).abs() / (1 + exact.abs())).max().item<double>() < 2e-5);
 }
 
@@ -74,8 +74,8 @@ TEST_CASE("mixture: the density integrates to 1 over the plane and both states o
   const auto correlation = GENERATE(0.0, 1.5, -4.0);
   auto raw = random_raw({}, 3, 0.5, 5);
   raw.narrow(0, 15, 3).add_(correlation);
-  // A grid of step 0.025 over ± 8: the trapezoidal rule of a smooth function that vanishes at the ends is exact but for
-  // terms that fall exponentially with the narrowest deviation over the step.
+  // A grid of step 0.025 over ± 8: for a smooth function that vanishes at the ends, the error of the trapezoidal rule
+  // falls exponentially with the ratio of the smallest deviation to the step.
   const auto axis = torch::arange(-8.0, 8.0, 0.025, torch::kFloat64);
   const auto grid = torch::meshgrid({axis, axis}, "ij");
   double total = 0;
@@ -104,7 +104,7 @@ TEST_CASE("mixture: finite values and gradients in float32 for extreme parameter
   const auto where = GENERATE(0.0, 1e3, 1e10);
   auto generator = at::detail::createCPUGenerator(8);
   auto raw = torch::randn({200, 31}, generator, torch::TensorOptions(torch::kFloat32)).sign() * size;
-  raw.narrow(1, 5, 10).clamp_(-1e10, 1e10);  // means, which have no bound of their own
+  raw.narrow(1, 5, 10).clamp_(-1e10, 1e10);  // means, which have no bound
   raw.requires_grad_();
   auto target = torch::randn({200, 3}, generator, torch::TensorOptions(torch::kFloat32)).sign() * where;
   target.select(1, 2).copy_(target.select(1, 2).gt(0));
@@ -130,7 +130,7 @@ TEST_CASE("mixture: deviations and correlations are bounded, and Graves' near 0"
 }
 
 TEST_CASE("mixture: draws have the mixture's moments, and bias takes the spread away") {
-  // two components of weights 0.3 and 0.7
+  // two components with weights 0.3 and 0.7
   auto raw = torch::tensor({std::log(0.3), std::log(0.7), -2.0, 1.0, 0.5, -1.0, 0.0, -0.7, 0.2, -0.3, 1.0, -0.5, -1.0},
                            torch::kFloat64);
   const auto mixture = read_mixture(raw);
@@ -148,7 +148,7 @@ TEST_CASE("mixture: draws have the mixture's moments, and bias takes the spread 
   }
   const auto sx = values(mixture.log_deviation_x.exp()), sy = values(mixture.log_deviation_y.exp());
   const auto rho = values(mixture.correlation);
-  // five standard errors of 20,000 draws of a spread of about 2 are 0.07
+  // the margin 0.07 is five standard errors of 20,000 draws with a deviation of about 2
   CHECK(sum_x == Approx(0.3 * -2 + 0.7).margin(0.07));
   CHECK(sum_y == Approx(0.3 * 0.5 + 0.7 * -1).margin(0.07));
   CHECK(sum_xx == Approx(0.3 * (4 + sx[0] * sx[0]) + 0.7 * (1 + sx[1] * sx[1])).margin(0.15));
@@ -160,7 +160,7 @@ TEST_CASE("mixture: draws have the mixture's moments, and bias takes the spread 
     const auto p = values(sample_mixture(mixture, 8, generator));
     spread = std::max({spread, std::abs(p[0] - 1), std::abs(p[1] + 1)});
   }
-  CHECK(spread < 0.01);  // always the heavier component, of deviations exp(-8) times as large
+  CHECK(spread < 0.01);  // always the heavier component, whose deviations are exp(-8) times as large
   CHECK_THROWS_AS(sample_mixture(mixture, -1, generator), c10::Error);
 }
 

@@ -1,4 +1,4 @@
-// The modules in other people's hands: in containers, converted, serialised, without gradients, by several threads.
+// Uses of the modules: in containers, converted, serialised, without gradients, by several threads.
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/serialize.h>
@@ -75,7 +75,7 @@ TEST_CASE("every module is the last of a Sequential, with the defaults of its fo
   StackedLSTM control(StackedLSTMOptions(2, kTwoLayers));
   torch::nn::Sequential to_control(first, control);
   CHECK(same(to_control->forward<HMLSTMOutput>(input).h[1], control->forward(first->forward(input)).h[1]));
-  // And with arguments of its own instead of the defaults.
+  // With explicit arguments instead of the defaults.
   const auto state = core->forward(first->forward(input)).state;
   torch::nn::Sequential alone(core);
   CHECK(same(alone->forward<HMLSTMOutput>(first->forward(input), std::make_optional(state)).h[1],

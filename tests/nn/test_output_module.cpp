@@ -55,7 +55,7 @@ TEST_CASE("the output module computes the gated combination of its parameters") 
   const auto p = output->named_parameters();
   CHECK(distance(out, reference_gated_output(h, p["gates"], {p["embedding.0"], p["embedding.1"]})) < 1e-6);
   CHECK(out.max().item<double>() > 0);
-  // Gradients arrive at every parameter.
+  // Every parameter gets a gradient.
   out.sum().backward();
   for (const auto& parameter : p) {
     INFO(parameter.key());

@@ -111,7 +111,7 @@ TEST_CASE("it returns what HMLSTM returns, with no boundaries") {
   CHECK(out.z.sizes() == torch::IntArrayRef({5, 3, 0}));
   CHECK(out.state.z.sizes() == torch::IntArrayRef({3, 0}));
   CHECK(out.state.batch() == 3);
-  // Every layer makes a new state at every step.
+  // Every layer has a new state at every step.
   const auto steps = torch::arange(1, 6, torch::kInt32).reshape({1, 5, 1}).expand({2, 5, 3});
   CHECK(same(out.state_index, steps.contiguous()));
   CHECK(lstm->num_layers() == 2);

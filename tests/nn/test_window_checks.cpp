@@ -9,7 +9,7 @@ namespace {
 
 const std::vector<int64_t> kWindowSizes = {4, 2};
 
-/// A sound call: T = 5, B = 3, 2 features; two layers, one detector.
+/// A valid call: T = 5, B = 3, 2 features; two layers, one detector.
 struct Call {
   WindowInput window = sequence_window("M", torch::zeros({5, 3, 2}), 2);
   HMLSTMState state = HMLSTMState::zeros(3, kWindowSizes, 1, {});

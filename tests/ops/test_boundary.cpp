@@ -16,7 +16,7 @@ namespace {
 
 torch::Tensor slope_of(double a) { return torch::tensor(a, torch::kFloat64); }
 
-// Beside ordinary values: the kinks |a s| = 1 for a = 0.5, 1 and 2 (exact in binary), saturation, the exact tie s = 0.
+// Ordinary values, the kinks |a s| = 1 for a = 0.5, 1 and 2 (exact in binary), saturation, and the exact tie s = 0.
 const std::vector<double> kPre = {-5, -2, -1.5, -1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 1.5, 2, 5};
 torch::Tensor pre_values() { return doubles(kPre, {3, 5}); }
 
@@ -39,7 +39,7 @@ TEST_CASE("hard sigmoid follows its definition") {
     for (size_t k = 0; k < kPre.size(); ++k)
       CHECK(got[k] == Approx(std::max(0.0, std::min(1.0, (a * kPre[k] + 1) / 2))).margin(1e-15));
   }
-  // A few by hand: slope 2 at 0.25 is (0.5 + 1) / 2.
+  // Some by hand: slope 2 at 0.25 gives (0.5 + 1) / 2.
   CHECK(hard_sigmoid(slope_of(0.25), slope_of(2)).item<double>() == 0.75);
   CHECK(hard_sigmoid(slope_of(-0.25), slope_of(1)).item<double>() == 0.375);
 }
@@ -97,7 +97,7 @@ TEST_CASE("straight_through shows the value and differentiates the hard sigmoid"
   const auto got = test::values(pre.grad());
   for (size_t k = 0; k < kPre.size(); ++k) CHECK(got[k] == derivative(kPre[k], 2));
 
-  // A value of another dtype is shown in pre's.
+  // A value of another dtype is converted to that of pre.
   CHECK(straight_through(torch::ones({3, 5}, torch::kBool), pre, slope_of(1)).scalar_type() == torch::kFloat64);
 }
 

@@ -13,7 +13,7 @@ TEST_CASE("cell kernels: gates are those of the standard library, saturate witho
   constexpr float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   std::vector<float> x{0, 1e-8f, -1e-8f, 0.5f, 87.4f, -87.4f, 88.8f, -88.8f, 200, -200, 1e30f, -1e30f, inf, -inf, nan};
   for (int i = -400; i <= 400; ++i) x.push_back(0.05f * static_cast<float>(i));
-  const auto d = static_cast<int64_t>(x.size());  // no whole number of vectors
+  const auto d = static_cast<int64_t>(x.size());  // not a multiple of the vector size
   std::vector<float> bias, gates(4 * d);
   for (int k = 0; k < 4; ++k) bias.insert(bias.end(), x.begin(), x.end());
   const std::vector<float> zeros(4 * d, 0.0f);

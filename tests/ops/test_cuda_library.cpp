@@ -19,7 +19,7 @@ bool is_mapped(const std::string& library) {
   return false;
 }
 
-/// The message of the Error that asking for this device throws; empty if it throws none.
+/// The message of the Error that this device causes; empty if there is none.
 std::string refusal(const std::string& name) {
   try {
     resolve_device(name);
@@ -31,7 +31,7 @@ std::string refusal(const std::string& name) {
 
 }  // namespace
 
-// First in this file: later tests may open the library.
+// First in this file, since later tests may open the library.
 TEST_CASE("a program that stays on the CPU loads no CUDA library") {
   if (is_mapped("libhmrnn_cuda")) {
     std::cout << "skipped: a test of another file opened the CUDA library in this process" << std::endl;
@@ -71,7 +71,7 @@ TEST_CASE("auto is CUDA exactly where cuda works, and a refusal is one line") {
     CHECK_THAT(text, ContainsSubstring(opened ? "device 'cuda"
                                               : "CUDA was asked for, but libhmrnn_cuda.so cannot be opened: "));
   }
-  // No machine has 128 of them.
+  // No machine has that many.
   CHECK_FALSE(refusal("cuda:127").empty());
 }
 

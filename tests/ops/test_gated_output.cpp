@@ -32,7 +32,7 @@ struct OutputProblem {
   }
 };
 
-/// h of a hard-boundary window, so that state_index says which steps share their h.
+/// h of a window with hard boundaries, so that state_index tells which steps share their h.
 OutputProblem output_problem(const std::vector<int64_t>& sizes, int64_t out, uint64_t seed, int64_t steps = 5) {
   const auto p = random_problem({.sizes = sizes, .steps = steps, .batch = 3, .seed = seed});
   const auto window = p.reference();
@@ -63,7 +63,7 @@ TEST_CASE("gated output against numbers worked out by hand") {
   REQUIRE(expected.gt(0).all().item<bool>());
   CHECK(distance(reference_gated_output(h, gates, embedding), expected) < 1e-14);
   CHECK(distance(gated_output(h, torch::Tensor(), gates, embedding), expected) < 1e-14);
-  // Negative sums are cut by the ReLU: with the sign of both matrices changed nothing is left.
+  // The ReLU sets negative sums to 0: if both matrices change their sign, the result is 0.
   CHECK(distance(gated_output(h, torch::Tensor(), gates, {-embedding[0], -embedding[1]}),
                  torch::zeros({1, 1, 2}, torch::kFloat64)) == 0);
 }
@@ -77,7 +77,7 @@ TEST_CASE("every derivative of the gated output, numerically") {
 }
 
 TEST_CASE("the gradient of a repeated state reaches every step that shows it") {
-  // W^e h may be computed once per state, but the gates and the gradient of h belong to each step.
+  // W^e h may be computed once per state, but the gates and the gradient of h are needed at each step.
   const auto o = output_problem({4, 3, 5}, 6, 102, 12);
   const auto index = o.state_index;
   REQUIRE((index.slice(1, 1) == index.slice(1, 0, 11)).any().item<bool>());
@@ -99,7 +99,7 @@ TEST_CASE("gated_output computes W h once per state and still sends each step it
   torch::manual_seed(41);
   const int64_t T = 9, B = 4, out = 6;
   const std::vector<int64_t> sizes{5, 9, 17};
-  // Layer l changes its state with probability 1, 0.5, 0.1; h is constant while it does not.
+  // Layer l changes its state with probability 1, 0.5, 0.1; between changes h is constant.
   std::vector<torch::Tensor> h, index;
   for (size_t l = 0; l < sizes.size(); ++l) {
     const double rate = std::array<double, 3>{1.0, 0.5, 0.1}[l];
@@ -129,8 +129,8 @@ TEST_CASE("gated_output computes W h once per state and still sends each step it
 }
 
 TEST_CASE("gated_output in bfloat16: output and every gradient equal those that round the same operands") {
-  // Written out, forwards and backwards, in float64. A sum whose last bit differs may round to the neighbour in
-  // bfloat16, 1/256 away (test_hm_lstm_bfloat16.cpp): so the median of several draws is within the bound.
+  // The explicit formulas of both passes in float64. A sum whose last bit differs may round to the neighbour in
+  // bfloat16, 1/256 away (test_hm_lstm_bfloat16.cpp); therefore the median of several draws must be within the bound.
   const auto rounded = [](const torch::Tensor& x) { return x.to(torch::kBFloat16).to(torch::kFloat64); };
   const bool rounds_products = cpu::choose_backend<c10::BFloat16>() != cpu::ProductBackend::Rows;
   const auto result = [&](const torch::Tensor& x) { return rounds_products ? rounded(x) : x; };
@@ -179,7 +179,7 @@ TEST_CASE("gated_output in bfloat16: output and every gradient equal those that 
       const auto W = rounded(wide(embedding[l]));
       want[l] = g.narrow(2, l, 1) * result(rounded(e).matmul(W)) + pre.matmul(wide(gates).narrow(1, column, sizes[l]));
       auto dW = torch::zeros({out, sizes[l]}, torch::kFloat64);
-      for (int64_t b = 0; b < B; ++b) {  // one row of the product for each state
+      for (int64_t b = 0; b < B; ++b) {  // one row of the product per state
         for (int64_t t = 0; t < T;) {
           auto dy = torch::zeros({out}, torch::kFloat64);
           const int64_t first = t, state = index[l][t][b].item<int64_t>();
@@ -194,7 +194,7 @@ TEST_CASE("gated_output in bfloat16: output and every gradient equal those that 
       off = std::max(off, distance(wide(got[i]), want[i]) / want[i].abs().max().item<double>());
     }
     worst.push_back(off);
-    if (seed == 1) CHECK(distance(y, gated_output(h, index, gates, embedding)) > 1e-4);  // it is rounded
+    if (seed == 1) CHECK(distance(y, gated_output(h, index, gates, embedding)) > 1e-4);  // the result is rounded at all
   }
   std::sort(worst.begin(), worst.end());
   for (const double w : worst) UNSCOPED_INFO(w);

@@ -1,4 +1,4 @@
-// Which devices have kernels of their own: what others get is the composite.
+// Which devices have their own kernels; the others get the composite.
 #include <torch/types.h>
 
 #include "catch.h"
@@ -12,7 +12,7 @@ TEST_CASE("has_kernels: registered for the CPU, not for a device that nobody has
     INFO(name);
     const auto op = dispatcher.findSchemaOrThrow(name, "");
     CHECK(has_kernels(op, torch::zeros({2})));
-    CHECK(has_kernels(op, torch::zeros({2}).requires_grad_()));  // whatever is above the backend's key
+    CHECK(has_kernels(op, torch::zeros({2}).requires_grad_()));  // with any dispatch key above the backend's
     CHECK(has_kernels(op, torch::zeros({2}, torch::kBFloat16)));
     CHECK_FALSE(has_kernels(op, torch::zeros({2}, torch::kMeta)));
   }

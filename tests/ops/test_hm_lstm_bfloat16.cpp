@@ -1,10 +1,10 @@
-// The operator with bfloat16 products against the independent statement of the equations in float64 that rounds what
-// the operator rounds: operands and results of the gate products, forwards and backwards. What is left is float32
-// rounding of all else, which is 1e-5 and less of the largest value.
+// The operator with bfloat16 products against an independent implementation in float64 that rounds what the operator
+// rounds: operands and results of the gate products, in both passes. The remaining difference is float32 rounding of
+// everything else, at most about 1e-5 of the largest value.
 //
 // A sum whose last bit differs may round to the neighbour in bfloat16, 1/256 away, and then the window differs by as
-// much: it happens to about one window in ten of this size. So every case has several windows, of which the median is
-// within the bound; a fault is in all of them.
+// much: this happens in about one of ten windows of this size. So every case has several windows, of which the median
+// must be within the bound; a fault affects all of them.
 #include <torch/autograd.h>
 #include <torch/types.h>
 
@@ -25,11 +25,11 @@ namespace {
 
 torch::Tensor rounded(const torch::Tensor& x) { return x.to(torch::kBFloat16).to(x.scalar_type()); }
 
-/// Whether the CPU's products round their results backwards too, as a BLAS of bfloat16 does; our own and those of the
-/// forward pass apart.
+/// Whether the CPU's products round their results in the backward pass too, as a bfloat16 BLAS does; our own products
+/// do not.
 bool rounds_gradients() { return cpu::choose_backend<c10::BFloat16>() != cpu::ProductBackend::Rows; }
 
-/// y = x · weightᵀ as the operator makes it.
+/// y = x · weightᵀ as the operator computes it.
 class RoundedProduct : public torch::autograd::Function<RoundedProduct> {
  public:
   static torch::Tensor forward(torch::autograd::AutogradContext* ctx, const torch::Tensor& x,
@@ -50,7 +50,7 @@ torch::Tensor rounded_product(const torch::Tensor& x, const torch::Tensor& weigh
   return RoundedProduct::apply(x, weight);
 }
 
-/// Largest difference of any tensor, relative to the tensor's largest value; says which it was.
+/// Largest difference of any tensor, relative to the tensor's largest value, with the tensor's name.
 struct Worst {
   double value = 0;
   std::string name;
@@ -79,7 +79,7 @@ Worst compare_window(const Problem& p) {
   for (size_t k = 0; k < names.size(); ++k) {
     auto expected = b[k];
     const auto& name = names[k].first;
-    // A BLAS's weight gradient of the window is one product, whose result it rounds; boundary rows are not part of it.
+    // With a BLAS, the weight gradient of the window is one product with a rounded result, without the boundary rows.
     const bool weight = name.find("recurrent") != std::string::npos || name.find("bottom_up") != std::string::npos ||
                         name.find("top_down") != std::string::npos;
     if (weight && name.find("norm") == std::string::npos && rounds_gradients()) {
@@ -109,7 +109,7 @@ TEST_CASE("hm_lstm in bfloat16: outputs and every gradient equal those of a refe
     }
     windows.push_back(compare_window(p));
     if (seed > 1) continue;
-    // What is compared is rounded, not float32.
+    // Checks that the results are rounded at all.
     const auto with = p.op(), without = hm_lstm(p.layers, p.window, p.rule, torch::kBFloat16);
     CHECK(distance(with.h[2], without.h[2]) > 1e-4);
   }

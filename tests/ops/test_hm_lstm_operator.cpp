@@ -18,8 +18,8 @@ struct Case {
   int64_t layers;
   bool layer_norm;
   BoundaryMode mode;
-  double rate;             // < 0: the detector decides; else boundaries drawn at this rate
-  bool boundary_gradient;  // of drawn boundaries
+  double rate;             // < 0: the detector decides; else the rate of drawn boundaries
+  bool boundary_gradient;  // for drawn boundaries
   bool indexed;
   bool lengths;
   double slope;
@@ -30,7 +30,7 @@ struct Problem {
   std::vector<LayerParameters> layers;
   WindowInput window;
   BoundaryRule rule;
-  std::vector<torch::Tensor> leaves;  // everything differentiable
+  std::vector<torch::Tensor> leaves;  // all differentiable tensors
 };
 
 Problem make_problem(const Case& c, torch::ScalarType dtype, int64_t T = 13, int64_t B = 5) {
@@ -105,7 +105,7 @@ double error(const torch::Tensor& a, const torch::Tensor& b) {
   return (a - b).abs().max().item<double>();
 }
 
-/// Largest difference of outputs and gradients to the reference, relative to the largest value of each tensor.
+/// Largest difference of outputs and gradients from the reference, relative to the largest value of each tensor.
 double compare(const Problem& p) {
   const auto fast = hmrnn::hm_lstm(p.layers, p.window, p.rule);
   const auto dense = by_reference(p);
@@ -131,7 +131,7 @@ double compare(const Problem& p) {
     fast_loss = fast_loss + (a[i] * cotangent).sum();
     dense_loss = dense_loss + (b[i] * cotangent).sum();
   }
-  // A given segmentation is constant: no gradient reaches z0 then, by contract.
+  // By definition, a given segmentation is constant, and z0 then has no gradient.
   const bool constant = p.rule.given.defined() && !p.rule.boundary_gradient;
   const auto g = torch::autograd::grad({fast_loss}, p.leaves, {}, true, false, true);
   const auto want = torch::autograd::grad({dense_loss}, p.leaves, {}, true, false, true);

@@ -1,5 +1,5 @@
-// Windows of the stack: the operator hm_lstm and the reference must both pass, each against the independent statement
-// of the equations in support/dense_window.h.
+// Windows of the stack: the operator hm_lstm and the reference, each against the independent implementation in
+// support/dense_window.h.
 #include <torch/types.h>
 
 #include <algorithm>
@@ -44,7 +44,7 @@ void check_same_gradients(const WindowResult& a, const WindowResult& b, const Na
     zeros += ga[k].abs().max().item<double>() == 0 ? 1 : 0;
     CHECK(distance(ga[k], gb[k]) < 1e-9 * std::max(1.0, gb[k].abs().max().item<double>()));
   }
-  CHECK(10 * zeros <= leaves.size());  // in deep stacks with hard boundaries an operation may not occur in a layer
+  CHECK(10 * zeros <= leaves.size());  // with hard boundaries, an operation may not occur in some layer of a deep stack
 }
 
 }  // namespace
@@ -62,7 +62,7 @@ TEST_CASE("a window and its straight-through gradients equal the dense statement
   CHECK(worst(got, expected) < 1e-10);
   check_same_gradients(got, expected, p.leaves());
   if (mode != BoundaryMode::Soft && sizes.size() > 1) {
-    // The problem has to contain all operations, else this shows little.
+    // All operations must occur in the problem, else the test proves little.
     const double rate = got.z.mean().item<double>();
     CHECK((rate > 0.1 && rate < 0.9));
     CHECK(torch::logical_or(got.z.eq(0), got.z.eq(1)).all().item<bool>());
@@ -100,21 +100,21 @@ TEST_CASE("two windows equal one long window: the reference bit for bit, so the 
   }
   const auto a = (first.*backend.run)();
   second.window.c0 = a.c_n;
-  // Copies, which are aligned as a state inside a window is: the last bit of a BLAS product may depend on that.
+  // Copies, which are aligned like a state inside a window: the last bit of a BLAS product may depend on that.
   for (int64_t l = 0; l < 3; ++l) second.window.h0[l] = a.h[l][3].clone();
   second.window.z0 = a.z[3].clone();
   const auto b = (second.*backend.run)();
-  // The operator's rows meet at a window's end, so that its products have other rows together. Our own products do not
-  // depend on that; a BLAS may sum in another order (alone, a row has the same bits). Layer norm over 3 to 5 units then
-  // magnifies what is rounding to begin with. By how much, tells the same window in float64: what another order changes
-  // is of the size of what all rounding of float32 does.
+  // The operator's rows synchronise at a window's end, so that its products contain other rows together. Our own
+  // products do not depend on that; a BLAS may add in another order (a single row has the same bits). Layer norm over 3
+  // to 5 units then magnifies the rounding. The same window in float64 shows by how much: another order changes the
+  // result about as much as float32 rounding does.
   const bool rows = dtype == torch::kFloat32 && cpu::choose_backend<float>() == cpu::ProductBackend::Rows;
   double bound = 0;
   if (backend.name != "reference" && batch > 1 && !rows) {
     bound = 1e-14;
     if (dtype == torch::kFloat32) {
       const auto exact = (p.to(torch::kFloat64).*backend.run)();
-      if (mode != BoundaryMode::Soft) REQUIRE(same(exact.z.to(dtype), whole.z));  // the same segments
+      if (mode != BoundaryMode::Soft) REQUIRE(same(exact.z.to(dtype), whole.z));  // equal segments
       bound = 0;
       for (int64_t l = 0; l < 3; ++l) {
         bound = std::max({bound, 4 * distance(exact.h[l], whole.h[l].to(torch::kFloat64)),
@@ -129,7 +129,7 @@ TEST_CASE("two windows equal one long window: the reference bit for bit, so the 
   }
   CHECK(same(torch::cat({a.z, b.z}), whole.z));
   if (mode != BoundaryMode::Step || dtype != torch::kFloat64) return;
-  // Without a cut in the graph, the gradients are those of the long window as well.
+  // Without a detach in between, the gradients also equal those of the long window.
   const auto loss_of = [](const torch::Tensor& h, const torch::Tensor& z) { return h.square().sum() + z.sum(); };
   const auto one = autograd_gradients(loss_of(whole.h[2], whole.z), p.leaves());
   const auto two = autograd_gradients(loss_of(torch::cat({a.h[2], b.h[2]}), torch::cat({a.z, b.z})), p.leaves());
@@ -148,7 +148,7 @@ TEST_CASE("given boundaries, with and without the detector's gradient") {
   CHECK(same(got.z.detach(), p.rule.given));
   const auto h2 = got.h[2].square().sum() + got.h[0].sum();
 
-  // The boundary rows (the last of U, W, b) of the lower layers are trained only with the gradient on.
+  // The boundary rows (the last of U, W, b) of the lower layers have gradients only with `boundary_gradient`.
   const auto expected = dense_window(
       p, [&](int64_t t, int64_t l, const torch::Tensor&) { return p.rule.given[t].select(1, l); }, 0.5);
   const auto expected_h2 = expected.h[2].square().sum() + expected.h[0].sum();
@@ -177,7 +177,8 @@ TEST_CASE("without boundary_gradient a given segmentation is a constant") {
   auto p = random_problem({.sizes = {3, 4, 3}, .steps = 4, .batch = 2, .seed = 65});
   p.rule.given = p.uniform({4, 2, 2}).gt(0.4).to(torch::kFloat64);
   p.rule.boundary_gradient = false;
-  // c and h are then smooth functions of everything but z: numerical derivatives are exact, without soft boundaries.
+  // With constant z, c and h are smooth functions of everything else: numerical derivatives exist, without soft
+  // boundaries.
   const auto loss = [&] {
     const auto r = (p.*backend.run)();
     return r.h[0].square().sum() + (r.h[1] * 0.7).sum() + r.h[2].square().sum() + r.c_n[1].sum();
@@ -201,7 +202,7 @@ TEST_CASE("steps past a sequence's end change nothing") {
   const auto padded = (p.*backend.run)();
   const auto leaves = p.leaves();
 
-  // Each sequence alone; its part of the loss reads its own steps only.
+  // Each sequence alone; its part of the loss reads only its own steps.
   torch::Tensor sum_padded, sum_alone;
   const auto add = [](torch::Tensor& sum, const torch::Tensor& x) { sum = sum.defined() ? sum + x : x; };
   for (int64_t b = 0; b < 4; ++b) {
@@ -224,7 +225,7 @@ TEST_CASE("steps past a sequence's end change nothing") {
       }
       add(sum_padded, padded.h[l].slice(0, 0, n).select(1, b).square().sum() + padded.c_n[l][b].sum());
       add(sum_alone, alone.h[l].square().sum() + alone.c_n[l].sum());
-      // the state that is carried on is the one at the end of the sequence
+      // the carried state is that at the end of the sequence
       add(sum_padded, padded.h[l][6][b].sum());
       add(sum_alone, alone.h[l][n - 1].sum());
     }
@@ -279,7 +280,7 @@ TEST_CASE("an input that is rows of a table gives what the gathered sequence giv
   auto indexed = p;
   indexed.window.index =
       torch::tensor({{0, 4, 2}, {1, 1, 1}, {4, 0, 0}, {2, 2, 4}, {1, 0, 4}, {0, 1, 2}}, torch::kInt64);
-  indexed.window.input = table;  // its row 3 occurs nowhere
+  indexed.window.input = table;  // row 3 of the table is not used
   auto gathered = p;
   gathered.window.input = table.index({indexed.window.index});
   const auto a = indexed.op(), b = gathered.op();

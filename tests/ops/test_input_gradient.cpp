@@ -1,5 +1,5 @@
-// The gradient of the input costs a product for every active step of the first layer: it is computed where somebody
-// wants it, and nowhere else (handwriting's points are data).
+// The gradient of the input costs a product for every active step of the first layer, so it is computed only if it is
+// needed (handwriting's points need none).
 #include <ATen/record_function.h>
 #include <torch/autograd.h>
 #include <torch/types.h>
@@ -38,7 +38,7 @@ HMLSTMBackward output_gradients(const HMLSTMForward& forward) {
   return b;
 }
 
-/// Whether the backward pass that f makes was to compute the gradient of the input.
+/// Whether the backward pass in f was asked for the gradient of the input.
 template <class F>
 std::optional<bool> wanted_in(F f) {
   static std::optional<bool> wanted;
@@ -62,7 +62,7 @@ TEST_CASE("hm_lstm computes the gradient of its input only where it is wanted") 
     const auto loss = hm_lstm(p.layers, p.window, p.rule).h[2].square().sum();
     torch::autograd::grad({loss}, {p.layers[0].recurrent});
   };
-  CHECK(wanted_in(backward) == false);  // it requires one, but nobody has asked for it
+  CHECK(wanted_in(backward) == false);  // requires_grad alone does not request it
   CHECK(wanted_in([&] { hm_lstm(p.layers, p.window, p.rule).h[2].sum().backward(); }) == true);
   CHECK(p.window.input.grad().abs().max().item<double>() > 0);
   p.window.input = p.window.input.detach();

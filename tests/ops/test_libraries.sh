@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the programs and libraries name: no CUDA outside libhmrnn_cuda, and in it code for every architecture asked for.
+# Dependencies of the programs and libraries: CUDA only in libhmrnn_cuda, which has code for every requested
+# architecture.
 set -euo pipefail
 bin=${HMRNN_BIN_DIR:?}
 lib=$bin/../lib
@@ -17,21 +18,21 @@ done
 [ "$checked" -ge 2 ] || fail "nothing to check in $bin and $lib"
 echo "$checked programs and libraries stay clear of CUDA"
 
-# A stranger's module brings LibTorch and nothing else.
+# A program that links libhmrnn gets no dependency but LibTorch.
 others=$(readelf -d "$lib/libhmrnn.so" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' |
   grep -vE '^(libtorch_cpu|libc10|libgomp|libomp|libstdc\+\+|libm|libgcc_s|libc|libdl|libpthread|ld-linux[-a-z0-9_]*|lib[a-z]*san)\.so' || true)
 [ -z "$others" ] || fail "libhmrnn needs more than LibTorch: $others"
 echo "libhmrnn needs LibTorch alone"
 
-# Kernels of several instruction sets lie in one library. A weak symbol outside of the set's own namespace would be merged
-# with that of other files, which then ran this set's instructions on any CPU.
+# One library contains the kernels of several instruction sets. The linker would merge a weak symbol outside the set's
+# namespace with that of other files, which would then run this set's instructions on any CPU.
 objects=0
 for folder in "$bin"/../CMakeFiles/hmrnn_kernels_AVX*.dir; do
   [ -d "$folder" ] || continue
   set=${folder##*hmrnn_kernels_} set=${set%.dir}
   while IFS= read -r object; do
     objects=$((objects + 1))
-    # In a mangled name a namespace is preceded by its length.
+    # In a mangled name, the length precedes a namespace.
     shared=$(nm "$object" | awk -v own="${#set}$set" '$2 ~ /^[WVu]$/ && !index($3, own) { print $3 }' | head -n 3 | c++filt)
     [ -z "$shared" ] || fail "$object has weak symbols that other files may be given: $shared"
   done < <(find "$folder" -name '*.o')

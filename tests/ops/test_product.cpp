@@ -26,9 +26,9 @@ TEST_CASE("products of rows: every backend equals at::mm, wherever the rows lie"
   const auto x = torch::randn({m, in}), y_grad = torch::randn({m, out});
   Product<float> product(weight.data_ptr<float>(), out, in, backend);
   const auto M = weight.narrow(0, 0, out);
-  // Sums of up to so many terms of the order of 1, in float32.
+  // float32 sums of that many terms of size about 1.
   const double bound = 1e-6 * static_cast<double>(std::max({int64_t{in}, int64_t{out}, m})) + 1e-5;
-  for (int repeat = 0; repeat < 2; ++repeat) {  // the second time with what the first one packed
+  for (int repeat = 0; repeat < 2; ++repeat) {  // the second time with the weights packed by the first
     auto y = torch::full({m, out}, 7.0), x_grad = torch::full({m, in}, 7.0), weight_grad = torch::ones({out, in});
     product.forward(m, x.data_ptr<float>(), y.data_ptr<float>());
     product.backward(m, y_grad.data_ptr<float>(), x_grad.data_ptr<float>());
@@ -39,7 +39,7 @@ TEST_CASE("products of rows: every backend equals at::mm, wherever the rows lie"
     product.weight_gradient(0, nullptr, static_cast<const float*>(nullptr), weight_grad.data_ptr<float>());
     CHECK(weight_grad.abs().max().item<float>() == 0);
 
-    // Rows in an order of their own, among others that are not to be read or written.
+    // Rows in random order, among others that must not be read or written.
     const auto order = torch::randperm(2 * m).narrow(0, 0, m);
     const auto among = torch::full({2 * m, in}, std::numeric_limits<float>::quiet_NaN()).index_copy(0, order, x);
     const auto before = torch::randn({2 * m, in});
@@ -114,7 +114,7 @@ TEST_CASE("products made together: each by its own backend, those of no rows lef
 
   CHECK(second.packed().numel() == 0);
   if (cpu::choose_backend<float>() != ProductBackend::Rows) return;
-  // What another product packed is what is multiplied with: other weights show it.
+  // `reuse` multiplies with the given packed weights: the result is that of `first`, not of the zero matrix.
   auto zeros = torch::zeros({70, 24});
   Product<float> other(zeros.data_ptr<float>(), 70, 24, ProductBackend::Rows);
   other.reuse(first.packed());
@@ -155,7 +155,7 @@ TEST_CASE("bfloat16 products: operands and results rounded, sums are not") {
   product.weight_gradient(m, data(y_grad), data(x), weight_grad.data_ptr<float>());
   const auto wide = [](const torch::Tensor& t) { return t.to(torch::kFloat64); };
   const auto M = wide(weight.to(torch::kBFloat16));
-  // A rounded result has 8 bits of mantissa; the sums before it are float32, of up to 1100 terms.
+  // A rounded result has 8 bits of mantissa; the sums before are float32, of up to 1100 terms.
   const double sums = std::max(in, out) > 64 ? 4e-4 : 1e-4;
   const auto close = [&](const torch::Tensor& result, const torch::Tensor& exact) {
     return ((wide(result) - exact).abs() <= exact.abs() / 256 + sums).all().item<bool>();
@@ -164,7 +164,7 @@ TEST_CASE("bfloat16 products: operands and results rounded, sums are not") {
   CHECK(close(x_grad, wide(y_grad).mm(M)));
   CHECK(close(weight_grad, wide(y_grad).t().mm(wide(x))));
   if (backend == ProductBackend::Rows && cpu::choose_backend<c10::BFloat16>() == ProductBackend::Rows) {
-    CHECK(distance(wide(x_grad), wide(y_grad).mm(M)) < sums);  // not rounded on the way
+    CHECK(distance(wide(x_grad), wide(y_grad).mm(M)) < sums);  // not rounded in between
   }
   CHECK(distance(wide(y), wide(x).mm(weight.to(torch::kFloat64).t())) > 0);  // the weights are rounded
 }
@@ -176,7 +176,7 @@ TEST_CASE("a weight gradient of rows that come a few at a time is that of all ro
   Product<float> product(weight.data_ptr<float>(), out, in, backend);
   auto gradient = torch::full({out + 1, in}, 7.0);  // of a matrix with a boundary row
   torch::Tensor memory;
-  // Multiplied whenever more than 7 have come.
+  // Multiplies whenever more than 7 steps have been collected.
   cpu::WeightGradient<float> sum(product, gradient, /*total=*/m, /*most=*/7, memory, /*bytes=*/0);
   for (int64_t first = 0, n = 3; first < m; first += n, n = n % 7 + 1) {  // 3, 4, … 7, 1, 2, …
     n = std::min(n, m - first);

@@ -66,7 +66,7 @@ TEST_CASE("one unit of an inner layer against numbers worked out by hand") {
 }
 
 TEST_CASE("one unit of the top layer updates or copies, and has no boundary") {
-  // The inner layer's numbers: nothing above takes part in UPDATE and COPY.
+  // The numbers of the inner layer: UPDATE and COPY do not depend on the layer above.
   const auto [h, c, z] = step_one_unit(one_unit(true), 0, 1, BoundaryMode::Step);
   CHECK(c.item<double>() == Approx(0.7618474864559446).margin(1e-14));
   CHECK(h.item<double>() == Approx(0.4276599054379815).margin(1e-14));
@@ -83,7 +83,7 @@ TEST_CASE("a step of several units follows the table of operations") {
   auto p = random_problem({.sizes = {3, 2, 4}, .input_size = 5, .batch = 4, .layer_norm = norm, .seed = 11 + l});
   const auto& layer = p.layers[l];
   const bool top = l == 2;
-  // Rows of the batch: UPDATE, COPY, FLUSH without and with input.
+  // Batch rows: UPDATE, COPY, FLUSH without and with input.
   const auto z_below = doubles({1, 0, 0, 1}, {4});
   const auto z = doubles({0, 0, 1, 1}, {4});
   const auto below = p.normal({4, layer.bottom_up.size(1)});
@@ -108,13 +108,13 @@ TEST_CASE("a step of several units follows the table of operations") {
     CHECK(p_new[b].item<double>() == Approx(expected.probability).margin(1e-12));
     CHECK(z_new[b].item<double>() == (expected.probability > 0.5 ? 1 : 0));
   }
-  // COPY is exact, not nearly so.
+  // COPY is exact.
   CHECK(same(c_new[1], c[1]));
   CHECK(same(h_new[1], h[1]));
 }
 
 TEST_CASE("z has its gradient through the choice of operation") {
-  // W and V are 0, so z reaches c and h through the table of operations alone; torch::where would give 0 everywhere.
+  // W and V are 0, so z affects c and h only through the table of operations; torch::where would give the gradient 0.
   //   c = zp i g + (1-zp)(1-zb) c' + (1-zp) zb (f c' + i g),  h = k h' + (1-k) o tanh(c),  k = (1-zp)(1-zb)
   auto layer = one_unit(false);
   layer.bottom_up = torch::zeros({5, 1}, torch::kFloat64);
@@ -198,15 +198,15 @@ TEST_CASE("given boundaries replace the detector's") {
 }
 
 TEST_CASE("count_states counts the steps that are not COPY") {
-  // One row, three layers, z0 = (0, 1): layer 1 always UPDATEs; layer 2 acts where z1 fires or it fired before; the
-  // top acts where z2 fires.
+  // One row, three layers, z0 = (0, 1): layer 1 always UPDATEs; layer 2 is active where z1 fires or z2 fired before;
+  // the top is active where z2 fires.
   const auto z0 = doubles({0, 1}, {1, 2});
   //                    t = 0      1      2      3      4
   const auto z = doubles({0, 0, /**/ 1, 0, /**/ 0, 1, /**/ 0, 0, /**/ 1, 1}, {5, 1, 2});
   const auto states = count_states(z, z0);
   CHECK(states.scalar_type() == torch::kInt32);
   CHECK(same(states.select(2, 0), torch::tensor({{1, 2, 3, 4, 5}, {1, 2, 2, 3, 4}, {0, 0, 1, 1, 2}}, torch::kInt32)));
-  // Past the end nothing counts.
+  // Steps after the end do not count.
   const auto lengths = torch::tensor({3}, torch::kInt64);
   CHECK(same(count_states(z, z0, lengths).select(2, 0),
              torch::tensor({{1, 2, 3, 3, 3}, {1, 2, 2, 2, 2}, {0, 0, 1, 1, 1}}, torch::kInt32)));

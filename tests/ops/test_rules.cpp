@@ -1,4 +1,4 @@
-// The rules that decide operations and boundaries, by their table and where all that use them must agree.
+// The rules that decide operations and boundaries: their table, and the agreement of all their users.
 #include <torch/types.h>
 
 #include <cmath>
@@ -81,7 +81,7 @@ TEST_CASE("a pre-activation that is NaN fires nowhere: operator, reference and s
 }
 
 TEST_CASE("the gradients of z through c and h are those of the table, operation by operation") {
-  // Values whose sums tell which of them were added.
+  // Each sum of these values identifies its terms.
   const double forget = 1, input = 10, cell = 100, jump = 1000;
   const auto update = rules::active_step_gradients<double>({true, false}, forget, input, cell, jump);
   CHECK(update.below == 1 + 10 - 100 + 1000);

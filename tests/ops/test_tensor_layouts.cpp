@@ -1,5 +1,5 @@
-// The operators take tensors of any strides and offsets: each argument in turn is not contiguous, expanded, or
-// somewhere inside another tensor, and results and gradients are those of a contiguous copy.
+// The operators accept tensors with any strides and offsets: each argument in turn is non-contiguous, expanded, or a
+// part of another tensor, and results and gradients equal those of a contiguous copy.
 #include <torch/autograd.h>
 #include <torch/types.h>
 
@@ -20,12 +20,12 @@ namespace {
 
 struct Layout {
   std::string name;
-  std::function<torch::Tensor(const torch::Tensor&)> of;  ///< undefined where a tensor of this shape has none
+  std::function<torch::Tensor(const torch::Tensor&)> of;  ///< undefined if a tensor of this shape has no such layout
 };
 
 std::vector<Layout> layouts() {
   const auto none = torch::Tensor();
-  return {{"not contiguous",  // every second column of a matrix twice as wide; of a vector, every second value
+  return {{"not contiguous",  // every second column of a matrix twice as wide; every second value of a longer vector
            [=](const torch::Tensor& x) {
              if (x.dim() == 0) return none;
              return torch::stack({x, x + 1}, -1).select(-1, 0);
@@ -35,12 +35,12 @@ std::vector<Layout> layouts() {
              if (x.dim() < 2) return none;
              return x.transpose(0, -1).contiguous().transpose(0, -1);
            }},
-          {"expanded",  // all rows are the first one's memory
+          {"expanded",  // all rows share the first one's memory
            [=](const torch::Tensor& x) {
              if (x.dim() == 0) return none;
              return x.select(0, 0).clone().unsqueeze(0).expand(x.sizes());
            }},
-          {"offset",  // no more aligned than a value is
+          {"offset",  // aligned to one value only
            [=](const torch::Tensor& x) {
              auto memory = torch::empty({x.numel() + 1}, x.options());
              auto out = memory.narrow(0, 1, x.numel()).view(x.sizes());
@@ -49,7 +49,7 @@ std::vector<Layout> layouts() {
            }}};
 }
 
-/// A tensor argument of an operator, by name.
+/// A named tensor argument of an operator.
 struct Argument {
   std::string name;
   torch::Tensor* tensor;
@@ -86,7 +86,7 @@ std::vector<torch::Tensor> all_outputs(const WindowResult& r) {
   return out;
 }
 
-/// A window, and its gradients with respect to every leaf.
+/// A window, and its gradients with respect to all leaves.
 std::vector<torch::Tensor> run(const Problem& p) {
   const auto result = p.op();
   auto out = all_outputs(result);
@@ -105,7 +105,7 @@ void check_same(const std::vector<torch::Tensor>& got, const std::vector<torch::
   CHECK(worst <= bound);
 }
 
-/// `x` with the values of a leaf, as a leaf if it was one.
+/// `x`, as a leaf if `before` was one.
 torch::Tensor as_before(const torch::Tensor& x, const torch::Tensor& before) {
   return x.detach().requires_grad_(before.requires_grad());
 }
@@ -116,9 +116,9 @@ TEST_CASE("hm_lstm takes every argument in any layout") {
   const auto dtype = GENERATE(torch::kFloat64, torch::kFloat32);
   const bool second = GENERATE(false, true);
   const double bound =
-      dtype == torch::kFloat64 ? 1e-12 : 1e-4;  // a BLAS may sum in another order where it is not aligned
+      dtype == torch::kFloat64 ? 1e-12 : 1e-4;  // a BLAS may add in another order for unaligned tensors
   auto p = random_problem({.sizes = {4, 3, 5}, .steps = 5, .batch = 3, .seed = 23, .dtype = dtype});
-  if (second) {  // what excludes the arguments of the first
+  if (second) {  // arguments that exclude those of the first
     p.window.input = p.normal({4, 2}).requires_grad_();
     p.window.index = torch::randint(0, 4, {5, 3}, p.generator, torch::kInt64);
     p.rule.given = p.uniform({5, 3, 2}).lt(0.5).to(dtype);
@@ -207,9 +207,9 @@ TEST_CASE("gated_output takes every argument, and its gradient, in any layout") 
     for (const auto& layout : layouts()) {
       auto strided = a, plain = a;
       const auto argument = a.all()[i];
-      // With all steps' numbers those of the first, every step shows one state: so has h to.
+      // If all steps have the first one's number, every step shows one state, so h must be equal too.
       if (layout.name == "expanded" && argument.name == "state_index") continue;
-      // h that is the same at every step is so whatever state_index says.
+      // If h is the same at every step, state_index does not matter.
       const auto changed = layout.of(argument.tensor->detach());
       if (!changed.defined()) continue;
       INFO(argument.name << ", " << layout.name);

@@ -29,7 +29,7 @@ double correlation(const torch::Tensor& x, const torch::Tensor& y) {
   return ((a * b).mean() / torch::sqrt(a.square().mean() * b.square().mean())).item<double>();
 }
 
-/// [layers, states, rows, units] of what is kept.
+/// The units that are kept: [layers, states, rows, units].
 torch::Tensor kept(int64_t seed, double p, int64_t layers, int64_t states, int64_t rows, int64_t units) {
   std::vector<torch::Tensor> out;
   for (int64_t l = 0; l < layers; ++l) {
@@ -45,10 +45,10 @@ torch::Tensor kept(int64_t seed, double p, int64_t layers, int64_t states, int64
 }  // namespace
 
 TEST_CASE("the bits of recurrent dropout: a published finaliser, and the same in ATen's operators") {
-  // SplitMix64's first two numbers from the state 0.
+  // The first two numbers of SplitMix64 from state 0.
   CHECK(cell::mix64(0x9e3779b97f4a7c15u) == 0xe220a8397b1dcdafu);
   CHECK(cell::mix64(2 * 0x9e3779b97f4a7c15u) == 0x6e789e6aa1b965f4u);
-  // Worked out apart from this code, in whole numbers of any size.
+  // Computed independently of this code, with integers of arbitrary size.
   const auto bits = [](uint32_t unit, uint32_t first, uint32_t second) {
     cell::unit_bits(unit, first, second);
     return unit;
@@ -86,7 +86,7 @@ TEST_CASE("recurrent dropout drops at its rate, and neighbours do not depend on 
   const auto x = kept(42, p, 2, 20, 40, 500);  // 800,000 draws
   const double deviation = std::sqrt(p * (1 - p) / static_cast<double>(x.numel()));
   CHECK(std::abs(x.mean().item<double>() - (1 - p)) < 4 * deviation);
-  // The least and the most that a unit, a row or a state is kept, of 1600, 20000 and 40000 draws.
+  // The smallest and the largest rate of a unit, a row or a state, over 1600, 20000 and 40000 draws.
   const auto spread = [&](const torch::Tensor& means, double draws) {
     const double far = (means - (1 - p)).abs().max().item<double>();
     return far / std::sqrt(p * (1 - p) / draws);
@@ -94,7 +94,7 @@ TEST_CASE("recurrent dropout drops at its rate, and neighbours do not depend on 
   CHECK(spread(x.mean({0, 1, 2}), 1600) < 4.5);
   CHECK(spread(x.mean({0, 1, 3}), 20000) < 4.5);
   CHECK(spread(x.mean({0, 2, 3}), 40000) < 4.5);
-  // A correlation of n independent draws has a deviation of 1/√n.
+  // The correlation of n independent draws has a standard deviation of 1/√n.
   const auto independent = [&](const char* what, const torch::Tensor& a, const torch::Tensor& b) {
     INFO(what);
     CHECK(std::abs(correlation(a, b)) < 4.5 / std::sqrt(static_cast<double>(a.numel())));
@@ -129,9 +129,9 @@ TEST_CASE("masks of a step against numbers worked out by hand") {
       // UPDATE, c = 0.7 f + m i g with f = 0.34298954, i = 0.68135373, g = 0.76576202
       Hand{0, 1, 2, 1, 1, 1.2836022967833387, 0.5710278352072189, 0.81},
       Hand{0, 1, 0, 1, 1, 0.2400926761285508, 0.1568906757066077, 0.81},
-      // UPDATE whose gates do not see the input, though the boundary does: s of COPY, s_z of UPDATE
+      // UPDATE whose gates do not read the input, but whose boundary does: s of COPY, s_z of UPDATE
       Hand{0, 1, 1, 0, 1, 0.2533619592644209, 0.15673771347416665, 0.81},
-      // FLUSH with V's gate rows over -0.8: s = (0.09, -0.61, 0.94, -0.82), s_z as ever
+      // FLUSH with V's gate rows reading -0.8: s = (0.09, -0.61, 0.94, -0.82), s_z unchanged
       Hand{1, 0, 1.25, 1, 2, -0.2970806983439951, -0.20756005162486815, 0.725},
       // COPY
       Hand{0, 0, 2, 0, 2, 0.7, 0.3, 0.585});
@@ -191,7 +191,7 @@ TEST_CASE("the operator equals the reference under dropout in float64: outputs, 
   const int before = at::get_num_threads();
   for (auto kind : window_kinds()) {
     auto& o = kind.options;
-    // Every kind of window under dropout, and some of them with more steps and rows, shared out to threads.
+    // Every kind of window with dropout, some of them with more steps and rows, distributed to threads.
     if (o.recurrent_dropout == 0 && o.locked_dropout == 0) {
       o.recurrent_dropout = cases % 3 == 0 ? 0 : 0.35;
       o.locked_dropout = cases % 3 == 1 ? 0 : 0.3;
@@ -200,7 +200,7 @@ TEST_CASE("the operator equals the reference under dropout in float64: outputs, 
     at::set_num_threads(1 + cases % 3);
     const auto p = random_window(o);
     auto fast = by_operator(p, kind.some_gradients), dense = by_reference(p, kind.some_gradients);
-    // A given segmentation is constant: no gradient reaches z0 then, by contract.
+    // By definition, a given segmentation is constant, and z0 then has no gradient.
     if (o.rate >= 0 && !o.boundary_gradient) {
       const auto z0 = 1 + 2 * o.sizes.size();
       REQUIRE(p.names()[z0] == "z0");
@@ -229,7 +229,7 @@ TEST_CASE("dropout in float32 equals the reference, in bfloat16 it stays within 
     o.recurrent_dropout = 0.25, o.locked_dropout = 0.25;
     const auto p = random_window(o);
     const auto exact = by_reference(p, false);
-    // sums of at most 132 terms through 10 steps both ways, as in test_cuda_window.cpp; twice that for 1/(1-p)
+    // sums of at most 132 terms through 10 steps in each direction, as in test_cuda_window.cpp; twice that for 1/(1-p)
     CHECK(difference(p, by_operator(p, false), exact) < 1.5e-4);
     const auto rounded = by_operator(p, false, torch::kBFloat16);
     const double unit = 1.0 / 256;
@@ -261,20 +261,20 @@ TEST_CASE("a regularised window repeats bit for bit; another seed, another windo
   torch::NoGradGuard no_grad;
   const auto run = [&] { return hm_lstm(p.layers, p.window, p.rule, std::nullopt, 1e-5, p.dropout).h[0]; };
   const auto first = run();
-  // The same without a tape, whose rows lie elsewhere: the last bit of a BLAS's product may depend on that.
+  // The same without a tape, whose rows are at other addresses: the last bit of a BLAS product may depend on that.
   CHECK(distance(first, once.result.h[0].detach()) < 1e-5);
   p.dropout.seed = seed_of(5);
   CHECK_FALSE(same(run(), first));
 }
 
 TEST_CASE("nothing is drawn at a COPY: the next state's mask does not depend on how long it was waited for") {
-  // Two layers; the lower one fires at the steps given, so that the upper one UPDATEs there. Waiting longer between two
-  // firings leaves the upper layer's operations as they were, if the lower one shows it the same h.
+  // Two layers; the lower one fires at the given steps, so that the upper one UPDATEs there. Longer pauses between the
+  // firings must not change the upper layer's states.
   auto p = random_problem({.sizes = {3, 40}, .steps = 9, .batch = 5, .layer_norm = false, .seed = 151});
   p.regularise(0.5, 0.5);
   p.dropout.locked_mask = torch::Tensor();
   torch::NoGradGuard no_grad;
-  // The upper layer reads nothing but its own state: W = 0.
+  // The upper layer reads only its own state: W = 0.
   p.layers[1].bottom_up.zero_();
   const auto upper = [&](const std::vector<double>& fires) {
     p.rule.given = doubles(fires, {9, 1, 1}).expand({9, 5, 1}).contiguous();

@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# The installed package as a stranger uses it: what lies in it, built against where it was installed and after it was
-# moved, through CMake and pkg-config; and what it says when LibTorch or the version is not what it needs.
+# Tests the installed package as a user sees it: its contents; builds against it where it was installed and after moving
+# it, with CMake and pkg-config; and its messages if LibTorch or the version do not fit.
 set -euo pipefail
-export CMAKE_GENERATOR=Ninja # what bootstrap.sh installs; a bare system has no make
+export CMAKE_GENERATOR=Ninja # bootstrap.sh installs Ninja; a bare system has no make
 bin=$(realpath "${HMRNN_BIN_DIR:?}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*"; [ ! -e "$work/out" ] || tail -n 30 "$work/out"; exit 1; }
-value() { sed -n "s/^$1:[^=]*=//p" "$bin/../CMakeCache.txt"; } # of the build's cache
+value() { sed -n "s/^$1:[^=]*=//p" "$bin/../CMakeCache.txt"; } # reads the build's cache
 
 if [ -n "$(value HMRNN_SANITIZE)" ]; then
   echo "skipped: a stranger's program would have to be built with the sanitizers too"
   exit 0
 fi
 if command -v ccache >/dev/null; then
-  export CMAKE_CXX_COMPILER_LAUNCHER="env;CCACHE_BASEDIR=$work;CCACHE_NOHASHDIR=1;ccache" # CMake's own default of it
+  export CMAKE_CXX_COMPILER_LAUNCHER="env;CCACHE_BASEDIR=$work;CCACHE_NOHASHDIR=1;ccache" # CMake's default
 fi
 first=$work/first
 cmake --install "$bin/.." --prefix "$first" >"$work/out" || fail "cmake --install"
 
-# ---------------------------------------------------------------- what lies in it
+# ---------------------------------------------------------------- contents
 for file in include/hmrnn/hmrnn.h include/hmrnn/version.h lib/libhmrnn.so include/hmrnn/train.h lib/libhmrnn_train.so \
   lib/cmake/hmrnn/hmrnnConfig.cmake \
   lib/cmake/hmrnn/hmrnnConfigVersion.cmake lib/pkgconfig/hmrnn.pc \
@@ -31,7 +31,7 @@ find "$first" -name '*.a' -o -name '*.o' >"$work/out"
 while IFS= read -r header; do
   [ -e "$first/include/$header" ] || fail "$header is included by a public header, but not installed"
 done < <(grep -rhoP '^#include "\Khmrnn/[^"]+' "$first/include" | sort -u)
-# What is marked as public is installed, but for what belongs to libhmrnn_cuda, which nobody links.
+# Public headers (those with HMRNN_API) are installed, except those of libhmrnn_cuda, which nobody links.
 while IFS= read -r header; do
   [ -e "$first/include/$header" ] || fail "$header has HMRNN_API in it, but no user can include it"
 done < <(grep -rl HMRNN_API hmrnn --include='*.h' | grep -v /cuda/)
@@ -47,8 +47,8 @@ for file in "$first"/bin/* "$first"/lib/libhmrnn{,_train}.so; do
   if readelf -d "$file" | grep -F "$PWD" >"$work/out"; then fail "$file looks for libraries in the build folder"; fi
 done
 
-# What is defined and exported is hmrnn's; and of that, what is marked so (HMRNN_API). Weak symbols are left out: they
-# are inline functions of the headers of LibTorch and the standard library, which every user of them exports alike.
+# All defined and exported symbols are hmrnn's, and marked HMRNN_API. Except weak symbols: inline functions of the
+# headers of LibTorch and the standard library, which every user of these headers exports.
 exported() { nm -D --defined-only -C "$first/lib/$1" | awk '$2 ~ /[TDBRG]/ { $1 = $2 = ""; print substr($0, 3) }'; }
 exported libhmrnn.so >"$work/symbols"
 exported libhmrnn_train.so >"$work/train_symbols"
@@ -77,7 +77,7 @@ moved="$work/moved/to here"
 mkdir -p "$work/moved"
 mv "$first" "$moved"
 cp -r examples/embed "$work/embed"
-# commands NAME: the commands of examples/embed/README.md that hold NAME, from the blocks that it says are run here.
+# commands NAME: prints the commands with NAME in examples/embed/README.md, from the blocks that are marked as run here.
 commands() {
   awk '/^<!-- run by: tests\/package\/test_install.sh -->$/ { mine = 1; next }
        /^```/ { inside = mine && /^```sh$/; mine = 0; next }
@@ -93,20 +93,21 @@ fi
 if ldd "$work/embed/build/series" | grep libhmrnn | grep -vF "$moved" >"$work/out"; then fail "another libhmrnn is loaded"; fi
 run "$(commands build/series)" || fail "series"
 grep -q "^saved, loaded: the same output" "$work/out" || fail "series does not load what it saved"
-# It learns: to guess the mean costs the variance, 0.067; to know all but when the next burst begins and its height, 0.048.
+# The model learns: predicting the mean gives the variance, 0.067; knowing all but the next burst's time and height
+# gives 0.048.
 error=$(sed -n 's/^step 300  mean squared error //p' "$work/out")
 awk -v error="$error" 'BEGIN { exit !(error > 0 && error < 0.0625) }' || fail "series learns nothing: $error"
 grep -qE '^layer 1  [.|]{80}$' "$work/out" || fail "series shows no boundaries"
 
-# The training loop with a task of one's own: stopped by Ctrl-C and started again, the run ends with the same model as one
-# that was not stopped.
+# The training loop with the user's own task: a run that is stopped by Ctrl-C and started again ends with the same model
+# as one that was not stopped.
 own_task=$work/embed/build/own_task
 "$own_task" "$work/whole" >"$work/out" 2>&1 || fail "own_task"
 grep -q '^best: 0\.0[0-9]* at step [0-9]*$' "$work/out" || fail "own_task does not say how it ended"
 error=$(sed -n 's/^best: \([0-9.]*\) .*/\1/p' "$work/out")
 awk -v error="$error" 'BEGIN { exit !(error > 0 && error < 0.0625) }' || fail "own_task learns nothing: $error"
 mkfifo "$work/pipe"
-"$own_task" "$work/stopped" >"$work/pipe" 2>&1 & # not in a job of its own: nothing but the signal may end it
+"$own_task" "$work/stopped" >"$work/pipe" 2>&1 & # not in its own job, so that only the signal can end it
 task=$!
 while IFS= read -r text; do
   echo "$text"
@@ -128,7 +129,7 @@ text=$("$moved/bin/char_lm" sample "$work/run" --length 12 --seed 1 2>"$work/out
 printf '%s' "$text" | "$work/embed/build/stream" "$work/run/best/model.safetensors" >"$work/out" 2>&1 || fail "stream"
 [ "$(wc -l <"$work/out")" = "${#text}" ] || fail "stream should print a line for each character of '$text'"
 if grep -vqE "^. [.|]{2}  next '.' [01]\.[0-9]{2}$" "$work/out"; then fail "stream prints another format"; fi
-# The same boundaries as the program finds that reads the text as a whole.
+# The boundaries equal those of the program, which reads the whole text.
 columns=$(cut -c3-4 "$work/out")
 segmented=$(printf '%s' "$text" | "$moved/bin/char_lm" segment "$work/run" --json)
 for layer in 1 2; do
@@ -163,7 +164,7 @@ fi
 
 # ---------------------------------------------------------------- archives
 cpack --config "$bin/../CPackConfig.cmake" -B "$work/packages" >"$work/out" 2>&1 || fail "cpack"
-# files LISTING…: names below the prefix, so that the archives can be compared with what was installed.
+# files LISTING…: prints names below the prefix, to compare the archives with the installation.
 files() { grep -v '/$' | sed -E 's#^.*/(include|lib|bin|share)/#\1/#' | sort; }
 (cd "$moved" && find . -not -type d) | files >"$work/installed"
 tar -tzf "$work/packages"/hmrnn-*.tar.gz | files >"$work/out"
@@ -177,8 +178,8 @@ else
   echo "skipped: no .deb without dpkg-shlibdeps"
 fi
 
-# ---------------------------------------------------------------- what it needs
-# asks NAME WANTED [ARGUMENT …]: a project that finds hmrnn WANTED has to fail; $work/asked/NAME.txt says why.
+# ---------------------------------------------------------------- requirements
+# asks WANTED [ARGUMENT …]: configures a project that needs hmrnn WANTED; prints "FOUND: MESSAGE".
 mkdir -p "$work/asks"
 cat >"$work/asks/CMakeLists.txt" <<'ASKS'
 cmake_minimum_required(VERSION 3.22)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# hmrnn as a sub-directory of another project: the example and the check of the operators, built and run there.
+# Builds and runs hmrnn as a sub-directory of another project, with the example and the check of the operators.
 set -euo pipefail
 case $(realpath "${HMRNN_BIN_DIR:?}") in
   "$PWD/build/release/bin") ;;
@@ -7,8 +7,8 @@ case $(realpath "${HMRNN_BIN_DIR:?}") in
 esac
 command -v make >/dev/null || { echo "skipped: no make"; exit 0; }
 work=$(mktemp -d)
-# ccache knows the library's files by their paths relative to the compiler's working folder. These are those of
-# build/release if the library's binary folder lies beside it and the compiler runs there, which make does and ninja not.
+# ccache identifies the library's files by paths relative to the compiler's working folder. These equal those of
+# build/release if the library's binary folder is beside it and the compiler runs there; make does that, ninja does not.
 inner=$(mktemp -d "$PWD/build/subdirectory-XXXXXX")
 trap 'rm -rf "$work" "$inner"' EXIT
 fail() { echo "FAILED: $*"; tail -n 40 "$work/out"; exit 1; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the virtual environment of the Python tests, once, and prints the path of its Python: the torch of our LibTorch's
-# release with all that it needs (5 GB), safetensors, pytest, matplotlib. $HMRNN_PYTHON names another Python to be used.
+# Creates the virtual environment of the Python tests once, and prints the path of its Python: the torch of our LibTorch
+# release with all dependencies (5 GB), safetensors, pytest, matplotlib. $HMRNN_PYTHON selects another Python.
 set -euo pipefail
 die() { echo "environment: $*" >&2; exit 2; }
 [ -z "${HMRNN_PYTHON:-}" ] || { echo "$HMRNN_PYTHON"; exit; }

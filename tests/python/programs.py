@@ -15,7 +15,7 @@ BIN = Path(os.environ["HMRNN_BIN_DIR"])
 
 def run(program, *arguments, **options):
     """Standard output of a program; its error is the test's."""
-    # Not the libraries of this very process.
+    # The programs must not load the libraries of this process.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LD_", "PYTHON"))}
     done = subprocess.run(
         [str(BIN / program), *map(str, arguments)], capture_output=True, env=environment, check=False, **options

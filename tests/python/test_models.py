@@ -36,7 +36,7 @@ def test_boundaries_are_those_of_segment(tmp_path, text_file):
     model = make_model(text, layer_norm=False)  # see test_samples_are_those_of_sample
     hmrnn.save(model, tmp_path / "model.safetensors")
     z = model.segment(text)
-    assert 0.02 < float(z[:, 0].mean()) < 0.98  # it decides something
+    assert 0.02 < float(z[:, 0].mean()) < 0.98  # z is neither always 0 nor always 1
     lines = run("char_lm", "segment", tmp_path / "model.safetensors", "--json", "--device", "cpu", input=text)
     found = [json.loads(line) for line in lines.splitlines()]
     for layer in range(2):
@@ -44,7 +44,7 @@ def test_boundaries_are_those_of_segment(tmp_path, text_file):
         for line in found:
             values = torch.tensor(line["z"][layer], dtype=z.dtype)
             assert torch.equal(z[begin : begin + len(values), layer], values)
-            # The line end is read and not shown, unless it is.
+            # The line end is read, but not shown.
             begin += len(line["text"].encode())
             begin += text[begin : begin + 1] == b"\n" and not line["text"].endswith("\n")
         assert begin == len(text)
@@ -54,8 +54,8 @@ def test_boundaries_are_those_of_segment(tmp_path, text_file):
 @pytest.mark.parametrize("options", [dict(), dict(core="lstm"), dict(boundary="bernoulli")], ids=str)
 def test_samples_are_those_of_sample(tmp_path, text_file, options, temperature):
     text = text_file.read_bytes()
-    # The program reads symbol by symbol, this package in windows; layer norm magnifies rounding in a model of a few units
-    # that has learned nothing, until a boundary falls to the other side.
+    # The program reads symbol by symbol, this package in windows. In an untrained model of a few units, layer norm
+    # magnifies the rounding until a boundary differs.
     model = make_model(text, layer_norm=False, **options)
     hmrnn.save(model, tmp_path / "model.safetensors")
     for prime in (b"", b"the "):
@@ -78,7 +78,7 @@ def test_a_model_of_the_program_is_read(tmp_path, text_file, core):
     assert model.step > 0 and model.corpus["name"] == str(text_file)
     expected = evaluate(tmp_path / "run", text_file)
     assert float(model.bits(text_file.read_bytes()).mean()) == pytest.approx(expected["bpc"], abs=1e-6)
-    # Written and read again it is the same model.
+    # Saved and loaded again, the model is the same.
     hmrnn.save(model, tmp_path / "again.safetensors")
     assert evaluate(tmp_path / "again.safetensors", text_file) == expected
 

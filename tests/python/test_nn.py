@@ -68,7 +68,7 @@ def test_indexed_inputs_are_rows_of_the_table():
     torch.manual_seed(1)
     model = hmrnn.HMLSTM(5, [7, 6]).double()
     table = torch.randn(9, 5, dtype=torch.float64, requires_grad=True)
-    for shape in ((12, 3), (2, 3)):  # more inputs than rows, and fewer
+    for shape in ((12, 3), (2, 3)):  # more inputs than rows of the table, and fewer
         index = torch.randint(9, shape)
         a = model.forward_indexed(table, index)
         b = model(table[index])

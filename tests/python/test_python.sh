@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The Python package over the libraries of this build, against the programs of this build.
+# Tests the Python package with the libraries and programs of this build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 case $HMRNN_BIN_DIR in
@@ -14,12 +14,12 @@ trap 'rm -rf "$work"' EXIT
 HMRNN_LIBRARY=$HMRNN_BIN_DIR/../lib/libhmrnn.so
 export HMRNN_LIBRARY PYTHONPATH=$PWD/python PYTHONDONTWRITEBYTECODE=1
 "$python" -m pytest -q -p no:cacheprovider --basetemp "$work/pytest" tests/python
-# The example learns something.
+# The example learns.
 "$python" examples/python/series.py --steps 100 --out "$work/series.png" | tee "$work/series.txt"
 [ -s "$work/series.png" ]
 awk '/^step/ { e = $5; if (!n++) first = e } END { exit !(n > 1 && e < first) }' "$work/series.txt"
 
-# A library of another release of torch is refused in one line.
+# The libraries of another torch release are rejected with one line.
 mkdir "$work/other"
 cp -L "$HMRNN_LIBRARY" "$work/other/"
 echo 2.9.1 >"$work/other/torch_version.txt"

@@ -24,7 +24,7 @@ std::string line(int64_t step) {
 }
 ordered_json record(int64_t step) { return {{"event", "train"}, {"step", step}}; }
 
-/// The file after opening it with `resume_step` and closing it.
+/// Contents of the file after opening it with `resume_step` and closing it.
 std::string resumed(const std::string& before, int64_t resume_step) {
   const TemporaryFolder folder;
   put(folder / "m", before);
@@ -39,7 +39,7 @@ TEST_CASE("records are lines, in the order of their fields") {
   const TemporaryFolder folder;
   MetricsWriter writer(folder / "m");
   writer.write({{"step", 10}, {"loss", 1.5}, {"updates", {1.0, 0.25}}, {"event", "train"}});
-  // On the disk at once, without a close.
+  // On the disk immediately, before closing.
   CHECK(get(folder / "m") == "{\"step\":10,\"loss\":1.5,\"updates\":[1.0,0.25],\"event\":\"train\"}\n");
   writer.write({{"text", "a\nb"}});
   writer.sync();
@@ -92,10 +92,10 @@ TEST_CASE("a resume drops later records and a torn last line") {
   CHECK(resumed(line(10), 0).empty());
   CHECK(resumed(line(0) + line(1), 0) == line(0));
   CHECK(resumed("", 5).empty());
-  // Records of one step, in any order; a record of no step.
+  // Several records of one step, in any order; a record without a step.
   CHECK(resumed(line(30) + line(20) + line(20) + "{\"event\":\"start\"}\n", 20) ==
         line(20) + line(20) + "{\"event\":\"start\"}\n");
-  // Kept lines are not formatted anew.
+  // Lines that stay are not reformatted.
   CHECK(resumed(std::string("{ \"step\" : 1.0,  \"a\":1e3 }\n") + line(-3) + "{\"step\":1.5}\n", 1) ==
         std::string("{ \"step\" : 1.0,  \"a\":1e3 }\n") + line(-3));
 }
@@ -104,7 +104,7 @@ TEST_CASE("a last line cut after any byte") {
   const std::string last = line(20);
   for (size_t length = 0; length <= last.size(); ++length) {
     const std::string after = resumed(line(10) + last.substr(0, length), 20);
-    // Without its line end alone, the record is still whole.
+    // If only the line end is missing, the record is complete.
     CHECK(after == (length + 1 >= last.size() ? line(10) + line(20) : line(10)));
   }
   CHECK(resumed(line(10) + std::string(50, '\0'), 20) == line(10));
@@ -159,7 +159,7 @@ TEST_CASE("a line that the disk takes only in part is taken back, kept, and writ
   ::signal(SIGXFSZ, handler);
   CHECK(text == (folder / "m").string() + ": cannot write: File too large");
   CHECK(again == text);
-  CHECK(synced == text);  // no state may be ahead of its records
+  CHECK(synced == text);  // a state must not be newer than its records
   CHECK(get(folder / "m") == line(1));
   const auto late = line(1) + "{\"text\":\"" + std::string(2000, 'x') + "\"}\n" + line(2);
   writer.sync();
@@ -197,7 +197,7 @@ TEST_CASE("killed while it writes, then resumed: every step once") {
   REQUIRE(got == 1);
   REQUIRE(WIFSIGNALED(status));
 
-  // Every line the kill left is whole; the run goes on from a checkpoint at step 150.
+  // After the kill every line is complete; the run resumes from a checkpoint at step 150.
   std::istringstream lines(get(path));
   std::string text;
   int64_t count = 0;

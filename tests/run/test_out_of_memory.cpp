@@ -11,7 +11,7 @@ using namespace hmrnn;
 
 namespace {
 
-/// As LibTorch 2.11 puts it.
+/// The text of LibTorch 2.11.
 const std::string kMessage =
     "CUDA out of memory. Tried to allocate 50.00 GiB. GPU 0 has a total capacity of 139.80 GiB of which 23.45 GiB is "
     "free. Including non-PyTorch memory, this process has 116.34 GiB memory in use. Of the allocated memory 115.80 GiB "

@@ -17,7 +17,7 @@ TEST_CASE("the progress line names everything and fits the terminal") {
       "step 120  epoch 0.35  1.7820 bpc  |g| 0.523  lr 0.002  a 1.04  updates 1.00 0.45 0.12  12.3k characters/s  left "
       "1:02:03";
   CHECK(hmrnn::format_progress(line) == whole);
-  // What matters most stays: speed and time left on every usual terminal, step and loss on the smallest.
+  // The most important parts remain: speed and time left on every usual terminal, step and loss on the smallest.
   CHECK(hmrnn::format_progress(line, static_cast<int>(whole.size())) == whole);
   CHECK(hmrnn::format_progress(line, static_cast<int>(whole.size()) - 1) ==
         "step 120  epoch 0.35  1.7820 bpc  |g| 0.523  lr 0.002  a 1.04  12.3k characters/s  left 1:02:03");

@@ -1,4 +1,4 @@
-// What a run's folder keeps of earlier states.
+// The saved states that a run's folder keeps.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -39,7 +39,7 @@ TEST_CASE("the latest states are kept, as they were when they were saved") {
     CHECK(get(folder.kept() / ("000000" + step) / "model.safetensors") == "model" + step);
   }
   CHECK(get(folder.last_state()) == "state123456789");
-  // Resumed from an earlier step: what is saved there again takes its place. A folder of somebody else's stays.
+  // After a resume from an earlier step, new saves replace old ones. A folder with another name stays.
   fs::create_directory(folder.kept() / "mine");
   save(15, 2);
   CHECK(names_in(folder.kept()) == std::vector<std::string>{"00000015", "123456789", "mine"});

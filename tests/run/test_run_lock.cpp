@@ -44,7 +44,7 @@ TEST_CASE("a Trainer holds its run's folder: neither another run's start nor a r
   };
   CHECK(first(run, false) == hmrnn::StopReason::Steps);
   REQUIRE(asked);
-  CHECK_NOTHROW(RunLock(run));  // it ends with the Trainer
+  CHECK_NOTHROW(RunLock(run));  // the Trainer's destructor released it
   hmrnn::test::SmallRun after;
   after.trainer.steps = 3;
   CHECK(after(run, /*resume=*/true) == hmrnn::StopReason::Steps);

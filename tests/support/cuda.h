@@ -1,4 +1,4 @@
-// The device of tests tagged [cuda], which pass with a line that starts with `skipped:` where there is none.
+// The device for tests tagged [cuda]; without one they print a line that starts with `skipped:` and pass.
 #pragma once
 
 #include <torch/types.h>
@@ -24,7 +24,7 @@ inline std::optional<torch::Device> find_cuda() {
 /// Whether the device is that of tests/emulated_gpu.
 inline bool is_emulated(torch::Device device) { return cuda_device(device.index()).name == "emulated GPU"; }
 
-/// While it lives, windows that fit are run by one kernel each.
+/// Computes windows that fit with the persistent kernel for its lifetime.
 class PersistentWindows {
  public:
   PersistentWindows() { set_cuda_persistent(true); }

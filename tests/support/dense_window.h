@@ -1,6 +1,6 @@
-// A second, independent statement of the paper's equations: every product at every step, layer norm written out, the
-// three operations as three separate weights, and straight-through gradients by value + hardσ − detached hardσ, which
-// needs no autograd::Function.
+// A second, independent implementation of the paper's equations: every product at every step, layer norm written out,
+// the three operations as three weights, and straight-through gradients as value + hardσ − detached hardσ, without an
+// autograd::Function.
 #pragma once
 
 #include <torch/types.h>
@@ -13,7 +13,7 @@
 
 namespace hmrnn::test {
 
-/// The boundary's value at (t, l) given hardσ(s) [B]; the result's own graph is dropped.
+/// The value of the boundary at (t, l), given hardσ(s) [B]; its graph is ignored.
 using BoundaryValue = std::function<torch::Tensor(int64_t t, int64_t l, const torch::Tensor& p)>;
 
 inline torch::Tensor written_out_norm(const torch::Tensor& x, const NormParameters& norm) {
@@ -39,14 +39,14 @@ inline WindowResult dense_window(const Problem& p, const BoundaryValue& value, d
   for (int64_t l = 0; l + 1 < L; ++l) z.push_back(w.z0.select(1, l));
   std::vector<std::vector<torch::Tensor>> hs(L);
   std::vector<torch::Tensor> zs;
-  // Regularisers: what layers above and below read, and how many states each row has had.
+  // Regularisers: what the layers above and below read, and the number of states of each row so far.
   std::vector<torch::Tensor> mask(L), states(L);
   for (int64_t l = 0, column = 0; l < L; column += h[l++].size(1)) {
     mask[l] = p.dropout.locked_mask.defined() ? p.dropout.locked_mask.narrow(1, column, h[l].size(1))
                                               : torch::ones({B, h[l].size(1)}, p.like);
     states[l] = torch::zeros({B}, torch::kInt32);
   }
-  // The first layer's product and norm of a table are made once a row of it.
+  // For a table, the first layer's product and norm are computed once per row of the table.
   const auto& first = p.layers[0];
   const auto table_rows =
       table ? written_out_norm(product(w.input, first.bottom_up.slice(0, 0, 4 * h[0].size(1))), first.bottom_up_norm)
@@ -102,7 +102,7 @@ inline WindowResult dense_window(const Problem& p, const BoundaryValue& value, d
   return out;
 }
 
-/// The values of p.rule's mode.
+/// With boundary values according to p.rule's mode.
 inline WindowResult dense_window(const Problem& p) {
   const auto value = [&](int64_t t, int64_t l, const torch::Tensor& hard) -> torch::Tensor {
     switch (p.rule.mode) {

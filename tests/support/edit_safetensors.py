@@ -17,7 +17,7 @@ if sys.argv[3:] != ["keep"]:
     metadata.pop("hmrnn.xxh3", None)
 before = json.dumps(meta)
 exec(code)
-if json.dumps(meta) != before:  # else the text stays, of which there is a checksum
+if json.dumps(meta) != before:  # otherwise keep the text, for which there is a checksum
     metadata["hmrnn"] = json.dumps(meta)
 text = json.dumps({"__metadata__": metadata, **header}).encode()
 text += b" " * (-len(text) % 8)

@@ -22,7 +22,7 @@ namespace emulated_gpu {
 namespace {
 
 #ifdef __SANITIZE_ADDRESS__
-constexpr size_t kStack = 512 * 1024;  // frames with red zones
+constexpr size_t kStack = 512 * 1024;  // frames with the sanitizer's red zones
 #else
 constexpr size_t kStack = 128 * 1024;
 #endif
@@ -34,8 +34,8 @@ void enter();
 
 #ifdef __x86_64__
 
-// A stack pointer. Below it lie the registers that the System V ABI has a function keep. A switch takes a few
-// nanoseconds; swapcontext calls the kernel for the mask of signals each time.
+// A stack pointer. Below it are the registers that a function must preserve in the System V ABI. A switch takes a few
+// nanoseconds; swapcontext makes a system call for the signal mask each time.
 using Context = void*;
 
 extern "C" void emulated_gpu_switch(Context* from, Context to);
@@ -55,7 +55,7 @@ void change(Context& from, Context& to) { emulated_gpu_switch(&from, to); }
 
 void prepare(Context& context, char* stack, size_t size) {
   auto* top = reinterpret_cast<void**>((reinterpret_cast<uintptr_t>(stack) + size) / 16 * 16);
-  top[-2] = reinterpret_cast<void*>(&enter);  // returned to with the stack as after a call
+  top[-2] = reinterpret_cast<void*>(&enter);  // return address; the stack is as after a call
   for (int i = 3; i <= 8; ++i) top[-i] = nullptr;
   context = top - 8;
 }
@@ -79,7 +79,7 @@ void prepare(Context& context, char* stack, size_t size) {
 struct Fiber {
   std::unique_ptr<char[]> stack{new char[kStack]};
   Context context;
-  void* fake_stack = nullptr;  // the address sanitizer's
+  void* fake_stack = nullptr;  // of the address sanitizer
   ThreadState state;
   unsigned long long given = 0, got = 0;
   int mask = 0;
@@ -89,7 +89,7 @@ struct Fiber {
     const void* from;
     size_t bytes;
   };
-  std::vector<Copy> copies;  // not made yet
+  std::vector<Copy> copies;  // pending copies
 
   Fiber() { prepare(context, stack.get(), kStack); }
 };
@@ -105,10 +105,10 @@ std::vector<std::unique_ptr<Fiber>> fibers;
 const std::function<void()>* current_body = nullptr;
 Fiber* running = nullptr;
 Scheduler scheduler;
-std::exception_ptr thrown;                 // by a body
-unsigned long long warp_gave[kMostLanes];  // at the last meeting of lanes
+std::exception_ptr thrown;                 // by a kernel's body
+unsigned long long warp_gave[kMostLanes];  // in the last exchange between lanes
 
-// The address sanitizer has to know on which stack it is.
+// The address sanitizer must know the current stack.
 void leave_stack([[maybe_unused]] void** fake, [[maybe_unused]] const void* stack, [[maybe_unused]] size_t size) {
 #ifdef __SANITIZE_ADDRESS__
   __sanitizer_start_switch_fiber(fake, stack, size);
@@ -128,7 +128,7 @@ void pause(At at) {
   arrive_on_stack(fiber.fake_stack, &scheduler.stack, &scheduler.stack_size);
 }
 
-/// A fiber's life: one thread after the other.
+/// A fiber runs one thread after the other.
 void enter() {
   arrive_on_stack(nullptr, &scheduler.stack, &scheduler.stack_size);
   for (;;) {
@@ -150,10 +150,10 @@ void resume(Fiber& fiber) {
   if (thrown) std::rethrow_exception(std::exchange(thrown, nullptr));
 }
 
-/// The fibers of one block, one after the other.
+/// The fibers of one block.
 using Threads = std::unique_ptr<Fiber>*;
 
-/// Runs a warp until all its lanes are at a barrier or at their end.
+/// Runs a warp until all its lanes wait at a barrier or have ended.
 void run_warp(Threads lanes, unsigned count, unsigned warp) {
   for (;;) {
     for (unsigned i = 0; i < count; ++i) resume(*lanes[i]);
@@ -170,7 +170,7 @@ void run_warp(Threads lanes, unsigned count, unsigned warp) {
   }
 }
 
-/// Runs a block until all its threads are at a barrier of the grid or at their end.
+/// Runs a block until all its threads wait at a barrier of the grid or have ended.
 At run_block(Threads threads, unsigned count, const Grid& grid, std::mt19937& random) {
   const unsigned warps = (count + grid.warp - 1) / grid.warp;
   for (;;) {
@@ -192,7 +192,7 @@ At run_block(Threads threads, unsigned count, const Grid& grid, std::mt19937& ra
   }
 }
 
-/// Of the blocks that run at the same time: poisoned, and away from each other.
+/// Shared memory of the blocks that run at the same time: separate, and filled with NaN.
 class SharedMemory {
  public:
   SharedMemory(size_t blocks, size_t bytes)
@@ -200,7 +200,7 @@ class SharedMemory {
     first_ = memory_.data() + (kAlign - reinterpret_cast<uintptr_t>(memory_.data()) % kAlign) % kAlign;
     poison();
   }
-  void poison() { std::memset(first_, 0xff, memory_.size() - kAlign); }  // NaN, of whatever size
+  void poison() { std::memset(first_, 0xff, memory_.size() - kAlign); }  // NaN in every type
   void* of(size_t block) { return first_ + block * each_; }
 
  private:
@@ -282,7 +282,7 @@ void run_grid(const Grid& grid, const std::function<void()>& body) {
   try {
     run(grid, body);
   } catch (...) {
-    fibers.clear();  // some are in the middle of a body
+    fibers.clear();  // some have stopped in the middle of a body
     throw;
   }
 }

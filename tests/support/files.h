@@ -1,4 +1,4 @@
-// Whole files as strings, and the message of an error.
+// Whole files as strings, and error messages.
 #pragma once
 
 #include <filesystem>
@@ -25,7 +25,7 @@ inline std::string get(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// The text of the hmrnn::Error that `action` throws; fails with another text if it throws none.
+/// The message of the hmrnn::Error that `action` throws; another text if it throws none.
 template <class Action>
 std::string error_of(Action&& action) {
   try {

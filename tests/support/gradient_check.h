@@ -34,7 +34,7 @@ inline double numerical_derivative(const std::function<torch::Tensor()>& loss, c
   return (up - down) / (2 * step);
 }
 
-/// Gradients of loss() by autograd; zeros where a tensor has no part in it.
+/// Gradients of loss() by autograd; zeros for tensors that it does not depend on.
 inline std::vector<torch::Tensor> autograd_gradients(const torch::Tensor& loss, const NamedTensors& leaves) {
   std::vector<torch::Tensor> inputs;
   for (const auto& leaf : leaves) inputs.push_back(leaf.second);
@@ -45,9 +45,9 @@ inline std::vector<torch::Tensor> autograd_gradients(const torch::Tensor& loss, 
   return gradients;
 }
 
-/// Checks every leaf's gradient along the unit vectors of a tensor of at most 6 elements, else along four random
-/// directions in which every element takes part (an error in one element would have to be orthogonal to all four).
-/// A leaf whose whole gradient is 0 fails as well: a test that compares zeros shows nothing.
+/// Checks the gradient of every leaf: of a tensor with at most 6 elements along all unit vectors, else along four
+/// random directions in which every element takes part (an error in one element would have to be orthogonal to all
+/// four). A leaf whose gradient is 0 fails too, since comparing zeros proves nothing.
 inline void check_gradients(const std::function<torch::Tensor()>& loss, const NamedTensors& leaves,
                             double tolerance = 2e-7) {
   const auto analytic = autograd_gradients(loss(), leaves);

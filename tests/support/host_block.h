@@ -1,6 +1,5 @@
-// A block of threads (hmrnn/ops/cuda/block.h) for the unit tests, over emulated_grid.h: its threads run from one
-// barrier to the next in the order of their numbers or in the reverse one, so that a missing barrier shows in one of
-// the two orders and at every run.
+// A block of threads (hmrnn/ops/cuda/block.h) for the unit tests, on emulated_grid.h: between barriers its threads run
+// in ascending or descending order, so that a missing barrier shows in one of the two orders, in every run.
 #pragma once
 
 #include <cstring>
@@ -12,7 +11,7 @@
 
 namespace hmrnn::test {
 
-/// What a kernel's body sees of its thread. Each thread is a group of its own.
+/// A kernel body's view of its thread. Each thread is its own group.
 class HostBlock {
  public:
   HostBlock(cuda::BlockMemory* shared, int threads) : shared_(shared), threads_(threads) {}
@@ -40,10 +39,9 @@ class HostTeam {
     if (threads < 1 || threads > cuda::kMaxGroups) throw std::logic_error("a host block has 1 to 32 threads");
   }
 
-  /// Runs the body in every thread; throws std::logic_error if some threads wait at a barrier that others do not come
-  /// to.
+  /// Runs the body in every thread; throws std::logic_error if some threads wait at a barrier that others do not reach.
   void run(const std::function<void(const HostBlock&)>& body) {
-    std::memset(&shared_, 0xff, sizeof(shared_));  // NaN: what is read before it was written shows
+    std::memset(&shared_, 0xff, sizeof(shared_));  // NaN, so that reading before writing shows
     using Order = emulated_gpu::Grid::Order;
     emulated_gpu::Grid grid;
     grid.threads.x = static_cast<unsigned>(threads_);

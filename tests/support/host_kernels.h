@@ -1,4 +1,4 @@
-// The kernels of the CUDA backend, run on the host block by block: what a test without a GPU gives to its drivers.
+// The kernels of the CUDA backend, run on the host block by block: what tests without a GPU pass to its drivers.
 #pragma once
 
 #include "hmrnn/ops/cuda/gated_output_kernels.h"
@@ -10,8 +10,8 @@ namespace hmrnn::test {
 template <class T, class P>
 class HostKernels : public cuda::WindowKernels<T, P> {
  public:
-  /// `reversed`: the order of the threads of a block, and of what does not depend on each other.
-  /// `packs`: load several values at once where the step allows it, as CUDA does.
+  /// `reversed`: order of the threads of a block, and of independent work. `packs`: load several values at once where
+  /// the step allows it, as CUDA does.
   HostKernels(int threads, bool reversed, bool packs) : team_(threads, reversed), reversed_(reversed), packs_(packs) {}
 
   void boundary_shares(const cuda::BoundaryShares<T>& shares) override;

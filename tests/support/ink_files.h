@@ -14,7 +14,7 @@
 
 namespace hmrnn::test {
 
-/// A test that needs an archive to be read passes without, having said so.
+/// Whether archives can be read; if not, prints that the test is skipped.
 inline bool archives_can_be_read() {
   if (!has_libarchive()) std::cout << "skipped: this build is without libarchive" << std::endl;
   return has_libarchive();
@@ -42,7 +42,7 @@ inline std::string tar(const std::map<std::string, std::string>& files) {
   return out + std::string(1024, '\0');
 }
 
-/// Three lines of synthetic ink at places such as IAM-OnDB's, and files that are none.
+/// Three lines of synthetic ink at paths like IAM-OnDB's, and other files.
 inline std::map<std::string, std::string> sample_files() {
   std::map<std::string, std::string> out;
   const auto lines = make_synthetic_ink(3, 4);

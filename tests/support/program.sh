@@ -1,5 +1,5 @@
-# What the tests of the programs share, for `source`: a folder of their own, and checks that count failures instead of
-# ending the script. Sets bin (the program $1), tests, work, failures; `finish` ends the script.
+# Shared by the tests of the programs (to be sourced): creates a folder for the test and defines checks that count
+# failures instead of ending the script. Sets bin (the program $1), tests, work, failures; `finish` ends the script.
 tests=$PWD/tests
 bin=${HMRNN_BIN_DIR:?the folder of the programs}/$1
 program=$1
@@ -19,10 +19,10 @@ check() {
   shift
   "$@" > /dev/null 2>&1 || fail "$what"
 }
-# Every file with size and time of its last change.
+# Every file with its size and modification time.
 snapshot() { find . -type f ! -name .out ! -name .err -printf '%p %s %T@\n' | sort; }
 # refuse WORDS ARGUMENT…: the program must exit with 2, print nothing on stdout and one line with WORDS on stderr, and
-# leave every file as it was. `stdin` may name what it reads.
+# change no file. `stdin` may name its input.
 refuse() {
   local words=$1 before after code=0
   shift
@@ -43,7 +43,7 @@ rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
 sys.exit(0 if eval(sys.argv[2]) else 1)
 PYTHON
 }
-# The last line of a test: says how it went.
+# The last line of a test: reports the result.
 finish() {
   [ "$failures" = 0 ] || { echo "$failures checks failed" >&2; exit 1; }
   echo "all checks passed"

@@ -25,7 +25,7 @@ struct ProblemOptions {
   torch::ScalarType dtype = torch::kFloat64;
 };
 
-/// Every tensor is a leaf that requires gradients, so that a test may ask for any of them.
+/// Every tensor is a leaf that requires gradients, so that a test can ask for any of them.
 struct Problem {
   std::vector<LayerParameters> layers;
   WindowInput window;
@@ -95,7 +95,7 @@ struct Problem {
   }
   WindowResult op() const { return hm_lstm(layers, window, rule, std::nullopt, 1e-5, dropout); }
 
-  /// Turns recurrent and locked dropout on.
+  /// Enables recurrent and locked dropout.
   void regularise(double recurrent, double locked) {
     int64_t units = 0;
     for (const auto& layer : layers) units += layer.units();
@@ -128,7 +128,7 @@ inline Problem random_problem(const ProblemOptions& options) {
     layer.bottom_up = weight(below);
     if (!top) layer.top_down = weight(options.sizes[l + 1]);
     auto bias = 0.3 * p.normal({rows});
-    if (!top) bias.narrow(0, 4 * d, 1).fill_(0.1);  // about half of the boundaries fire: every operation occurs
+    if (!top) bias.narrow(0, 4 * d, 1).fill_(0.1);  // about half of the boundaries fire, so that every operation occurs
     layer.bias = leaf(bias);
     if (options.layer_norm) {
       layer.recurrent_norm = norm(4 * d);
@@ -146,7 +146,7 @@ inline Problem random_problem(const ProblemOptions& options) {
     z0 = 0.1 + 0.8 * z0;
   } else {
     z0 = z0.gt(0.5).to(options.dtype);
-    z0.select(0, 0).fill_(0);  // in at least one row c0 is not flushed, in at least one (if there are two) it is
+    z0.select(0, 0).fill_(0);  // c0 is kept in at least one row, flushed in at least one (if there are two)
     if (B > 1) z0.select(0, B - 1).fill_(1);
   }
   p.window.z0 = leaf(z0);
@@ -157,12 +157,12 @@ inline Problem random_problem(const ProblemOptions& options) {
   return p;
 }
 
-/// A scalar in which every element of every differentiable output has its own weight.
+/// A scalar in which every element of every differentiable output has a different weight.
 inline torch::Tensor weighted_sum(const WindowResult& result, uint64_t seed = 7) {
   auto generator = at::detail::createCPUGenerator(seed);
   torch::Tensor sum;
   const auto add = [&](const torch::Tensor& x) {
-    // drawn in float64, so that a loss is the same whatever the dtype
+    // drawn in float64, so that the loss does not depend on the dtype
     const auto weight = torch::randn(x.sizes(), generator, torch::TensorOptions(torch::kFloat64));
     const auto term = (x * weight.to(x.options())).sum();
     sum = sum.defined() ? sum + term : term;

@@ -1,4 +1,4 @@
-// A random window of any sizes for comparing backends, and the order of its gradients.
+// A random window of any sizes to compare backends, and the order of its gradients.
 #pragma once
 
 #include <ATen/CPUGeneratorImpl.h>
@@ -21,8 +21,8 @@ struct RandomWindowOptions {
   int64_t batch = 3;
   bool layer_norm = true;
   BoundaryMode mode = BoundaryMode::Step;
-  double rate = -1;               ///< < 0: the detector decides; else boundaries drawn at this rate
-  bool boundary_gradient = true;  ///< of drawn boundaries
+  double rate = -1;               ///< < 0: the detector decides; else the rate of drawn boundaries
+  bool boundary_gradient = true;  ///< for drawn boundaries
   bool indexed = false;
   bool lengths = false;
   double z0 = -1;  ///< < 0: drawn
@@ -46,7 +46,7 @@ struct RandomWindow {
     for (const auto& leaf : named()) out.push_back(leaf.second);
     return out;
   }
-  /// The same window, with leaves of its own, on a device.
+  /// The same window, with its own leaves, on a device.
   RandomWindow to(torch::Device device) const {
     RandomWindow out = *this;
     const auto move = [&](torch::Tensor& x) {

@@ -1,4 +1,4 @@
-// safetensors files as bytes: header and data apart, and files as they were before there were checksums.
+// safetensors files as bytes: header and data separated, and files without checksums.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// One step of one layer for one row, in plain loops over double: the operation is chosen by `if`, as the paper's table
-// says it, and nothing of LibTorch or of hmrnn is used for the arithmetic.
+// One step of one layer for one row, in plain loops over double: `if` chooses the operation, as in the paper's table,
+// and the arithmetic uses nothing of LibTorch or hmrnn.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +30,7 @@ inline void scalar_norm(Vector& x, size_t count, const NormParameters& norm) {
   for (size_t k = 0; k < count; ++k) x[k] = (x[k] - mean) / std::sqrt(variance + 1e-5) * gain[k] + shift[k];
 }
 
-/// M x, its 4d gate rows normalised.
+/// M x, with its 4d gate rows normalised.
 inline Vector scalar_product(const torch::Tensor& matrix, const Vector& x, const NormParameters& norm, size_t gates) {
   const auto m = values(matrix);
   Vector y(matrix.size(0), 0.0);

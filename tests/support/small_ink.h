@@ -14,7 +14,7 @@ inline HandwritingOptions small_ink(Core core = Core::HMLSTM) {
   return HandwritingOptions().hidden_sizes({6, 5, 4}).output_embedding_size(7).mixtures(3).core(core);
 }
 
-/// Random walks of the given numbers of points.
+/// Random walks with the given numbers of points.
 inline std::vector<torch::Tensor> walks(const std::vector<int64_t>& lengths) {
   auto generator = at::detail::createCPUGenerator(11);
   std::vector<torch::Tensor> out;

@@ -1,4 +1,4 @@
-// A folder of a test's own, removed with all that is in it, and the environment variable that names the data.
+// A folder for one test, removed with its contents, and the environment variable that names the data.
 #pragma once
 
 #include <stdlib.h>
@@ -30,7 +30,7 @@ class TemporaryFolder {
 
   std::filesystem::path operator/(const std::string& name) const { return path / name; }
 
-  /// Entries directly inside.
+  /// Number of direct entries.
   size_t count() const {
     return static_cast<size_t>(
         std::distance(std::filesystem::directory_iterator(path), std::filesystem::directory_iterator()));

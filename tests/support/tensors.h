@@ -9,7 +9,7 @@
 
 namespace hmrnn::test {
 
-/// Largest |a - b|; infinity if shape or dtype differ, or if anything is not finite.
+/// Largest |a - b|; infinity if shape or dtype differ, or if a value is not finite.
 inline double distance(const torch::Tensor& a, const torch::Tensor& b) {
   constexpr double far = std::numeric_limits<double>::infinity();
   if (!a.defined() || !b.defined() || a.sizes() != b.sizes() || a.scalar_type() != b.scalar_type()) return far;
@@ -18,8 +18,7 @@ inline double distance(const torch::Tensor& a, const torch::Tensor& b) {
   return (a.detach().to(torch::kFloat64) - b.detach().to(torch::kFloat64)).abs().max().item<double>();
 }
 
-/// While it lives, new tensors are full of NaN instead of whatever the memory held: what is read before it was written
-/// shows.
+/// Fills new tensors with NaN for its lifetime, so that reading before writing shows.
 class PoisonedMemory {
  public:
   PoisonedMemory() : before_(at::globalContext().deterministicAlgorithms()) {
@@ -33,7 +32,7 @@ class PoisonedMemory {
   bool before_;
 };
 
-/// The same bits (no NaN, same shape and dtype).
+/// Equal bits (no NaN, same shape and dtype).
 inline bool same(const torch::Tensor& a, const torch::Tensor& b) {
   return a.defined() && b.defined() && a.scalar_type() == b.scalar_type() && torch::equal(a, b);
 }

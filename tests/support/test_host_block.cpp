@@ -1,4 +1,4 @@
-// The emulated block of threads has to show what a real one would do wrong.
+// The emulated block of threads must detect the faults of a real one.
 #include <stdexcept>
 
 #include "catch.h"
@@ -33,7 +33,7 @@ TEST_CASE("a missing barrier shows in one of the orders") {
     });
     wrong += second == std::vector<int>(4, 2) ? 0 : 1;
   }
-  CHECK(wrong == 2);  // each thread reads both neighbours: one of them is always late
+  CHECK(wrong == 2);  // each thread reads both neighbours, one of which is always late
 }
 
 TEST_CASE("threads that part ways at a barrier are an error, and the team works again afterwards") {

@@ -1,7 +1,7 @@
-// A stand-in for a CUDA graph on the CPU, as faithful as the dispatcher allows: `capture` does the work once and
-// records every operator that it runs below autograd, with the very tensors and numbers it got; `replay` runs that list
-// again and nothing else. As in a CUDA graph, a number of the host is baked in, a tensor of the host's that was
-// exchanged for another one is not seen, a branch is not taken again, and random numbers are drawn anew.
+// A CPU substitute for a CUDA graph, as faithful as the dispatcher allows: `capture` does the work once and records
+// every operator that runs below autograd, with its tensors and numbers; `replay` repeats this list and nothing else.
+// As in a CUDA graph, a number of the host is baked in, a host tensor that is replaced by another one is not noticed, a
+// branch is not evaluated again, and random numbers are drawn anew.
 #pragma once
 
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -47,13 +47,14 @@ class TracedGraph : public WindowGraph {
   }
 
   size_t size() const { return calls_.size(); }
-  /// Operators that brought a value of a tensor to the host, by name, and how often: where a capture would have failed.
+  /// Operators that copied a tensor's value to the host, by name, and how often: a CUDA capture would have failed
+  /// there.
   const std::map<std::string, int>& host_reads() const { return host_reads_; }
 
   int replays = 0;
 
  private:
-  // Below autograd, above every backend; nothing else uses it.
+  // A key below autograd and above every backend; nothing else uses it.
   static constexpr auto kKey = c10::DispatchKey::Fake;
 
   struct Call {
@@ -67,7 +68,7 @@ class TracedGraph : public WindowGraph {
   }
 
   static void record(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
-    const c10::impl::ExcludeDispatchKeyGuard inside(kKey);  // the operators that an operator is made of are its own
+    const c10::impl::ExcludeDispatchKeyGuard inside(kKey);  // operators called by an operator are not recorded
     const auto arguments = op.schema().arguments().size();
     torch::jit::Stack inputs(stack->end() - static_cast<std::ptrdiff_t>(arguments), stack->end());
     op.callBoxed(stack);
@@ -90,7 +91,7 @@ class TracedGraph : public WindowGraph {
     }();
   }
 
-  /// Makes the recorded output hold what the replay gave, for the calls that take it as an input.
+  /// Copies the result of a replay into the recorded output, for the calls that take it as an input.
   static void renew(const c10::IValue& recorded, const c10::IValue& now) {
     if (recorded.isTensor()) {
       const auto& old = recorded.toTensor();
@@ -100,7 +101,7 @@ class TracedGraph : public WindowGraph {
       if (same_shape && old.data_ptr() == value.data_ptr()) return;  // a view
       if (same_shape && old.is_non_overlapping_and_dense()) {
         const_cast<torch::Tensor&>(old).copy_(value);  // other tensors may share the memory
-      } else {  // how much is saved for backward depends on the values (CPU operators)
+      } else {  // the size of what is saved for backward depends on the values (CPU operators)
         old.unsafeGetTensorImpl()->shallow_copy_from(value.getIntrusivePtr());
       }
     } else if (recorded.isTensorList()) {

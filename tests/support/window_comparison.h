@@ -1,4 +1,4 @@
-// Comparing backends of hm_lstm over random windows, with every gradient.
+// Comparison of hm_lstm's backends over random windows, with every gradient.
 #pragma once
 
 #include <ATen/CPUGeneratorImpl.h>
@@ -31,7 +31,7 @@ inline std::vector<torch::Tensor> outputs(const WindowResult& r) {
   return out;
 }
 
-/// One for each output; `some`: only every second output has a gradient at all.
+/// A cotangent for each output; `some`: only every second output has one.
 inline std::vector<torch::Tensor> cotangents(const WindowResult& r, bool some) {
   auto generator = at::detail::createCPUGenerator(5);
   std::vector<torch::Tensor> out;
@@ -56,7 +56,7 @@ inline Outcome with_gradients(const RandomWindow& p, bool some, Outcome out) {
   return out;
 }
 
-/// By the operator of the device that the tensors are on.
+/// With the operator for the tensors' device.
 inline Outcome by_operator(const RandomWindow& p, bool some,
                            std::optional<torch::ScalarType> product_dtype = std::nullopt) {
   Outcome out;
@@ -64,7 +64,7 @@ inline Outcome by_operator(const RandomWindow& p, bool some,
   return with_gradients(p, some, std::move(out));
 }
 
-/// By the oracle.
+/// With the reference.
 inline Outcome by_reference(const RandomWindow& p, bool some) {
   Outcome out;
   const auto& w = p.window;
@@ -72,8 +72,8 @@ inline Outcome by_reference(const RandomWindow& p, bool some) {
   out.result = reference_window(p.layers, input, w.h0, w.c0, w.z0, p.rule, w.lengths, 1e-5, p.dropout);
   return with_gradients(p, some, std::move(out));
 }
-/// Largest difference of outputs and gradients, relative to the largest value of each tensor (at least 1). One above
-/// `bound` fails under the tensor's name.
+/// Largest difference of outputs and gradients, relative to the largest value of each tensor (at least 1). If it
+/// exceeds `bound`, fails with the tensor's name.
 inline double difference(const RandomWindow& p, const Outcome& a, const Outcome& b, double bound = 1e-3) {
   double worst = 0;
   const auto compare = [&](const std::string& name, const torch::Tensor& x, const torch::Tensor& y) {
@@ -97,7 +97,7 @@ inline double difference(const RandomWindow& p, const Outcome& a, const Outcome&
   return worst;
 }
 
-/// The same window with parameters and states as views of a larger buffer, each one value past a boundary of 16 bytes.
+/// The same window with parameters and states as views of a larger buffer, each one value after a multiple of 16 bytes.
 inline RandomWindow not_aligned(const RandomWindow& p) {
   auto out = p;
   const auto shift = [](torch::Tensor& x) {
@@ -120,7 +120,7 @@ inline RandomWindow not_aligned(const RandomWindow& p) {
   return out;
 }
 
-/// That the operator gives the same bits again, and without gradients too.
+/// Checks that the operator gives the same bits again, and also without gradients.
 inline void check_repeats(const RandomWindow& p, std::optional<torch::ScalarType> product_dtype = std::nullopt) {
   const auto once = by_operator(p, false, product_dtype), again = by_operator(p, false, product_dtype);
   for (size_t i = 0; i < once.gradients.size(); ++i) {
@@ -139,11 +139,11 @@ inline void check_repeats(const RandomWindow& p, std::optional<torch::ScalarType
 struct WindowKind {
   std::string name;
   RandomWindowOptions options;
-  bool some_gradients;  // only part of the outputs has gradients
+  bool some_gradients;  // only some outputs have gradients
 };
 
-/// Windows of one to three layers that differ in all that an operator has to tell apart: layer norm, how boundaries are
-/// decided or given and at which rate, their gradient, a table or a sequence, lengths, z0, slope, dropout.
+/// Windows of one to three layers that cover all distinctions of an operator: layer norm, how boundaries are decided or
+/// given and at which rate, their gradient, a table or a sequence, lengths, z0, slope, dropout.
 inline std::vector<WindowKind> window_kinds() {
   std::vector<WindowKind> out;
   const std::vector<int64_t> sizes{8, 5, 12};

@@ -1,4 +1,4 @@
-// A small model of handwriting on short synthetic lines, trained by the Trainer in a folder of its own.
+// A small handwriting model on short synthetic lines, trained by the Trainer in its own folder.
 #pragma once
 
 #include "hmrnn/tasks/ink_task.h"
@@ -40,7 +40,7 @@ struct InkRun : TrainerHooks {
 
   StopReason operator()(const std::filesystem::path& folder, bool resume) const {
     const auto corpus = short_ink(60, 20);
-    torch::manual_seed(resume ? 99 : 5);  // a resume must not depend on it
+    torch::manual_seed(resume ? 99 : 5);  // a resume must not depend on the seed
     InkTask task(HandwritingModel(model), corpus, {.synthetic_lines = 60},
                  {.batch = 5, .window = window, .device = device});
     return train_in(folder, resume, task, trainer, *this);

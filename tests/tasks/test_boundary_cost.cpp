@@ -22,8 +22,8 @@ TEST_CASE("a cost of firing is λ times the mean of each detector over the steps
 TEST_CASE("with a target the multiplier moves by the difference of rates, within its limit") {
   BoundaryCost cost({.target_rate = {0.25, 0.5}, .speed = 0.1, .limit = 0.12}, 2, torch::kCPU);
   const auto z = torch::zeros({4, 1, 2});
-  z.select(2, 0).fill_(1);                     // fires always: too often; the second never: too seldom
-  CHECK(cost.penalty(z).item<double>() == 0);  // λ begins at 0
+  z.select(2, 0).fill_(1);                     // the first detector fires too often, the second too seldom
+  CHECK(cost.penalty(z).item<double>() == 0);  // λ starts at 0
   cost.settle(torch::zeros({}));
   CHECK(cost.lambda()[0] == Approx(0.075));
   CHECK(cost.lambda()[1] == Approx(-0.05));

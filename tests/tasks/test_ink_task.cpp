@@ -1,4 +1,4 @@
-// Handwriting through the Trainer: resumes, learning, checkpoints, evaluation.
+// Handwriting with the Trainer: resume, learning, checkpoints, evaluation.
 #include <cmath>
 
 #include "catch.h"
@@ -126,7 +126,7 @@ TEST_CASE("handwriting: evaluation is the definition, in double precision, line 
 TEST_CASE("handwriting: a checkpoint gives back model, slope, normalisation and corpus, and refuses damage") {
   const TemporaryFolder folder;
   InkRun run;
-  run.trainer.steps = 14;  // past the first epoch of 11 windows: the slope has changed
+  run.trainer.steps = 14;  // after the first epoch of 11 windows, so the slope has changed
   run(folder / "run", false);
   const auto path = folder / "run/last/model.safetensors";
   const auto checkpoint = load_handwriting(path);

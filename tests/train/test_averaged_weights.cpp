@@ -26,7 +26,7 @@ TEST_CASE("averaged weights follow their recurrence, and skipped updates change 
     INFO("step " << step);
     CHECK(parameter[1][2].item<double>() == Approx(expected).epsilon(1e-5));
   }
-  CHECK(parameter[0][0].item<double>() == 144);  // put back
+  CHECK(parameter[0][0].item<double>() == 144);  // restored
 }
 
 TEST_CASE("averaged weights are saved and loaded, and refuse what does not fit") {
@@ -51,7 +51,7 @@ TEST_CASE("averaged weights are saved and loaded, and refuse what does not fit")
   };
   CHECK(torch::equal(value(a), value(b)));
   a.update(none);
-  b.update(none);  // the number of updates came along
+  b.update(none);  // the number of updates was saved too
   CHECK(torch::equal(value(a), value(b)));
   file.tensors[0].second = torch::zeros({2, 3});
   CHECK_THROWS_WITH(b.load(file, "FILE"), ContainsSubstring("FILE") && ContainsSubstring("ema.w"));

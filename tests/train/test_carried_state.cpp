@@ -25,7 +25,7 @@ TEST_CASE("carried state: what a window left goes on, zeros after a skipped upda
   auto next = state_of(4, 0.5);
   next.h[0].requires_grad_();
   carried.leave(next);
-  CHECK(carried.current().h[1][0][0].item<float>() == 1);  // until it is settled
+  CHECK(carried.current().h[1][0][0].item<float>() == 1);  // unchanged until settle
   carried.settle(torch::zeros({}));
   CHECK(carried.current().h[0][3][2].item<float>() == 0.5F);
   CHECK_FALSE(carried.current().h[0].requires_grad());
@@ -35,7 +35,7 @@ TEST_CASE("carried state: what a window left goes on, zeros after a skipped upda
     CHECK(x.size(0) == 4);
     CHECK(x.abs().sum().item<float>() == 0);
   }
-  // whatever happens, in the same memory: a graph has its address
+  // always in the same memory, whose address a graph contains
   carried.start(6);
   CHECK(carried.current().batch() == 6);
   carried.start(4);

@@ -1,4 +1,4 @@
-// Training on a GPU: graphs against plain launches bit for bit, checkpoints between GPU and CPU, memory that runs out.
+// Training on a GPU: graphs against launches bit for bit, checkpoints between GPU and CPU, out of memory.
 #include "catch.h"
 #include "hmrnn/error.h"
 #include "hmrnn/io/checkpoint.h"
@@ -28,8 +28,8 @@ void check_same_cuda_run(const std::filesystem::path& a, const std::filesystem::
   CHECK(records(a) == records(b));
 }
 
-/// Runs to the end with launches, with graphs, and with graphs in parts; returns how many steps of the second run were
-/// replayed.
+/// Runs to the end with launches, with graphs, and with graphs in parts; returns the number of replays in the second
+/// run.
 template <typename Run>
 int64_t compare_graphs_with_launches(Run run, const std::vector<int64_t>& stops) {
   const TemporaryFolder folder;
@@ -49,7 +49,7 @@ int64_t compare_graphs_with_launches(Run run, const std::vector<int64_t>& stops)
     resume = true;
   }
   run.stop = {};
-  // Windows that were timed first are none of the run's.
+  // Windows that are only timed do not belong to the run.
   run.begin = [](Trainer& trainer) { trainer.time_windows(WindowRunner::kWarmUp + 1, 2, 1e9); };
   REQUIRE(run(parts, resume) == StopReason::Steps);
   check_same_cuda_run(plain, parts);
@@ -64,7 +64,7 @@ TEST_CASE("text on a GPU: a graph's replays are plain launches, bit for bit", "[
   SmallRun run;
   run.device = *device;
   run.trainer.steps = 64;
-  run.trainer.learning_rate = 0.4;  // validation gets worse, and the rate drops
+  run.trainer.learning_rate = 0.4;  // validation gets worse, so the rate drops
   SECTION("step boundaries") {}
   SECTION("Bernoulli boundaries and dropout") {
     run.boundary = BoundaryMode::Bernoulli;
@@ -113,7 +113,7 @@ TEST_CASE("a run goes from a GPU to the CPU and back", "[cuda]") {
   SmallRun run;
   run.trainer.learning_rate = 0.01;
   run.trainer.steps = 21;
-  // Boundaries that step turn a difference of rounding into one of whole segments after a few updates.
+  // With step boundaries, rounding changes whole segments after a few updates.
   int64_t updates = 1;
   SECTION("step boundaries, one update on each") {}
   SECTION("soft boundaries, seven updates on each") {
@@ -123,7 +123,7 @@ TEST_CASE("a run goes from a GPU to the CPU and back", "[cuda]") {
   run.device = *device;
   REQUIRE(run(path, false) == StopReason::Steps);
 
-  // what the GPU wrote is the model that it validated
+  // the saved model is the one that was validated on the GPU
   const auto checkpoint = load_char_lm(path / "last/model.safetensors");
   CHECK(checkpoint.model->parameters()[0].device().is_cpu());
   TextCorpusOptions options;
@@ -145,13 +145,13 @@ TEST_CASE("a run goes from a GPU to the CPU and back", "[cuda]") {
   const auto before = pack_module(*checkpoint.model, false);
   for (const auto& [name, tensor] : cpu.tensors) {
     INFO(name);
-    CHECK(torch::allclose(tensor, gpu.find(name), 0, 1e-4));  // an update moves them by about 2e-3
+    CHECK(torch::allclose(tensor, gpu.find(name), 0, 1e-4));  // an update changes them by about 2e-3
     CHECK_FALSE(torch::equal(tensor, before.find(name)));
   }
   run.device = *device;
   run.trainer.steps = 35;
   REQUIRE(run(path, true) == StopReason::Steps);
-  const size_t evaluations_at_the_end = updates == 7 ? 0 : 1;  // beside each 7th step
+  const size_t evaluations_at_the_end = updates == 7 ? 0 : 1;  // in addition to those at each 7th step
   CHECK(records(path).size() == 8 + 5 + evaluations_at_the_end);
 }
 
@@ -164,7 +164,8 @@ TEST_CASE("a batch that does not fit into a GPU is named in one line", "[cuda]")
   const auto corpus = load_text_corpus(options);
   CharLM model(CharLMOptions(corpus.vocabulary.size()).embedding_size(64).hidden_sizes({2048, 2048, 2048}));
   const auto train = [&] {
-    TextTask task(model, corpus, {}, {.batch = 65536, .window = 100, .device = *device});  // 53 GB per layer's h alone
+    TextTask task(model, corpus, {},
+                  {.batch = 65536, .window = 100, .device = *device});  // 53 GB for the h of one layer
     Progress progress(nullptr);
     Trainer trainer(task, {.steps = 1}, RunFolder(folder / "run"), progress);
     trainer.start();
@@ -179,6 +180,6 @@ TEST_CASE("a batch that does not fit into a GPU is named in one line", "[cuda]")
     CHECK_THAT(text, ContainsSubstring("asked for ") && ContainsSubstring("GiB free"));
     CHECK(text.find('\n') == std::string::npos);
   }
-  // and the device goes on to work
+  // the device still works
   CHECK(torch::ones({1000}, *device).sum().item<float>() == 1000);
 }

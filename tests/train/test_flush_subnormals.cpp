@@ -1,4 +1,4 @@
-// Subnormal numbers count as 0 where training runs, on every thread, and not before or after.
+// Subnormal numbers count as 0 during training on every thread, but not before or after.
 #include <ATen/Parallel.h>
 #include <torch/types.h>
 
@@ -9,9 +9,9 @@
 
 namespace {
 
-/// How many of as many numbers as all threads share are 0 after a subnormal was doubled.
+/// Doubles a subnormal in as many elements as all threads share, and returns how many results are 0.
 int64_t flushed() {
-  // From its bits: to round a double to it would flush it.
+  // From its bits: converting a double would flush it.
   const auto subnormal = torch::full({1 << 20}, 4, torch::kInt32).view(torch::kFloat32);
   return ((subnormal * 2).view(torch::kInt32) == 0).sum().item<int64_t>();
 }
@@ -38,7 +38,7 @@ TEST_CASE("subnormal numbers count as 0 within the scope, on every thread, and o
         const hmrnn::FlushSubnormals inner;
         CHECK(flushes_here());
       }
-      CHECK(flushed() == int64_t{1} << 20);  // as it was before the inner one
+      CHECK(flushed() == int64_t{1} << 20);  // as before the inner scope
     }
     CHECK_FALSE(flushes_here());
     CHECK(flushed() == 0);

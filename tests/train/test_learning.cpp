@@ -1,4 +1,4 @@
-// A small model learns more of the synthetic text than how often each character occurs.
+// A small model learns more about the synthetic text than character frequencies.
 #include <cmath>
 #include <numbers>
 
@@ -52,7 +52,7 @@ TEST_CASE("evaluation scores the same whatever the windows, and each character o
   CHECK(cut.count == text.numel() - 1);
   CHECK(cut.loss == Approx(one.loss).epsilon(0.02));
 
-  // The definition, without windows, masks or batches: one long forward pass.
+  // The definition of the loss, without windows, masks or batches: one long forward pass.
   const auto index = text.to(torch::kInt64).unsqueeze(1);
   torch::NoGradGuard no_grad;
   const auto logits = model->forward(index.narrow(0, 0, text.numel() - 1)).logits;

@@ -23,7 +23,7 @@ std::vector<torch::Tensor> tensors(const std::vector<std::pair<std::string, torc
   return out;
 }
 
-/// The same random gradients for both, of a size that changes from step to step.
+/// Sets equal random gradients for both, with a size that changes from step to step.
 void set_gradients(const std::vector<torch::Tensor>& to, int64_t step) {
   torch::manual_seed(100 + step);
   for (auto tensor : to) tensor.mutable_grad() = torch::randn_like(tensor) * (step % 3 == 0 ? 10 : 0.01);
@@ -113,7 +113,7 @@ TEST_CASE("weight decay is torch::optim's, of matrices alone") {
   const auto ours = parameters(3), theirs = parameters(3);
   hmrnn::ClippedAdam optimizer(ours, {.beta2 = 0.99, .clip = 0, .weight_decay = 0.1, .weight_decay_mode = mode});
   optimizer.set_learning_rate(0.01);
-  // The matrix decays, vector and scalar do not: an optimiser each.
+  // Only matrices decay, so torch needs one optimiser for them and one for the rest.
   const auto of = [&](bool matrices) {
     std::vector<torch::Tensor> out;
     for (const auto& x : tensors(theirs)) {
@@ -140,7 +140,7 @@ TEST_CASE("weight decay is torch::optim's, of matrices alone") {
     INFO(ours[i].first);
     CHECK(torch::allclose(ours[i].second, theirs[i].second, 1e-5, 1e-6));
   }
-  // It has an effect at all, and not on the vector.
+  // Decay has an effect, but not on the vector.
   const auto without = parameters(3);
   hmrnn::ClippedAdam none(without, {.beta2 = 0.99, .clip = 0});
   none.set_learning_rate(0.01);

@@ -1,4 +1,4 @@
-// Stopped after any step and resumed, a run ends with the same weights, bit for bit, and the same records.
+// A run that is stopped after any step and resumed ends with the same weights, bit for bit, and the same records.
 #include "catch.h"
 #include "hmrnn/error.h"
 #include "support/temporary_folder.h"
@@ -12,9 +12,9 @@ using hmrnn::test::TemporaryFolder;
 
 namespace {
 
-constexpr int64_t kSteps = 34;  // more than an epoch of 29 windows, so the streams start again and the slope changes
+constexpr int64_t kSteps = 34;  // more than an epoch of 29 windows, so the streams restart and the slope changes
 
-/// The steps at which the records say that the run was resumed.
+/// The steps of the records of a resume.
 std::vector<int64_t> resumes(const std::filesystem::path& folder) {
   std::ifstream file(folder / "metrics.jsonl");
   std::vector<int64_t> out;
@@ -35,7 +35,7 @@ void check_same_run(const std::filesystem::path& whole, const std::filesystem::p
   CHECK(records(whole) == records(parts));
 }
 
-/// Stops a run at each of `at` by a signal and takes it up again, to the end.
+/// Stops a run by a signal at each of the steps `at`, and resumes it, to the end.
 void run_in_parts(SmallRun run, const std::filesystem::path& folder, const std::vector<int64_t>& at) {
   bool resume = false;
   for (const auto step : at) {
@@ -76,8 +76,8 @@ TEST_CASE("a run stopped after any step ends as if it had not been stopped") {
   }
   const TemporaryFolder folder;
   REQUIRE(run(folder.path / "whole", false) == StopReason::Steps);
-  REQUIRE(records(folder.path / "whole").size() == 8 + 4 + 1);  // each 4th step, each 7th, the end
-  // beside, before and at records, validations, checkpoints and the epoch's end
+  REQUIRE(records(folder.path / "whole").size() == 8 + 4 + 1);  // each 4th step, each 7th step, the end
+  // at, before and between records, validations, checkpoints and the end of the epoch
   run_in_parts(run, folder.path / "parts", {1, 6, 7, 8, 13, 20, 28, 29, 30, 33, 34});
   check_same_run(folder.path / "whole", folder.path / "parts");
 }
@@ -87,7 +87,7 @@ TEST_CASE("a run that ended at a limit goes on as if it had been set higher") {
   const TemporaryFolder folder;
   run.trainer.steps = kSteps;
   REQUIRE(run(folder.path / "whole", false) == StopReason::Steps);
-  run.trainer.steps = 17;  // its last validation is one that the whole run does not make
+  run.trainer.steps = 17;  // its last validation does not occur in the whole run
   REQUIRE(run(folder.path / "parts", false) == StopReason::Steps);
   REQUIRE(run(folder.path / "parts", true) == StopReason::Steps);  // nothing left to do
   run.trainer.steps = kSteps;
@@ -102,8 +102,8 @@ TEST_CASE("a crash between two saves is made good from the last state, without d
   const TemporaryFolder folder;
   const auto whole = folder.path / "whole", crashed = folder.path / "crashed";
   run(whole, false);
-  // What is on disk if the process dies at step 14, where it validates: the state of step 10, the model of a later
-  // step, more records, and half a line.
+  // The files if the process dies at step 14, during validation: the state of step 10, the model of a later step, more
+  // records, and an incomplete line.
   run.stop = [&](const Trainer& trainer) {
     if (trainer.step() == 11) std::filesystem::copy(crashed / "last", folder.path / "old");
     return trainer.step() == 18;

@@ -14,18 +14,18 @@ TEST_CASE("the learning rate falls once, by 50, after `patience` evaluations wit
   LearningRateSchedule schedule({.rate = 0.002, .patience = 2});
   CHECK_FALSE(schedule.update(3.0));
   CHECK_FALSE(schedule.update(2.0));
-  CHECK_FALSE(schedule.update(2.5));  // first without
-  CHECK_FALSE(schedule.update(1.9));  // improvement: counting starts again
+  CHECK_FALSE(schedule.update(2.5));  // first without improvement
+  CHECK_FALSE(schedule.update(1.9));  // improvement: the count restarts
   CHECK_FALSE(schedule.update(1.95));
   CHECK(schedule.rate(100) == 0.002);
-  CHECK(schedule.update(1.92));  // better than the last one, not than the best
+  CHECK(schedule.update(1.92));  // better than the last one, but not than the best
   CHECK(schedule.rate(101) == Approx(0.00004));
   CHECK_FALSE(schedule.exhausted());
   CHECK_FALSE(schedule.update(1.95));
   CHECK_FALSE(schedule.update(1.95));
   CHECK(schedule.exhausted());
   CHECK_FALSE(schedule.update(5.0));
-  CHECK(schedule.rate(102) == Approx(0.00004));  // never twice
+  CHECK(schedule.rate(102) == Approx(0.00004));  // only one drop
 }
 
 TEST_CASE("a plateau may drop several times, by a factor of its own") {
@@ -66,7 +66,7 @@ TEST_CASE("a cosine goes from the highest rate to the last one over its length, 
   CHECK(schedule.rate(50) == Approx(0.0055));
   CHECK(schedule.rate(25) == Approx(0.001 + 0.009 * (1 + std::sqrt(0.5)) / 2));
   CHECK(schedule.rate(100) == Approx(0.001));
-  CHECK(schedule.rate(5000) == Approx(0.001));  // a run that goes on past its end
+  CHECK(schedule.rate(5000) == Approx(0.001));  // a run that continues after the end of the schedule
   CHECK_FALSE(schedule.update(1.0));
   CHECK_FALSE(schedule.update(2.0));
   CHECK_FALSE(schedule.exhausted());

@@ -21,8 +21,8 @@ struct PointImpl : torch::nn::Module {
 };
 TORCH_MODULE(Point);
 
-/// Moves a point towards 1. Windows named in `bad_loss` have a loss that is not finite, those in `bad_gradient` only a
-/// gradient that is not. Validation losses are given.
+/// Moves a point towards 1. Windows in `bad_loss` have a loss that is not finite; in `bad_gradient`, only the gradient
+/// is not finite. Validation losses are given.
 class PointTask : public TrainingTask {
  public:
   torch::nn::Module& module() override { return *point; }
@@ -37,7 +37,8 @@ class PointTask : public TrainingTask {
     WindowLoss out;
     out.loss = (point->at - 1).square().mean();
     if (bad_loss.contains(window)) out.loss = out.loss * std::numeric_limits<double>::quiet_NaN();
-    if (bad_gradient.contains(window)) out.loss = out.loss + (point->at * 0).abs().sqrt().sum();  // slope of √ at 0
+    if (bad_gradient.contains(window))
+      out.loss = out.loss + (point->at * 0).abs().sqrt().sum();  // the derivative of √ at 0 is infinite
     out.updates = torch::full({1}, 2, torch::kFloat64);
     return out;
   }
@@ -91,7 +92,7 @@ TEST_CASE("an update that is not finite never reaches the weights") {
   task.bad_gradient = {5};
   REQUIRE(train(task, {.learning_rate = 0.01, .steps = 10, .log_every = 5}, folder / "run") == StopReason::Steps);
   CHECK(task.settled == std::vector<float>{0, 0, 1, 1, 0, 1, 0, 0, 0, 0});
-  // Adam's first steps all have the length of the rate: 7 of the 10 were made.
+  // Adam's first steps each move by the learning rate: 7 of the 10 updates were made.
   CHECK(torch::isfinite(task.point->at).all().item<bool>());
   CHECK(task.point->at[0].item<double>() == Approx(0.07).epsilon(0.02));
   const auto train_records = parsed(folder / "run", "train");
@@ -99,7 +100,7 @@ TEST_CASE("an update that is not finite never reaches the weights") {
   CHECK(train_records[0]["skipped_updates"] == 2);
   CHECK(train_records[1]["skipped_updates"] == 1);
   CHECK(std::isfinite(train_records[0]["loss"].get<double>()));
-  // the mean of the three windows that counted, at 0, 0.01 and 0.02
+  // the mean of the three windows that count, at 0, 0.01 and 0.02
   CHECK(train_records[0]["loss"].get<double>() ==
         Approx((1 + std::pow(0.99, 2) + std::pow(0.98, 2)) / 3).epsilon(1e-3));
 }
@@ -134,12 +135,12 @@ TEST_CASE("the learning rate falls and the slope rises in the records as the sch
   const auto evaluations = parsed(folder / "run", "eval");
   REQUIRE(evaluations.size() == 5);
   CHECK(evaluations[1]["loss"] == 2);
-  // the task's own measures know training from validation
+  // the task's own measures distinguish training from validation
   CHECK(evaluations[1]["validation_twice"] == 4);
   CHECK_FALSE(evaluations[1].contains("training_twice"));
   CHECK(train_records[0].contains("training_twice"));
   CHECK_FALSE(train_records[0].contains("validation_twice"));
-  // windows in order, epoch after epoch
+  // windows in order, epoch by epoch
   REQUIRE(task.visited.size() == 40);
   for (int64_t i = 0; i < 40; ++i) CHECK(task.visited[static_cast<size_t>(i)] == std::pair(i / 10, i % 10));
   // the best validation was the last one
@@ -188,7 +189,7 @@ TEST_CASE("a cosine takes its length from the limits, and has to have one") {
 TEST_CASE("averaged weights are validated beside the others, and their best is kept") {
   const TemporaryFolder folder;
   PointTask task;
-  task.losses = {3, 4, 2, 1, 2.5, 1.5};  // the weights' and the averages' in turn
+  task.losses = {3, 4, 2, 1, 2.5, 1.5};  // alternately for the weights and for their averages
   TrainerOptions options = {.learning_rate = 0.01, .ema = 0.9, .steps = 30};
   REQUIRE(train(task, options, folder / "run") == StopReason::Steps);
   const auto evaluations = parsed(folder / "run", "eval");
@@ -200,7 +201,7 @@ TEST_CASE("averaged weights are validated beside the others, and their best is k
   const auto best = at("run/best/model.safetensors"), averaged = at("run/best_ema/model.safetensors");
   CHECK(nlohmann::json::parse(averaged.metadata.at("hmrnn"))["step"] == 20);
   CHECK(nlohmann::json::parse(averaged.metadata.at("hmrnn"))["validation_loss"] == 1);
-  // A point on its way towards 1: its average lags behind it, and is not what is trained on.
+  // The point moves towards 1; its average lags behind and is not trained.
   CHECK(averaged.find("at")[0].item<double>() > 0.02);
   CHECK(averaged.find("at")[0].item<double>() < best.find("at")[0].item<double>() - 0.01);
   CHECK(at("run/last/model.safetensors").find("at")[0].item<double>() > best.find("at")[0].item<double>());
@@ -270,7 +271,7 @@ TEST_CASE("a checkpoint gives back the regularisers; one from before there were 
 TEST_CASE("a checkpoint gives back model, vocabulary and slope, and refuses damage") {
   const TemporaryFolder folder;
   SmallRun run;
-  run.trainer.steps = 31;  // past the first epoch: the slope has changed
+  run.trainer.steps = 31;  // after the first epoch, so the slope has changed
   run(folder / "run", false);
   const auto path = folder / "run/last/model.safetensors";
   const auto checkpoint = load_char_lm(path);

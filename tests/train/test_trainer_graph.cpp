@@ -1,6 +1,6 @@
-// Training whose windows are replayed from a graph is training, bit for bit. The graph is the CPU stand-in, which
-// replays operators on the tensors that they were recorded with: a number of the host, or a tensor that is not where it
-// was, makes weights and records differ.
+// Training with replayed windows equals training without a graph, bit for bit. The graph is the CPU substitute, which
+// replays operators on the recorded tensors: a number of the host, or a tensor at another address, would change weights
+// and records.
 #include <torch/library.h>
 
 #include <cmath>
@@ -26,8 +26,8 @@ torch::Tensor output_of_operators(at::TensorList h, const std::optional<at::Tens
   return reference_gated_output(h.vec(), gates, embedding.vec());
 }
 
-/// While it lives, the output module is made of ATen's operators, as on devices without kernels of their own: those of
-/// the CPU are no operators to the dispatcher, so nothing could record them.
+/// Builds the output module from ATen's operators for its lifetime, as on devices without their own kernels, so that
+/// the graph records these.
 class OutputOfOperators {
  public:
   OutputOfOperators() : library_(torch::Library::IMPL, "hmrnn", c10::DispatchKey::AutogradCPU, __FILE__, __LINE__) {
@@ -38,13 +38,13 @@ class OutputOfOperators {
   torch::Library library_;
 };
 
-/// What training with a traced graph made of it.
+/// Result of a training with a traced graph.
 struct Traced {
   int64_t replayed = 0;
   std::map<std::string, int> host_reads;
 };
 
-/// The same run with every window that repeats replayed.
+/// The same run with every repeated window replayed.
 template <typename Run>
 Traced trace(Run run, const std::filesystem::path& folder, const std::vector<int64_t>& stops = {}) {
   Traced out;
@@ -77,7 +77,7 @@ void check_same_replayed_run(const std::filesystem::path& plain, const std::file
   CHECK(records(plain) == records(replayed));
 }
 
-/// What the operator on the CPU asks before it begins: the least and the greatest index. Nothing else is read.
+/// The CPU operator reads the smallest and the largest index at its start, and nothing else.
 const std::map<std::string, int> kIndexCheck = {{"aten::_local_scalar_dense", 2}};
 
 }  // namespace
@@ -104,10 +104,10 @@ TEST_CASE("timing windows leaves a run as it was, at its start and where it is t
   int calls = 0;
   run.begin = [&](Trainer& trainer) {
     const auto step = trainer.step();
-    const auto times = trainer.time_windows(4, 30, 60);  // past the end of the epoch
+    const auto times = trainer.time_windows(4, 30, 60);  // beyond the end of the epoch
     CHECK((times.seconds > 0 && times.seconds < 60));
     CHECK((times.loss > 0 && times.loss < 10));
-    CHECK(trainer.time_windows(4, 1, 60).loss == times.loss);  // the same windows of the same model
+    CHECK(trainer.time_windows(4, 1, 60).loss == times.loss);  // the same windows with the same model
     CHECK(std::isnan(trainer.time_windows(0, 1, 60).loss));
     CHECK(trainer.step() == step);
     ++calls;
@@ -144,9 +144,9 @@ TEST_CASE("of windows that are timed no more are run than the budget allows, and
 
 TEST_CASE("text: training by replays is training by launches, through epochs, annealing, the rate's drop and resumes") {
   SmallRun run;
-  run.trainer.steps = 64;  // epochs of 29 windows: two resets of the state and two rises of the slope
+  run.trainer.steps = 64;  // epochs of 29 windows: two resets of the state and two increases of the slope
   run.trainer.schedule.patience = 1;
-  run.trainer.learning_rate = 0.4;  // so high that validation gets worse, and the rate drops
+  run.trainer.learning_rate = 0.4;  // so high that validation gets worse and the rate drops
   std::map<std::string, int> reads = kIndexCheck;
   SECTION("step boundaries") {}
   SECTION("Bernoulli boundaries and dropout") {
@@ -218,7 +218,8 @@ TEST_CASE("training gives up at the same step when the updates that are not fini
 
 TEST_CASE("handwriting: windows of the captured layout are replayed, those of other lengths and batches launched") {
   InkRun run;
-  run.window = 3;  // lines of 20 to 30 points: most windows are full, the last of a line is not, one batch is smaller
+  run.window = 3;  // lines of 20 to 30 points: most windows are full, the last one of a line is not, one batch is
+                   // smaller
   SECTION("step boundaries") {}
   SECTION("Bernoulli boundaries and dropout") { run.model.boundary(BoundaryMode::Bernoulli).dropout(0.3); }
   const OutputOfOperators composite;
@@ -246,7 +247,7 @@ TEST_CASE("handwriting: whole lines, of which no two batches are alike, are laun
 
 namespace {
 
-/// Bakes a number of the host into what may be replayed.
+/// Uses a number of the host, which a graph would bake in.
 class BakingTask : public TextTask {
  public:
   using TextTask::TextTask;

@@ -1,4 +1,4 @@
-// Windows of data on their way to a device: the right ones, where a graph expects them.
+// Windows of data on their way to a device: the right data, at the addresses that a graph expects.
 #include "catch.h"
 #include "hmrnn/train/window_feed.h"
 #include "support/cuda.h"
@@ -7,7 +7,7 @@ using namespace hmrnn;
 
 namespace {
 
-/// A window whose numbers tell which one it is; its length is that of `steps`.
+/// A window whose numbers identify it; `steps` is its length.
 HostWindow window_of(int64_t epoch, int64_t index, int64_t steps) {
   return {{torch::arange(steps * 3, torch::kInt64).view({steps, 3}) + 1000 * epoch + 100000 * index,
            torch::full({steps}, static_cast<double>(epoch) + 0.5 * static_cast<double>(index))},
@@ -44,15 +44,15 @@ TEST_CASE("a window is in the same place as the one before it, prefetched or not
       if (!at) at = feed[0].data_ptr(), layout = feed.layout();
       CHECK(feed[0].data_ptr() == at);
       CHECK(feed.layout() == layout);
-      if (i == 2) continue;  // the next one comes unannounced
+      if (i == 2) continue;  // the next one is not prefetched
       feed.prefetch(i < 4 ? epoch : epoch + 1, (i + 1) % 5);
-      feed.prefetch(i < 4 ? epoch : epoch + 1, (i + 1) % 5);  // asked for twice, made once
-      check_in_place(feed, epoch, i, 4);                      // the present one is left alone
+      feed.prefetch(i < 4 ? epoch : epoch + 1, (i + 1) % 5);  // requested twice, created once
+      check_in_place(feed, epoch, i, 4);                      // the current one is unchanged
     }
   }
-  expected.emplace_back(2, 0);  // on its way
+  expected.emplace_back(2, 0);  // prefetched
   CHECK(made == expected);
-  // a jump, as after a resume: what was on its way is not taken for it
+  // after a jump, as in a resume, the prefetched window is not used
   feed.load(7, 3);
   check_in_place(feed, 7, 3, 4);
 }
@@ -71,8 +71,8 @@ TEST_CASE("the layout tells where windows lie: another one for another size, or 
   }
   CHECK(layouts[0] == layouts[2]);
   CHECK(layouts[0] != layouts[1]);
-  CHECK(places[0] == places[1]);    // smaller: in the same memory
-  CHECK(layouts[4] != layouts[0]);  // 8 steps have moved it
+  CHECK(places[0] == places[1]);    // a smaller window uses the same memory
+  CHECK(layouts[4] != layouts[0]);  // 8 steps needed a reallocation
   CHECK(layouts[3] == layouts[5]);
   CHECK(places[3] == places[5]);
 }
@@ -83,7 +83,7 @@ TEST_CASE("windows are the right ones on a GPU, however far its work is behind",
   std::vector<int64_t> steps;
   for (int64_t i = 0; i < 60; ++i) steps.push_back(20 + i % 7 + i / 20);
   WindowFeed feed([&](int64_t, int64_t i) { return window_of(0, i, steps.at(static_cast<size_t>(i))); }, *device);
-  // An emulated device is behind anyhow, until somebody waits for it.
+  // An emulated device does nothing until it is waited for.
   const int64_t work = test::is_emulated(*device) ? 64 : 2048;
   const auto busy = torch::randn({work, work}, *device);
   auto product = busy;

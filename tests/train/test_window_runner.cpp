@@ -1,4 +1,4 @@
-// Windows replayed from a graph: WindowRunner, and what the stand-in for a CUDA graph can see and cannot.
+// Replayed windows: WindowRunner, and what the CPU substitute of a CUDA graph notices and what not.
 #include "catch.h"
 #include "hmrnn/train/window_runner.h"
 #include "support/traced_graph.h"
@@ -8,7 +8,7 @@ using hmrnn::test::TracedGraph;
 
 namespace {
 
-/// Counts; what it is given to do it does.
+/// Counts calls; replay and capture run the step.
 struct CountingGraph : WindowGraph {
   std::optional<c10::Stream> stream() const override { return std::nullopt; }
   void capture(const std::function<void()>& work) override {
@@ -34,7 +34,7 @@ TEST_CASE("a step is captured when windows repeat, replayed for its layout, laun
   const auto run = [&](const std::vector<int64_t>& layout, int64_t times) {
     for (int64_t i = 0; i < times; ++i) runner.run(layout);
   };
-  // never as many in a row as a warm-up needs
+  // never as many consecutive windows as the warm-up needs
   for (int i = 0; i < 4; ++i) run(usual, WindowRunner::kWarmUp), run(last, 1);
   CHECK(graph.captures == 0);
   run(usual, WindowRunner::kWarmUp + 1);
@@ -43,7 +43,7 @@ TEST_CASE("a step is captured when windows repeat, replayed for its layout, laun
   run(usual, 5), run(last, 1), run(usual, 2), run(rare, WindowRunner::kReplace), run(usual, 1);
   CHECK(graph.captures == 1);
   CHECK(runner.replayed() == 8);
-  // a layout that has gone
+  // a layout that does not occur again
   run(rare, WindowRunner::kReplace + 1);
   CHECK(graph.captures == 2);
   run(rare, 2), run(usual, 1);
@@ -100,17 +100,17 @@ TEST_CASE("the traced graph does again what was recorded, from the tensors as th
   CHECK(torch::allclose(weight, expected));
   CHECK(graph.host_reads().empty());
   const auto size = graph.size();
-  x.fill_(0.5);  // in place: seen
+  x.fill_(0.5);  // in place: noticed
   graph.replay();
   by_hand(1);
   CHECK(torch::allclose(weight, expected));
   CHECK(sum.item<double>() == Approx(expected_sum));
   CHECK(graph.size() == size);
-  baked = 7;  // a number of the host: not seen
+  baked = 7;  // a number of the host: not noticed
   graph.replay();
   by_hand(1);
   CHECK(torch::allclose(weight, expected));
-  x = torch::full({3}, 100.0);  // another tensor: not seen
+  x = torch::full({3}, 100.0);  // another tensor: not noticed
   graph.replay();
   x = torch::full({3}, 0.5);
   by_hand(1);

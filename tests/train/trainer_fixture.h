@@ -1,4 +1,4 @@
-// Small runs of the Trainer in a folder of their own, and what to compare of them.
+// Small runs of the Trainer in their own folders, and how to compare them.
 #pragma once
 
 #include <limits>
@@ -12,7 +12,7 @@
 
 namespace hmrnn::test {
 
-/// Next-character prediction with a loss that is not finite in the windows named.
+/// Next-character prediction whose loss is not finite in the given windows.
 class DisturbedTextTask : public TextTask {
  public:
   DisturbedTextTask(CharLM model, const TextCorpus& corpus, CorpusReference reference, const TextTaskOptions& options,
@@ -36,15 +36,15 @@ class DisturbedTextTask : public TextTask {
   torch::Tensor disturbance_;
 };
 
-/// What a test does beside a run.
+/// Callbacks of a test.
 struct TrainerHooks {
-  std::function<bool(const Trainer&)> stop;    ///< asked after every step: whether to stop
+  std::function<bool(const Trainer&)> stop;    ///< called after every step; true stops the run
   std::function<void(Trainer&)> prepare;       ///< before start() or resume()
-  std::function<void(Trainer&)> begin;         ///< between that and the first step
-  std::function<void(const Trainer&)> finish;  ///< after the last
+  std::function<void(Trainer&)> begin;         ///< after these, before the first step
+  std::function<void(const Trainer&)> finish;  ///< after the last step
 };
 
-/// Trains `task` in `folder`, from its state with `resume`; returns why it stopped.
+/// Trains `task` in `folder`, from the saved state with `resume`; returns why it stopped.
 inline StopReason train_in(const std::filesystem::path& folder, bool resume, TrainingTask& task,
                            const TrainerOptions& options, const TrainerHooks& hooks) {
   Progress progress(nullptr);
@@ -80,10 +80,10 @@ struct SmallRun : TrainerHooks {
   BoundaryCostOptions boundary_cost = {};
   double detector_norm_cap = 0;
   std::string boundaries = {};
-  std::set<int64_t> bad_windows = {};  ///< of every epoch: their loss is not finite
+  std::set<int64_t> bad_windows = {};  ///< in every epoch: windows whose loss is not finite
   torch::Device device = torch::kCPU;
 
-  /// Every regulariser on.
+  /// Enables every regulariser.
   void regularise() { recurrent_dropout = 0.1, locked_dropout = 0.25, weight_drop = 0.3, embedding_dropout = 0.1; }
 
   /// See train_in.
@@ -91,7 +91,7 @@ struct SmallRun : TrainerHooks {
     TextCorpusOptions options;
     options.synthetic_length = text;
     const auto corpus = load_text_corpus(options);
-    torch::manual_seed(resume ? 99 : 5);  // a resume must not depend on it
+    torch::manual_seed(resume ? 99 : 5);  // a resume must not depend on the seed
     CharLM model(CharLMOptions(corpus.vocabulary.size())
                      .embedding_size(6)
                      .hidden_sizes(units)
@@ -118,7 +118,7 @@ struct SmallRun : TrainerHooks {
   }
 };
 
-/// Records of metrics.jsonl without what depends on the clock, and without the marks of resumes.
+/// Records of metrics.jsonl without times and without records of a resume.
 inline std::vector<std::string> records(const std::filesystem::path& folder) {
   std::ifstream file(folder / "metrics.jsonl");
   std::vector<std::string> out;

@@ -1,4 +1,4 @@
-// How the persistent kernel's weights are shared out to blocks (hmrnn/ops/cuda/hm_lstm_chip.h).
+// Distribution of the persistent kernel's weights over the blocks (hmrnn/ops/cuda/hm_lstm_chip.h).
 #include <algorithm>
 #include <map>
 #include <vector>
@@ -10,7 +10,7 @@ using namespace hmrnn::cuda;
 
 namespace {
 
-/// As layer_shapes makes them.
+/// As layer_shapes creates them.
 std::vector<LayerShape> stack(const std::vector<int64_t>& units) {
   std::vector<LayerShape> out;
   for (size_t l = 0; l < units.size(); ++l) {
@@ -55,7 +55,7 @@ TEST_CASE("every weight of a window is kept by one block, in memory of its own")
           CHECK(cell.columns > 0);
           CHECK((cell.columns % kTile == 0 && cell.depth % kTile == 0));
           CHECK(cell.depth + kPadding <= plan->staged_stride);
-          CHECK(cell.weights == next);  // one behind the other
+          CHECK(cell.weights == next);  // one after the other
           next += cell.columns * cell.stride();
           ++cells;
           const auto& y = layers[cell.layer];
@@ -88,7 +88,7 @@ TEST_CASE("every block has a share of every wave") {
                 [&](const ChipCell& cell) { own[cell.layer % 2] += static_cast<int64_t>(cell.columns) * cell.depth; });
       for (int odd = 0; odd < 2; ++odd) most[odd] = std::max(most[odd], own[odd]), all[odd] += own[odd];
     }
-    // The busiest block of a wave has at most a tenth more than its share.
+    // The busiest block of a wave has at most a tenth more than the mean.
     for (int odd = 0; odd < 2; ++odd) CHECK(most[odd] * plan->blocks < 1.1 * all[odd]);
   }
 }
@@ -106,9 +106,9 @@ TEST_CASE("what does not fit has no plan") {
   CHECK_FALSE(plan({512, 500, 512}, 100, 64, kH100));
   CHECK_FALSE(plan({1024, 1024, 1024}, 100, 128, kH100));  // 59 MB of 30
   CHECK_FALSE(plan({512, 512, 512}, 100, 64, kSmall));
-  CHECK_FALSE(plan({16, 16, 16, 16, 16}, 100, 64, kH100));  // more layers than a kernel is told of
-  CHECK_FALSE(plan({64, 64}, 100, 64, {}));                 // a device that has no such kernel
-  // Fewer rows at a time where shared memory is short.
+  CHECK_FALSE(plan({16, 16, 16, 16, 16}, 100, 64, kH100));  // more layers than the kernel supports
+  CHECK_FALSE(plan({64, 64}, 100, 64, {}));                 // a device that does not support the kernel
+  // Fewer rows at a time if shared memory is small.
   const auto wide = plan_chip(stack({448, 448, 448}), 100, 64, true, kA100);
   REQUIRE(wide);
   CHECK(wide->rows < 64);

@@ -1,4 +1,4 @@
-// The CUDA backend of gated_output on the host (test_cuda_window.cpp says how), against the reference.
+// The CUDA backend of gated_output on the host (see test_cuda_window.cpp) against the reference.
 #include <ATen/CPUGeneratorImpl.h>
 #include <torch/autograd.h>
 
@@ -24,8 +24,8 @@ struct Values {
   std::vector<torch::Tensor> all;  // output, gradients of h per layer, of gates, of embedding per layer
 };
 
-/// Forwards and backwards in types T, P; backwards from what forward left in types T, T, so that a sum which changes
-/// its sign by rounding does not open or close the ReLU.
+/// Forward pass in types T, P; backward pass from the result of the forward pass in types T, T, so that a sum whose
+/// sign changes by rounding does not switch the ReLU.
 template <class T, class P>
 Values by_blocks(const Case& c, const std::vector<torch::Tensor>& h, const torch::Tensor& gates,
                  const std::vector<torch::Tensor>& embedding, const torch::Tensor& grad) {
@@ -41,7 +41,7 @@ Values by_blocks(const Case& c, const std::vector<torch::Tensor>& h, const torch
   return {gradients};
 }
 
-/// Errors relative to the largest value of each tensor (at least 1).
+/// Largest error relative to the largest value of each tensor (at least 1).
 double worst(const Values& a, const Values& b) {
   REQUIRE(a.all.size() == b.all.size());
   double out = 0;
@@ -86,10 +86,10 @@ TEST_CASE("the CUDA gated output equals the reference, with every gradient") {
   };
   Values want32{floats(want.all)};
   const auto gates32 = gates.detach().to(torch::kFloat32), grad32 = grad.to(torch::kFloat32);
-  // Sums of at most 513 terms, twice in a row: 2 · √513 · 6e-8 = 3e-6 of the largest value; 5 times that.
+  // Two consecutive sums of at most 513 terms: 2 · √513 · 6e-8 = 3e-6 of the largest value; the bound is 5 times that.
   CHECK(worst(by_blocks<float, float>(c, floats(h), gates32, floats(embedding), grad32), want32) < 1.5e-5);
-  // Operands rounded by 2^-9 each, and e = gate · dy once more: relative to the sizes of the terms 3 · 2^-9; the
-  // largest value of a tensor is at least about the size of its terms.
+  // Operands are rounded by 2^-9 each, and e = gate · dy once more: 3 · 2^-9 relative to the size of the terms; the
+  // largest value of a tensor is at least about that size.
   const double off = worst(by_blocks<float, c10::BFloat16>(c, floats(h), gates32, floats(embedding), grad32), want32);
   CHECK(off > 1e-5);
   CHECK(off < 3 / 512.0 * 2);

@@ -1,5 +1,5 @@
 // The CUDA backend of hm_lstm on the host: the driver of the window and the bodies of its kernels, in emulated blocks
-// of threads, against the CPU operator with every gradient. What only a GPU can show is in test_hm_lstm_cuda.cpp.
+// of threads, against the CPU operator with every gradient. Tests that need a GPU are in test_hm_lstm_cuda.cpp.
 
 #include <optional>
 
@@ -71,7 +71,7 @@ TEST_CASE("the CUDA window at sizes that no block divides, and at large ones") {
     int64_t input_size, steps, batch;
     int threads;
   };
-  // d = 1, 31, 33, 400, 513, 1024 in every place of a stack, batches 1, 3 and 64; waves of three layers
+  // d = 1, 31, 33, 400, 513, 1024 at every position of a stack, batches 1, 3 and 64; waves of three layers
   const Size all[] = {{{1, 31}, 1, 4, 64, 2},       {{31, 1, 33}, 33, 4, 3, 32}, {{33, 33}, 3, 3, 64, 4},
                       {{400, 1, 400}, 31, 3, 3, 7}, {{513, 31}, 4, 3, 3, 32},    {{1, 1, 1}, 1, 6, 3, 3},
                       {{1024, 400}, 8, 3, 1, 32},   {{33, 1024}, 33, 3, 3, 16},  {{1024}, 513, 2, 1, 32},
@@ -101,7 +101,7 @@ TEST_CASE("the CUDA window at sizes that no block divides, and at large ones") {
 }
 
 TEST_CASE("the CUDA window in float32, and with bfloat16 products") {
-  // Boundaries are drawn: in float32 a detector near its threshold may decide either way.
+  // Drawn boundaries: in float32 a detector near its threshold may decide either way.
   for (const bool norm : {false, true}) {
     RandomWindowOptions o;
     o.sizes = {32, 20, 33};
@@ -115,11 +115,11 @@ TEST_CASE("the CUDA window in float32, and with bfloat16 products") {
     o.dtype = torch::kFloat32;
     const auto p = random_window(o);
     const auto exact = by_operator(p, false);
-    // Both sides round sums of at most 132 terms, through 10 steps forwards and 10 backwards, in different orders: some
-    // 20 · √132 · 6e-8 = 1.4e-5 of the largest value; 5 times that.
+    // Both sides round sums of at most 132 terms in different orders, through 10 steps forward and 10 backward: some 20
+    // · √132 · 6e-8 = 1.4e-5 of the largest value; the bound is 5 times that.
     CHECK(difference(p, by_blocks<float, float>(p, false, std::nullopt, {5, false, true}), exact) < 7e-5);
-    // bfloat16 rounds each operand by at most 2^-9 of its size: relative errors of about 2^-8 in a pre-activation.
-    // Outputs stay within a few times that, gradients multiply two such factors at each of the steps (as in
+    // bfloat16 rounds each operand by at most 2^-9 of its value: a relative error of about 2^-8 in a pre-activation.
+    // Outputs stay within a few times that; gradients multiply two such factors at each step (as in
     // test_hm_lstm_operator.cpp).
     const auto rounded = by_blocks<float, c10::BFloat16>(p, false, torch::kBFloat16, {5, false, true});
     const double unit = 1.0 / 256;
@@ -137,7 +137,7 @@ TEST_CASE("the CUDA window in float32, and with bfloat16 products") {
 }
 
 TEST_CASE("bfloat16 rounds operands of products, and nothing else") {
-  // Operands that bfloat16 holds exactly: a step's products are then those of float32.
+  // Operands that are exact in bfloat16: the products of a step then equal those in float32.
   RandomWindowOptions o;
   o.sizes = {12, 8};
   o.steps = 1;

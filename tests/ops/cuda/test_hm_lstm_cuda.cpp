@@ -1,5 +1,6 @@
-// The operators on a GPU against the CPU. What needs none (indexing, reductions, the driver) is in
-// test_cuda_window.cpp. Tagged [sanitizer]: the smallest that together launch every kind of kernel (tests/gpu.sh).
+// The operators on a GPU against the CPU. Tests that need no GPU (indexing, reductions, the driver) are in
+// test_cuda_window.cpp. Tagged [sanitizer]: the smallest tests that together launch every kind of kernel
+// (tests/gpu.sh).
 #include <ATen/Context.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <dlfcn.h>
@@ -17,7 +18,7 @@ using namespace hmrnn::test;
 
 namespace {
 
-/// Full float32 in products, whatever was set.
+/// Full float32 products for its lifetime, whatever the setting.
 class NoTF32 {
  public:
   NoTF32() : before_(at::globalContext().allowTF32CuBLAS()) { at::globalContext().setAllowTF32CuBLAS(false); }
@@ -43,7 +44,7 @@ RandomWindowOptions options_of(const std::vector<int64_t>& sizes, int64_t batch,
 
 TEST_CASE("the CUDA library brings every operator of the CPU", "[cuda]") {
   try {
-    load_cuda_library();  // needs no device, but all of LibTorch's CUDA libraries
+    load_cuda_library();  // needs all of LibTorch's CUDA libraries, but no device
   } catch (const Error& error) {
     std::cout << "skipped: " << error.what() << std::endl;
     return;
@@ -78,7 +79,7 @@ TEST_CASE("hm_lstm on CUDA equals the CPU at all sizes, in float64 and float32",
   const auto cuda = find_cuda();
   if (!cuda) return;
   const NoTF32 full;
-  // The last two have more of a wave than one launch does.
+  // In the last two, a wave has more layers than fit into one launch.
   const std::vector<int64_t> narrow = {2, 3, 2, 3, 2, 3, 2, 3, 2, 3};
   const std::vector<std::vector<int64_t>> all = {{1, 31, 33},
                                                  {400, 400, 400},
@@ -92,10 +93,10 @@ TEST_CASE("hm_lstm on CUDA equals the CPU at all sizes, in float64 and float32",
       INFO("sizes " << torch::IntArrayRef(sizes) << ", batch " << batch);
       const auto p64 = random_window(options_of(sizes, batch, torch::kFloat64));
       CHECK(difference(p64, by_operator(p64.to(*cuda), false), by_operator(p64, false)) < 1e-10);
-      // Layer norm over two or three units divides by a deviation that may be all rounding.
+      // Layer norm over two or three units divides by a deviation that may be only rounding.
       if (sizes == narrow) continue;
-      // Sums of at most 8192 terms, through 7 steps both ways: 14 · √8192 · 6e-8 = 8e-5 of the largest value; 5 times
-      // that.
+      // Sums of at most 8192 terms, through 7 steps in each direction: 14 · √8192 · 6e-8 = 8e-5 of the largest value;
+      // the bound is 5 times that.
       const auto p32 = random_window(options_of(sizes, batch, torch::kFloat32));
       CHECK(difference(p32, by_operator(p32.to(*cuda), false), by_operator(p32, false)) < 4e-4);
     }
@@ -112,7 +113,7 @@ TEST_CASE("hm_lstm on CUDA with bfloat16 products and with TF32 stays within the
     at::globalContext().setAllowTF32CuBLAS(tf32);
     const auto rounded = by_operator(p.to(*cuda), false, tf32 ? std::nullopt : std::make_optional(torch::kBFloat16));
     at::globalContext().setAllowTF32CuBLAS(before);
-    // The bounds of test_cuda_window.cpp; TF32 has 10 bits where bfloat16 has 7.
+    // The bounds of test_cuda_window.cpp; TF32 has 10 bits of mantissa, bfloat16 has 7.
     const double unit = tf32 ? 1.0 / 2048 : 1.0 / 256;
     for (size_t l = 0; l < 3; ++l) {
       const double e = distance(rounded.result.h[l].detach().cpu(), exact.result.h[l].detach());
@@ -194,7 +195,7 @@ TEST_CASE("a training step on CUDA never makes the host wait", "[cuda]") {
       leaves.push_back(gates);
       return torch::autograd::grad({loss}, leaves, {}, false, false, true)[0];
     };
-    step();  // libraries are initialised at first use
+    step();  // the first step initialises libraries
     forbid(1);
     std::string error;
     torch::Tensor g;
@@ -203,7 +204,7 @@ TEST_CASE("a training step on CUDA never makes the host wait", "[cuda]") {
     } catch (const std::exception& e) {
       error = e.what();
     }
-    CHECK_THROWS(torch::ones({}, *cuda).item<float>());  // that waiting is noticed
+    CHECK_THROWS(torch::ones({}, *cuda).item<float>());  // waiting for the device is detected
     forbid(0);
     CHECK(error == "");
     REQUIRE(g.defined());

@@ -1,4 +1,4 @@
-// The kernel that runs a whole window on a GPU (hmrnn/ops/cuda_persistent.h) against the same window step by step.
+// The kernel that computes a whole window on a GPU (hmrnn/ops/cuda_persistent.h) against the same window step by step.
 #include "catch.h"
 #include "support/cuda.h"
 #include "support/window_comparison.h"
@@ -8,11 +8,11 @@ using namespace hmrnn::test;
 
 namespace {
 
-/// Both ways round the same values to bfloat16; where their sums differ in the last bit of a float, a value now and
-/// then becomes its neighbour, 1/256 of it away, and the steps after it differ by parts of that.
+/// Both round the same values to bfloat16. If their sums differ in the last bit of a float, a value sometimes rounds to
+/// its neighbour, which is 1/256 away, and later steps differ by a fraction of that.
 constexpr double kBound = 1e-2;
 
-/// `windows`: how many of the two directions are expected to be run so.
+/// `windows`: how many of the two directions the persistent kernel is expected to compute.
 Outcome by_persistent(const RandomWindow& p, bool some, int windows = 2) {
   const PersistentWindows on;
   const auto before = cuda_persistent_windows();
@@ -46,7 +46,7 @@ TEST_CASE("the persistent kernel equals the steps, with every gradient", "[cuda]
     o.dtype = torch::kFloat32;
     const auto p = random_window(o).to(*cuda);
     INFO(kind.name);
-    // Under a locked mask W and V read other values than U: such a window goes step by step.
+    // With a locked mask, W and V read other values than U: such a window is computed step by step.
     const int windows = o.locked_dropout > 0 && o.sizes.size() > 1 ? 0 : 2;
     const double e = difference(p, by_persistent(p, kind.some_gradients, windows),
                                 by_operator(p, kind.some_gradients, torch::kBFloat16), kBound);

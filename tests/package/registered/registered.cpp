@@ -1,5 +1,5 @@
-// Names nothing of hmrnn, and asks LibTorch's dispatcher for its operators: a linker that drops libhmrnn, or their
-// static registration, is caught. Prints what is missing.
+// Uses no symbol of hmrnn and asks LibTorch's dispatcher for its operators: detects a linker that drops libhmrnn, or
+// their static registration. Prints what is missing.
 #include <ATen/core/dispatch/Dispatcher.h>
 
 #include <cstdio>
