@@ -46,18 +46,19 @@ std::map<std::string, OptionMap> presets() {
 const TrainOptions& train_options() {
   static const TrainOptions all(
       {{"corpus", "NAME", kNoStandard, false, kData,
-        "ptb, text8, enwik8, synthetic, or a file, read as bytes, or several, as FILE,FILE"},
-       {"valid-file", "FILE", "", false, kData, "with a corpus of files: validate on this one, not on a part of them"},
+        "ptb, text8, enwik8, synthetic, or a file, read as bytes, or several files: FILE,FILE"},
+       {"valid-file", "FILE", "", false, kData,
+        "with a corpus of files: validate on this file instead of a part of them"},
        {"test-file", "FILE", "", false, kData, "with a corpus of files: the test split"},
        {"init-from", "RUN", "", false, kData,
-        "begin with the weights of this run or model.safetensors, whose sizes are taken over; symbols that it does not "
-        "know get new rows"},
+        "start from the weights of this run or model.safetensors, with its sizes; symbols that it does not know get "
+        "new "
+        "rows"},
        {"data-dir", "DIR", "", true, kData, "the corpus's folder (default: $HMRNN_DATA_DIR/CORPUS, data/CORPUS)"},
        {"synthetic-length", "N", "2000000", false, kData, "characters of the synthetic corpus"},
        {"embedding", "N", "128", false, kModel, "size of the input embedding"},
-       {"boundaries", "SPEC", "", false, kModel,
-        "a given segmentation in place of the detectors': spaces, or clock:N[,N..]"},
-       {"roll", "on|off", "off", false, kRecipe, "begin each epoch at another character of the text"},
+       {"boundaries", "SPEC", "", false, kModel, "a given segmentation instead of detectors: spaces, or clock:N[,N..]"},
+       {"roll", "on|off", "off", false, kRecipe, "start each epoch at another character of the text"},
        {"embedding-dropout", "P", "0", false, kRecipe,
         "probability of dropping a character's embedding for a whole window"},
        {"eval-streams", "N", "64", false, kLength, "streams that the validation text is cut into"}},

@@ -15,7 +15,7 @@ constexpr int64_t kMaxMixtures = 1024, kMaxLines = 1'000'000;
 
 const TrainOptions& train_options() {
   static const TrainOptions all(
-      {{"corpus", "NAME", "", false, kData, "synthetic, or iam, which a data folder implies (default: synthetic)"},
+      {{"corpus", "NAME", "", false, kData, "synthetic, or iam, which --data-dir implies (default: synthetic)"},
        {"data-dir", "DIR", "", true, kData,
         "IAM-OnDB: a folder of lineStrokes files, or their archive (default: $HMRNN_DATA_DIR/iam_ondb, "
         "data/iam_ondb)"},
@@ -26,7 +26,7 @@ const TrainOptions& train_options() {
         "in each epoch, scale x and y of each training line by factors between 1 - X and 1 + X"},
        {"coordinates", "KIND", "offsets", false, kData, "offsets from point to point, or absolute"},
        {"min-points", "N", "300", false, kData, "lines with fewer points are dropped"},
-       {"on-bad-file", "WHAT", "stop", false, kData, "malformed files: stop, or skip them"},
+       {"on-bad-file", "WHAT", "stop", false, kData, "for malformed files: stop, or skip them"},
        {"synthetic-lines", "N", "1500", false, kData, "lines of the synthetic corpus"},
        {"mixtures", "N", "20", false, kModel, "Gaussians of the output mixture"}},
       {{"units", "400"},
@@ -38,9 +38,9 @@ const TrainOptions& train_options() {
        // Layer norm would hide the length of an offset: normalised W x of three inputs depends only on their direction.
        {"layer-norm", "off"}},
       {{"preset", "the paper's settings for iam; other options override them"},
-       {"batch", "lines side by side"},
+       {"batch", "lines per batch"},
        {"window", "steps of truncated back-propagation; 0: the whole line"},
-       {"seed", "of weights, dropout, the order of the lines and Bernoulli boundaries"}},
+       {"seed", "seed of weights, dropout, the order of the lines and Bernoulli boundaries"}},
       {{"iam",
         {{"corpus", "iam"},
          {"units", "400"},
