@@ -9,19 +9,19 @@
 int align_command(int argc, char** argv) {
   auto specs = model_options();
   specs.push_back({"against", "WHAT",
-                   "spaces, words (the last letter of each), or a FILE: the text with | behind each boundary, or "
+                   "spaces, words (the last letter of each), or a FILE: the text with | after each boundary, or "
                    "FILE.json, a list of "
                    "positions (default: spaces and words; on synthetic the true syllables, words and phrases)"});
   for (const auto& spec : text_options("all")) specs.push_back(spec);
   for (const auto& spec : agreement_options("symbols", 0)) specs.push_back(spec);
   specs.push_back({"json", "", "print one JSON object and nothing else"});
   for (const auto& spec : machine_options()) specs.push_back(spec);
-  const auto arguments = Arguments::parse("align",
-                                          "Precision, recall and F1 of each layer's boundaries against spaces, words, "
-                                          "or boundaries that somebody set, pairs of one "
-                                          "boundary\nand one event within K symbols; and of as many boundaries thrown "
-                                          "at random, and of the best clock of the same rate.\n",
-                                          specs, "run", argc, argv);
+  const auto arguments =
+      Arguments::parse("align",
+                       "Precision, recall and F1 of each layer's boundaries against spaces, words, "
+                       "or your own marks: pairs of one boundary\nand one event within K symbols. "
+                       "Also of as many random boundaries, and of the best clock of the same rate.\n",
+                       specs, "run", argc, argv);
   if (!arguments) return 0;
 
   const auto run = arguments->require("run");

@@ -7,14 +7,14 @@ int eval_command(int argc, char** argv) {
   auto specs = model_options();
   for (const auto& spec : text_options("all")) specs.push_back(spec);
   const std::vector<OptionSpec> own = {
-      {"streams", "N", "cut the text into N streams, each of which starts cold (default: 1)"},
+      {"streams", "N", "cut the text into N streams that start from zeros (default: 1)"},
       {"seed", "N", "of Bernoulli boundaries (default: 1)"},
       {"json", "", "print one JSON object and nothing else"}};
   specs.insert(specs.end(), own.begin(), own.end());
   for (const auto& spec : machine_options()) specs.push_back(spec);
   const auto arguments = Arguments::parse("eval",
-                                          "Bits per character over a whole split (per byte where the symbols are bytes "
-                                          "that are no characters). Each character but the first is scored once.\n",
+                                          "Bits per character over a whole split (per byte if some symbols are not "
+                                          "characters). Each character except the first is scored once.\n",
                                           specs, "run", argc, argv);
   if (!arguments) return 0;
 

@@ -21,14 +21,13 @@ int export_command(int argc, char** argv) {
 }
 
 int main(int argc, char** argv) {
-  return run_program(
-      "char_lm", "character models with hierarchical multiscale LSTMs",
-      {{"train", train_command, "train a model on a text"},
-       {"eval", eval_command, "bits per character of a model on a text"},
-       {"sample", sample_command, "let a model write"},
-       {"segment", segment_command, "show the boundaries that a model finds in a text"},
-       {"align", align_command, "how the boundaries agree with spaces, words, or marks of somebody"},
-       {"report", report_command, "write a page to look at: what a model made of a text, and its training"},
-       {"export", export_command, "copy a model into one file for use elsewhere"}},
-      argc, argv);
+  return run_program("char_lm", "character models with hierarchical multiscale LSTMs",
+                     {{"train", train_command, "train a model on a text"},
+                      {"eval", eval_command, "bits per character of a model on a text"},
+                      {"sample", sample_command, "sample text from a model"},
+                      {"segment", segment_command, "show the boundaries that a model finds in a text"},
+                      {"align", align_command, "how the boundaries agree with spaces, words, or your own marks"},
+                      {"report", report_command, "write a page: a model's results on a text, and its training"},
+                      {"export", export_command, "copy a model into one file for use elsewhere"}},
+                     argc, argv);
 }

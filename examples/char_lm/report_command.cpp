@@ -65,8 +65,8 @@ int report_command(int argc, char** argv) {
   for (const auto& spec : agreement_options("symbols", 0)) specs.push_back(spec);
   for (const auto& spec : machine_options()) specs.push_back(spec);
   const auto arguments = Arguments::parse("report",
-                                          "Writes one page, which needs no other file, on what a model made of a text "
-                                          "and how it was trained; of several RUNs\n"
+                                          "Writes one self-contained page: a model's results on a text, and its "
+                                          "training; several RUNs\n"
                                           "side by side. Its figures are those of `eval --json` and `align --json` "
                                           "with the same options (--characters!).\n",
                                           specs, "run", argc, argv, "RUN");

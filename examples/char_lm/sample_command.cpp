@@ -91,7 +91,7 @@ void write_one(const hmrnn::CharLMCheckpoint& checkpoint, const Wish& wish, torc
 int sample_command(int argc, char** argv) {
   auto specs = model_options();
   const std::vector<OptionSpec> own = {
-      {"prime", "TEXT", "text to go on from (default: the start of a line)", {}, /*may_be_empty=*/true},
+      {"prime", "TEXT", "text to continue (default: the start of a line)", {}, /*may_be_empty=*/true},
       {"prime-file", "FILE", "a file of such text"},
       {"length", "N", "characters to write (default: 500)"},
       {"count", "N", "texts to write, an empty line between them (default: 1)"},

@@ -161,12 +161,12 @@ int segment_command(int argc, char** argv) {
   auto specs = model_options();
   const std::vector<OptionSpec> own = {
       {"json", "", "print one JSON object for each line"},
-      {"probability", "", "z~ of every detector as well: how sure it was of a boundary"},
+      {"probability", "", "also z~ of every detector: its certainty of a boundary"},
       {"colour", "HOW",
        "off, marks, blocks (each segment of the text on its own background), or auto: marks on a terminal"},
       {"width", "N", "fold lines to N columns; 0: never (default: those of the terminal, 64 in drawings)"},
       {"svg", "FILE", "draw the segments instead of printing them"},
-      {"html", "FILE", "write a page to look at instead of printing"},
+      {"html", "FILE", "write a page instead of printing"},
       {"caption", "TEXT", "below the drawing (default: how often each layer was updated)", {}, /*may_be_empty=*/true},
       {"seed", "N", "of Bernoulli boundaries (default: 1)"},
       UnknownBytes::option()};

@@ -12,9 +12,9 @@ int align_command(int argc, char** argv) {
   const auto arguments = Arguments::parse("align",
                                           "Precision, recall and F1 of each layer's boundaries against the points "
                                           "where the pen is lifted (and on synthetic ink\n"
-                                          "against the ends of words), pairs of one boundary and one event within K "
-                                          "points; and of as many boundaries thrown at\n"
-                                          "random, and of the best clock of the same rate.\n",
+                                          "against the ends of words): pairs of one boundary and one event within K "
+                                          "points. Also of as many random\n"
+                                          "boundaries, and of the best clock of the same rate.\n",
                                           specs, "run", argc, argv);
   if (!arguments) return 0;
 

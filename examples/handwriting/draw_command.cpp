@@ -51,17 +51,16 @@ int draw_command(int argc, char** argv) {
       {"out", "FILE", "the drawing, FILE.svg"},
       {"count", "N", "lines to write (default: 5)"},
       {"points", "N", "points of each line (default: 700)"},
-      {"bias", "B", "sharpens the mixtures: 0 draws as the model says, 1 or 2 writes more neatly (default: 0)"},
+      {"bias", "B", "sharpens the mixtures: 0 samples from the model, 1 or 2 writes more neatly (default: 0)"},
       {"seed", "N", "of the draws (default: 1)"},
-      {"style", "FILE", "a lineStrokes file that is fed first, so that the model goes on in its hand"},
+      {"style", "FILE", "a lineStrokes file that the model reads first, to continue in its style"},
       {"reconstruct", "FILE", "draws this lineStrokes file instead, with a colour for each segment of each layer"},
       {"scale", "MM", "millimetres for a unit of the data (default: 0.03)"},
       {"pen", "MM", "width of the pen in millimetres (default: 0.4)"}};
   specs.insert(specs.end(), own.begin(), own.end());
   for (const auto& spec : machine_options()) specs.push_back(spec);
   const auto arguments = Arguments::parse(
-      "draw",
-      "Lets a model write lines, or shows the boundaries that it finds in one. The SVG has a path for each stroke.\n",
+      "draw", "Samples lines from a model, or shows its boundaries in a line. The SVG has a path for each stroke.\n",
       specs, "run", argc, argv);
   if (!arguments) return 0;
 

@@ -16,8 +16,8 @@ int eval_command(int argc, char** argv) {
   const auto arguments =
       Arguments::parse("eval",
                        "Log-likelihood in nats over a whole split: the log density of the standardised points, each "
-                       "given those before it,\n"
-                       "summed over a line and averaged over lines. A line's first point is given, not scored.\n",
+                       "given the previous ones,\n"
+                       "summed over a line and averaged over lines. A line's first point is not scored.\n",
                        specs, "run", argc, argv);
   if (!arguments) return 0;
 

@@ -22,7 +22,7 @@ hmrnn::InkBatches ChosenLines::batches(const hmrnn::InkNormalisation& normalisat
 }
 
 std::vector<OptionSpec> corpus_options() {
-  return {{"split", "NAME", "train, valid, test or all; of the split graves valid2 as well (default: test)"},
+  return {{"split", "NAME", "train, valid, test or all; with the split graves also valid2 (default: test)"},
           {"corpus", "NAME", "synthetic or iam (default: the one it was trained on)"},
           {"data-dir", "DIR", "a folder of lineStrokes files, or their archive; implies iam"}};
 }
@@ -48,14 +48,13 @@ ChosenLines choose_lines(const Arguments& arguments, const hmrnn::HandwritingChe
 }
 
 int main(int argc, char** argv) {
-  return run_program(
-      "handwriting", "models of handwriting with hierarchical multiscale LSTMs",
-      {{"train", train_command, "train a model on lines of handwriting"},
-       {"eval", eval_command, "log-likelihood of handwriting under a model"},
-       {"draw", draw_command, "let a model write, or show the boundaries it finds, as SVG"},
-       {"align", align_command, "how the boundaries agree with pen strokes and words"},
-       {"synthesize", synthesize_command, "write synthetic ink as IAM-OnDB files"},
-       {"report", report_command, "write a page to look at: what a model made of handwriting, and its training"},
-       {"export", export_command, "copy a model into one file for use elsewhere"}},
-      argc, argv);
+  return run_program("handwriting", "models of handwriting with hierarchical multiscale LSTMs",
+                     {{"train", train_command, "train a model on lines of handwriting"},
+                      {"eval", eval_command, "log-likelihood of handwriting under a model"},
+                      {"draw", draw_command, "sample from a model, or show its boundaries, as SVG"},
+                      {"align", align_command, "how the boundaries agree with pen strokes and words"},
+                      {"synthesize", synthesize_command, "write synthetic ink as IAM-OnDB files"},
+                      {"report", report_command, "write a page: a model's results on handwriting, and its training"},
+                      {"export", export_command, "copy a model into one file for use elsewhere"}},
+                     argc, argv);
 }

@@ -75,7 +75,7 @@ int report_command(int argc, char** argv) {
   for (const auto& spec : machine_options()) specs.push_back(spec);
   const auto arguments = Arguments::parse(
       "report",
-      "Writes one page, which needs no other file, on what a model made of handwriting and how it was trained; of "
+      "Writes one self-contained page: a model's results on handwriting, and its training; "
       "several RUNs\n"
       "side by side. Its figures are those of `eval --json` and `align --json` with the same options.\n",
       specs, "run", argc, argv, "RUN");

@@ -22,11 +22,11 @@ void write_text(const fs::path& path, const std::string& text) {
 int synthesize_command(int argc, char** argv) {
   const std::vector<OptionSpec> specs = {{"out", "DIR", "folder for the files; must be new or empty"},
                                          {"lines", "N", "lines of handwriting (default: 100)"},
-                                         {"seed", "N", "of text and hands (default: 1)"}};
+                                         {"seed", "N", "seed of text and hands (default: 1)"}};
   const auto arguments = Arguments::parse(
       "synthesize",
-      "Writes synthetic ink as IAM-OnDB has its lines, DIR/lineStrokes/s00/s00-000/s00-000-01.xml and so on, and to\n"
-      "DIR/word_ends.txt for each line its name and the numbers of the points, from 0, that end a word.\n",
+      "Writes synthetic ink in the format of IAM-OnDB, DIR/lineStrokes/s00/s00-000/s00-000-01.xml and so on, and\n"
+      "DIR/word_ends.txt with the name of each line and the numbers, from 0, of the points that end a word.\n",
       specs, "", argc, argv);
   if (!arguments) return 0;
 

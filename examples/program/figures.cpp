@@ -58,9 +58,9 @@ std::string cost_text(const Json& cost, const std::string& unit) {
 
 std::vector<OptionSpec> agreement_options(const std::string& unit, int64_t tolerance) {
   return {
-      {"tolerance", "K", fmt::format("{} that a boundary may be away from an event (default: {})", unit, tolerance)},
-      {"shift", "K", fmt::format("{} by which a boundary is expected after its event (default: 0)", unit)},
-      {"draws", "N", "throws of random boundaries for the chance level (default: 10)"},
+      {"tolerance", "K", fmt::format("allowed distance between boundary and event, {} (default: {})", unit, tolerance)},
+      {"shift", "K", fmt::format("expected distance of a boundary after its event, {} (default: 0)", unit)},
+      {"draws", "N", "random draws for the chance level (default: 10)"},
       {"seed", "N", "of the chance level, and of Bernoulli boundaries (default: 1)"}};
 }
 

@@ -18,7 +18,7 @@ using Json = nlohmann::ordered_json;
 /// FLOPs per symbol from `counter`, which counted `count` scored symbols: those of the model, of a dense HM-LSTM and of
 /// an LSTM, and the products of each layer.
 Json cost_json(const hmrnn::CostCounter& counter, int64_t count);
-/// "FLOP a character: 1.21 M; dense HM-LSTM 2.80 M, LSTM 1.99 M", with a line end.
+/// "MFLOP a character: 1.21; a dense HM-LSTM of these sizes 2.8, an LSTM 1.99", with a line end.
 std::string cost_text(const Json& cost, const std::string& unit);
 
 /// Events of one kind, for each sequence.

@@ -47,7 +47,7 @@ std::string without_folders(const std::string& metadata) {
 
 std::vector<OptionSpec> model_options() {
   return {{"run", "", "folder of a run, or a model.safetensors"},
-          {"verbose", "", "say on the standard error which file is read, and whether its checksums were verified"}};
+          {"verbose", "", "print to standard error which file is read, and whether its checksums were verified"}};
 }
 
 fs::path model_file(const Arguments& arguments) { return hmrnn::RunFolder::find_model(arguments.require("run")); }
@@ -66,9 +66,9 @@ void require_finite_result(double value, const std::string& run) {
 
 int export_model(int argc, char** argv, const std::function<void(const fs::path&)>& load) {
   auto specs = model_options();
-  specs.push_back({"out", "FILE", "the copy, FILE.safetensors; must not be there"});
+  specs.push_back({"out", "FILE", "the copy, FILE.safetensors; must not exist"});
   specs.push_back(
-      {"dtype", "NAME", "of its weights: float32 (default), or bfloat16, half as large and rounded to 8 bits"});
+      {"dtype", "NAME", "of the weights: float32 (default), or bfloat16, half as large and rounded to 8 bits"});
   const auto arguments = Arguments::parse(
       "export", "Writes RUN's model (best, else last) as one file for use elsewhere: weights, options, vocabulary.\n",
       specs, "run", argc, argv);
