@@ -4,8 +4,7 @@
 # headers to build there if the programs do not start; and the Penn Treebank's characters, packed. Run it where the
 # project is built with nvcc:
 #
-#   tests/gpu_carry.sh [--build DIR] [--data-dir DIR] [--headers] DIR      then, on the GPU machine:  tests/gpu.sh
-#   --carried DIR
+#   tests/gpu_carry.sh [--build DIR] [--data-dir DIR] [--headers] DIR     (on the GPU machine: tests/gpu.sh --carried DIR)
 #
 #   --build DIR      the build (default build/release)
 #   --data-dir DIR   the corpus's folder; default: $HMRNN_DATA_DIR/ptb, data/ptb, else none is packed

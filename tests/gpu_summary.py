@@ -3,10 +3,10 @@
 
     gpu_summary.py DIR [RUN]
 
-DIR holds stages.jsonl, and, of the stages that were reached, tests.xml, persistent.xml and sizes.xml (Catch2's XML),
+DIR contains stages.jsonl and, for the stages that ran, tests.xml, persistent.xml and sizes.xml (Catch2's XML),
 benchmark.json and profile.json (hmrnn_bench), sanitizer_*.txt, training.txt and evaluation.json; RUN (default
-DIR/training) is the folder of the run, with metrics.jsonl. What is missing is said to be missing, and what was cut off
-counts as far as it came. Exit code 1 if a test failed, was skipped or was cut off.
+DIR/training) is the folder of the run, with metrics.jsonl. Missing parts are named; of a stage
+that was cut off, the results so far count. Exit code 1 if a test failed, was skipped or was cut off.
 """
 import json
 import pathlib

@@ -138,7 +138,7 @@ hold_up() { prlimit --pid "$1" --fsize=100:unlimited; }
 begin_saving() { # begin_saving OUT [ARGUMENT...]
   local out=$1
   shift
-  "$bin" train $small --out "$out" --eval-every 40 --log-every 5 --checkpoint-every 20 "$@" > >(cat > full.txt) 2>&1 & # through a pipe, since the limit applies to every file that it writes
+  "$bin" train $small --out "$out" --eval-every 40 --log-every 5 --checkpoint-every 20 "$@" > >(cat > full.txt) 2>&1 & # a pipe has no size limit
   pid=$!
   for _ in $(seq 600); do
     grep -q '^step 25 ' full.txt && break

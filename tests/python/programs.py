@@ -1,4 +1,4 @@
-"""What the tests of the Python package compare with: the C++ programs, and texts and models to run them on."""
+"""For the tests of the Python package: runs the C++ programs, and creates texts and models for them."""
 
 import json
 import os
@@ -14,7 +14,7 @@ BIN = Path(os.environ["HMRNN_BIN_DIR"])
 
 
 def run(program, *arguments, **options):
-    """Standard output of a program; its error is the test's."""
+    """Standard output of a program; the test fails if the program does."""
     # The programs must not load the libraries of this process.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LD_", "PYTHON"))}
     done = subprocess.run(
@@ -25,7 +25,7 @@ def run(program, *arguments, **options):
 
 
 def evaluate(path, text_file):
-    """What `char_lm eval` says of a whole text."""
+    """The result of `char_lm eval` for a whole text."""
     return json.loads(run("char_lm", "eval", path, "--corpus", text_file, "--split", "all", "--json", "--device", "cpu"))
 
 

@@ -1,4 +1,4 @@
-"""The models of the Python package against the C++ programs, both ways."""
+"""The models of the Python package against the C++ programs, in both directions."""
 
 import json
 

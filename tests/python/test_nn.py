@@ -1,4 +1,4 @@
-"""The modules by themselves: against the equations, their regularisers, their errors."""
+"""The modules: against the equations, their regularisers, their errors."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ def hard_sigmoid(x, slope):
 
 
 def dense_step(cells, x, state, slope):
-    """One step of the equations 1 to 7, every gate computed, as they stand in the paper."""
+    """One step of equations 1 to 7 of the paper, with every gate computed."""
     h, c, z = [], [], []
     below, z_below = x, torch.ones(x.shape[0], dtype=x.dtype)
     for l, cell in enumerate(cells):

@@ -1,8 +1,8 @@
-"""Drives a headless Chromium over its DevTools protocol, on a pipe: no port, no library.
+"""Drives a headless Chromium through its DevTools protocol over a pipe, without a port or a library.
 
     with Browser() as browser:
         browser.open(path, width=360, dark=True)
-        browser.run("document.title")            # the value of an expression of JavaScript
+        browser.run("document.title")            # the value of a JavaScript expression
         browser.hover(selector) / browser.click(selector)   # a real mouse
         browser.screenshot(file)                 # of the whole page
         browser.complaints                       # errors, warnings and network requests since open
@@ -101,7 +101,7 @@ class Browser:
             self.take(answer)
 
     def open(self, path, width=1100, height=900, dark=False, media=""):
-        """Loads a file; returns the seconds until it was there and drawn."""
+        """Loads a file; returns the seconds until it was loaded and drawn."""
         self.complaints, self.events = [], []
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
         self.send("Emulation.setEmulatedMedia", media=media,

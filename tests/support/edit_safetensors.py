@@ -1,7 +1,7 @@
 """Changes a .safetensors file in place: edit_safetensors.py FILE CODE [keep]
 
-CODE sees `header` (names to entries, __metadata__ left out), `metadata` (strings), `meta` (the JSON under the key hmrnn)
-and `data` (a bytearray). Checksums are taken out, as from a file of an earlier version, unless `keep` is said.
+CODE can use `header` (names to entries, without __metadata__), `metadata` (strings), `meta` (the JSON under the key hmrnn)
+and `data` (a bytearray). Checksums are removed, as in a file of an earlier version, unless `keep` is given.
 """
 import json
 import struct

@@ -11,7 +11,7 @@ function element(name, attributes, ...children) {
   return out;
 }
 
-/// The number at a path of data ("runs.0.eval.bpc"), as text; the element remembers where it is from.
+/// An element with the number at a path of data ("runs.0.eval.bpc"); its attribute names the path.
 function figure(path, show) {
   let value = data;
   for (const key of path.split(".")) value = value === null || value === undefined ? null : value[key];
@@ -34,7 +34,7 @@ function table(head, rows) {
 const runColour = i => "var(--run" + i % 6 + ")";
 const layerColour = l => "var(--layer" + l % 5 + ")";
 
-/// Round values from low to high, about `wanted` of them.
+/// About `wanted` round values from low to high.
 function ticks(low, high, wanted) {
   const step = (high - low) / wanted, power = 10 ** Math.floor(Math.log10(step || 1));
   const nice = [1, 2, 5, 10].find(factor => factor * power >= step) * power;
@@ -113,7 +113,7 @@ function chart(caption, series, resumes, options) {
 }
 const redraws = [];
 
-/// Bars of a histogram [[length, number], …], and how many are longer.
+/// Bars of a histogram [[length, number], …], and the number of longer segments.
 function histogram(bars, longer) {
   const most = Math.max(1, ...bars.map(bar => bar[1]), longer), longest = Math.max(1, ...bars.map(bar => bar[0]));
   const each = Math.max(2, Math.min(8, Math.floor(130 / (longest + 1))));

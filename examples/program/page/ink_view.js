@@ -11,7 +11,7 @@ function inkView() {
     render();
   }}, line.name));
 
-  /// A drawing: each piece from a point to the next has the colour of its segment.
+  /// A drawing in which each line from point to point has the colour of its segment.
   function drawing(caption, points, ends, colour) {
     const xs = points.map(p => p[0]), ys = points.map(p => p[1]), pad = 40;
     const left = Math.min(...xs) - pad, top = Math.max(...ys) + pad;

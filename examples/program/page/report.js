@@ -6,7 +6,7 @@ function section(id, title, ...content) {
   return parts.length === 0 ? null : element("section", {id}, element("h2", {}, title), parts);
 }
 
-/// What one run did, in sentences.
+/// The summary of one run, in sentences.
 function inShort(run, r) {
   const unit = run.unit, of = "runs." + r + ".", out = [];
   if (run.eval) {

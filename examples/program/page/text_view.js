@@ -4,7 +4,7 @@ const letters = ["A", "B", "C", "D", "E", "F", "G", "H"];
 const operations = {U: "UPDATE", C: "COPY", F: "FLUSH"};
 const level = (hex, i) => parseInt(hex.substr(2 * i, 2), 16) / 255;
 
-/// The first and last cell of the segment that cell i is in.
+/// The first and last cell of the segment that contains cell i.
 function segmentAround(z, i) {
   let begin = i, end = i;
   while (begin > 0 && z[begin - 1] !== "1") --begin;
@@ -74,7 +74,7 @@ function textView() {
     for (let from = state.begin; from < end;) {
       let to = from;
       while (to < end && to - from < room && cells[to] !== "\n") ++to;
-      if (to < end && to - from < room) ++to;  // the line end itself
+      if (to < end && to - from < room) ++to;  // include the line end
       out.push(line(from, to));
       from = to;
     }
