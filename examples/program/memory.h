@@ -8,7 +8,7 @@
 
 /// A lower bound of the host memory that training needs, in bytes.
 struct LeastMemory {
-  /// Weights, on the CPU with gradients, Adam's two moments and a copy for saving; on another device only this copy.
+  /// Weights and a copy for saving; if training is on the CPU, also gradients and Adam's two moments.
   int64_t weights = 0;
   int64_t window = 0;  ///< states and outputs of one window; 0 if they are on another device
 };
