@@ -108,7 +108,7 @@ Json training_json(const std::filesystem::path& run) {
         record.contains("event") && record["event"].is_string() ? record["event"].get<std::string>() : "";
     if (event == "train") train.add(record);
     if (event == "eval") eval.add(record);
-    if (event == "resume") resumes.push_back(record.value("step", int64_t{0}));
+    if (event == "resume" || event == "recover") resumes.push_back(record.value("step", int64_t{0}));
   }
   return {{"train", train.json()}, {"eval", eval.json()}, {"resumes", resumes}, {"records", train.size()}};
 }

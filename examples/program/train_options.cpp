@@ -70,6 +70,11 @@ std::vector<TrainOption> common_options() {
       {"checkpoint-minutes", "X", "0", true, kLength, "maximum of minutes between saves of RUN/last; 0: no such limit"},
       {"keep", "N", "0", true, kLength, "keep the latest N saves as RUN/kept/STEP"},
       {"log-every", "N", "10", true, kLength, "steps between records in RUN/metrics.jsonl"},
+      {"max-skipped", "N", "20", true, kLength,
+       "give up after N updates in a row that were skipped, loss or gradient not being finite"},
+      {"recover", "on|off", "off", true, kLength,
+       "the first time, go back to the last checkpoint (--checkpoint-every) before them at half the learning rate "
+       "instead"},
       {"threads", "N", "0", true, kMachine, "CPU threads; 0: all cores"},
       {"device", "NAME", "auto", true, kMachine, "cpu, cuda, cuda:N or auto"},
       {"cuda-graph", "on|off", "on", true, kMachine,
@@ -194,6 +199,8 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
   t.checkpoint_minutes = number("checkpoint-minutes", 0, 1e9);
   t.keep = integer("keep", 0, 1'000'000);
   t.log_every = integer("log-every", 1);
+  t.max_skipped = integer("max-skipped", 1);
+  t.recover = parse_switch("recover", option_of(map, "recover"));
   t.cuda_graph = parse_switch("cuda-graph", option_of(map, "cuda-graph"));
   out.cuda_persistent = parse_choice("cuda-persistent", option_of(map, "cuda-persistent"), {"auto", "on", "off"});
   return out;
@@ -244,6 +251,8 @@ OptionMap CommonSettings::options() const {
           {"checkpoint-minutes", text(trainer.checkpoint_minutes)},
           {"keep", text(trainer.keep)},
           {"log-every", text(trainer.log_every)},
+          {"max-skipped", text(trainer.max_skipped)},
+          {"recover", trainer.recover ? "on" : "off"},
           {"threads", text(threads)},
           {"device", device},
           {"cuda-graph", trainer.cuda_graph ? "on" : "off"},

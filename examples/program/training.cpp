@@ -113,6 +113,7 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
   if (trainer.best_loss()) {
     text += fmt::format(", best validation {} at step {}", task.loss_text(*trainer.best_loss()), trainer.best_step());
   }
+  if (trainer.recovered()) text += ", once back to a checkpoint at half the learning rate";
   if (trainer.skipped() > 0) text += fmt::format(", {} updates skipped", trainer.skipped());
   progress.message(text);
   return 0;

@@ -76,10 +76,14 @@ MetricsWriter::~MetricsWriter() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-void MetricsWriter::write(const nlohmann::ordered_json& record) {
+std::string MetricsWriter::line_of(const nlohmann::ordered_json& record) {
   TORCH_CHECK(record.is_object(), "MetricsWriter::write: expected a JSON object, got ", record.type_name());
   // dump() writes non-finite numbers as null and produces no line ends.
-  kept_ += record.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
+  return record.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
+}
+
+void MetricsWriter::write_line(const std::string& line) {
+  kept_ += line;
   write_kept();
 }
 

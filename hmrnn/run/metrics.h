@@ -24,7 +24,12 @@ class MetricsWriter {
   /// Appends `record` (an object, else c10::Error) as one line. Non-finite numbers become null, invalid UTF-8 becomes
   /// U+FFFD. If the write fails, removes what was written of the line and throws hmrnn::Error naming the path; the
   /// record is then written by the next write() or sync(), before later records.
-  void write(const nlohmann::ordered_json& record);
+  void write(const nlohmann::ordered_json& record) { write_line(line_of(record)); }
+
+  /// The line that write() appends for `record`.
+  static std::string line_of(const nlohmann::ordered_json& record);
+  /// The same as write(), for a line of line_of().
+  void write_line(const std::string& line);
 
   /// Waits until all records are on the disk; call it before saving a checkpoint that must not be newer than its
   /// records. Throws hmrnn::Error naming the path.

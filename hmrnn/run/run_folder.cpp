@@ -18,6 +18,13 @@ bool is_there(const fs::path& path) {
   return fs::exists(path, error);
 }
 
+/// A hard link at `copy`, which must not exist; a copy where the file system has none.
+void link_or_copy(const fs::path& file, const fs::path& copy) {
+  std::error_code no_links;
+  fs::create_hard_link(file, copy, no_links);
+  if (no_links) fs::copy_file(file, copy);
+}
+
 }  // namespace
 
 RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
@@ -64,9 +71,7 @@ void RunFolder::keep(int64_t step, int64_t count) const {
     for (const auto& file : {last_state(), last_model()}) {
       const auto copy = folder / file.filename();
       fs::remove(copy);  // left by a run that was then resumed from an earlier step
-      std::error_code no_links;
-      fs::create_hard_link(file, copy, no_links);
-      if (no_links) fs::copy_file(file, copy);
+      link_or_copy(file, copy);
     }
     std::vector<fs::path> states;
     for (const auto& entry : fs::directory_iterator(kept())) {
@@ -81,6 +86,26 @@ void RunFolder::keep(int64_t step, int64_t count) const {
   } catch (const fs::filesystem_error& error) {
     throw Error("cannot keep " + folder.string() + ": " + error.code().message());
   }
+}
+
+void RunFolder::keep_recovery_state() const {
+  const auto kept = recovery_state();
+  const auto made = kept.parent_path() / "next";
+  try {
+    fs::create_directories(kept.parent_path());
+    fs::remove(made);
+    link_or_copy(last_state(), made);
+    fs::rename(made, kept);
+    fs::remove(made);  // which a rename leaves where both names are links to one file
+  } catch (const fs::filesystem_error& error) {
+    throw Error("cannot keep " + kept.string() + ": " + error.code().message());
+  }
+}
+
+void RunFolder::drop_recovery_state() const {
+  std::error_code stays;
+  fs::remove(recovery_state(), stays);
+  fs::remove(recovery_state().parent_path(), stays);
 }
 
 fs::path RunFolder::find_model(const fs::path& run) {

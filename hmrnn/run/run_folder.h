@@ -8,7 +8,7 @@ namespace hmrnn {
 
 /// Paths of a run's files: RUN/best/model.safetensors (lowest validation loss), RUN/best_ema/model.safetensors (the
 /// same for averaged weights, if enabled), RUN/last/{model,state}.safetensors, RUN/kept/STEP/ with the same files as
-/// last/ (if requested), and RUN/metrics.jsonl.
+/// last/ (if requested), RUN/recover/state.safetensors (with TrainerOptions::recover), and RUN/metrics.jsonl.
 class HMRNN_API RunFolder {
  public:
   /// Throws hmrnn::Error for an empty path; accesses no file.
@@ -24,6 +24,8 @@ class HMRNN_API RunFolder {
   std::filesystem::path last_model() const { return path_ / "last" / "model.safetensors"; }
   /// All that a resume needs, at the last save.
   std::filesystem::path last_state() const { return path_ / "last" / "state.safetensors"; }
+  /// The state that a run with TrainerOptions::recover returns to.
+  std::filesystem::path recovery_state() const { return path_ / "recover" / "state.safetensors"; }
   /// Earlier saves, one folder per step: RUN/kept/00001500/{model,state}.safetensors.
   std::filesystem::path kept() const { return path_ / "kept"; }
   /// The records, one JSON object per line.
@@ -44,6 +46,12 @@ class HMRNN_API RunFolder {
   /// links, which need no space until last/ is overwritten, or copies if the file system has no links. Throws
   /// hmrnn::Error naming what could not be kept or removed.
   void keep(int64_t step, int64_t count) const;
+
+  /// Replaces recovery_state() by the state in last/: a hard link, or a copy if the file system has no links. Throws
+  /// hmrnn::Error naming the file.
+  void keep_recovery_state() const;
+  /// Removes recovery_state(), if it exists.
+  void drop_recovery_state() const;
 
   /// The model file of `run`: best/, else last/, else the model in `run` itself (for RUN/best_ema), or `run` if it is a
   /// file. Throws hmrnn::Error if there is none.

@@ -63,7 +63,8 @@ void Trainer::start() {
   folder_.require_absent();
   folder_.create(averaged_.has_value());
   lock_ = std::make_unique<RunLock>(folder_.path());
-  folder_.require_absent();  // another process may have made its run here since
+  folder_.drop_recovery_state();  // of another run
+  folder_.require_absent();       // another process may have made its run here since
   metrics_ = std::make_unique<MetricsWriter>(folder_.metrics());
   save();
 }
@@ -104,7 +105,7 @@ void Trainer::train_step() {
   step_start_ = Clock::now();
   const double slope = annealed_slope(options_.slope_rate, options_.slope_max, epoch());
   if (slope != slope_) task_.set_slope(slope_ = slope);
-  if (const double rate = schedule_.rate(step_); rate != learning_rate_) {
+  if (const double rate = learning_rate(step_); rate != learning_rate_) {
     optimizer_.set_learning_rate(learning_rate_ = rate);
   }
 
@@ -126,13 +127,10 @@ void Trainer::train_step() {
   train_seconds_ += std::chrono::duration<double>(Clock::now() - step_start_).count();
   if (due) train_seconds_ = 0;
 
+  if (options_.recover && !recovered_) keep_for_recovery();
   // Reading this waits for the device, so a GPU is asked only when it has been read anyway.
   if ((due || task_.device().is_cpu()) && sums_.skipped_in_row() >= static_cast<double>(options_.max_skipped)) {
-    save();
-    throw Error(
-        fmt::format("{} updates in a row up to step {} were skipped: loss or gradient is not finite (the weights "
-                    "from before are in {})",
-                    options_.max_skipped, step_, folder_.last_model().string()));
+    recover_or_give_up();
   }
 }
 
@@ -164,7 +162,7 @@ bool Trainer::evaluate(bool scheduled) {
   if (save_if_best(folder_.best_model(), result->loss, best_loss_, "validation")) best_step_ = step_;
   if (scheduled && schedule_.update(result->loss)) {
     progress_.message(
-        fmt::format("learning rate divided by {:g}: {:.3g}", schedule_.options().divisor, schedule_.rate(step_)));
+        fmt::format("learning rate divided by {:g}: {:.3g}", schedule_.options().divisor, learning_rate(step_)));
   }
   return true;
 }

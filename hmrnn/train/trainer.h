@@ -24,6 +24,7 @@
 namespace hmrnn {
 
 class MetricsWriter;
+struct TrainerState;
 
 /// Options of Trainer. A step is one window of all streams.
 struct TrainerOptions {
@@ -45,6 +46,7 @@ struct TrainerOptions {
   int64_t keep = 0;                ///< of the states that were saved, the latest so many stay as RUN/kept/STEP
   int64_t log_every = 10;          ///< steps between records
   int64_t max_skipped = 20;        ///< give up after so many skipped updates in a row
+  bool recover = false;            ///< but first, once, go back to a checkpoint at half the rate (see Trainer)
   bool cuda_graph = true;          ///< on CUDA: replay windows from a graph (WindowRunner); the same bits either way
 };
 
@@ -53,7 +55,8 @@ enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 
 /// The training loop of every model: schedules, clipping, Adam, validation, checkpoints, metrics. Stopped after any
 /// step and resumed it makes the same updates as if it had not been stopped. (The loop is in trainer.cpp, records and
-/// progress in trainer_records.cpp, what is stored and read again in trainer_checkpoints.cpp.)
+/// progress in trainer_records.cpp, what is stored and read again in trainer_checkpoints.cpp, what follows on updates
+/// that are not finite in trainer_recovery.cpp.)
 ///
 /// With `ema` an evaluation scores the averaged weights as well, and `best_ema/` keeps the best of them; schedule and
 /// `best/` look at the weights themselves.
@@ -61,6 +64,11 @@ enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 /// `last/state.safetensors` holds parameters, moments, schedules, random generators and the task's carried state, all
 /// that a resume needs, in one file: `last/model.safetensors` beside it, written after it, is for use, so a crash
 /// between the two writes does no harm.
+///
+/// With `recover`, the first `max_skipped` skipped updates in a row do not end the run: it goes back to the last state
+/// of a multiple of `checkpoint_every` steps from which an update was still made, and has half the learning rate from
+/// there on. Steps alone say which state that is, so a run that was stopped meanwhile goes back to the same one;
+/// `recover/state.safetensors` holds it. Records of the steps that were given up go; `best/` stays.
 ///
 /// A file that cannot be written in the midst of a run (a full disk, a folder that has become read-only) is reported at
 /// once and tried again at the next save; only where the end cannot be saved does run() throw.
@@ -78,7 +86,8 @@ class HMRNN_API Trainer {
   /// Takes the folder's last state up. Throws hmrnn::Error if there is none, it does not fit the task, or it holds
   /// values that are not finite.
   void resume();
-  /// Trains until a limit of the options or `stop`. Throws hmrnn::Error after `max_skipped` skipped updates in a row.
+  /// Trains until a limit of the options or `stop`. Throws hmrnn::Error after `max_skipped` skipped updates in a row
+  /// (with `recover`: the second time).
   StopReason run();
 
   /// What windows cost, and what they come to, the way things are set now.
@@ -110,6 +119,8 @@ class HMRNN_API Trainer {
   int64_t best_step() const { return best_step_; }
   /// Updates skipped because of a loss or gradient that was not finite.
   int64_t skipped() const;
+  /// The run has gone back to a checkpoint, as `recover` asks for.
+  bool recovered() const { return recovered_; }
 
   /// What was given as `run_settings` to the run in `folder`. Throws hmrnn::Error naming the file.
   static std::string read_run_settings(const RunFolder& folder);
@@ -141,9 +152,20 @@ class HMRNN_API Trainer {
   /// The same in the midst of a run: a disk that is full, or a folder that cannot be written, is told, and the run goes
   /// on with what was saved before.
   void save_or_tell();
-  /// Writes a record, the text of a JSON object; one that cannot be written is told of, kept, and written later.
+  /// Writes a record, a line of MetricsWriter; one that cannot be written is told of, kept, and written later.
   void write_record(const std::string& record);
   void require_finite_weights() const;
+  /// Writes last/, whatever the weights are.
+  void store();
+  /// `max_skipped` updates in a row were skipped: goes back to a checkpoint, or saves and throws hmrnn::Error
+  /// (trainer_recovery.cpp, as the next two).
+  void recover_or_give_up();
+  /// Keeps the state of the last step as the one to go back to.
+  void keep_for_recovery();
+  /// False if there is none to go back to.
+  bool return_to_checkpoint();
+  /// What a resume and a return to a checkpoint take over alike.
+  void go_on_from(const TrainerState& state);
   void save_model(const std::filesystem::path& path, std::optional<double> validation_loss);
   bool evaluation_due() const;
   std::optional<StopReason> limit_reached() const;
@@ -152,7 +174,9 @@ class HMRNN_API Trainer {
   double elapsed() const;
   double seconds_left() const;
   /// Of the update that was made last (before the first one: that of the first).
-  double last_learning_rate() const { return schedule_.rate(std::max<int64_t>(step_ - 1, 0)); }
+  double last_learning_rate() const { return learning_rate(std::max<int64_t>(step_ - 1, 0)); }
+  /// Of the update after so many steps.
+  double learning_rate(int64_t step) const { return recovered_ ? schedule_.rate(step) / 2 : schedule_.rate(step); }
   ProgressLine progress_line(const RunningSums::Means& means, double per_second) const;
 
   TrainingTask& task_;
@@ -178,6 +202,7 @@ class HMRNN_API Trainer {
   bool watch_gradients_ = false;      ///< on the CPU, until a large one was said
   std::optional<double> best_loss_, best_ema_loss_;
   int64_t best_step_ = 0;
+  bool recovered_ = false;
   double slope_ = 1;
   double learning_rate_ = -1;  ///< that the optimizer has; -1: none yet
   RunningSums sums_;           ///< since the last record

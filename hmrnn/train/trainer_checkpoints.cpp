@@ -41,16 +41,12 @@ void Trainer::resume() {
   // A run that gave up gets as many tries again.
   unpack_state(file, where, state.skipped_total,
                state.skipped_in_row < options_.max_skipped ? state.skipped_in_row : 0);
-  step_ = state.step;
-  evaluated_step_ = state.evaluated_step;
-  schedule_.set_state(state.schedule);
+  go_on_from(state);
   best_loss_ = state.best_loss;
   best_ema_loss_ = state.best_ema_loss;
   best_step_ = state.best_step;
   elapsed_before_ = state.elapsed_seconds;
-  train_seconds_ = state.record_seconds;
-  slope_ = state.slope;
-  task_.set_slope(slope_);
+  recovered_ = state.recovered;
   folder_.create(averaged_.has_value());
   metrics_ = std::make_unique<MetricsWriter>(folder_.metrics(), step_);
   metrics_->write({{"event", "resume"}, {"step", step_}});
@@ -60,10 +56,23 @@ void Trainer::resume() {
   load_random_state(file, task_.device(), where);
 }
 
+void Trainer::go_on_from(const TrainerState& state) {
+  step_ = state.step;
+  evaluated_step_ = state.evaluated_step;
+  schedule_.set_state(state.schedule);
+  train_seconds_ = state.record_seconds;
+  slope_ = state.slope;
+  task_.set_slope(slope_);
+}
+
 void Trainer::save() {
   if (saved_step_ == step_) return;
-  saved_at_ = Clock::now();
   require_finite_weights();
+  store();
+}
+
+void Trainer::store() {
+  saved_at_ = Clock::now();
   metrics_->sync();  // no state on disk may be ahead of its records
   auto file = pack_state();
   TrainerState state;
@@ -78,6 +87,7 @@ void Trainer::save() {
   state.skipped_total = sums_.skipped_total();
   state.skipped_in_row = sums_.skipped_in_row();
   state.slope = slope_;
+  state.recovered = recovered_;
   state.store(file, nlohmann::ordered_json::parse(run_settings_));
   // First: a death between the two must leave something to resume, in a new folder too.
   write_safetensors(folder_.last_state(), file);
@@ -90,7 +100,7 @@ void Trainer::save_or_tell() {
   if (saved_step_ == step_) return;
   require_finite_weights();
   try {
-    save();
+    store();
   } catch (const Error& error) {
     progress_.message(fmt::format("step {}: {}: {}; training goes on", step_,
                                   saved_step_ == step_ ? "saved, but" : "not saved", error.what()));

@@ -26,7 +26,7 @@ double Trainer::per_second(double targets) const {
 
 void Trainer::write_record(const std::string& record) {
   try {
-    metrics_->write(nlohmann::ordered_json::parse(record));
+    metrics_->write_line(record);
     records_are_held_up_ = false;
   } catch (const Error& error) {
     if (records_are_held_up_) return;
@@ -59,7 +59,7 @@ void Trainer::record() {
   record["updates"] = m.updates;
   record[task_.unit() + "_per_second"] = speed;
   if (m.skipped > 0) record["skipped_updates"] = m.skipped;
-  write_record(record.dump());
+  write_record(MetricsWriter::line_of(record));
   if (m.skipped > 0) {
     progress_.message(fmt::format("step {}: {} of the last {} updates skipped, loss or gradient was not finite", step_,
                                   m.skipped, options_.log_every));
@@ -97,7 +97,7 @@ void Trainer::record_evaluation(const Evaluation& result, const std::optional<Ev
     ema["updates"] = averaged->updates;
     record["ema"] = ema;
   }
-  write_record(record.dump());
+  write_record(MetricsWriter::line_of(record));
 }
 
 double Trainer::seconds_left() const {

@@ -53,6 +53,7 @@ void TrainerState::store(SafeTensors& file, const nlohmann::ordered_json& run_se
                                        {"skipped_total", skipped_total},
                                        {"skipped_in_row", skipped_in_row},
                                        {"slope", slope},
+                                       {"recovered", recovered},
                                        {"run", run_settings}};
   file.metadata["hmrnn"] = json.dump();
 }
@@ -77,6 +78,7 @@ TrainerState TrainerState::parse(const SafeTensors& file, const std::string& whe
     out.skipped_total = json.at("skipped_total").get<double>();
     out.skipped_in_row = json.at("skipped_in_row").get<double>();
     out.slope = json.at("slope").get<double>();
+    out.recovered = json.value("recovered", false);
   } catch (const nlohmann::json::exception& error) {
     throw Error(where + ": malformed state: " + error.what());
   }

@@ -23,6 +23,7 @@ struct TrainerState {
   double skipped_total = 0;
   double skipped_in_row = 0;
   double slope = 1;
+  bool recovered = false;
 
   void store(SafeTensors& file, const nlohmann::ordered_json& run_settings) const;
   /// Throws hmrnn::Error naming `where` if the metadata are missing or malformed.

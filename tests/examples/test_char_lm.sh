@@ -5,9 +5,6 @@ set -euo pipefail
 # shellcheck source=tests/support/program.sh
 . tests/support/program.sh char_lm
 
-small="--corpus synthetic --synthetic-length 6000 --units 12,8 --embedding 6 --output-embedding 10 --batch 4 --window 20
-  --threads 1 --device cpu --seed 3"
-
 # ---------------------------------------------------------------- train
 "$bin" train $small --out run --steps 30 --eval-every 12 --checkpoint-every 10 --log-every 5 > train.txt
 for file in best/model last/model last/state; do [ -s "run/$file.safetensors" ] || fail "run/$file.safetensors is missing"; done
@@ -223,7 +220,7 @@ done
 for option in corpus data-dir out preset units layers embedding output-embedding batch window lr clip boundary slope-rate \
   slope-max forget-bias boundary-bias dropout recurrent-dropout locked-dropout weight-drop embedding-dropout layer-norm core steps epochs minutes eval-every checkpoint-every log-every \
   patience schedule warmup final-lr plateau-factor plateau-drops beta2 weight-decay weight-decay-mode ema init norm-gain \
-  update-cost target-rate detector-norm-cap boundaries roll init-from valid-file test-file eval-streams seed threads device cuda-graph cuda-persistent dtype resume; do
+  update-cost target-rate detector-norm-cap boundaries roll init-from valid-file test-file eval-streams max-skipped recover seed threads device cuda-graph cuda-persistent dtype resume; do
   grep -q -- "--$option" help_of_train.txt || fail "train --help does not name --$option"
 done
 

@@ -4,11 +4,7 @@ set -euo pipefail
 
 # shellcheck source=tests/support/program.sh
 . tests/support/program.sh char_lm
-edit() { python3 "$tests/support/edit_safetensors.py" "$@"; }
 
-small="--corpus synthetic --synthetic-length 6000 --units 12,8 --embedding 6 --output-embedding 10 --batch 4 --window 20
-  --threads 1 --device cpu --seed 3"
-small=$(echo $small) # one line
 "$bin" train $small --out run --steps 4 > train.txt
 model=run/best/model.safetensors
 

@@ -4,7 +4,6 @@ set -euo pipefail
 
 # shellcheck source=tests/support/program.sh
 . tests/support/program.sh handwriting
-export HMRNN_CACHE=$work/cache
 
 small="--synthetic-lines 60 --units 10,8,6 --output-embedding 9 --mixtures 3 --batch 4 --window 60 --lr 0.003 --threads 1
   --device cpu --seed 3"
@@ -238,7 +237,7 @@ done
 "$bin" train --help > help_of_train.txt
 for option in scale-jitter schedule ema target-rate detector-norm-cap corpus data-dir split split-seed coordinates min-points on-bad-file synthetic-lines mixtures out preset units \
   layers output-embedding batch window lr clip boundary slope-rate slope-max forget-bias boundary-bias dropout recurrent-dropout locked-dropout weight-drop layer-norm \
-  core steps epochs minutes eval-every checkpoint-every log-every patience seed threads device cuda-graph cuda-persistent dtype resume; do
+  core steps epochs minutes eval-every checkpoint-every log-every patience max-skipped recover seed threads device cuda-graph cuda-persistent dtype resume; do
   grep -q -- "--$option" help_of_train.txt || fail "train --help does not name --$option"
 done
 

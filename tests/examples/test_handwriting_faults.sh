@@ -4,10 +4,7 @@ set -euo pipefail
 
 # shellcheck source=tests/support/program.sh
 . tests/support/program.sh handwriting
-export HMRNN_CACHE=$work/cache
-edit() { python3 "$tests/support/edit_safetensors.py" "$@"; }
 
-small="--units 10,8 --output-embedding 9 --mixtures 3 --batch 4 --window 60 --lr 0.003 --threads 1 --device cpu --seed 3"
 "$bin" synthesize --out ink --lines 60
 "$bin" train $small --data-dir ink --out run --steps 4 > train.txt
 model=run/best/model.safetensors
@@ -35,6 +32,14 @@ grep -q "does not name --min-points: .* now '300'" older.txt || fail "nothing is
 cp -r run newer
 edit newer/last/state.safetensors 'meta["run"]["options"]["zoneout"] = "0.1"'
 refuse "--zoneout, which this version does not know" train --out newer --resume --steps 5
+
+# ---------------------------------------------------------------- updates that are not finite
+"$bin" train $small --data-dir ink --out cured --steps 8 --checkpoint-every 5 --log-every 1 --recover on --max-skipped 3 > /dev/null
+edit cured/last/state.safetensors "begin, end = header['model.mixture.linear.weight']['data_offsets']
+data[begin:end] = b''.join(struct.pack('<f', 3e38 if i * 7 // 5 % 3 else -3e38) for i in range((end - begin) // 4))"
+"$bin" train --out cured --resume --steps 14 > cured.txt || fail "--recover: exit code $?: $(cat cured.txt)"
+grep -q '^step 11: 3 updates in a row were skipped.*; back to step 5, learning rate 0.0015$' cured.txt || fail "--recover says: $(cat cured.txt)"
+json cured/metrics.jsonl '[(r["step"], r["lr"]) for r in rows if r["event"] == "train"] == [(s, 0.003 if s <= 5 else 0.0015) for s in range(1, 15)]'
 
 # ---------------------------------------------------------------- export
 "$bin" export run --dtype bfloat16 --out small.safetensors > export.txt

@@ -5,11 +5,7 @@ set -euo pipefail
 
 # shellcheck source=tests/support/program.sh
 . tests/support/program.sh char_lm
-edit() { python3 "$tests/support/edit_safetensors.py" "$@"; }
 
-small="--corpus synthetic --synthetic-length 6000 --units 12,8 --embedding 6 --output-embedding 10 --batch 4 --window 20
-  --threads 1 --device cpu --seed 3"
-small=$(echo $small) # one line
 state_step() { edit "$1/last/state.safetensors" 'print(meta["step"])' keep; }
 
 # ---------------------------------------------------------------- a run killed before its first save
@@ -92,6 +88,23 @@ for tensor in model.embedding.weight adam.exp_avg.embedding.weight adam.exp_avg_
 done
 spoil adam.exp_avg_sq.output.gates 'struct.pack("<f", -1.0)'
 refuse "adam.exp_avg_sq.output.gates has negative values" train --out spoilt --resume --steps $((steps + 9))
+
+# ---------------------------------------------------------------- updates that are not finite
+# Weights too large for any loss, in the state of step 8; that of step 5 is kept.
+"$bin" train $small --out cured --steps 8 --checkpoint-every 5 --log-every 1 --recover on --max-skipped 3 > /dev/null
+[ -e cured/recover/state.safetensors ] || fail "--recover on keeps no state to go back to"
+edit cured/last/state.safetensors "begin, end = header['model.output.softmax.weight']['data_offsets']
+data[begin:end] = b''.join(struct.pack('<f', 3e38 if i * 7 // 5 % 3 else -3e38) for i in range((end - begin) // 4))"
+cp -r cured incurable
+"$bin" train --out cured --resume --steps 14 > cured.txt || fail "--recover: exit code $?: $(cat cured.txt)"
+grep -q '^step 11: 3 updates in a row were skipped.*; back to step 5, learning rate 0.001$' cured.txt || fail "--recover says: $(cat cured.txt)"
+grep -q '^done: 14 steps.*, once back to a checkpoint at half the learning rate, 3 updates skipped$' cured.txt || fail "--recover ends: $(tail -n 1 cured.txt)"
+json cured/metrics.jsonl '[(r["step"], r["lr"]) for r in rows if r["event"] == "train"] == [(s, 0.002 if s <= 5 else 0.001) for s in range(1, 15)]'
+json cured/metrics.jsonl '[(r["step"], r["from"]) for r in rows if r["event"] == "recover"] == [(5, 11)]'
+[ ! -e cured/recover ] || fail "--recover leaves $(find cured/recover)"
+code=0
+"$bin" train --out incurable --resume --steps 14 --recover off > /dev/null 2> .err || code=$?
+[ "$code" = 2 ] && grep -q '^char_lm: 3 updates in a row up to step 11 were skipped' .err || fail "--recover off: exit code $code: $(cat .err)"
 
 # ---------------------------------------------------------------- kept states, and saves by time
 "$bin" train $small --out kept --steps 23 --eval-every 40 --log-every 5 --checkpoint-every 5 --keep 3 > /dev/null
@@ -194,5 +207,64 @@ done
 kill -s INT $pid
 wait $pid || true
 [ "$(state_step away)" -gt "$held" ] || fail "nothing is saved after the folder was away"
+# A folder that becomes read-only. Root may write whatever the permissions are, but not to a mount that is read-only, nor
+# to what is immutable.
+froze=
+freeze() { # freeze DIR
+  if [ "$(id -u)" != 0 ]; then
+    froze=permissions
+    chmod -R a-w "$1"
+  elif mount --bind "$1" "$1" 2> .err; then
+    froze=mount
+    mount -o remount,bind,ro "$1"
+  elif chattr +i "$1/last" "$1/best" 2>> .err; then
+    froze=attribute
+  fi
+}
+thaw() { # thaw DIR
+  case $froze in
+    permissions) chmod -R u+w "$1" ;;
+    mount) umount "$1" ;;
+    attribute) chattr -i "$1/last" "$1/best" ;;
+  esac
+  froze=
+}
+mkdir unwritable unwritable/last unwritable/best
+freeze unwritable
+if [ -z "$froze" ]; then
+  echo "skipped: a folder that becomes read-only (root, and neither mounts nor immutable files here: $(tail -n 1 .err))"
+else
+  thaw unwritable
+  trap 'thaw frozen || true; rm -rf "$work"' EXIT
+  begin_saving frozen --steps 100000
+  freeze frozen
+  says 'not saved: .*frozen/last/state.safetensors: .*\(Read-only file system\|Permission denied\|Operation not permitted\); training goes on'
+  says 'the best model is not saved: .*frozen/best/model.safetensors: '
+  held=$(state_step frozen)
+  thaw frozen
+  for _ in $(seq 600); do
+    [ "$(state_step frozen)" -gt "$held" ] && break
+    sleep 0.1
+  done
+  kill -s TERM $pid
+  code=0
+  wait $pid || code=$?
+  [ "$code" = 143 ] || fail "a folder that was read-only for a while: exit code $code"
+  stopped=$(state_step frozen)
+  [ "$stopped" -gt "$held" ] || fail "nothing is saved after the folder was read-only"
+  "$bin" train $small --out never_frozen --steps $stopped --eval-every 40 --log-every 5 --checkpoint-every 20 > /dev/null
+  cmp never_frozen/last/model.safetensors frozen/last/model.safetensors || fail "a read-only folder changes the training"
+  # Until the end: the exit code says so, nothing is lost of what was saved before.
+  rm -rf frozen
+  begin_saving frozen --minutes 0.1
+  freeze frozen
+  code=0
+  wait $pid || code=$?
+  [ "$code" = 2 ] && grep -q 'frozen/last/.*\(Read-only file system\|Permission denied\|Operation not permitted\)' full.txt ||
+    fail "an end in a read-only folder: exit code $code: $(tail -n 2 full.txt)"
+  thaw frozen
+  step=$(state_step frozen)
+  "$bin" train --out frozen --resume --minutes 0 --steps $((step + 7)) > /dev/null || fail "no resume after a read-only folder"
+fi
 
 finish

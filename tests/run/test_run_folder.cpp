@@ -47,6 +47,30 @@ TEST_CASE("the latest states are kept, as they were when they were saved") {
   CHECK(names_in(folder.kept()) == std::vector<std::string>{"123456789", "mine"});
 }
 
+TEST_CASE("the state to go back to is the last that was kept as that, whatever last/ becomes") {
+  const TemporaryFolder temporary;
+  const hmrnn::RunFolder folder(temporary / "run");
+  folder.create();
+  CHECK_THAT(error_of([&] { folder.keep_recovery_state(); }),
+             ContainsSubstring("cannot keep " + folder.recovery_state().string()));
+  const auto save = [&](const std::string& text) {
+    put(folder.last_state().string() + ".new", text);
+    fs::rename(folder.last_state().string() + ".new", folder.last_state());
+  };
+  save("first");
+  folder.keep_recovery_state();
+  folder.keep_recovery_state();  // twice, as a resume may
+  save("second");
+  CHECK(get(folder.recovery_state()) == "first");
+  folder.keep_recovery_state();
+  save("third");
+  CHECK(get(folder.recovery_state()) == "second");
+  CHECK(names_in(folder.recovery_state().parent_path()) == std::vector<std::string>{"state.safetensors"});
+  folder.drop_recovery_state();
+  CHECK_FALSE(fs::exists(folder.recovery_state()));
+  folder.drop_recovery_state();
+}
+
 TEST_CASE("what cannot be kept is named") {
   const TemporaryFolder temporary;
   const hmrnn::RunFolder folder(temporary / "run");

@@ -12,6 +12,7 @@ raw = open(path, "rb").read()
 size = struct.unpack("<Q", raw[:8])[0]
 header, data = json.loads(raw[8:8 + size]), bytearray(raw[8 + size:])
 metadata = header.pop("__metadata__", {})
+untouched = json.dumps([header, metadata]), bytes(data)
 meta = json.loads(metadata["hmrnn"])
 if sys.argv[3:] != ["keep"]:
     metadata.pop("hmrnn.xxh3", None)
@@ -19,6 +20,8 @@ before = json.dumps(meta)
 exec(code)
 if json.dumps(meta) != before:  # otherwise keep the text, for which there is a checksum
     metadata["hmrnn"] = json.dumps(meta)
+if (json.dumps([header, metadata]), bytes(data)) == untouched:
+    sys.exit()  # only read: a training may be replacing the file, or the folder may be read-only
 text = json.dumps({"__metadata__": metadata, **header}).encode()
 text += b" " * (-len(text) % 8)
 open(path, "wb").write(struct.pack("<Q", len(text)) + text + data)

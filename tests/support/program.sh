@@ -1,5 +1,6 @@
 # Shared by the tests of the programs (to be sourced): creates a folder for the test and defines checks that count
-# failures instead of ending the script. Sets bin (the program $1), tests, work, failures; `finish` ends the script.
+# failures instead of ending the script. Sets bin (the program $1), tests, work, failures, small (options of a
+# small training; of handwriting without those of the corpus); `finish` ends the script.
 tests=$PWD/tests
 bin=${HMRNN_BIN_DIR:?the folder of the programs}/$1
 program=$1
@@ -7,6 +8,16 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 export OMP_NUM_THREADS=1
+small="--batch 4 --threads 1 --device cpu --seed 3"
+case $program in
+  char_lm) small="--corpus synthetic --synthetic-length 6000 --units 12,8 --embedding 6 --output-embedding 10 --window 20 $small" ;;
+  handwriting)
+    small="--units 10,8 --output-embedding 9 --mixtures 3 --window 60 --lr 0.003 $small"
+    export HMRNN_CACHE=$work/cache
+    ;;
+esac
+# edit FILE CODE [keep]: changes a .safetensors file in place (edit_safetensors.py).
+edit() { python3 "$tests/support/edit_safetensors.py" "$@"; }
 
 failures=0
 fail() {

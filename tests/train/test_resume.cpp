@@ -25,6 +25,14 @@ std::vector<int64_t> resumes(const std::filesystem::path& folder) {
   return out;
 }
 
+/// Goes back from step 16 to 10.
+void diverge(SmallRun& run) {
+  for (int64_t window = 12; window < 28; ++window) run.bad_windows.insert(window);
+  run.bad_until_recovery = true;
+  run.trainer.recover = true;
+  run.trainer.max_skipped = 4;
+}
+
 void check_same_run(const std::filesystem::path& whole, const std::filesystem::path& parts) {
   CHECK(same_tensors(whole / "last/model.safetensors", parts / "last/model.safetensors"));
   CHECK(same_tensors(whole / "last/state.safetensors", parts / "last/state.safetensors"));
@@ -80,6 +88,27 @@ TEST_CASE("a run stopped after any step ends as if it had not been stopped") {
   // at, before and between records, validations, checkpoints and the end of the epoch
   run_in_parts(run, folder.path / "parts", {1, 6, 7, 8, 13, 20, 28, 29, 30, 33, 34});
   check_same_run(folder.path / "whole", folder.path / "parts");
+}
+
+TEST_CASE("a run that goes back to a checkpoint goes back to the same one wherever it was stopped") {
+  SmallRun run;
+  run.trainer.steps = kSteps;
+  run.boundary = BoundaryMode::Bernoulli;
+  run.dropout = 0.3;
+  run.trainer.ema = 0.9;
+  diverge(run);
+  const TemporaryFolder folder;
+  REQUIRE(run(folder.path / "whole", false) == StopReason::Steps);
+  REQUIRE(records(folder.path / "whole").size() == 8 + 4 + 1 + 1);
+  // beside the checkpoint, where its state is kept, in the midst of the bad windows, at a save among them, and after it
+  // all
+  for (const std::vector<int64_t>& at :
+       std::vector<std::vector<int64_t>>{{5}, {9}, {10}, {11}, {12}, {13}, {15}, {6, 10, 11, 13, 14, 15, 17, 18, 30}}) {
+    INFO("stopped at " << at[0] << " and " << at.size() - 1 << " more steps");
+    const auto parts = folder.path / ("parts" + std::to_string(at[0]));
+    run_in_parts(run, parts, at);
+    check_same_run(folder.path / "whole", parts);
+  }
 }
 
 TEST_CASE("a run that ended at a limit goes on as if it had been set higher") {

@@ -1,4 +1,6 @@
 #include <cmath>
+#include <cstdio>
+#include <cstring>
 #include <limits>
 #include <set>
 
@@ -67,6 +69,30 @@ class PointTask : public TrainingTask {
   int64_t window = 0;
 };
 
+struct TwoPointsImpl : torch::nn::Module {
+  TwoPointsImpl() : below(register_module("below", Point())), above(register_module("above", Point())) {}
+  Point below, above;
+};
+TORCH_MODULE(TwoPoints);
+
+/// Moves two points towards 1. In the windows named the loss of the upper one is a million times as steep.
+class SteepTask : public PointTask {
+ public:
+  explicit SteepTask(std::set<int64_t> steep) : steep_(std::move(steep)) {}
+  torch::nn::Module& module() override { return *points; }
+  WindowLoss forward() override {
+    auto out = PointTask::forward();  // of a point that nobody trains
+    const auto distance = [](const Point& p) { return (p->at - 1).square().mean(); };
+    out.loss =
+        out.loss.detach() + distance(points->below) + (steep_.contains(window) ? 1e6 : 1) * distance(points->above);
+    return out;
+  }
+  TwoPoints points;
+
+ private:
+  std::set<int64_t> steep_;
+};
+
 std::vector<nlohmann::json> parsed(const std::filesystem::path& folder, const std::string& event) {
   std::vector<nlohmann::json> out;
   for (const auto& record : records(folder)) {
@@ -113,6 +139,37 @@ TEST_CASE("training gives up when no update is finite any more, and keeps the we
                     ContainsSubstring("3 updates in a row up to step 7"));
   const auto saved = read_safetensors(folder / "run/last/model.safetensors").find("at");
   CHECK(saved[0].item<double>() == Approx(0.04).epsilon(0.02));
+}
+
+TEST_CASE("a gradient whose norm is above 1e4 is said once, and whose it is") {
+  const TemporaryFolder folder;
+  const auto said = [&](std::set<int64_t> steep, double clip, const std::string& name) {
+    SteepTask task(std::move(steep));
+    std::FILE* stream = std::tmpfile();
+    REQUIRE(stream);
+    {
+      Progress progress(stream);
+      TrainerOptions options = {.learning_rate = 0.01, .steps = 10};
+      options.optimizer.clip = clip;
+      Trainer trainer(task, options, RunFolder(folder / name), progress);
+      trainer.start();
+      REQUIRE(trainer.run() == StopReason::Steps);
+    }
+    std::rewind(stream);
+    std::vector<std::string> lines;
+    for (char line[500]; std::fgets(line, sizeof line, stream);) {
+      if (std::strstr(line, "gradient's norm")) lines.emplace_back(line);
+    }
+    std::fclose(stream);
+    return lines;
+  };
+  // (at - 1) · 1e6 / 2 in each of four dimensions, with at = 0.03
+  CHECK(
+      said({3, 5, 6}, 1, "clipped") ==
+      std::vector<std::string>{"step 4: the gradient's norm is 9.7e+05, most of it of above.at; it is clipped to 1\n"});
+  CHECK(said({0}, 0, "unclipped") ==
+        std::vector<std::string>{"step 1: the gradient's norm is 1e+06, most of it of above.at; nothing clips it\n"});
+  CHECK(said({}, 1, "flat").empty());
 }
 
 TEST_CASE("the learning rate falls and the slope rises in the records as the schedules say") {

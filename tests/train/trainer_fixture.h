@@ -21,8 +21,10 @@ class DisturbedTextTask : public TextTask {
         bad_(std::move(bad)),
         disturbance_(torch::zeros({}, options.device)) {}
 
+  /// Whether there are such windows from now on.
+  void set_disturbed(bool disturbed) { disturbed_ = disturbed; }
   LoadedWindow load(int64_t epoch, int64_t window) override {
-    disturbance_.fill_(bad_.contains(window) ? std::numeric_limits<double>::quiet_NaN() : 0);
+    disturbance_.fill_(disturbed_ && bad_.contains(window) ? std::numeric_limits<double>::quiet_NaN() : 0);
     return TextTask::load(epoch, window);
   }
   WindowLoss forward() override {
@@ -33,6 +35,7 @@ class DisturbedTextTask : public TextTask {
 
  private:
   std::set<int64_t> bad_;
+  bool disturbed_ = true;
   torch::Tensor disturbance_;
 };
 
@@ -81,6 +84,7 @@ struct SmallRun : TrainerHooks {
   double detector_norm_cap = 0;
   std::string boundaries = {};
   std::set<int64_t> bad_windows = {};  ///< in every epoch: windows whose loss is not finite
+  bool bad_until_recovery = false;     ///< only until the run has returned to a checkpoint
   torch::Device device = torch::kCPU;
 
   /// Enables every regulariser.
@@ -114,7 +118,18 @@ struct SmallRun : TrainerHooks {
                             .device = device,
                             .product_dtype = product_dtype},
                            bad_windows);
-    return train_in(folder, resume, task, trainer, *this);
+    if (!bad_until_recovery) return train_in(folder, resume, task, trainer, *this);
+    auto hooks = static_cast<const TrainerHooks&>(*this);
+    const auto tell = [&task](const Trainer& now) { task.set_disturbed(!now.recovered()); };
+    hooks.begin = [&](Trainer& now) {
+      tell(now);
+      if (begin) begin(now);
+    };
+    hooks.stop = [&](const Trainer& now) {
+      tell(now);
+      return stop && stop(now);
+    };
+    return train_in(folder, resume, task, trainer, hooks);
   }
 };
 

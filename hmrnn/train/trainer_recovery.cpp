@@ -1,0 +1,69 @@
+// What the trainer does where one update after the other is not finite: back to a checkpoint, once, or the end.
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "hmrnn/error.h"
+#include "hmrnn/run/metrics.h"
+#include "hmrnn/run/random_state.h"
+#include "hmrnn/train/trainer.h"
+#include "hmrnn/train/trainer_state.h"
+
+namespace hmrnn {
+
+void Trainer::keep_for_recovery() {
+  // The state that was saved a step ago, on schedule: what signals and clocks save depends on more than the step.
+  const bool is_saved = saved_step_ == step_ - 1 && saved_step_ % options_.checkpoint_every == 0;
+  // Weights whose very next update is not finite would meet it again.
+  if (!is_saved || sums_.skipped_in_row() > 0) return;
+  try {
+    folder_.keep_recovery_state();
+  } catch (const Error& error) {
+    progress_.message(
+        fmt::format("step {}: {}; training goes on, without a later state to go back to", step_, error.what()));
+  }
+}
+
+void Trainer::recover_or_give_up() {
+  if (options_.recover && !recovered_ && return_to_checkpoint()) return;
+  save();
+  throw Error(fmt::format(
+      "{} updates in a row up to step {} were skipped{}: loss or gradient is not finite (the "
+      "weights from before are in {})",
+      options_.max_skipped, step_, recovered_ ? ", at half the learning rate too" : "", folder_.last_model().string()));
+}
+
+bool Trainer::return_to_checkpoint() {
+  std::error_code unknown;
+  if (!std::filesystem::exists(folder_.recovery_state(), unknown)) return false;
+  const auto where = folder_.recovery_state().string();
+  const auto file = read_safetensors(folder_.recovery_state());
+  const auto state = TrainerState::parse(file, where);
+  const auto from = step_;
+  if (state.step >= from) return false;  // the run was taken up from an earlier state
+  require_finite_state(file, where);     // before anything is overwritten
+
+  unpack_state(file, where, sums_.skipped_total(), /*skipped_in_row=*/0);
+  go_on_from(state);
+  recovered_ = true;
+  evaluation_recorded_ = false;
+  runner_.forget();
+  load_random_state(file, task_.device(), where);
+  // The state before the records: a resume in between removes those that are too many by itself.
+  saved_step_ = -1;
+  save();
+  metrics_.reset();
+  metrics_ = std::make_unique<MetricsWriter>(folder_.metrics(), step_);
+  write_record(
+      MetricsWriter::line_of({{"event", "recover"}, {"step", step_}, {"from", from}, {"lr", learning_rate(step_)}}));
+  folder_.drop_recovery_state();
+  progress_.message(
+      fmt::format("step {}: {} updates in a row were skipped, loss or gradient is not finite; back to step {}, "
+                  "learning rate {:.3g}",
+                  from, options_.max_skipped, step_, learning_rate(step_)));
+  return true;
+}
+
+}  // namespace hmrnn

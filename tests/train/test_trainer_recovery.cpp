@@ -1,0 +1,138 @@
+// Updates that are not finite, one after the other: back to a checkpoint at half the learning rate, once, then the end.
+#include "catch.h"
+#include "hmrnn/error.h"
+#include "support/temporary_folder.h"
+#include "train/trainer_fixture.h"
+
+using namespace hmrnn;
+using hmrnn::test::records;
+using hmrnn::test::same_tensors;
+using hmrnn::test::SmallRun;
+using hmrnn::test::TemporaryFolder;
+
+namespace {
+
+/// Windows 12 to 27 of an epoch of 29 are bad; states are saved after 5, 10, 15, … steps.
+SmallRun bad_run() {
+  SmallRun run;
+  for (int64_t window = 12; window < 28; ++window) run.bad_windows.insert(window);
+  run.trainer.steps = 34;
+  run.trainer.log_every = 1;
+  run.trainer.max_skipped = 4;
+  run.trainer.recover = true;
+  run.trainer.schedule.kind = ScheduleKind::Constant;
+  return run;
+}
+
+std::vector<nlohmann::json> parsed(const std::filesystem::path& folder, const std::string& event) {
+  std::vector<nlohmann::json> out;
+  for (const auto& record : records(folder)) {
+    auto json = nlohmann::json::parse(record);
+    if (json["event"] == event) out.push_back(json);
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a run goes back to the checkpoint before bad updates and on at half the learning rate") {
+  const TemporaryFolder folder;
+  auto run = bad_run();
+  run.bad_until_recovery = true;
+  run.finish = [](const Trainer& trainer) { CHECK(trainer.recovered()); };
+  REQUIRE(run(folder / "run", false) == StopReason::Steps);
+
+  // Each step is recorded once, as that of the way that was gone on with; 15 was saved as well, with three bad updates.
+  const auto train = parsed(folder / "run", "train");
+  REQUIRE(train.size() == 34);
+  for (size_t i = 0; i < train.size(); ++i) {
+    INFO("step " << i + 1);
+    CHECK(train[i]["step"] == i + 1);
+    CHECK_FALSE(train[i].contains("skipped_updates"));
+    CHECK(train[i]["lr"].get<double>() == Approx(train[0]["lr"].get<double>() / (i < 10 ? 1 : 2)));
+  }
+  const auto back = parsed(folder / "run", "recover");
+  REQUIRE(back.size() == 1);
+  CHECK(back[0]["step"] == 10);
+  CHECK(back[0]["from"] == 16);
+  CHECK(back[0]["lr"] == train[10]["lr"]);
+  CHECK_FALSE(std::filesystem::exists(folder / "run/recover"));
+
+  // As if somebody had stopped a run without bad updates there, and gone on at half the rate.
+  SmallRun by_hand = bad_run();
+  by_hand.bad_windows.clear();
+  by_hand.trainer.recover = false;
+  by_hand.stop = [](const Trainer& trainer) { return trainer.step() == 10; };
+  REQUIRE(by_hand(folder / "by_hand", false) == StopReason::Signal);
+  by_hand.stop = {};
+  by_hand.trainer.learning_rate /= 2;
+  REQUIRE(by_hand(folder / "by_hand", true) == StopReason::Steps);
+  CHECK(same_tensors(folder / "run/last/model.safetensors", folder / "by_hand/last/model.safetensors"));
+}
+
+TEST_CASE("a run goes back once, and gives up where that was no help") {
+  const TemporaryFolder folder;
+  auto run = bad_run();
+  CHECK_THROWS_WITH(run(folder / "run", false),
+                    ContainsSubstring("4 updates in a row up to step 16 were skipped, at half the learning rate too"));
+  CHECK(parsed(folder / "run", "recover").size() == 1);
+  // What it saved at its end knows of it.
+  CHECK_THROWS_WITH(run(folder / "run", true), ContainsSubstring("up to step 20 were skipped, at half"));
+  CHECK(parsed(folder / "run", "recover").size() == 1);
+}
+
+TEST_CASE("weights from which no update was made are none to go back to") {
+  const TemporaryFolder folder;
+  auto run = bad_run();
+  run.bad_until_recovery = true;
+  SECTION("at the start") {
+    for (int64_t window = 0; window < 12; ++window) run.bad_windows.insert(window);
+    run.trainer.checkpoint_every = 2;
+    CHECK_THROWS_WITH(run(folder / "run", false), ContainsSubstring("4 updates in a row up to step 4 were skipped:"));
+    CHECK_FALSE(std::filesystem::exists(folder / "run/recover"));
+  }
+  SECTION("at a checkpoint right before them") {
+    run.trainer.checkpoint_every = 4;
+    REQUIRE(run(folder / "run", false) == StopReason::Steps);
+    CHECK(parsed(folder / "run", "recover").at(0)["step"] == 8);
+  }
+}
+
+TEST_CASE("without the option a run gives up the first time, and keeps no second state") {
+  const TemporaryFolder folder;
+  auto run = bad_run();
+  run.trainer.recover = false;
+  CHECK_THROWS_WITH(run(folder / "run", false), ContainsSubstring("4 updates in a row up to step 16 were skipped:"));
+  CHECK_FALSE(std::filesystem::exists(folder / "run/recover"));
+}
+
+TEST_CASE("a run that was taken up from an earlier state does not jump ahead") {
+  const TemporaryFolder folder;
+  auto run = bad_run();
+  run.bad_windows.clear();
+  run.trainer.keep = 9;
+  run.trainer.steps = 22;
+  REQUIRE(run(folder / "run", false) == StopReason::Steps);
+  REQUIRE(std::filesystem::exists(folder / "run/recover/state.safetensors"));  // of step 20
+  std::filesystem::remove_all(folder / "run/last");
+  std::filesystem::copy(folder / "run/kept/00000005", folder / "run/last");
+  for (int64_t window = 5; window < 12; ++window) run.bad_windows.insert(window);
+  CHECK_THROWS_WITH(run(folder / "run", true), ContainsSubstring("4 updates in a row up to step 9 were skipped:"));
+}
+
+TEST_CASE("a state from before there was a way back has not gone it") {
+  const TemporaryFolder folder;
+  auto run = bad_run();
+  run.bad_until_recovery = true;
+  run.stop = [](const Trainer& trainer) { return trainer.step() == 8; };
+  REQUIRE(run(folder / "run", false) == StopReason::Signal);
+  const auto state = folder / "run/last/state.safetensors";
+  auto file = read_safetensors(state);
+  auto json = nlohmann::json::parse(file.metadata.at("hmrnn"));
+  REQUIRE(json.erase("recovered") == 1);
+  file.metadata["hmrnn"] = json.dump();
+  write_safetensors(state, file);
+  run.stop = {};
+  REQUIRE(run(folder / "run", true) == StopReason::Steps);
+  CHECK(parsed(folder / "run", "recover").size() == 1);
+}
