@@ -20,7 +20,7 @@ std::vector<std::pair<std::string, torch::Tensor>> named_parameters(torch::nn::M
   return out;
 }
 
-/// The schedule with the trainer's highest rate, and the length of a cosine where the limits say it.
+/// The schedule with the trainer's highest rate; the limits determine the length of a cosine.
 LearningRateOptions schedule_of(const TrainerOptions& options, int64_t windows) {
   auto out = options.schedule;
   out.rate = options.learning_rate;
@@ -87,7 +87,7 @@ StopReason Trainer::run() {
     if (evaluation_due() && !evaluate(/*scheduled=*/true)) return interrupted();
     if (stopped()) return interrupted();
     if (const auto reason = limit_reached()) {
-      // Does not enter the schedule: a run that is taken up again must go on as if it had not ended here.
+      // Not part of the schedule, since a resumed run must continue as if it had not ended here.
       if (evaluated_step_ != step_ && !evaluate(/*scheduled=*/false)) return interrupted();
       save();
       return *reason;
@@ -128,7 +128,7 @@ void Trainer::train_step() {
   if (due) train_seconds_ = 0;
 
   if (options_.recover && !recovered_) keep_for_recovery();
-  // Reading this waits for the device, so a GPU is asked only when it has been read anyway.
+  // Reading this waits for the device, so on a GPU only when a record has waited anyway.
   if ((due || task_.device().is_cpu()) && sums_.skipped_in_row() >= static_cast<double>(options_.max_skipped)) {
     recover_or_give_up();
   }
@@ -182,12 +182,12 @@ Trainer::WindowTimes Trainer::time_windows(int64_t untimed, int64_t timed, doubl
     ++at;
     task_.prefetch(at / task_.windows(), at % task_.windows());
   };
-  const auto wait_for_loss = [this] { return sums_.means().loss; };  // reads numbers of the device
+  const auto wait_for_loss = [this] { return sums_.means().loss; };  // waits for the device
   sums_.clear();
   WindowTimes out{};
   {
     const GraphStream stream(runner_.graph());
-    runner_.forget();  // what is timed is what is set now
+    runner_.forget();  // the current settings must be captured anew
     for (int64_t i = 0; i < untimed; ++i) run();
     out.loss = wait_for_loss();
     const auto begin = Clock::now();

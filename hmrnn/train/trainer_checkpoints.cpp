@@ -1,4 +1,4 @@
-// What the trainer stores and reads again: models, and the state that a resume needs.
+// Saving and loading of the trainer: models, and the state that a resume needs.
 
 #include <fmt/format.h>
 
@@ -38,7 +38,7 @@ void Trainer::resume() {
   const auto file = read_safetensors(folder_.last_state());
   const auto state = TrainerState::parse(file, where);
   require_finite_state(file, where);  // before anything is overwritten
-  // A run that gave up gets as many tries again.
+  // A run that ended after too many skipped updates gets the full number of tries again.
   unpack_state(file, where, state.skipped_total,
                state.skipped_in_row < options_.max_skipped ? state.skipped_in_row : 0);
   go_on_from(state);
@@ -128,7 +128,7 @@ void Trainer::unpack_state(const SafeTensors& file, const std::string& where, do
 
 void Trainer::set_run_settings(const std::string& run_settings) {
   run_settings_ = run_settings;
-  saved_step_ = -1;  // what was saved for this step does not know them
+  saved_step_ = -1;  // a save of this step lacks them
 }
 
 void Trainer::require_finite_weights() const {

@@ -1,4 +1,4 @@
-// What the trainer writes down: records of steps and evaluations, and the progress line.
+// Output of the trainer: records of steps and evaluations, and the progress line.
 
 #include <fmt/format.h>
 
@@ -48,7 +48,7 @@ void Trainer::watch_gradient() {
 }
 
 void Trainer::record() {
-  const auto m = sums_.means();  // waits for the device, so the time is taken after it
+  const auto m = sums_.means();  // waits for the device, so the time is read afterwards
   const double speed = per_second(m.targets);
   sums_.clear();
   nlohmann::ordered_json record = {{"event", "train"}, {"step", step_}, {"epoch", epoch()}, {"loss", m.loss}};
@@ -77,7 +77,7 @@ bool Trainer::save_if_best(const std::filesystem::path& path, double loss, std::
     save_model(path, loss);
   } catch (const Error& error) {
     progress_.message(fmt::format("step {}: the best model is not saved: {}", step_, error.what()));
-    return false;  // what is there stays the best until a later one can be written
+    return false;  // the existing file stays the best until a later one can be written
   }
   best = loss;
   return true;
@@ -86,7 +86,7 @@ bool Trainer::save_if_best(const std::filesystem::path& path, double loss, std::
 void Trainer::record_evaluation(const Evaluation& result, const std::optional<Evaluation>& averaged) {
   nlohmann::ordered_json record = {{"event", "eval"}, {"step", step_}, {"epoch", epoch()}, {"loss", result.loss}};
   for (const auto& [name, value] : task_.measures(result.loss, /*validation=*/true)) record[name] = value;
-  record["grad_norm"] = nullptr;  // an evaluation has none
+  record["grad_norm"] = nullptr;  // none in an evaluation
   record["lr"] = last_learning_rate();
   record["slope"] = slope_;
   record["updates"] = result.updates;

@@ -1,4 +1,4 @@
-// What the trainer does where one update after the other is not finite: back to a checkpoint, once, or the end.
+// Consecutive updates that are not finite: the trainer returns to a checkpoint once, then ends the run.
 
 #include <fmt/format.h>
 
@@ -14,9 +14,10 @@
 namespace hmrnn {
 
 void Trainer::keep_for_recovery() {
-  // The state that was saved a step ago, on schedule: what signals and clocks save depends on more than the step.
+  // The state saved one step ago at a multiple of checkpoint_every: saves by signals and clocks would depend on more
+  // than the step.
   const bool is_saved = saved_step_ == step_ - 1 && saved_step_ % options_.checkpoint_every == 0;
-  // Weights whose very next update is not finite would meet it again.
+  // If the very next update is not finite, a return to these weights would meet the same problem.
   if (!is_saved || sums_.skipped_in_row() > 0) return;
   try {
     folder_.keep_recovery_state();
@@ -42,7 +43,7 @@ bool Trainer::return_to_checkpoint() {
   const auto file = read_safetensors(folder_.recovery_state());
   const auto state = TrainerState::parse(file, where);
   const auto from = step_;
-  if (state.step >= from) return false;  // the run was taken up from an earlier state
+  if (state.step >= from) return false;  // the run was resumed from an earlier state
   require_finite_state(file, where);     // before anything is overwritten
 
   unpack_state(file, where, sums_.skipped_total(), /*skipped_in_row=*/0);
@@ -51,7 +52,7 @@ bool Trainer::return_to_checkpoint() {
   evaluation_recorded_ = false;
   runner_.forget();
   load_random_state(file, task_.device(), where);
-  // The state before the records: a resume in between removes those that are too many by itself.
+  // The state is saved before the records are removed: a resume in between removes them itself.
   saved_step_ = -1;
   save();
   metrics_.reset();
