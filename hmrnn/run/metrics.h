@@ -28,7 +28,7 @@ class MetricsWriter {
 
   /// The line that write() appends for `record`.
   static std::string line_of(const nlohmann::ordered_json& record);
-  /// The same as write(), for a line of line_of().
+  /// write() of a line from line_of().
   void write_line(const std::string& line);
 
   /// Waits until all records are on the disk; call it before saving a checkpoint that must not be newer than its

@@ -18,7 +18,7 @@ bool is_there(const fs::path& path) {
   return fs::exists(path, error);
 }
 
-/// A hard link at `copy`, which must not exist; a copy where the file system has none.
+/// Creates a hard link at `copy`, which must not exist, or a copy if the file system has no links.
 void link_or_copy(const fs::path& file, const fs::path& copy) {
   std::error_code no_links;
   fs::create_hard_link(file, copy, no_links);
@@ -96,7 +96,7 @@ void RunFolder::keep_recovery_state() const {
     fs::remove(made);
     link_or_copy(last_state(), made);
     fs::rename(made, kept);
-    fs::remove(made);  // which a rename leaves where both names are links to one file
+    fs::remove(made);  // rename does nothing if both names are links to one file
   } catch (const fs::filesystem_error& error) {
     throw Error("cannot keep " + kept.string() + ": " + error.code().message());
   }

@@ -1,5 +1,5 @@
-// A member of an archive of which libarchive says, by a warning, that its data are not all there. No tar file makes
-// libarchive say so reliably: this program's archive_read_data stands before the library's.
+// A member of an archive for which libarchive's warning says that its data are incomplete. No tar file causes this
+// warning reliably, so this program's archive_read_data overrides the library's.
 #include <dlfcn.h>
 #include <sys/types.h>
 

@@ -89,8 +89,7 @@ done
 spoil adam.exp_avg_sq.output.gates 'struct.pack("<f", -1.0)'
 refuse "adam.exp_avg_sq.output.gates has negative values" train --out spoilt --resume --steps $((steps + 9))
 
-# ---------------------------------------------------------------- updates that are not finite
-# Weights too large for any loss, in the state of step 8; that of step 5 is kept.
+# The state of step 8 gets weights that are too large for any loss; the state of step 5 is kept.
 "$bin" train $small --out cured --steps 8 --checkpoint-every 5 --log-every 1 --recover on --max-skipped 3 > /dev/null
 [ -e cured/recover/state.safetensors ] || fail "--recover on keeps no state to go back to"
 edit cured/last/state.safetensors "begin, end = header['model.output.softmax.weight']['data_offsets']
@@ -207,8 +206,8 @@ done
 kill -s INT $pid
 wait $pid || true
 [ "$(state_step away)" -gt "$held" ] || fail "nothing is saved after the folder was away"
-# A folder that becomes read-only. Root may write whatever the permissions are, but not to a mount that is read-only, nor
-# to what is immutable.
+# A folder that becomes read-only. Root may write whatever the permissions are, but not to a read-only mount, nor to
+# immutable files.
 froze=
 freeze() { # freeze DIR
   if [ "$(id -u)" != 0 ]; then
@@ -254,7 +253,7 @@ else
   [ "$stopped" -gt "$held" ] || fail "nothing is saved after the folder was read-only"
   "$bin" train $small --out never_frozen --steps $stopped --eval-every 40 --log-every 5 --checkpoint-every 20 > /dev/null
   cmp never_frozen/last/model.safetensors frozen/last/model.safetensors || fail "a read-only folder changes the training"
-  # Until the end: the exit code says so, nothing is lost of what was saved before.
+  # Read-only until the end: the exit code reports it, and the last successful save is not lost.
   rm -rf frozen
   begin_saving frozen --minutes 0.1
   freeze frozen

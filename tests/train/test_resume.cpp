@@ -25,7 +25,7 @@ std::vector<int64_t> resumes(const std::filesystem::path& folder) {
   return out;
 }
 
-/// Goes back from step 16 to 10.
+/// Returns from step 16 to 10.
 void diverge(SmallRun& run) {
   for (int64_t window = 12; window < 28; ++window) run.bad_windows.insert(window);
   run.bad_until_recovery = true;
@@ -100,8 +100,7 @@ TEST_CASE("a run that goes back to a checkpoint goes back to the same one wherev
   const TemporaryFolder folder;
   REQUIRE(run(folder.path / "whole", false) == StopReason::Steps);
   REQUIRE(records(folder.path / "whole").size() == 8 + 4 + 1 + 1);
-  // beside the checkpoint, where its state is kept, in the midst of the bad windows, at a save among them, and after it
-  // all
+  // next to the checkpoint, where its state is kept, within the bad windows, at a save among them, and after all of it
   for (const std::vector<int64_t>& at :
        std::vector<std::vector<int64_t>>{{5}, {9}, {10}, {11}, {12}, {13}, {15}, {6, 10, 11, 13, 14, 15, 17, 18, 30}}) {
     INFO("stopped at " << at[0] << " and " << at.size() - 1 << " more steps");

@@ -75,13 +75,13 @@ struct TwoPointsImpl : torch::nn::Module {
 };
 TORCH_MODULE(TwoPoints);
 
-/// Moves two points towards 1. In the windows named the loss of the upper one is a million times as steep.
+/// Moves two points towards 1. In the given windows, the loss of the upper one is a million times as steep.
 class SteepTask : public PointTask {
  public:
   explicit SteepTask(std::set<int64_t> steep) : steep_(std::move(steep)) {}
   torch::nn::Module& module() override { return *points; }
   WindowLoss forward() override {
-    auto out = PointTask::forward();  // of a point that nobody trains
+    auto out = PointTask::forward();  // of a point that is not trained
     const auto distance = [](const Point& p) { return (p->at - 1).square().mean(); };
     out.loss =
         out.loss.detach() + distance(points->below) + (steep_.contains(window) ? 1e6 : 1) * distance(points->above);

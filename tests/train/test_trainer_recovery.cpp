@@ -1,4 +1,5 @@
-// Updates that are not finite, one after the other: back to a checkpoint at half the learning rate, once, then the end.
+// Consecutive updates that are not finite: the trainer returns to a checkpoint with half the learning rate once, then
+// ends the run.
 #include "catch.h"
 #include "hmrnn/error.h"
 #include "support/temporary_folder.h"
@@ -42,7 +43,8 @@ TEST_CASE("a run goes back to the checkpoint before bad updates and on at half t
   run.finish = [](const Trainer& trainer) { CHECK(trainer.recovered()); };
   REQUIRE(run(folder / "run", false) == StopReason::Steps);
 
-  // Each step is recorded once, as that of the way that was gone on with; 15 was saved as well, with three bad updates.
+  // Each step is recorded once, from the continuation after the return; step 15 was saved too, but after three bad
+  // updates.
   const auto train = parsed(folder / "run", "train");
   REQUIRE(train.size() == 34);
   for (size_t i = 0; i < train.size(); ++i) {
@@ -58,7 +60,7 @@ TEST_CASE("a run goes back to the checkpoint before bad updates and on at half t
   CHECK(back[0]["lr"] == train[10]["lr"]);
   CHECK_FALSE(std::filesystem::exists(folder / "run/recover"));
 
-  // As if somebody had stopped a run without bad updates there, and gone on at half the rate.
+  // The result equals that of a run without bad updates that was stopped there and continued at half the rate.
   SmallRun by_hand = bad_run();
   by_hand.bad_windows.clear();
   by_hand.trainer.recover = false;
@@ -76,7 +78,7 @@ TEST_CASE("a run goes back once, and gives up where that was no help") {
   CHECK_THROWS_WITH(run(folder / "run", false),
                     ContainsSubstring("4 updates in a row up to step 16 were skipped, at half the learning rate too"));
   CHECK(parsed(folder / "run", "recover").size() == 1);
-  // What it saved at its end knows of it.
+  // The state that it saves at its end contains `recovered`.
   CHECK_THROWS_WITH(run(folder / "run", true), ContainsSubstring("up to step 20 were skipped, at half"));
   CHECK(parsed(folder / "run", "recover").size() == 1);
 }
@@ -113,7 +115,7 @@ TEST_CASE("a run that was taken up from an earlier state does not jump ahead") {
   run.trainer.keep = 9;
   run.trainer.steps = 22;
   REQUIRE(run(folder / "run", false) == StopReason::Steps);
-  REQUIRE(std::filesystem::exists(folder / "run/recover/state.safetensors"));  // of step 20
+  REQUIRE(std::filesystem::exists(folder / "run/recover/state.safetensors"));  // from step 20
   std::filesystem::remove_all(folder / "run/last");
   std::filesystem::copy(folder / "run/kept/00000005", folder / "run/last");
   for (int64_t window = 5; window < 12; ++window) run.bad_windows.insert(window);

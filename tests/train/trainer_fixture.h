@@ -21,7 +21,7 @@ class DisturbedTextTask : public TextTask {
         bad_(std::move(bad)),
         disturbance_(torch::zeros({}, options.device)) {}
 
-  /// Whether there are such windows from now on.
+  /// Enables or disables these windows from now on.
   void set_disturbed(bool disturbed) { disturbed_ = disturbed; }
   LoadedWindow load(int64_t epoch, int64_t window) override {
     disturbance_.fill_(disturbed_ && bad_.contains(window) ? std::numeric_limits<double>::quiet_NaN() : 0);
