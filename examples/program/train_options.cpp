@@ -71,10 +71,9 @@ std::vector<TrainOption> common_options() {
       {"keep", "N", "0", true, kLength, "keep the latest N saves as RUN/kept/STEP"},
       {"log-every", "N", "10", true, kLength, "steps between records in RUN/metrics.jsonl"},
       {"max-skipped", "N", "20", true, kLength,
-       "give up after N updates in a row that were skipped, loss or gradient not being finite"},
+       "end the run after N consecutive updates that were skipped because loss or gradient was not finite"},
       {"recover", "on|off", "off", true, kLength,
-       "the first time, go back to the last checkpoint (--checkpoint-every) before them at half the learning rate "
-       "instead"},
+       "the first time, return to the last checkpoint (--checkpoint-every) before them, with half the learning rate"},
       {"threads", "N", "0", true, kMachine, "CPU threads; 0: all cores"},
       {"device", "NAME", "auto", true, kMachine, "cpu, cuda, cuda:N or auto"},
       {"cuda-graph", "on|off", "on", true, kMachine,
