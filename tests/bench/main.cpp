@@ -32,6 +32,7 @@ using bench::Size;
 struct Settings {
   bool all = false;
   bool quick = false;
+  bool subnormals = false;
   bool profile = false;  ///< profile instead of measuring speed
   int rounds = 5;
   int threads = 0;           ///< 0: all cores; streaming: 1 and 2
@@ -82,6 +83,7 @@ std::optional<Settings> parse(int argc, char** argv) {
               text(),
               "NAME")("persistent", "on a GPU, also windows of one kernel: on (default) or off", text(), "NAME")(
       "regularised", "layers and models also with dropout, locked dropout and weight-drop")(
+      "subnormals", "on a CPU, what subnormal numbers among Adam's moments cost a whole update (--all has it)")(
       "json", "write the rows into FILE", text(), "FILE")("h,help", "show this help");
   try {
     const auto result = options.parse(argc, argv);
@@ -98,6 +100,7 @@ std::optional<Settings> parse(int argc, char** argv) {
     Settings settings;
     settings.all = result.count("all") > 0;
     settings.quick = result.count("quick") > 0;
+    settings.subnormals = settings.all || result.count("subnormals") > 0;
     settings.profile = result.count("profile") > 0;
     if (settings.all && settings.quick) throw hmrnn::Error("--all and --quick exclude each other");
     settings.rounds = parse_count("rounds", get("rounds", settings.quick ? "2" : "5"), 1, 1000);
@@ -200,6 +203,9 @@ class Benchmark {
     }
     for (const auto& size : models ? sizes : std::vector<Size>{}) {
       measure("model with loss, forward and backward", threads[0], bench::model_group(size, settings_.ground));
+    }
+    for (const auto& size : settings_.subnormals ? sizes : std::vector<Size>{}) {
+      measure("training with subnormal moments", threads[0], bench::subnormal_group(size));
     }
   }
 

@@ -79,6 +79,16 @@ count = collections.Counter(row["case"] for row in json.load(open(sys.argv[1]))[
 assert count == {"core/hm_lstm_regularised": 6, "model/char_lm_lstm_regularised": 2, "model/char_lm_hm_lstm_regularised": 6}, count' \
   "$work/regularised.json" || fail "--regularised"
 
+# It refuses to time moments that are not what the rows say.
+"$bin" --quick --bf16 off --rounds 1 --threads 1 --subnormals --only moments --json "$work/subnormals.json" >"$work/out" || fail "--subnormals: $(cat "$work/out")"
+"$bin" --quick --bf16 off --rounds 1 --threads 1 --subnormals --only dead --json "$work/dead.json" >"$work/out" || fail "--subnormals: $(cat "$work/out")"
+python3 -c 'import json, sys
+first, second = ({row["case"] for row in json.load(open(name))["rows"]} for name in sys.argv[1:])
+kinds = [kind + "/" for kind in ("training", "adam")]
+assert first == {k + "ordinary_moments" + f for k in kinds for f in ("", "_flushed")}, first
+assert second == {k + d + f for k in kinds for d in ("dead_detectors", "dead_layers") for f in ("", "_flushed")} | {"training/ordinary_moments"}, second' \
+  "$work/subnormals.json" "$work/dead.json" || fail "--subnormals"
+
 "$bin" --quick --size 32,4,6 --bf16 off --threads 1 --only core/hm_lstm --json "$work/size.json" >/dev/null || fail "--size"
 python3 -c 'import json, sys; rows = json.load(open(sys.argv[1]))["rows"]
 assert {(row["units"], row["batch"], row["window"]) for row in rows} == {(32, 4, 6)}, rows' "$work/size.json" || fail "--size"

@@ -1,0 +1,145 @@
+// Contestants that show what subnormal numbers cost training on a CPU.
+#include <ATen/Parallel.h>
+
+#include <memory>
+#include <optional>
+
+#include "bench/contestants.h"
+#include "bench/flops.h"
+#include "bench/ingredients.h"
+#include "hmrnn/models/char_lm.h"
+#include "hmrnn/train/flush_subnormals.h"
+#include "hmrnn/train/optimizer.h"
+
+namespace bench {
+
+namespace {
+
+/// What gets no gradient any more.
+enum class Dead {
+  Nothing,
+  Detectors,  ///< the boundaries' rows of every layer
+  Layers,     ///< all that is above a detector that never fires
+};
+
+/// The numbers at which decay by 0.9 and 0.999 comes to rest, as bits: it rounds to the same number again.
+constexpr int32_t kFirstMoment = 4, kSecondMoment = 400;
+
+/// The part of a moment that belongs to what is dead; undefined: none of it.
+torch::Tensor dead_part(Dead dead, const std::string& name, const torch::Tensor& moment, int64_t units) {
+  if (name.find("hm_lstm.layers.") == std::string::npos) return {};
+  const bool lowest = name.find(".layers.0.") != std::string::npos;
+  if (dead == Dead::Layers) return lowest ? torch::Tensor() : moment;
+  const bool has_boundary = moment.size(0) == 4 * units + 1;
+  return dead == Dead::Detectors && has_boundary ? moment.narrow(0, 4 * units, 1) : torch::Tensor();
+}
+
+/// How many moments are subnormal.
+int64_t subnormal_moments(const hmrnn::ClippedAdam& adam) {
+  hmrnn::SafeTensors file;
+  adam.save(file);
+  int64_t count = 0;
+  for (const auto& [name, tensor] : file.tensors) {
+    if (tensor.scalar_type() != torch::kFloat32) continue;
+    const auto bits = tensor.view(torch::kInt32).bitwise_and(0x7fffffff);
+    count += ((bits > 0) & (bits < 0x00800000)).sum().item<int64_t>();
+  }
+  return count;
+}
+
+/// Puts those numbers into the moments of what is dead; returns how many.
+int64_t bury(hmrnn::ClippedAdam& adam, Dead dead, int64_t units) {
+  hmrnn::SafeTensors file;
+  adam.save(file);
+  int64_t count = 0;
+  for (auto& [name, tensor] : file.tensors) {
+    if (tensor.dim() == 0) continue;
+    tensor = tensor.clone();
+    const auto part = dead_part(dead, name, tensor, units);
+    if (!part.defined()) continue;
+    part.view(torch::kInt32).fill_(name.starts_with("adam.exp_avg_sq.") ? kSecondMoment : kFirstMoment);
+    count += part.numel();
+  }
+  adam.load(file, "benchmark");
+  return count;
+}
+
+/// A model, a window of text for it, its optimiser.
+struct Training {
+  Training(const Size& size, Dead dead)
+      : model(hmrnn::CharLMOptions(kVocabulary)
+                  .embedding_size(kInput)
+                  .hidden_sizes(std::vector<int64_t>(kLayers, size.units))
+                  .output_embedding_size(size.units)),
+        index(torch::randint(kVocabulary, {size.window, size.batch}, torch::kInt64)),
+        target(torch::randint(kVocabulary, {size.window, size.batch}, torch::kInt64)),
+        rates(dead == Dead::Layers ? Rates{0, 0} : kRates[1]) {
+    std::vector<std::pair<std::string, torch::Tensor>> named;
+    for (const auto& item : model->named_parameters()) named.emplace_back(item.key(), item.value());
+    adam = std::make_unique<hmrnn::ClippedAdam>(std::move(named), hmrnn::ClippedAdam::Options{});
+    adam->set_learning_rate(1e-4);
+    // Given, without gradients for the detectors; all have given ones, so that windows cost the same.
+    call.boundaries = draw_boundaries(size.window, size.batch, rates);
+    call.boundary_gradient = false;
+    update();  // moments of all that lives
+    buried = bury(*adam, dead, size.units);
+    TORCH_CHECK((buried > 0) == (dead != Dead::Nothing), "benchmark: ", buried, " moments were made subnormal");
+  }
+  void update() {
+    const auto loss = hmrnn::cross_entropy(model->forward(index, std::nullopt, call).logits, target);
+    loss.backward();
+    adam->step(loss);
+  }
+  /// The optimiser's part, with gradients of zero.
+  void step() {
+    for (auto& parameter : model->parameters()) parameter.mutable_grad() = torch::zeros_like(parameter);
+    adam->step(torch::zeros({}));
+  }
+  hmrnn::CharLM model;
+  torch::Tensor index, target;
+  Rates rates;
+  hmrnn::HMLSTMCall call;
+  std::unique_ptr<hmrnn::ClippedAdam> adam;
+  int64_t buried = 0;
+};
+
+}  // namespace
+
+std::vector<Contestant> subnormal_group(const Size& size) {
+  std::vector<Contestant> group;
+  const auto add = [&](const std::string& name, Dead dead, bool flush, bool whole) {
+    const auto training = std::make_shared<Training>(size, dead);
+    auto& contestant = group.emplace_back();
+    contestant.name = name + (flush ? "_flushed" : "");
+    contestant.size = size;
+    contestant.rates = training->rates;
+    contestant.layer_norm = true;
+    contestant.baseline = group.size() == 1;
+    contestant.characters = static_cast<double>(size.window * size.batch);
+    if (whole) {
+      contestant.flops =
+          hmrnn::training_flops(rows_of(training->call.boundaries, size.window * size.batch, kVocabulary),
+                                hmrnn::cost_sizes(training->model->options));
+    }
+    contestant.run = [training, flush, whole] {
+      std::optional<hmrnn::FlushSubnormals> scope;
+      if (flush) scope.emplace();
+      whole ? training->update() : training->step();
+    };
+    contestant.run();
+    // What is timed is what it is called.
+    const auto left = subnormal_moments(*training->adam);
+    TORCH_CHECK(flush ? left == 0 : left >= training->buried, "benchmark: ", contestant.name, " has ", left,
+                " subnormal moments, ", training->buried, " before");
+  };
+  for (const bool whole : {true, false}) {
+    const std::string kind = whole ? "training/" : "adam/";
+    add(kind + "ordinary_moments", Dead::Nothing, false, whole);
+    add(kind + "ordinary_moments", Dead::Nothing, true, whole);
+    for (const bool flush : {false, true}) add(kind + "dead_detectors", Dead::Detectors, flush, whole);
+    for (const bool flush : {false, true}) add(kind + "dead_layers", Dead::Layers, flush, whole);
+  }
+  return group;
+}
+
+}  // namespace bench
