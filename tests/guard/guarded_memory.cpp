@@ -124,6 +124,7 @@ void on_fault(int, siginfo_t* info, void*) {
 }
 
 void begin() {
+  if (environ == nullptr) return;  // the dynamic linker allocates before the C library has an environment
   const char* mode = getenv("HMRNN_GUARD");
   const auto guard = mode == nullptr || *mode == '\0' ? Guard::Off
                      : strcmp(mode, "end") == 0       ? Guard::End
@@ -160,7 +161,7 @@ Guard guard() {
 
 /// Null: the C library must serve the request.
 void* allocate(size_t size, size_t alignment) {
-  if (guard() == Guard::Off || size < g_least || !g_begun) return nullptr;
+  if (guard() == Guard::Unknown || guard() == Guard::Off || size < g_least || !g_begun) return nullptr;
   if (alignment > kPage) return nullptr;
   const size_t bytes = (size + alignment - 1) / alignment * alignment;
   const size_t pages = std::max<size_t>((bytes + kPage - 1) / kPage, 1);
