@@ -34,6 +34,15 @@ if grep -q 'BUILD_SHARED_LIBS' "$work/out"; then fail "BUILD_SHARED_LIBS is spok
 # No path with a comma is passed through -Wl, or LINKER:.
 if grep -oE -- "-Wl,[^ ]*a,b[^ ]*" "$work/plain/build.ninja" >"$work/out"; then fail "the linker's options cut a path"; fi
 
+# The C++ library checks itself where nobody asks for speed.
+configure debug -DHMRNN_CUDA=OFF -DCMAKE_BUILD_TYPE=Debug
+configure sanitized -DHMRNN_CUDA=OFF -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DHMRNN_SANITIZE=address;undefined"
+for folder in plain debug sanitized; do
+  commands=$(grep -c '"command"' "$work/$folder/compile_commands.json")
+  checked=$(grep -c '"command".* -D_GLIBCXX_ASSERTIONS' "$work/$folder/compile_commands.json") || true
+  [ "$checked" = $([ $folder = plain ] && echo 0 || echo "$commands") ] || fail "$folder: $checked of $commands files have _GLIBCXX_ASSERTIONS"
+done
+
 configure static -DHMRNN_CUDA=OFF -DBUILD_SHARED_LIBS=OFF
 grep -q 'BUILD_SHARED_LIBS=OFF has no effect' "$work/out" || fail "BUILD_SHARED_LIBS=OFF is ignored without a word"
 
