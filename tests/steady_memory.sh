@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# A training whose batches vary in shape keeps its memory: lines of handwriting of all lengths, with evaluations and
-# saves. What is resident may rise by 2% from the first tenth of the time to its end.
+# The memory of a training whose batches vary in shape must stay constant: lines of handwriting of all lengths, with
+# evaluations and saves. Resident memory may rise by 2% from the first tenth of the time to the end.
 #   tests/steady_memory.sh [SECONDS]     default: 28800, eight hours
-# HMRNN_BIN_DIR: the folder of the programs (default build/release/bin). tests/examples/test_steady_memory.sh is its small form.
+# HMRNN_BIN_DIR: the folder of the programs (default build/release/bin). tests/examples/test_steady_memory.sh is a short
+# form.
 set -euo pipefail
 seconds=${1:-28800}
 bin=$(realpath "${HMRNN_BIN_DIR:-build/release/bin}")
@@ -11,7 +12,7 @@ pid=
 trap '[ -z "$pid" ] || kill -s KILL $pid 2> /dev/null || true; rm -rf "$work"' EXIT
 cd "$work"
 export HMRNN_CACHE=$work/cache
-# Epochs of a second or so: each shape has come many times within the first tenth.
+# Epochs take about a second, so each shape occurs many times within the first tenth.
 "$bin/handwriting" train --synthetic-lines 80 --units 32,32,32 --output-embedding 32 --mixtures 5 --batch 3 --lr 0.001 --boundary bernoulli \
   --ema 0.99 --threads 1 --device cpu --steps 1000000000 --eval-every 40 --checkpoint-every 15 --keep 2 --out run > out.txt 2> err.txt &
 pid=$!

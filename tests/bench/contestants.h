@@ -31,9 +31,9 @@ std::vector<Contestant> model_group(const Size& size, const Ground& ground);
 /// The same with clipping and Adam: a complete training step. For a GPU.
 std::vector<Contestant> training_group(const Size& size, const Ground& ground);
 
-/// What subnormal numbers cost a CPU: whole updates of CharLM whose Adam moments are ordinary (the baseline), or, for
-/// what gets no gradient any more, as small as they become in the end: of boundary detectors that are dead, or of all
-/// layers above one whose detector never fires. Each with and without FlushSubnormals; and the optimiser by itself.
+/// The cost of subnormal numbers on a CPU: complete updates of CharLM with ordinary Adam moments (the baseline), and
+/// with the final, subnormal moments of parameters without gradients: those of dead boundary detectors, or of all
+/// layers above a detector that never fires. Each with and without FlushSubnormals; also the optimiser alone.
 std::vector<Contestant> subnormal_group(const Size& size);
 
 /// `steps` single steps at batch 1 without autograd: HMLSTM against a loop of torch::nn::LSTMCell.

@@ -1,4 +1,4 @@
-// Contestants that show what subnormal numbers cost training on a CPU.
+// Contestants that measure the cost of subnormal numbers in training on a CPU.
 #include <ATen/Parallel.h>
 
 #include <memory>
@@ -15,17 +15,17 @@ namespace bench {
 
 namespace {
 
-/// What gets no gradient any more.
+/// The parameters that have no gradient any more.
 enum class Dead {
   Nothing,
-  Detectors,  ///< the boundaries' rows of every layer
-  Layers,     ///< all that is above a detector that never fires
+  Detectors,  ///< the boundary rows of every layer
+  Layers,     ///< all layers above a detector that never fires
 };
 
-/// The numbers at which decay by 0.9 and 0.999 comes to rest, as bits: it rounds to the same number again.
+/// Bits of the numbers at which decay by 0.9 and 0.999 ends, because they round to themselves.
 constexpr int32_t kFirstMoment = 4, kSecondMoment = 400;
 
-/// The part of a moment that belongs to what is dead; undefined: none of it.
+/// The part of a moment that belongs to dead parameters; undefined: none.
 torch::Tensor dead_part(Dead dead, const std::string& name, const torch::Tensor& moment, int64_t units) {
   if (name.find("hm_lstm.layers.") == std::string::npos) return {};
   const bool lowest = name.find(".layers.0.") != std::string::npos;
@@ -34,7 +34,7 @@ torch::Tensor dead_part(Dead dead, const std::string& name, const torch::Tensor&
   return dead == Dead::Detectors && has_boundary ? moment.narrow(0, 4 * units, 1) : torch::Tensor();
 }
 
-/// How many moments are subnormal.
+/// Number of subnormal moments.
 int64_t subnormal_moments(const hmrnn::ClippedAdam& adam) {
   hmrnn::SafeTensors file;
   adam.save(file);
@@ -47,7 +47,7 @@ int64_t subnormal_moments(const hmrnn::ClippedAdam& adam) {
   return count;
 }
 
-/// Puts those numbers into the moments of what is dead; returns how many.
+/// Sets the moments of dead parameters to these numbers; returns how many.
 int64_t bury(hmrnn::ClippedAdam& adam, Dead dead, int64_t units) {
   hmrnn::SafeTensors file;
   adam.save(file);
@@ -64,7 +64,7 @@ int64_t bury(hmrnn::ClippedAdam& adam, Dead dead, int64_t units) {
   return count;
 }
 
-/// A model, a window of text for it, its optimiser.
+/// A model, a window of text, an optimiser.
 struct Training {
   Training(const Size& size, Dead dead)
       : model(hmrnn::CharLMOptions(kVocabulary)
@@ -78,10 +78,10 @@ struct Training {
     for (const auto& item : model->named_parameters()) named.emplace_back(item.key(), item.value());
     adam = std::make_unique<hmrnn::ClippedAdam>(std::move(named), hmrnn::ClippedAdam::Options{});
     adam->set_learning_rate(1e-4);
-    // Given, without gradients for the detectors; all have given ones, so that windows cost the same.
+    // Given boundaries without gradients for the detectors, for all contestants, so that windows cost the same.
     call.boundaries = draw_boundaries(size.window, size.batch, rates);
     call.boundary_gradient = false;
-    update();  // moments of all that lives
+    update();  // gives all other parameters moments
     buried = bury(*adam, dead, size.units);
     TORCH_CHECK((buried > 0) == (dead != Dead::Nothing), "benchmark: ", buried, " moments were made subnormal");
   }
@@ -90,7 +90,7 @@ struct Training {
     loss.backward();
     adam->step(loss);
   }
-  /// The optimiser's part, with gradients of zero.
+  /// Only the optimiser, with zero gradients.
   void step() {
     for (auto& parameter : model->parameters()) parameter.mutable_grad() = torch::zeros_like(parameter);
     adam->step(torch::zeros({}));
@@ -127,7 +127,7 @@ std::vector<Contestant> subnormal_group(const Size& size) {
       whole ? training->update() : training->step();
     };
     contestant.run();
-    // What is timed is what it is called.
+    // Check that the contestant's name is true.
     const auto left = subnormal_moments(*training->adam);
     TORCH_CHECK(flush ? left == 0 : left >= training->buried, "benchmark: ", contestant.name, " has ", left,
                 " subnormal moments, ", training->buried, " before");

@@ -79,7 +79,7 @@ count = collections.Counter(row["case"] for row in json.load(open(sys.argv[1]))[
 assert count == {"core/hm_lstm_regularised": 6, "model/char_lm_lstm_regularised": 2, "model/char_lm_hm_lstm_regularised": 6}, count' \
   "$work/regularised.json" || fail "--regularised"
 
-# It refuses to time moments that are not what the rows say.
+# Moments that do not match a row's name are not timed.
 "$bin" --quick --bf16 off --rounds 1 --threads 1 --subnormals --only moments --json "$work/subnormals.json" >"$work/out" || fail "--subnormals: $(cat "$work/out")"
 "$bin" --quick --bf16 off --rounds 1 --threads 1 --subnormals --only dead --json "$work/dead.json" >"$work/out" || fail "--subnormals: $(cat "$work/out")"
 python3 -c 'import json, sys

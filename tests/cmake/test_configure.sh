@@ -34,7 +34,7 @@ if grep -q 'BUILD_SHARED_LIBS' "$work/out"; then fail "BUILD_SHARED_LIBS is spok
 # No path with a comma is passed through -Wl, or LINKER:.
 if grep -oE -- "-Wl,[^ ]*a,b[^ ]*" "$work/plain/build.ninja" >"$work/out"; then fail "the linker's options cut a path"; fi
 
-# The C++ library checks itself where nobody asks for speed.
+# The C++ library's checks are on in builds that are not for speed.
 configure debug -DHMRNN_CUDA=OFF -DCMAKE_BUILD_TYPE=Debug
 configure sanitized -DHMRNN_CUDA=OFF -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DHMRNN_SANITIZE=address;undefined"
 for folder in plain debug sanitized; do

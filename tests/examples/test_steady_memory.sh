@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
-# tests/steady_memory.sh in a small form: a minute.
+# A short form of tests/steady_memory.sh: a minute.
 exec tests/steady_memory.sh "${HMRNN_MEMORY_SECONDS:-60}"

@@ -29,7 +29,8 @@ for set in avx2 avx512; do
 done
 for set in "${sets[@]}"; do
   for side in end start; do
-    # The same bits as in plain memory of the same alignment: what lies beside a block, and what a new one holds, has no part.
+    # Equal bits as in plain memory of the same alignment: neither the memory beside a block nor the contents of a new
+    # one matter.
     ATEN_CPU_CAPABILITY=$set HMRNN_PLAIN=$side "$guard" "$cases" >"$work/unguarded" || fail "$set without a guard"
     ATEN_CPU_CAPABILITY=$set HMRNN_GUARD=$side "$guard" "$cases" >"$work/out" 2>"$work/err" || fail "$set, $side: $(head -n 40 "$work/err")"
     cmp "$work/unguarded" "$work/out" || fail "$set, $side: other results than without a guard: $(diff "$work/unguarded" "$work/out")"
