@@ -1,11 +1,13 @@
-# Compiles several small sources as one: with LibTorch, the work before a file's own first line (5 to 10 s of pending
-# templates) outweighs the file. CMake's UNITY_BUILD is not used, since it writes absolute paths into the generated
-# sources, so that clones could not share compiler cache entries.
-option(HMRNN_UNITY "Compile small sources of one folder together" ON)
+# Compiles several sources as one: with LibTorch, the work before a file's own first line (7 s of pending templates on an
+# AMD Zen 3, with the precompiled header) outweighs the file. CMake's UNITY_BUILD is not used, since it writes absolute
+# paths into the generated sources, so that clones could not share compiler cache entries.
+option(HMRNN_UNITY "Compile sources of one folder together" ON)
+# Long groups make a clean build short, short groups an edit: whoever edits much sets 350.
+set(HMRNN_UNITY_LINES 1200 CACHE STRING "Lines of sources that are compiled together")
 
-# Sets `out` to the sources, with small neighbours in a folder that include LibTorch grouped up to `lines` lines (an
-# edit recompiles the whole group, hence the limit). Do not pass files with their own compile options.
-function(hmrnn_group_sources out lines)
+# Sets `out` to the sources, with neighbours in a folder that include LibTorch grouped up to HMRNN_UNITY_LINES lines. Do
+# not pass files with their own compile options.
+function(hmrnn_group_sources out)
   if(NOT HMRNN_UNITY)
     set(${out} ${ARGN} PARENT_SCOPE)
     return()
@@ -36,7 +38,7 @@ function(hmrnn_group_sources out lines)
       endif()
     endif()
     math(EXPR _sum "${_total} + ${_own_lines}")
-    if(_members AND (NOT _own_dir STREQUAL _dir OR _sum GREATER lines))
+    if(_members AND (NOT _own_dir STREQUAL _dir OR _sum GREATER HMRNN_UNITY_LINES))
       list(LENGTH _members _count)
       if(_count EQUAL 1)
         list(APPEND _result ${_members})

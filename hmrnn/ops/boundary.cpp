@@ -48,22 +48,22 @@ std::string to_string(BoundaryMode mode) {
 
 torch::Tensor hard_sigmoid(const torch::Tensor& pre, const torch::Tensor& slope) {
   TORCH_CHECK(pre.is_floating_point(), "hard_sigmoid: pre must be floating, got ", pre.scalar_type());
-  TORCH_CHECK(slope.dim() == 0, "hard_sigmoid: slope must be a 0-d tensor, got ", slope.sizes());
+  TORCH_CHECK(slope.dim() == 0, "hard_sigmoid: slope must be a 0-d tensor, got ", slope.sym_sizes());
   return ((pre * slope + 1) * 0.5).clamp(0, 1);
 }
 
 torch::Tensor straight_through(const torch::Tensor& value, const torch::Tensor& pre, const torch::Tensor& slope) {
   TORCH_CHECK(pre.is_floating_point(), "straight_through: pre must be floating, got ", pre.scalar_type());
-  TORCH_CHECK(slope.dim() == 0, "straight_through: slope must be a 0-d tensor, got ", slope.sizes());
-  TORCH_CHECK(value.sizes() == pre.sizes(), "straight_through: value must have the shape of pre ", pre.sizes(),
-              ", got ", value.sizes());
+  TORCH_CHECK(slope.dim() == 0, "straight_through: slope must be a 0-d tensor, got ", slope.sym_sizes());
+  TORCH_SYM_CHECK(c10::sym_equals(value.sym_sizes(), pre.sym_sizes()),
+                  "straight_through: value must have the shape of pre ", pre.sym_sizes(), ", got ", value.sym_sizes());
   return StraightThrough::apply(pre, slope, value.detach().to(pre.scalar_type()));
 }
 
 torch::Tensor boundary(const torch::Tensor& pre, const torch::Tensor& slope, BoundaryMode mode,
                        const std::optional<torch::Tensor>& noise) {
   TORCH_CHECK(pre.is_floating_point(), "boundary: pre must be floating, got ", pre.scalar_type());
-  TORCH_CHECK(slope.dim() == 0, "boundary: slope must be a 0-d tensor, got ", slope.sizes());
+  TORCH_CHECK(slope.dim() == 0, "boundary: slope must be a 0-d tensor, got ", slope.sym_sizes());
   torch::Tensor value;
   {
     torch::NoGradGuard no_grad;
@@ -74,8 +74,8 @@ torch::Tensor boundary(const torch::Tensor& pre, const torch::Tensor& slope, Bou
         break;
       case BoundaryMode::Bernoulli:
         TORCH_CHECK(noise && noise->defined(), "boundary: Bernoulli needs noise");
-        TORCH_CHECK(noise->sizes() == pre.sizes(), "boundary: noise must have the shape of pre ", pre.sizes(), ", got ",
-                    noise->sizes());
+        TORCH_SYM_CHECK(c10::sym_equals(noise->sym_sizes(), pre.sym_sizes()),
+                        "boundary: noise must have the shape of pre ", pre.sym_sizes(), ", got ", noise->sym_sizes());
         value = noise->to(p.scalar_type()).lt(p);
         break;
       case BoundaryMode::Soft:

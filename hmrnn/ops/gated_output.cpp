@@ -2,10 +2,12 @@
 
 #include <torch/library.h>
 
+#include "hmrnn/ops/autocast.h"
 #include "hmrnn/ops/autograd/gated_output.h"
 #include "hmrnn/ops/cpu/gated_output.h"
 #include "hmrnn/ops/gated_output_schema.h"
 #include "hmrnn/ops/has_kernels.h"
+#include "hmrnn/ops/saved_tensors.h"
 
 namespace hmrnn {
 
@@ -17,32 +19,37 @@ void check(at::TensorList h, const std::optional<at::Tensor>& state_index, const
   TORCH_CHECK(embedding.size() == h.size(), "gated_output: embedding must have ", h.size(), " entries, got ",
               embedding.size());
   const auto L = static_cast<int64_t>(h.size());
-  int64_t total = 0;
+  c10::SymInt total = 0;
+  const auto require = [](const c10::SymBool& holds, const auto&... message) {
+    TORCH_SYM_CHECK(holds, "gated_output: ", message...);
+  };
   for (int64_t l = 0; l < L; ++l) {
-    TORCH_CHECK(h[l].dim() == 3 && h[l].sizes().slice(0, 2) == h[0].sizes().slice(0, 2), "gated_output: h[", l,
-                "] must have shape [T, B, d], like h[0] ", h[0].sizes(), ", got ", h[l].sizes());
-    TORCH_CHECK(
-        embedding[l].dim() == 2 && embedding[l].size(0) == embedding[0].size(0) && embedding[l].size(1) == h[l].size(2),
-        "gated_output: embedding[", l, "] must have shape [out, ", h[l].size(2), "], got ", embedding[l].sizes());
+    require(c10::SymBool(h[l].dim() == 3 && h[0].dim() == 3), "h[", l, "] must have shape [T, B, d], got ",
+            h[l].sym_sizes());
+    require(c10::sym_equals(h[l].sym_sizes().slice(0, 2), h[0].sym_sizes().slice(0, 2)), "h[", l,
+            "] must have shape [T, B, d], like h[0] ", h[0].sym_sizes(), ", got ", h[l].sym_sizes());
+    require(c10::sym_equals(embedding[l].sym_sizes(), {embedding[0].sym_size(0), h[l].sym_size(2)}), "embedding[", l,
+            "] must have shape [out, ", h[l].sym_size(2), "], got ", embedding[l].sym_sizes());
     TORCH_CHECK(h[l].scalar_type() == h[0].scalar_type() && embedding[l].scalar_type() == h[0].scalar_type(),
                 "gated_output: h[", l, "] and embedding[", l, "] must be ", h[0].scalar_type(), ", got ",
                 h[l].scalar_type(), " and ", embedding[l].scalar_type());
     TORCH_CHECK(h[l].device() == h[0].device() && embedding[l].device() == h[0].device(), "gated_output: h[", l,
                 "] and embedding[", l, "] must be on ", h[0].device(), ", got ", h[l].device(), " and ",
                 embedding[l].device());
-    total += h[l].size(2);
+    total += h[l].sym_size(2);
   }
-  TORCH_CHECK(gates.sizes() == at::IntArrayRef({L, total}), "gated_output: gates must have shape [", L, ", ", total,
-              "], got ", gates.sizes());
+  require(c10::sym_equals(gates.sym_sizes(), {c10::SymInt(L), total}), "gates must have shape [", L, ", ", total,
+          "], got ", gates.sym_sizes());
   TORCH_CHECK(gates.scalar_type() == h[0].scalar_type(), "gated_output: gates must be ", h[0].scalar_type(), ", got ",
               gates.scalar_type());
   TORCH_CHECK(gates.device() == h[0].device(), "gated_output: gates must be on ", h[0].device(), ", got ",
               gates.device());
   if (!state_index) return;
-  TORCH_CHECK(state_index->sizes() == at::IntArrayRef({L, h[0].size(0), h[0].size(1)}) &&
-                  state_index->scalar_type() == at::kInt,
-              "gated_output: state_index must be int32 [", L, ", ", h[0].size(0), ", ", h[0].size(1), "], got ",
-              state_index->scalar_type(), " ", state_index->sizes());
+  const auto T = h[0].sym_size(0), B = h[0].sym_size(1);
+  require(c10::SymBool(state_index->scalar_type() == at::kInt)
+              .sym_and(c10::sym_equals(state_index->sym_sizes(), {c10::SymInt(L), T, B})),
+          "state_index must be int32 [", L, ", ", T, ", ", B, "], got ", state_index->scalar_type(), " ",
+          state_index->sym_sizes());
   TORCH_CHECK(state_index->device() == h[0].device(), "gated_output: state_index must be on ", h[0].device(), ", got ",
               state_index->device());
 }
@@ -79,21 +86,21 @@ at::Tensor entry(at::TensorList h, const std::optional<at::Tensor>& state_index,
   return gated_output_autograd(states, index, gates.contiguous(), weights, product_dtype);
 }
 
-std::tuple<at::Tensor, std::vector<at::Tensor>> forward_cpu(at::TensorList h,
-                                                            const std::optional<at::Tensor>& state_index,
-                                                            const at::Tensor& gates, at::TensorList embedding,
-                                                            std::optional<at::ScalarType> product_dtype) {
+std::tuple<at::Tensor, at::Tensor> forward_cpu(at::TensorList h, const std::optional<at::Tensor>& state_index,
+                                               const at::Tensor& gates, at::TensorList embedding,
+                                               std::optional<at::ScalarType> product_dtype) {
   const auto tape = cpu::gated_output_forward(h.vec(), state_index.value_or(at::Tensor()), gates, embedding.vec(),
                                               product_dtype == at::kBFloat16);
   std::vector<at::Tensor> saved{tape.gate};
   for (const auto* list : {&tape.projected, &tape.row, &tape.birth})
     saved.insert(saved.end(), list->begin(), list->end());
-  return {tape.output, saved};
+  return {tape.output, pack_saved(std::move(saved), at::kCPU)};
 }
 
 std::vector<at::Tensor> backward_cpu(at::TensorList h, const at::Tensor& gates, at::TensorList embedding,
-                                     const at::Tensor& output, at::TensorList saved, const at::Tensor& grad,
+                                     const at::Tensor& output, const at::Tensor& packed, const at::Tensor& grad,
                                      std::optional<at::ScalarType> product_dtype) {
+  const auto& saved = unpack_saved(packed);
   cpu::GatedOutputTape tape;
   tape.output = output;
   tape.gate = saved[0];
@@ -109,24 +116,59 @@ std::vector<at::Tensor> backward_cpu(at::TensorList h, const at::Tensor& gates, 
   return out;
 }
 
-at::Tensor meta(at::TensorList h, const std::optional<at::Tensor>& state_index, const at::Tensor& gates,
-                at::TensorList embedding, std::optional<at::ScalarType>) {
-  check(h, state_index, gates, embedding);
-  return at::empty({h[0].size(0), h[0].size(1), embedding[0].size(0)}, h[0].options().requires_grad(false));
+// For the meta device, and for torch.compile and torch.export, whose shapes may be symbols.
+std::tuple<at::Tensor, at::Tensor> forward_meta(at::TensorList h, const std::optional<at::Tensor>&, const at::Tensor&,
+                                                at::TensorList embedding, std::optional<at::ScalarType>) {
+  const auto options = h[0].options().requires_grad(false);
+  return {at::empty_symint({h[0].sym_size(0), h[0].sym_size(1), embedding[0].sym_size(0)}, options),
+          nothing_saved(options)};
+}
+
+std::vector<at::Tensor> backward_meta(at::TensorList h, const at::Tensor& gates, at::TensorList embedding,
+                                      const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                      std::optional<at::ScalarType>) {
+  std::vector<at::Tensor> out;
+  const auto add = [&](const at::Tensor& x) {
+    out.push_back(at::empty_symint(x.sym_sizes(), x.options().requires_grad(false)));
+  };
+  for (const auto& x : h) add(x);
+  add(gates);
+  for (const auto& x : embedding) add(x);
+  return out;
+}
+
+at::Tensor call(at::TensorList h, const std::optional<at::Tensor>& state_index, const at::Tensor& gates,
+                at::TensorList embedding, std::optional<at::ScalarType> product_dtype) {
+  static const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::gated_output", "").typed<GatedOutputOperator>();
+  return op.call(h, state_index, gates, embedding, product_dtype);
+}
+
+/// Under torch.autocast to bfloat16: products of bfloat16 operands, sums in float32.
+at::Tensor autocast(at::TensorList h, const std::optional<at::Tensor>& state_index, const at::Tensor& gates,
+                    at::TensorList embedding, std::optional<at::ScalarType> product_dtype) {
+  const auto device = gates.device().type();
+  const c10::impl::ExcludeDispatchKeyGuard once(at::autocast::get_autocast_dispatch_key_from_device_type(device));
+  auto states = h.vec(), weights = embedding.vec();
+  auto gate_weights = gates;
+  for (auto& x : states) to_full_precision(x);
+  for (auto& x : weights) to_full_precision(x);
+  to_full_precision(gate_weights);
+  if (!product_dtype) product_dtype = autocast_product_dtype(gate_weights);
+  return call(states, state_index, gate_weights, weights, product_dtype);
 }
 
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(hmrnn, m) {
   m.def(
-      "gated_output(Tensor[] h, Tensor? state_index, Tensor gates, Tensor[] embedding, ScalarType? product_dtype) -> "
-      "Tensor");
+      "gated_output(Tensor[] h, Tensor? state_index, Tensor gates, Tensor[] embedding, "
+      "ScalarType? product_dtype=None) -> Tensor");
   m.def(
-      "_gated_output_forward(Tensor[] h, Tensor? state_index, Tensor gates, Tensor[] embedding, ScalarType? "
-      "product_dtype) -> (Tensor output, Tensor[] saved)");
+      "_gated_output_forward(Tensor[] h, Tensor? state_index, Tensor gates, Tensor[] embedding, "
+      "ScalarType? product_dtype) -> (Tensor output, Tensor saved)");
   m.def(
-      "_gated_output_backward(Tensor[] h, Tensor gates, Tensor[] embedding, Tensor output, Tensor[] saved, Tensor "
-      "grad, "
+      "_gated_output_backward(Tensor[] h, Tensor gates, Tensor[] embedding, Tensor output, Tensor saved, Tensor grad, "
       "ScalarType? product_dtype) -> Tensor[]");
 }
 TORCH_LIBRARY_IMPL(hmrnn, CompositeImplicitAutograd, m) { m.impl("gated_output", entry); }
@@ -134,15 +176,18 @@ TORCH_LIBRARY_IMPL(hmrnn, CPU, m) {
   m.impl("_gated_output_forward", forward_cpu);
   m.impl("_gated_output_backward", backward_cpu);
 }
-TORCH_LIBRARY_IMPL(hmrnn, Meta, m) { m.impl("gated_output", meta); }
+TORCH_LIBRARY_IMPL(hmrnn, Meta, m) {
+  m.impl("_gated_output_forward", forward_meta);
+  m.impl("_gated_output_backward", backward_meta);
+}
+TORCH_LIBRARY_IMPL(hmrnn, AutocastCPU, m) { m.impl("gated_output", autocast); }
+TORCH_LIBRARY_IMPL(hmrnn, AutocastCUDA, m) { m.impl("gated_output", autocast); }
 
 torch::Tensor gated_output(const std::vector<torch::Tensor>& h, const torch::Tensor& state_index,
                            const torch::Tensor& gates, const std::vector<torch::Tensor>& embedding,
                            std::optional<torch::ScalarType> product_dtype) {
-  static const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::gated_output", "").typed<GatedOutputOperator>();
-  return op.call(h, state_index.defined() ? std::make_optional(state_index) : std::nullopt, gates, embedding,
-                 product_dtype);
+  return call(h, state_index.defined() ? std::make_optional(state_index) : std::nullopt, gates, embedding,
+              product_dtype);
 }
 
 }  // namespace hmrnn

@@ -3,12 +3,22 @@
 #include <torch/autograd.h>
 #include <torch/library.h>
 
+#include "hmrnn/ops/autocast.h"
 #include "hmrnn/ops/has_kernels.h"
 #include "hmrnn/ops/hm_lstm_schema.h"
 
 namespace hmrnn {
 
 namespace {
+
+/// hm_lstm through the dispatcher.
+WindowResult call_window(const HMLSTMArguments& a) {
+  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::hm_lstm", "");
+  torch::jit::Stack stack;
+  push_arguments(stack, a);
+  op.callBoxed(stack);
+  return take_result(stack);
+}
 
 /// The oracle: dense, plain autograd. Soft boundaries (which skip nothing) and devices without a backend of their own.
 WindowResult composite(const HMLSTMArguments& a) {
@@ -19,45 +29,65 @@ WindowResult composite(const HMLSTMArguments& a) {
                           a.rule, w.lengths, a.eps, dropout);
 }
 
-void check_index(const HMLSTMArguments& a) {
-  const auto& index = a.window.index;
-  if (!index.defined() || index.numel() == 0) return;
-  const auto rows = a.window.input.size(0);
-  TORCH_CHECK(index.min().item<int64_t>() >= 0 && index.max().item<int64_t>() < rows, "hm_lstm: index must lie in [0, ",
-              rows, ")");
-}
-
 /// Above autograd: chooses between the backend's operators and the composite.
 WindowResult choose(HMLSTMArguments a) {
   check_arguments(a);
   static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_forward", "");
   if (a.rule.mode == BoundaryMode::Soft || !has_kernels(op, a.window.input)) return composite(a);
   a = contiguous(std::move(a));
-  if (a.window.input.is_cpu()) {  // a device checks for itself: reading its answer would make the host wait
-    check_index(a);
-    check_hard_boundaries(a);
-  }
   bool training = false;
   if (at::GradMode::is_enabled()) {
     for (const auto& x : differentiable(a)) training = training || x.requires_grad();
   }
   if (training) return hm_lstm_autograd(a);
   at::AutoDispatchBelowADInplaceOrView below;
-  return call_forward(a, false).result;
+  return call_forward(a, false).first;
 }
 
-/// Shapes only.
-WindowResult meta(HMLSTMArguments a) {
-  check_arguments(a);
+/// The shapes of a backend's results: for the meta device, and for torch.compile and torch.export, whose shapes may be
+/// symbols.
+std::pair<WindowResult, at::Tensor> forward_shapes(const HMLSTMArguments& a) {
   const auto options = a.window.input.options().requires_grad(false);
+  const auto T = a.sym_steps(), B = a.sym_batch();
+  const c10::SymInt L = a.num_layers();
   WindowResult out;
   for (int64_t l = 0; l < a.num_layers(); ++l) {
-    out.h.push_back(at::empty({a.steps(), a.batch(), a.units(l)}, options));
-    out.c_n.push_back(at::empty({a.batch(), a.units(l)}, options));
+    out.h.push_back(at::empty_symint({T, B, a.sym_units(l)}, options));
+    out.c_n.push_back(at::empty_symint({B, a.sym_units(l)}, options));
   }
-  out.z = at::empty({a.steps(), a.batch(), a.num_layers() - 1}, options);
-  out.state_index = at::empty({a.num_layers(), a.steps(), a.batch()}, options.dtype(at::kInt));
-  return out;
+  out.z = at::empty_symint({T, B, L - 1}, options);
+  out.state_index = at::empty_symint({L, T, B}, options.dtype(at::kInt));
+  return {std::move(out), nothing_saved(options)};
+}
+
+void forward_meta(const c10::OperatorHandle&, torch::jit::Stack* stack) {
+  auto [result, saved] = forward_shapes(take_arguments(torch::jit::last(*stack, kSchemaArguments + 1)));
+  torch::jit::drop(*stack, kSchemaArguments + 1);
+  push_result(*stack, std::move(result));
+  stack->emplace_back(std::move(saved));
+}
+
+void backward_meta(const c10::OperatorHandle&, torch::jit::Stack* stack) {
+  const auto in = torch::jit::last(*stack, kSchemaArguments + kBackwardArguments);
+  const auto a = take_arguments(in);
+  const bool input_gradient = in.back().toBool();
+  std::vector<at::Tensor> gradients;
+  for (const auto& x : differentiable(a)) {
+    gradients.push_back(at::empty_symint(x.sym_sizes(), x.options().requires_grad(false)));
+  }
+  if (!input_gradient) gradients[0] = at::empty({0}, gradients[0].options());
+  torch::jit::drop(*stack, kSchemaArguments + kBackwardArguments);
+  stack->emplace_back(std::move(gradients));
+}
+
+/// Under torch.autocast to bfloat16: products of bfloat16 operands, everything else as without, in float32.
+WindowResult autocast(HMLSTMArguments a) {
+  const auto device = a.window.input.device().type();
+  const c10::impl::ExcludeDispatchKeyGuard once(at::autocast::get_autocast_dispatch_key_from_device_type(device));
+  each_differentiable(a, to_full_precision);
+  for (auto* x : {&a.rule.given, &a.rule.noise, &a.dropout.locked_mask}) to_full_precision(*x);
+  if (!a.product_dtype) a.product_dtype = autocast_product_dtype(a.window.input);
+  return call_window(a);
 }
 
 template <WindowResult (*function)(HMLSTMArguments)>
@@ -72,9 +102,9 @@ void window_kernel(const c10::OperatorHandle&, torch::jit::Stack* stack) {
 TORCH_LIBRARY_FRAGMENT(hmrnn, m) {
   const std::string result = "Tensor[] h, Tensor[] c_n, Tensor z, Tensor state_index", shared = schema_arguments(false);
   m.def(("hm_lstm(" + schema_arguments(true) + ") -> (" + result + ")").c_str());
-  m.def(("_hm_lstm_forward(" + shared + ", bool training) -> (" + result + ", Tensor[] saved)").c_str());
+  m.def(("_hm_lstm_forward(" + shared + ", bool training) -> (" + result + ", Tensor saved)").c_str());
   m.def(("_hm_lstm_backward(" + shared +
-         ", Tensor[] h, Tensor z, Tensor[] saved, Tensor?[] grad_h, Tensor?[] grad_c_n, Tensor? grad_z, "
+         ", Tensor[] h, Tensor z, Tensor saved, Tensor?[] grad_h, Tensor?[] grad_c_n, Tensor? grad_z, "
          "bool input_gradient) -> Tensor[]")
             .c_str());
 }
@@ -83,7 +113,14 @@ TORCH_LIBRARY_IMPL(hmrnn, CompositeImplicitAutograd, m) {
   m.impl("hm_lstm", torch::CppFunction::makeFromBoxedFunction<&window_kernel<choose>>());
 }
 TORCH_LIBRARY_IMPL(hmrnn, Meta, m) {
-  m.impl("hm_lstm", torch::CppFunction::makeFromBoxedFunction<&window_kernel<meta>>());
+  m.impl("_hm_lstm_forward", torch::CppFunction::makeFromBoxedFunction<&forward_meta>());
+  m.impl("_hm_lstm_backward", torch::CppFunction::makeFromBoxedFunction<&backward_meta>());
+}
+TORCH_LIBRARY_IMPL(hmrnn, AutocastCPU, m) {
+  m.impl("hm_lstm", torch::CppFunction::makeFromBoxedFunction<&window_kernel<autocast>>());
+}
+TORCH_LIBRARY_IMPL(hmrnn, AutocastCUDA, m) {
+  m.impl("hm_lstm", torch::CppFunction::makeFromBoxedFunction<&window_kernel<autocast>>());
 }
 TORCH_LIBRARY_IMPL(hmrnn, CPU, m) { register_backend<cpu::hm_lstm_forward, cpu::hm_lstm_backward>(m); }
 
@@ -95,11 +132,7 @@ WindowResult hm_lstm(const std::vector<LayerParameters>& layers, const WindowInp
     a.window.input = torch::embedding(a.window.input, a.window.index);
     a.window.index = at::Tensor();
   }
-  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::hm_lstm", "");
-  torch::jit::Stack stack;
-  push_arguments(stack, a);
-  op.callBoxed(stack);
-  return take_result(stack);
+  return call_window(a);
 }
 
 }  // namespace hmrnn

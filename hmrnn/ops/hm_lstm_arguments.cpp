@@ -2,6 +2,7 @@
 
 #include <ATen/Dispatch.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 
@@ -11,15 +12,28 @@ namespace hmrnn {
 
 namespace {
 
-void check_tensor(const char* name, int64_t layer, const torch::Tensor& x, torch::IntArrayRef shape,
+void check_tensor(const char* name, int64_t layer, const torch::Tensor& x, c10::SymIntArrayRef shape,
                   const torch::Tensor& like) {
   const auto place = layer < 0 ? std::string() : "[" + std::to_string(layer) + "]";
   TORCH_CHECK(x.defined(), "hm_lstm: ", name, place, " is missing, expected shape ", shape);
-  TORCH_CHECK(x.sizes() == shape, "hm_lstm: ", name, place, " must have shape ", shape, ", got ", x.sizes());
+  TORCH_SYM_CHECK(c10::sym_equals(x.sym_sizes(), shape), "hm_lstm: ", name, place, " must have shape ", shape, ", got ",
+                  x.sym_sizes());
   TORCH_CHECK(x.scalar_type() == like.scalar_type(), "hm_lstm: ", name, place, " must be ", like.scalar_type(),
               " like the input, got ", x.scalar_type());
   TORCH_CHECK(x.device() == like.device(), "hm_lstm: ", name, place, " must be on ", like.device(),
               " like the input, got ", x.device());
+}
+
+/// The states of a layer, B at the start and one for each step of each row at most, are numbered by int32. (A shape
+/// that is a symbol is checked when the window is computed.)
+void check_int32(const HMLSTMArguments& a) {
+  constexpr int64_t largest = std::numeric_limits<int32_t>::max();
+  const auto T = a.sym_steps().maybe_as_int(), B = a.sym_batch().maybe_as_int();
+  TORCH_CHECK(!T || !B || *B <= largest / (*T + 1), "hm_lstm: (T + 1) · B must be below 2^31, got T = ", *T,
+              ", B = ", *B);
+  const auto rows = a.window.input.sym_size(0).maybe_as_int();
+  TORCH_CHECK(!a.indexed() || !rows || *rows <= largest, "hm_lstm: a table must have fewer than 2^31 rows, got ",
+              *rows);
 }
 
 void check_dropout(const HMLSTMArguments& a) {
@@ -29,14 +43,14 @@ void check_dropout(const HMLSTMArguments& a) {
     const auto& seed = a.dropout.seed;
     TORCH_CHECK(seed.defined(), "hm_lstm: recurrent_dropout needs dropout_seed");
     TORCH_CHECK(seed.dim() == 0 && seed.scalar_type() == torch::kInt64,
-                "hm_lstm: dropout_seed must be int64 of no dimension, got ", seed.scalar_type(), " ", seed.sizes());
+                "hm_lstm: dropout_seed must be int64 of no dimension, got ", seed.scalar_type(), " ", seed.sym_sizes());
     TORCH_CHECK(seed.device() == a.window.input.device(), "hm_lstm: dropout_seed must be on ", a.window.input.device(),
                 " like the input, got ", seed.device());
   }
   if (!a.dropout.locked_mask.defined()) return;
-  int64_t units = 0;
-  for (const auto& layer : a.layers) units += layer.units();
-  check_tensor("locked_mask", -1, a.dropout.locked_mask, {a.batch(), units}, a.window.input);
+  c10::SymInt units = 0;
+  for (int64_t l = 0; l < a.num_layers(); ++l) units += a.sym_units(l);
+  check_tensor("locked_mask", -1, a.dropout.locked_mask, {a.sym_batch(), units}, a.window.input);
 }
 
 }  // namespace
@@ -57,49 +71,47 @@ void check_arguments(const HMLSTMArguments& a) {
                 top ? " needs top_down, only the top layer has none" : " is the top and must have no top_down");
   }
   if (a.indexed()) {
-    TORCH_CHECK(input.dim() == 2, "hm_lstm: with index, input must be a table [V, e], got ", input.sizes());
+    TORCH_CHECK(input.dim() == 2, "hm_lstm: with index, input must be a table [V, e], got ", input.sym_sizes());
     TORCH_CHECK(w.index.dim() == 2 && w.index.scalar_type() == torch::kInt64,
-                "hm_lstm: index must be int64 [T, B], got ", w.index.scalar_type(), " ", w.index.sizes());
+                "hm_lstm: index must be int64 [T, B], got ", w.index.scalar_type(), " ", w.index.sym_sizes());
     TORCH_CHECK(w.index.device() == input.device(), "hm_lstm: index must be on ", input.device(), ", got ",
                 w.index.device());
   } else {
-    TORCH_CHECK(input.dim() == 3, "hm_lstm: input must have shape [T, B, e], got ", input.sizes());
+    TORCH_CHECK(input.dim() == 3, "hm_lstm: input must have shape [T, B, e], got ", input.sym_sizes());
   }
-  const auto T = a.steps(), B = a.batch();
-  TORCH_CHECK(T >= 1 && B >= 1, "hm_lstm: a window needs at least one step and one row, got T = ", T, ", B = ", B);
-  // The states of a layer, B at the start and one for each step of each row at most, are numbered by int32.
-  TORCH_CHECK(B <= std::numeric_limits<int32_t>::max() / (T + 1),
-              "hm_lstm: (T + 1) · B must be below 2^31, got T = ", T, ", B = ", B);
-  TORCH_CHECK(!a.indexed() || input.size(0) <= std::numeric_limits<int32_t>::max(),
-              "hm_lstm: a table must have fewer than 2^31 rows, got ", input.size(0));
+  const auto T = a.sym_steps(), B = a.sym_batch();
+  TORCH_SYM_CHECK(T.sym_ge(1), "hm_lstm: a window needs at least one step and one row, got T = ", T, ", B = ", B);
+  TORCH_SYM_CHECK(B.sym_ge(1), "hm_lstm: a window needs at least one step and one row, got T = ", T, ", B = ", B);
+  check_int32(a);
   int64_t norms = 0;  // of the layers before: an entry of the schema's lists is named by its place there
   for (int64_t l = 0; l < L; ++l) {
     const auto& y = a.layers[l];
     TORCH_CHECK(y.recurrent.dim() == 2, "hm_lstm: recurrent[", l, "] must have shape [R, d], got ",
-                y.recurrent.sizes());
-    const auto d = a.units(l), R = a.top(l) ? 4 * d : 4 * d + 1;
+                y.recurrent.sym_sizes());
+    const auto d = a.sym_units(l), R = a.top(l) ? d * 4 : d * 4 + 1;
     check_tensor("recurrent", l, y.recurrent, {R, d}, input);
-    check_tensor("bottom_up", l, y.bottom_up, {R, l == 0 ? input.size(-1) : a.units(l - 1)}, input);
-    if (!a.top(l)) check_tensor("top_down", l, y.top_down, {R, a.units(l + 1)}, input);
+    check_tensor("bottom_up", l, y.bottom_up, {R, l == 0 ? input.sym_size(-1) : a.sym_units(l - 1)}, input);
+    if (!a.top(l)) check_tensor("top_down", l, y.top_down, {R, a.sym_units(l + 1)}, input);
     check_tensor("bias", l, y.bias, {R}, input);
     check_tensor("h0", l, w.h0[l], {B, d}, input);
     check_tensor("c0", l, w.c0[l], {B, d}, input);
     if (!a.layer_norm()) continue;
     each_norm(y, a.top(l), [&](const NormParameters& norm) {
-      const auto size = &norm == &y.cell_norm ? d : 4 * d;
+      const auto size = &norm == &y.cell_norm ? d : d * 4;
       check_tensor("norm_weight", norms, norm.weight, {size}, input);
       check_tensor("norm_bias", norms, norm.bias, {size}, input);
       ++norms;
     });
   }
-  check_tensor("z0", -1, w.z0, {B, L - 1}, input);
+  const c10::SymInt boundaries = L - 1;
+  check_tensor("z0", -1, w.z0, {B, boundaries}, input);
   const auto& rule = a.rule;
   TORCH_CHECK(rule.slope.defined() && rule.slope.dim() == 0, "hm_lstm: slope must be a 0-d tensor");
-  if (rule.given.defined()) check_tensor("boundaries", -1, rule.given, {T, B, L - 1}, input);
-  if (rule.noise.defined()) check_tensor("noise", -1, rule.noise, {T, B, L - 1}, input);
+  if (rule.given.defined()) check_tensor("boundaries", -1, rule.given, {T, B, boundaries}, input);
+  if (rule.noise.defined()) check_tensor("noise", -1, rule.noise, {T, B, boundaries}, input);
   if (w.lengths.defined()) {
-    TORCH_CHECK(w.lengths.dim() == 1 && w.lengths.size(0) == B && w.lengths.scalar_type() == torch::kInt64,
-                "hm_lstm: lengths must be int64 [", B, "], got ", w.lengths.scalar_type(), " ", w.lengths.sizes());
+    TORCH_CHECK(w.lengths.dim() == 1 && w.lengths.scalar_type() == torch::kInt64 && w.lengths.sym_size(0) == B,
+                "hm_lstm: lengths must be int64 [", B, "], got ", w.lengths.scalar_type(), " ", w.lengths.sym_sizes());
   }
   TORCH_CHECK(
       !a.product_dtype || *a.product_dtype == type || (*a.product_dtype == torch::kBFloat16 && type == torch::kFloat32),
@@ -114,6 +126,15 @@ HMLSTMArguments contiguous(HMLSTMArguments a) {
     if (x->defined()) *x = x->detach().contiguous();
   }
   return a;
+}
+
+void check_index(const HMLSTMArguments& a) {
+  const auto& index = a.window.index;
+  if (!index.defined()) return;
+  const auto rows = a.window.input.size(0);
+  const auto* row = index.const_data_ptr<int64_t>();
+  const auto [least, largest] = std::minmax_element(row, row + index.numel());
+  TORCH_CHECK(*least >= 0 && *largest < rows, "hm_lstm: index must lie in [0, ", rows, ")");
 }
 
 void check_hard_boundaries(const HMLSTMArguments& a) {

@@ -24,6 +24,10 @@ struct HMLSTMArguments {
   int64_t steps() const { return indexed() ? window.index.size(0) : window.input.size(0); }
   int64_t batch() const { return indexed() ? window.index.size(1) : window.input.size(1); }
   int64_t units(int64_t l) const { return layers[l].units(); }
+  /// The same where shapes may be symbols: while torch.compile or torch.export derives them.
+  c10::SymInt sym_steps() const { return (indexed() ? window.index : window.input).sym_size(0); }
+  c10::SymInt sym_batch() const { return (indexed() ? window.index : window.input).sym_size(1); }
+  c10::SymInt sym_units(int64_t l) const { return layers[l].recurrent.sym_size(1); }
   bool top(int64_t l) const { return l + 1 == num_layers(); }
   bool layer_norm() const { return !layers.empty() && layers[0].layer_norm(); }
   /// The detector is part of the graph: z carries gradients.
@@ -31,7 +35,8 @@ struct HMLSTMArguments {
   bool bfloat16() const { return product_dtype == torch::kBFloat16; }
 };
 
-/// Throws c10::Error naming the argument, what was expected and what was found.
+/// Throws c10::Error naming the argument, what was expected and what was found. Reads shapes, dtypes and devices, no
+/// values; shapes may be symbols.
 void check_arguments(const HMLSTMArguments& a);
 
 /// Every tensor that kernels read through a pointer contiguous; an input that is undefined stays so.
@@ -40,6 +45,9 @@ HMLSTMArguments contiguous(HMLSTMArguments a);
 /// Throws c10::Error where z0 or the boundaries (contiguous, on the CPU) have a value that is neither 0 nor 1: the
 /// reference would take it as a factor, the kernels as one of the two.
 void check_hard_boundaries(const HMLSTMArguments& a);
+
+/// Throws c10::Error where the index (contiguous, on the CPU) has a value that is no row of the table.
+void check_index(const HMLSTMArguments& a);
 
 /// What a backend's forward leaves for its backward: opaque tensors.
 struct HMLSTMForward {
@@ -65,7 +73,8 @@ struct HMLSTMGradients {
 
 namespace cpu {
 
-/// The skipping kernel; hard boundaries only (`soft` false). `training`: keep what backward needs.
+/// The skipping kernel; hard boundaries only (`soft` false). `training`: keep what backward needs. Checks the values of
+/// index, z0 and boundaries, as no caller above it can: it runs on tensors, the callers on their shapes too.
 HMLSTMForward hm_lstm_forward(const HMLSTMArguments& a, bool training);
 
 HMLSTMGradients hm_lstm_backward(const HMLSTMArguments& a, const HMLSTMBackward& b);

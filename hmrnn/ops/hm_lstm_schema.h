@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "hmrnn/ops/hm_lstm_arguments.h"
+#include "hmrnn/ops/saved_tensors.h"
 
 // The operators hm_lstm, _hm_lstm_forward and _hm_lstm_backward as the dispatcher has them. They share a list of
 // arguments, HMLSTMArguments as a plain struct: the schema's text, push_arguments and take_arguments are the three
@@ -18,17 +19,29 @@
 
 namespace hmrnn {
 
-/// The schema's arguments; with `defaults`, as hm_lstm has them: what came later may be left out.
+/// The schema's arguments; with `defaults`, as hm_lstm has them: everything behind the slope may be left out.
 inline std::string schema_arguments(bool defaults) {
-  return std::string(
-             "Tensor input, Tensor? index, Tensor[] h0, Tensor[] c0, Tensor z0, Tensor[] recurrent, "
-             "Tensor[] bottom_up, Tensor[] top_down, Tensor[] bias, Tensor[] norm_weight, Tensor[] norm_bias, "
-             "Tensor slope, Tensor? boundaries, Tensor? noise, Tensor? lengths, bool soft, bool boundary_gradient, "
-             "ScalarType? product_dtype, float eps, ") +
-         (defaults ? "float recurrent_dropout=0.0, Tensor? dropout_seed=None, Tensor? locked_mask=None"
-                   : "float recurrent_dropout, Tensor? dropout_seed, Tensor? locked_mask");
+  std::string out =
+      "Tensor input, Tensor? index, Tensor[] h0, Tensor[] c0, Tensor z0, Tensor[] recurrent, Tensor[] bottom_up, "
+      "Tensor[] top_down, Tensor[] bias, Tensor[] norm_weight, Tensor[] norm_bias, Tensor slope";
+  for (const auto& [argument, value] :
+       std::initializer_list<std::pair<const char*, const char*>>{{"Tensor? boundaries", "None"},
+                                                                  {"Tensor? noise", "None"},
+                                                                  {"Tensor? lengths", "None"},
+                                                                  {"bool soft", "False"},
+                                                                  {"bool boundary_gradient", "False"},
+                                                                  {"ScalarType? product_dtype", "None"},
+                                                                  {"float eps", "1e-5"},
+                                                                  {"float recurrent_dropout", "0.0"},
+                                                                  {"Tensor? dropout_seed", "None"},
+                                                                  {"Tensor? locked_mask", "None"}}) {
+    out += std::string(", ") + argument + (defaults ? std::string("=") + value : std::string());
+  }
+  return out;
 }
 constexpr size_t kSchemaArguments = 22;
+/// Of _hm_lstm_backward, behind those.
+constexpr size_t kBackwardArguments = 7;
 
 /// f(norm) for the norms of a layer, in the order of the schema's lists: recurrent, bottom_up, top_down (not at the
 /// top), cell.
@@ -201,22 +214,24 @@ inline std::vector<at::Tensor> tensors_or_none(const c10::IValue& list) {
   return out;
 }
 
-/// The backend's operators, through the dispatcher.
-inline HMLSTMForward call_forward(const HMLSTMArguments& a, bool training) {
+/// The backend's operators, through the dispatcher. Forward returns what pack_saved made beside its result; backward
+/// takes it, and not `b.saved`.
+inline std::pair<WindowResult, at::Tensor> call_forward(const HMLSTMArguments& a, bool training) {
   static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_forward", "");
   torch::jit::Stack stack;
   push_arguments(stack, a);
   stack.emplace_back(training);
   op.callBoxed(stack);
-  return {take_result(stack), stack[4].toTensorVector()};
+  return {take_result(stack), stack[4].toTensor()};
 }
-inline std::vector<at::Tensor> call_backward(const HMLSTMArguments& a, const HMLSTMBackward& b) {
+inline std::vector<at::Tensor> call_backward(const HMLSTMArguments& a, const HMLSTMBackward& b,
+                                             const at::Tensor& saved) {
   static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_backward", "");
   torch::jit::Stack stack;
   push_arguments(stack, a);
   stack.emplace_back(b.result.h);
   stack.emplace_back(b.result.z);
-  stack.emplace_back(b.saved);
+  stack.emplace_back(saved);
   stack.push_back(optional_list(b.grad_h));
   stack.push_back(optional_list(b.grad_c_n));
   stack.push_back(optional_value(b.grad_z));
@@ -235,31 +250,32 @@ inline std::vector<at::Tensor> gradient_list(HMLSTMGradients g, const HMLSTMArgu
   return out;
 }
 
-/// A backend's functions as kernels of its operators.
+/// A backend's functions as kernels of its operators, which pack what is saved.
 template <HMLSTMForward (*function)(const HMLSTMArguments&, bool training)>
 void forward_kernel(const c10::OperatorHandle&, torch::jit::Stack* stack) {
   const auto in = torch::jit::last(*stack, kSchemaArguments + 1);
-  auto out = function(take_arguments(in), in.back().toBool());
+  const auto a = take_arguments(in);
+  const auto options = a.window.input.options();
+  auto out = function(a, in.back().toBool());
   torch::jit::drop(*stack, kSchemaArguments + 1);
   push_result(*stack, std::move(out.result));
-  stack->emplace_back(std::move(out.saved));
+  stack->emplace_back(out.saved.empty() ? nothing_saved(options) : pack_saved(std::move(out.saved), options.device()));
 }
 template <HMLSTMGradients (*function)(const HMLSTMArguments&, const HMLSTMBackward&)>
 void backward_kernel(const c10::OperatorHandle&, torch::jit::Stack* stack) {
-  constexpr size_t more = 7;
-  const auto in = torch::jit::last(*stack, kSchemaArguments + more);
+  const auto in = torch::jit::last(*stack, kSchemaArguments + kBackwardArguments);
   const auto a = take_arguments(in);
   HMLSTMBackward b;
   const auto rest = in.slice(kSchemaArguments);
   b.result.h = rest[0].toTensorVector();
   b.result.z = rest[1].toTensor();
-  b.saved = rest[2].toTensorVector();
+  b.saved = unpack_saved(rest[2].toTensor());
   b.grad_h = tensors_or_none(rest[3]);
   b.grad_c_n = tensors_or_none(rest[4]);
   b.grad_z = tensor_or_none(rest[5]);
   b.input_gradient = rest[6].toBool();
   auto gradients = gradient_list(function(a, b), a);
-  torch::jit::drop(*stack, kSchemaArguments + more);
+  torch::jit::drop(*stack, kSchemaArguments + kBackwardArguments);
   stack->emplace_back(std::move(gradients));
 }
 template <auto forward, auto backward>

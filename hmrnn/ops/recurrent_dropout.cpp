@@ -1,6 +1,7 @@
 #include "hmrnn/ops/recurrent_dropout.h"
 
 #include "hmrnn/ops/dropout_bits.h"
+#include "hmrnn/ops/reference.h"
 
 namespace hmrnn {
 
@@ -30,7 +31,7 @@ torch::Tensor recurrent_dropout_factors(const torch::Tensor& seed, int64_t layer
   const auto longs = state.options().dtype(torch::kInt64);
   const auto number = [&](const torch::Tensor& x) { return x.add(1).mul(as_signed(kGolden)); };
   auto key = mix64(seed.add(as_signed(kGolden * static_cast<uint64_t>(layer + 1))));
-  key = mix64(key + number(torch::arange(state.size(0), longs)));
+  key = mix64(key + number(torch::arange(static_size(state, 0), longs)));
   key = mix64(key + number(state.to(torch::kInt64))).unsqueeze(1);  // [B, 1]
 
   auto x = at::bitwise_xor(torch::arange(units, longs), at::bitwise_and(key, kLow32));

@@ -13,7 +13,7 @@ torch::Tensor project(const torch::Tensor& x, const torch::Tensor& weight, const
   auto gates = s.narrow(1, 0, gate_rows);
   if (mask.defined()) gates = torch::matmul(mask * x, weight.narrow(0, 0, gate_rows).t());
   if (norm.weight.defined()) gates = torch::layer_norm(gates, {gate_rows}, norm.weight, norm.bias, eps);
-  if (s.size(1) == gate_rows) return gates;
+  if (static_size(s, 1) == gate_rows) return gates;
   return norm.weight.defined() || mask.defined() ? torch::cat({gates, s.narrow(1, gate_rows, 1)}, 1) : s;
 }
 
@@ -70,7 +70,7 @@ WindowResult reference_window(const std::vector<LayerParameters>& layers, const 
                               const std::vector<torch::Tensor>& h0, const std::vector<torch::Tensor>& c0,
                               const torch::Tensor& z0, const BoundaryRule& rule, const torch::Tensor& lengths,
                               double eps, const WindowDropout& dropout) {
-  const auto steps = input.size(0), batch = input.size(1);
+  const auto steps = static_size(input, 0), batch = static_size(input, 1);
   const auto L = static_cast<int64_t>(layers.size());
   auto h = h0, c = c0;
   std::vector<torch::Tensor> z(L);
@@ -129,7 +129,7 @@ WindowResult reference_window(const std::vector<LayerParameters>& layers, const 
 }
 
 torch::Tensor count_states(const torch::Tensor& z, const torch::Tensor& z0, const torch::Tensor& lengths) {
-  const auto T = z.size(0), B = z.size(1);
+  const auto T = static_size(z, 0), B = static_size(z, 1);
   const auto ones = torch::ones({T, B, 1}, z.options().dtype(torch::kBool));
   const auto zeros = torch::zeros({T, B, 1}, ones.options());
   const auto below = torch::cat({ones, z.ne(0)}, 2);  // [T, B, L]

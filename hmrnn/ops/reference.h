@@ -11,6 +11,12 @@
 
 namespace hmrnn {
 
+/// x.size(dim), also where shapes may be symbols, while torch.compile or torch.export derives them: the symbol is then
+/// fixed at its value. For what is unrolled over time and layers.
+inline int64_t static_size(const torch::Tensor& x, int64_t dim) {
+  return x.sym_size(dim).guard_int(__FILE__, __LINE__);
+}
+
 /// Gain and bias of one layer norm; both undefined without layer norm.
 struct NormParameters {
   torch::Tensor weight;  ///< gain
@@ -30,7 +36,7 @@ struct LayerParameters {
   NormParameters cell_norm;       ///< [d]
 
   /// d
-  int64_t units() const { return recurrent.size(1); }
+  int64_t units() const { return static_size(recurrent, 1); }
   /// there is no layer above
   bool is_top() const { return !top_down.defined(); }
   /// its norms are defined

@@ -21,6 +21,7 @@ from .checkpoint import load, save  # noqa: E402
 from .handwriting import HandwritingModel, HandwritingOutput, Mixture  # noqa: E402
 from .nn import HMLSTM, StackedLSTM  # noqa: E402
 from .output_module import OutputModule  # noqa: E402
+from .package import export, package  # noqa: E402
 from .state import HMLSTMOutput, HMLSTMState  # noqa: E402
 
 __all__ = [
@@ -36,7 +37,9 @@ __all__ = [
     "OutputModule",
     "StackedLSTM",
     "Vocabulary",
+    "export",
     "library",
     "load",
+    "package",
     "save",
 ]

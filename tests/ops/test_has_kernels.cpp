@@ -6,7 +6,7 @@
 
 using namespace hmrnn;
 
-TEST_CASE("has_kernels: registered for the CPU, not for a device that nobody has registered") {
+TEST_CASE("has_kernels: registered for the CPU and for shapes alone, not for a device that nobody has registered") {
   auto& dispatcher = c10::Dispatcher::singleton();
   for (const char* name : {"hmrnn::_hm_lstm_forward", "hmrnn::_gated_output_forward"}) {
     INFO(name);
@@ -14,6 +14,9 @@ TEST_CASE("has_kernels: registered for the CPU, not for a device that nobody has
     CHECK(has_kernels(op, torch::zeros({2})));
     CHECK(has_kernels(op, torch::zeros({2}).requires_grad_()));  // with any dispatch key above the backend's
     CHECK(has_kernels(op, torch::zeros({2}, torch::kBFloat16)));
-    CHECK_FALSE(has_kernels(op, torch::zeros({2}, torch::kMeta)));
+    CHECK(has_kernels(op, torch::empty({2}, torch::kMeta)));
+    const auto elsewhere = at::detail::make_tensor<c10::TensorImpl>(
+        c10::DispatchKeySet(c10::DispatchKey::XLA), caffe2::TypeMeta::Make<float>(), at::Device(at::kXLA, 0));
+    CHECK_FALSE(has_kernels(op, elsewhere));
   }
 }

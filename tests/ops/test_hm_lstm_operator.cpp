@@ -26,19 +26,19 @@ struct Case {
   double boundary_bias;
 };
 
-struct Problem {
+struct OperatorProblem {
   std::vector<LayerParameters> layers;
   WindowInput window;
   BoundaryRule rule;
   std::vector<torch::Tensor> leaves;  // all differentiable tensors
 };
 
-Problem make_problem(const Case& c, torch::ScalarType dtype, int64_t T = 13, int64_t B = 5) {
+OperatorProblem make_problem(const Case& c, torch::ScalarType dtype, int64_t T = 13, int64_t B = 5) {
   const std::vector<int64_t> all_sizes{9, 7, 18, 6};
   const std::vector<int64_t> sizes(all_sizes.begin(), all_sizes.begin() + c.layers);
   const int64_t e = 5, V = 11;
   const auto f64 = torch::dtype(torch::kFloat64);
-  Problem p;
+  OperatorProblem p;
   const auto leaf = [&](torch::Tensor x) {
     p.leaves.push_back(x.to(dtype).requires_grad_());
     return p.leaves.back();
@@ -88,7 +88,7 @@ Problem make_problem(const Case& c, torch::ScalarType dtype, int64_t T = 13, int
   return p;
 }
 
-WindowResult by_reference(const Problem& p) {
+WindowResult by_reference(const OperatorProblem& p) {
   const auto input = p.window.index.defined() ? torch::embedding(p.window.input, p.window.index) : p.window.input;
   return hmrnn::reference_window(p.layers, input, p.window.h0, p.window.c0, p.window.z0, p.rule, p.window.lengths);
 }
@@ -106,7 +106,7 @@ double error(const torch::Tensor& a, const torch::Tensor& b) {
 }
 
 /// Largest difference of outputs and gradients from the reference, relative to the largest value of each tensor.
-double compare(const Problem& p) {
+double compare(const OperatorProblem& p) {
   const auto fast = hmrnn::hm_lstm(p.layers, p.window, p.rule);
   const auto dense = by_reference(p);
   const auto a = outputs(fast), b = outputs(dense);
@@ -299,24 +299,24 @@ TEST_CASE("hm_lstm names a wrong argument") {
     }
     return std::string("no error");
   };
-  CHECK_THAT(message([](Problem& p) {
+  CHECK_THAT(message([](OperatorProblem& p) {
                p.window.h0[1] = torch::zeros({5, 3}, torch::kFloat64);
              }),
              ContainsSubstring("h0[1] must have shape [5, 7]"));
-  CHECK_THAT(message([](Problem& p) {
+  CHECK_THAT(message([](OperatorProblem& p) {
                p.window.z0 = torch::zeros({5, 2}, torch::kFloat64);
              }),
              ContainsSubstring("z0 must have shape [5, 1]"));
-  CHECK_THAT(message([](Problem& p) { p.layers[0].bias = torch::zeros({37}); }),
+  CHECK_THAT(message([](OperatorProblem& p) { p.layers[0].bias = torch::zeros({37}); }),
              ContainsSubstring("bias[0] must be Double"));
-  CHECK_THAT(message([](Problem& p) { p.rule.given = torch::zeros({3}, torch::kFloat64); }),
+  CHECK_THAT(message([](OperatorProblem& p) { p.rule.given = torch::zeros({3}, torch::kFloat64); }),
              ContainsSubstring("boundaries must have shape [13, 5, 1]"));
-  CHECK_THAT(message([](Problem& p) {
+  CHECK_THAT(message([](OperatorProblem& p) {
                p.window.index = torch::full({13, 5}, 99, torch::kInt64);
                p.window.input = torch::zeros({11, 5}, torch::kFloat64);
              }),
              ContainsSubstring("index must lie in [0, 11)"));
-  CHECK_THAT(message([](Problem& p) { p.window.lengths = torch::zeros({4}, torch::kInt64); }),
+  CHECK_THAT(message([](OperatorProblem& p) { p.window.lengths = torch::zeros({4}, torch::kInt64); }),
              ContainsSubstring("lengths must be int64 [5]"));
 }
 

@@ -293,7 +293,7 @@ TEST_CASE("the operator's new arguments may be left out, and wrong ones are name
   REQUIRE(arguments.size() == 22);
   for (size_t i = 0; i < arguments.size(); ++i) {
     INFO(arguments[i].name());
-    CHECK(arguments[i].default_value().has_value() == (i >= 19));
+    CHECK(arguments[i].default_value().has_value() == (i >= 12));
   }
   const auto good = random_problem({.sizes = {3, 4}, .batch = 2});
   const auto refuses = [&](const WindowDropout& dropout, const std::string& why) {

@@ -25,12 +25,12 @@ class GatedOutputFunction : public torch::autograd::Function<GatedOutputFunction
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("hmrnn::_gated_output_forward", "")
                                .typed<GatedOutputForwardOperator>();
-    auto [output, tape] =
+    const auto [output, tape] =
         op.call(inputs.slice(0, L), state_index[0].defined() ? std::make_optional(state_index[0]) : std::nullopt,
                 inputs[L], inputs.slice(L + 1), product_dtype);
     variable_list keep = inputs.vec();
     keep.push_back(output);
-    keep.insert(keep.end(), tape.begin(), tape.end());
+    keep.push_back(tape);
     ctx->save_for_backward(std::move(keep));
     ctx->saved_data["layers"] = L;
     ctx->saved_data["product_dtype"] = product_dtype ? static_cast<int64_t>(*product_dtype) : int64_t{-1};
@@ -49,7 +49,7 @@ class GatedOutputFunction : public torch::autograd::Function<GatedOutputFunction
       static const auto op = c10::Dispatcher::singleton()
                                  .findSchemaOrThrow("hmrnn::_gated_output_backward", "")
                                  .typed<GatedOutputBackwardOperator>();
-      gradients = op.call(inputs.slice(0, L), inputs[L], inputs.slice(L + 1), all[2 * L + 1], all.slice(2 * L + 2),
+      gradients = op.call(inputs.slice(0, L), inputs[L], inputs.slice(L + 1), all[2 * L + 1], all[2 * L + 2],
                           grad[0].contiguous(),
                           dtype >= 0 ? std::make_optional(static_cast<at::ScalarType>(dtype)) : std::nullopt);
     }

@@ -17,12 +17,12 @@ class WindowFunction : public Function<WindowFunction> {
     HMLSTMArguments a = arguments;
     set_differentiable(a, a.layer_norm(), inputs.vec());
     at::AutoDispatchBelowADInplaceOrView below;
-    auto [result, tape] = call_forward(a, /*training=*/true);
+    const auto [result, tape] = call_forward(a, /*training=*/true);
 
     variable_list keep = inputs.vec();
     keep.insert(keep.end(), result.h.begin(), result.h.end());
     keep.push_back(result.z);
-    keep.insert(keep.end(), tape.begin(), tape.end());
+    keep.push_back(tape);
     for (const auto* x : constants(a)) keep.push_back(*x);
     keep.push_back(a.rule.slope);
     ctx->save_for_backward(std::move(keep));
@@ -60,9 +60,8 @@ class WindowFunction : public Function<WindowFunction> {
     b.result.h = variable_list(next, next + L);
     b.result.z = next[L];
     const auto rest = constants(a);
-    const auto tape_end = saved.end() - static_cast<int64_t>(rest.size()) - 1;
-    b.saved = variable_list(next + L + 1, tape_end);
-    for (size_t i = 0; i < rest.size(); ++i) *rest[i] = tape_end[static_cast<int64_t>(i)];
+    const auto tape = next[L + 1];
+    for (size_t i = 0; i < rest.size(); ++i) *rest[i] = next[L + 2 + static_cast<int64_t>(i)];
     a.rule.slope = saved.back();
     a.rule.boundary_gradient = ctx->saved_data["boundary_gradient"].toBool();
     const auto dtype = ctx->saved_data["product_dtype"].toInt();
@@ -77,7 +76,7 @@ class WindowFunction : public Function<WindowFunction> {
     variable_list gradients;
     {
       at::AutoDispatchBelowADInplaceOrView below;
-      gradients = call_backward(a, b);
+      gradients = call_backward(a, b, tape);
     }
     if (!b.input_gradient) gradients[0] = at::Tensor();
     gradients = refuse_second_derivative("hm_lstm", causes, grad, gradients);

@@ -144,9 +144,11 @@ CellKernels<T, P> make() {
 #define HMRNN_FACTORY HMRNN_JOIN(cell_kernels_, CPU_CAPABILITY)
 
 void HMRNN_FACTORY(AllCellKernels& all) {
-  all.float32 = make<float, float>();
   all.bfloat16 = make<float, c10::BFloat16>();
+#if !defined(__AVX512BF16__)  // the bfloat16 instructions change nothing for the others, which are those of AVX-512
+  all.float32 = make<float, float>();
   all.float64 = make<double, double>();
+#endif
 }
 
 }  // namespace hmrnn::cpu

@@ -173,6 +173,8 @@ HMLSTMForward forward(const HMLSTMArguments& a, bool training) {
 }  // namespace
 
 HMLSTMForward hm_lstm_forward(const HMLSTMArguments& a, bool training) {
+  check_index(a);
+  check_hard_boundaries(a);
   if (a.window.h0[0].scalar_type() == at::kDouble) return forward<double, double>(a, training);
   if (a.bfloat16()) return forward<float, c10::BFloat16>(a, training);
   return forward<float, float>(a, training);

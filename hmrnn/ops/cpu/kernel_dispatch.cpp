@@ -36,15 +36,13 @@ struct Chosen {
     // ATen's own choice, so that ATEN_CPU_CAPABILITY steers both.
     const std::string capability = at::get_cpu_capability();
 #ifdef HMRNN_KERNELS_AVX2
-    if (capability == "AVX512" && avx512_bf16()) {
-      cell_kernels_AVX512_BF16(cells);
-      row_product_kernels_AVX512_BF16(products);
-      if (cpu_has("amx_bf16")) products.bfloat16 = {};  // several times as fast, and oneDNN knows how
-      return;
-    }
     if (capability == "AVX512") {
       cell_kernels_AVX512(cells);
       row_product_kernels_AVX512(products);
+      if (!avx512_bf16()) return;
+      cell_kernels_AVX512_BF16(cells);  // replaces the bfloat16 ones
+      row_product_kernels_AVX512_BF16(products);
+      if (cpu_has("amx_bf16")) products.bfloat16 = {};  // several times as fast, and oneDNN knows how
       return;
     }
     if (capability == "AVX2") {

@@ -108,9 +108,10 @@ void set_weight_gradient(RowProductKernels<P>& kernels) {
   kernels.weight_gradient = weight_gradient<P>;
 }
 
-template void set_weight_gradient(RowProductKernels<float>&);
 #if defined(__AVX512BF16__)
 template void set_weight_gradient(RowProductKernels<c10::BFloat16>&);
+#else
+template void set_weight_gradient(RowProductKernels<float>&);
 #endif
 
 }  // namespace HMRNN_ISA

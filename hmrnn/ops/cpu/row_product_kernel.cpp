@@ -114,11 +114,10 @@ RowProductKernels<P> make() {
 #define HMRNN_FACTORY HMRNN_JOIN(row_product_kernels_, CPU_CAPABILITY)
 
 void HMRNN_FACTORY([[maybe_unused]] AllRowProductKernels& all) {
-#ifdef HMRNN_ROW_PRODUCTS
-  all.float32 = make<float>();
-#endif
 #if defined(__AVX512BF16__)
   all.bfloat16 = make<c10::BFloat16>();
+#elif defined(HMRNN_ROW_PRODUCTS)
+  all.float32 = make<float>();
 #endif
 }
 

@@ -6,6 +6,7 @@
 #include "hmrnn/ops/cuda/current_stream.h"
 #include "hmrnn/ops/cuda/gated_output_window.h"
 #include "hmrnn/ops/gated_output_schema.h"
+#include "hmrnn/ops/saved_tensors.h"
 
 namespace hmrnn::cuda {
 
@@ -33,20 +34,21 @@ auto with_kernels(at::ScalarType type, std::optional<at::ScalarType> product_dty
   return f(kernels);
 }
 
-std::tuple<at::Tensor, std::vector<at::Tensor>> forward(at::TensorList h, const std::optional<at::Tensor>&,
-                                                        const at::Tensor& gates, at::TensorList embedding,
-                                                        std::optional<at::ScalarType> product_dtype) {
+std::tuple<at::Tensor, at::Tensor> forward(at::TensorList h, const std::optional<at::Tensor>&, const at::Tensor& gates,
+                                           at::TensorList embedding, std::optional<at::ScalarType> product_dtype) {
   const c10::cuda::CUDAGuard guard(gates.device());
-  return with_kernels(gates.scalar_type(), product_dtype,
-                      [&](auto& kernels) { return gated_output_forward(h, gates, embedding, kernels); });
+  auto [output, saved] = with_kernels(gates.scalar_type(), product_dtype, [&](auto& kernels) {
+    return gated_output_forward(h, gates, embedding, kernels);
+  });
+  return {output, pack_saved(std::move(saved), gates.device())};
 }
 
 std::vector<at::Tensor> backward(at::TensorList h, const at::Tensor& gates, at::TensorList embedding,
-                                 const at::Tensor& output, at::TensorList saved, const at::Tensor& grad,
+                                 const at::Tensor& output, const at::Tensor& saved, const at::Tensor& grad,
                                  std::optional<at::ScalarType> product_dtype) {
   const c10::cuda::CUDAGuard guard(gates.device());
   return with_kernels(gates.scalar_type(), product_dtype, [&](auto& kernels) {
-    return gated_output_backward(h, gates, embedding, output, saved, grad, kernels);
+    return gated_output_backward(h, gates, embedding, output, unpack_saved(saved), grad, kernels);
   });
 }
 
