@@ -72,4 +72,6 @@ def package(model: CharLM, path: str | Path, **example: int) -> Path:
     if path.suffix != ".pt2":
         raise ValueError(f"the name of a package ends in .pt2, not as {path.name} does")
     program = export(model, **example)
-    return Path(torch._inductor.aoti_compile_and_package(program, package_path=str(path)))
+    # The package takes LibTorch from the program: libtorch.so would bring CUDA's libraries into one for the CPU.
+    configs = {"aot_inductor.link_libtorch": False}
+    return Path(torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=configs))

@@ -99,7 +99,8 @@ class TracedGraph : public WindowGraph {
       if (!old.defined() || old.is_same(value)) return;
       const bool same_shape = old.sizes() == value.sizes() && old.strides() == value.strides();
       if (same_shape && old.data_ptr() == value.data_ptr()) return;  // a view
-      if (same_shape && old.is_non_overlapping_and_dense()) {
+      const bool opaque = old.scalar_type() == torch::kByte && old.numel() == 1;  // ops/saved_tensors.h: owns tensors
+      if (same_shape && old.is_non_overlapping_and_dense() && !opaque) {
         const_cast<torch::Tensor&>(old).copy_(value);  // other tensors may share the memory
       } else {  // the size of what is saved for backward depends on the values (CPU operators)
         old.unsafeGetTensorImpl()->shallow_copy_from(value.getIntrusivePtr());
