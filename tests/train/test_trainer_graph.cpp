@@ -77,9 +77,6 @@ void check_same_replayed_run(const std::filesystem::path& plain, const std::file
   CHECK(records(plain) == records(replayed));
 }
 
-/// The CPU operator reads the smallest and the largest index at its start, and nothing else.
-const std::map<std::string, int> kIndexCheck = {{"aten::_local_scalar_dense", 2}};
-
 }  // namespace
 
 TEST_CASE("timing windows leaves a run as it was, at its start and where it is taken up") {
@@ -147,16 +144,12 @@ TEST_CASE("text: training by replays is training by launches, through epochs, an
   run.trainer.steps = 64;  // epochs of 29 windows: two resets of the state and two increases of the slope
   run.trainer.schedule.patience = 1;
   run.trainer.learning_rate = 0.4;  // so high that validation gets worse and the rate drops
-  std::map<std::string, int> reads = kIndexCheck;
   SECTION("step boundaries") {}
   SECTION("Bernoulli boundaries and dropout") {
     run.boundary = BoundaryMode::Bernoulli;
     run.dropout = 0.3;
   }
-  SECTION("soft boundaries") {
-    run.boundary = BoundaryMode::Soft;
-    reads.clear();
-  }
+  SECTION("soft boundaries") { run.boundary = BoundaryMode::Soft; }
   SECTION("the control") { run.core = Core::LSTM; }
   SECTION("a whole recipe: roll, target rates, detector cap, averaged weights, weight decay") {
     run.roll = true;
@@ -188,7 +181,7 @@ TEST_CASE("text: training by replays is training by launches, through epochs, an
   const auto traced = trace(run, whole);
   check_same_replayed_run(plain, whole);
   CHECK(traced.replayed == 64 - WindowRunner::kWarmUp - 1);
-  CHECK(traced.host_reads == reads);
+  CHECK(traced.host_reads.empty());
   const auto resumed = trace(run, parts, {2, 15, 30, 44});
   check_same_replayed_run(plain, parts);
   CHECK(resumed.replayed == 64 - 2 - 4 * (WindowRunner::kWarmUp + 1));
