@@ -51,6 +51,7 @@ void Trainer::record() {
   const auto m = sums_.means();  // waits for the device, so the time is read afterwards
   const double speed = per_second(m.targets);
   sums_.clear();
+  if (!leads()) return;
   nlohmann::ordered_json record = {{"event", "train"}, {"step", step_}, {"epoch", epoch()}, {"loss", m.loss}};
   for (const auto& [name, value] : task_.measures(m.loss, /*validation=*/false)) record[name] = value;
   record["grad_norm"] = m.gradient_norm;
