@@ -25,6 +25,7 @@ double Trainer::per_second(double targets) const {
 }
 
 void Trainer::write_record(const std::string& record) {
+  if (!leads()) return;
   try {
     metrics_->write_line(record);
     records_are_held_up_ = false;

@@ -7,7 +7,6 @@
 
 #include "hmrnn/error.h"
 #include "hmrnn/run/metrics.h"
-#include "hmrnn/run/random_state.h"
 #include "hmrnn/train/trainer.h"
 #include "hmrnn/train/trainer_state.h"
 
