@@ -80,8 +80,8 @@ void check_arguments(const HMLSTMArguments& a) {
     TORCH_CHECK(input.dim() == 3, "hm_lstm: input must have shape [T, B, e], got ", input.sym_sizes());
   }
   const auto T = a.sym_steps(), B = a.sym_batch();
-  TORCH_SYM_CHECK(T.sym_ge(1), "hm_lstm: a window needs at least one step and one row, got T = ", T, ", B = ", B);
-  TORCH_SYM_CHECK(B.sym_ge(1), "hm_lstm: a window needs at least one step and one row, got T = ", T, ", B = ", B);
+  TORCH_SYM_CHECK(T.sym_ge(1).sym_and(B.sym_ge(1)),
+                  "hm_lstm: a window needs at least one step and one row, got T = ", T, ", B = ", B);
   check_int32(a);
   int64_t norms = 0;  // of the layers before: an entry of the schema's lists is named by its place there
   for (int64_t l = 0; l < L; ++l) {

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Runs the released objects with guard pages around memory (guarded_memory.h): the operators over windows of odd sizes
 # with every instruction set of this CPU, complete trainings with their saves, oneDNN as it was once used.
-# HMRNN_GUARD_CASES: number of windows per guard and instruction set (default 24; with 70 each batch
-# size from 1 to 67 occurs).
+# HMRNN_GUARD_CASES: number of windows per guard and instruction set (default 70: each batch
+# size from 1 to 67).
 set -euo pipefail
 bin=${HMRNN_BIN_DIR:?the folder of the programs}
 guard=$bin/hmrnn_guard
 preload=$bin/../lib/libhmrnn_guarded_memory.so
-cases=${HMRNN_GUARD_CASES:-24}
+cases=${HMRNN_GUARD_CASES:-70}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*"; exit 1; }

@@ -93,15 +93,6 @@ class SteepTask : public PointTask {
   std::set<int64_t> steep_;
 };
 
-std::vector<nlohmann::json> parsed(const std::filesystem::path& folder, const std::string& event) {
-  std::vector<nlohmann::json> out;
-  for (const auto& record : records(folder)) {
-    auto json = nlohmann::json::parse(record);
-    if (json["event"] == event) out.push_back(json);
-  }
-  return out;
-}
-
 StopReason train(PointTask& task, const TrainerOptions& options, const std::filesystem::path& folder) {
   Progress progress(nullptr);
   Trainer trainer(task, options, RunFolder(folder), progress);
@@ -121,7 +112,7 @@ TEST_CASE("an update that is not finite never reaches the weights") {
   // Adam's first steps each move by the learning rate: 7 of the 10 updates were made.
   CHECK(torch::isfinite(task.point->at).all().item<bool>());
   CHECK(task.point->at[0].item<double>() == Approx(0.07).epsilon(0.02));
-  const auto train_records = parsed(folder / "run", "train");
+  const auto train_records = parsed_records(folder / "run", "train");
   REQUIRE(train_records.size() == 2);
   CHECK(train_records[0]["skipped_updates"] == 2);
   CHECK(train_records[1]["skipped_updates"] == 1);
@@ -180,7 +171,7 @@ TEST_CASE("the learning rate falls and the slope rises in the records as the sch
       train(task,
             {.learning_rate = 0.01, .slope_rate = 0.5, .slope_max = 1.8, .epochs = 4, .eval_every = 8, .log_every = 1},
             folder / "run") == StopReason::Epochs);
-  const auto train_records = parsed(folder / "run", "train");
+  const auto train_records = parsed_records(folder / "run", "train");
   REQUIRE(train_records.size() == 40);
   for (size_t i = 0; i < train_records.size(); ++i) {
     INFO("step " << i + 1);
@@ -189,7 +180,7 @@ TEST_CASE("the learning rate falls and the slope rises in the records as the sch
     CHECK(train_records[i]["lr"].get<double>() == Approx(i < 24 ? 0.01 : 0.0002));  // after the third validation
     CHECK(train_records[i]["slope"].get<double>() == Approx(std::min(1.8, 1 + 0.5 * (i / 10))));
   }
-  const auto evaluations = parsed(folder / "run", "eval");
+  const auto evaluations = parsed_records(folder / "run", "eval");
   REQUIRE(evaluations.size() == 5);
   CHECK(evaluations[1]["loss"] == 2);
   // the task's own measures distinguish training from validation
@@ -231,7 +222,7 @@ TEST_CASE("a cosine takes its length from the limits, and has to have one") {
   TrainerOptions options = {.learning_rate = 0.01, .epochs = 2, .log_every = 1};
   options.schedule = {.kind = ScheduleKind::Cosine, .final_rate = 0.002};
   REQUIRE(train(task, options, folder / "run") == StopReason::Epochs);
-  const auto records = parsed(folder / "run", "train");
+  const auto records = parsed_records(folder / "run", "train");
   REQUIRE(records.size() == 20);
   CHECK(records[0]["lr"].get<double>() == Approx(0.01));
   CHECK(records[19]["lr"].get<double>() == Approx(0.002));
@@ -249,7 +240,7 @@ TEST_CASE("averaged weights are validated beside the others, and their best is k
   task.losses = {3, 4, 2, 1, 2.5, 1.5};  // alternately for the weights and for their averages
   TrainerOptions options = {.learning_rate = 0.01, .ema = 0.9, .steps = 30};
   REQUIRE(train(task, options, folder / "run") == StopReason::Steps);
-  const auto evaluations = parsed(folder / "run", "eval");
+  const auto evaluations = parsed_records(folder / "run", "eval");
   REQUIRE(evaluations.size() == 3);
   CHECK(evaluations[1]["loss"] == 2);
   CHECK(evaluations[1]["ema"]["loss"] == 1);

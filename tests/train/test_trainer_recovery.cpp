@@ -25,15 +25,6 @@ SmallRun bad_run() {
   return run;
 }
 
-std::vector<nlohmann::json> parsed_record(const std::filesystem::path& folder, const std::string& event) {
-  std::vector<nlohmann::json> out;
-  for (const auto& record : records(folder)) {
-    auto json = nlohmann::json::parse(record);
-    if (json["event"] == event) out.push_back(json);
-  }
-  return out;
-}
-
 }  // namespace
 
 TEST_CASE("a run goes back to the checkpoint before bad updates and on at half the learning rate") {
@@ -45,7 +36,7 @@ TEST_CASE("a run goes back to the checkpoint before bad updates and on at half t
 
   // Each step is recorded once, from the continuation after the return; step 15 was saved too, but after three bad
   // updates.
-  const auto train = parsed_record(folder / "run", "train");
+  const auto train = parsed_records(folder / "run", "train");
   REQUIRE(train.size() == 34);
   for (size_t i = 0; i < train.size(); ++i) {
     INFO("step " << i + 1);
@@ -53,7 +44,7 @@ TEST_CASE("a run goes back to the checkpoint before bad updates and on at half t
     CHECK_FALSE(train[i].contains("skipped_updates"));
     CHECK(train[i]["lr"].get<double>() == Approx(train[0]["lr"].get<double>() / (i < 10 ? 1 : 2)));
   }
-  const auto back = parsed_record(folder / "run", "recover");
+  const auto back = parsed_records(folder / "run", "recover");
   REQUIRE(back.size() == 1);
   CHECK(back[0]["step"] == 10);
   CHECK(back[0]["from"] == 16);
@@ -77,10 +68,10 @@ TEST_CASE("a run goes back once, and gives up where that was no help") {
   auto run = bad_run();
   CHECK_THROWS_WITH(run(folder / "run", false),
                     ContainsSubstring("4 updates in a row up to step 16 were skipped, at half the learning rate too"));
-  CHECK(parsed_record(folder / "run", "recover").size() == 1);
+  CHECK(parsed_records(folder / "run", "recover").size() == 1);
   // The state that it saves at its end contains `recovered`.
   CHECK_THROWS_WITH(run(folder / "run", true), ContainsSubstring("up to step 20 were skipped, at half"));
-  CHECK(parsed_record(folder / "run", "recover").size() == 1);
+  CHECK(parsed_records(folder / "run", "recover").size() == 1);
 }
 
 TEST_CASE("weights from which no update was made are none to go back to") {
@@ -96,7 +87,7 @@ TEST_CASE("weights from which no update was made are none to go back to") {
   SECTION("at a checkpoint right before them") {
     run.trainer.checkpoint_every = 4;
     REQUIRE(run(folder / "run", false) == StopReason::Steps);
-    CHECK(parsed_record(folder / "run", "recover").at(0)["step"] == 8);
+    CHECK(parsed_records(folder / "run", "recover").at(0)["step"] == 8);
   }
 }
 
@@ -136,5 +127,5 @@ TEST_CASE("a state from before there was a way back has not gone it") {
   write_safetensors(state, file);
   run.stop = {};
   REQUIRE(run(folder / "run", true) == StopReason::Steps);
-  CHECK(parsed_record(folder / "run", "recover").size() == 1);
+  CHECK(parsed_records(folder / "run", "recover").size() == 1);
 }

@@ -147,6 +147,16 @@ inline std::vector<std::string> records(const std::filesystem::path& folder) {
   return out;
 }
 
+/// Those of one kind of event, as JSON.
+inline std::vector<nlohmann::json> parsed_records(const std::filesystem::path& folder, const std::string& event) {
+  std::vector<nlohmann::json> out;
+  for (const auto& record : records(folder)) {
+    auto json = nlohmann::json::parse(record);
+    if (json["event"] == event) out.push_back(json);
+  }
+  return out;
+}
+
 /// Whether two files hold the same tensors, bit for bit.
 inline bool same_tensors(const std::filesystem::path& a, const std::filesystem::path& b) {
   const auto x = read_safetensors(a), y = read_safetensors(b);
