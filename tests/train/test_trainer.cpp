@@ -11,6 +11,7 @@
 #include "train/trainer_fixture.h"
 
 using namespace hmrnn;
+using hmrnn::test::parsed_records;
 using hmrnn::test::records;
 using hmrnn::test::SmallRun;
 using hmrnn::test::TemporaryFolder;

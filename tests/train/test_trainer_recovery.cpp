@@ -6,6 +6,7 @@
 #include "train/trainer_fixture.h"
 
 using namespace hmrnn;
+using hmrnn::test::parsed_records;
 using hmrnn::test::records;
 using hmrnn::test::same_tensors;
 using hmrnn::test::SmallRun;
