@@ -12,7 +12,8 @@ set(HMRNN_PUGIXML AUTO CACHE STRING "Read handwriting's XML, by pugixml: AUTO (i
 # Aligns boundary marks with wide and combined characters; without it every code point counts as one column. Linked
 # statically if possible, so that the programs need no further package.
 set(HMRNN_UTF8PROC AUTO CACHE STRING "Columns of wide and combining characters, by utf8proc: AUTO (if it is found), ON or OFF")
-foreach(_switch IN ITEMS HMRNN_ARCHIVE HMRNN_PUGIXML HMRNN_UTF8PROC)
+set(HMRNN_GLOO AUTO CACHE STRING "Train in several processes, by LibTorch's Gloo: AUTO (if it has it), ON or OFF")
+foreach(_switch IN ITEMS HMRNN_ARCHIVE HMRNN_PUGIXML HMRNN_UTF8PROC HMRNN_GLOO)
   set_property(CACHE ${_switch} PROPERTY STRINGS AUTO ON OFF)
   if(NOT ${_switch} MATCHES "^(AUTO|ON|OFF)$")
     message(FATAL_ERROR "${_switch}=${${_switch}}: it is AUTO, ON or OFF")
@@ -72,6 +73,25 @@ endif()
 if(NOT HMRNN_TRAIN)
   return()
 endif()
+
+# Several processes that train together need Gloo, which LibTorch has inside where it was built with it; its headers are
+# there in any case. Asked for by linking one of its functions.
+if(NOT HMRNN_GLOO STREQUAL "OFF")
+  include(CheckCXXSourceCompiles)
+  set(CMAKE_REQUIRED_LIBRARIES hmrnn::torch)
+  check_cxx_source_compiles("namespace c10d { struct ProcessGroupGloo { ~ProcessGroupGloo(); }; }
+    c10d::ProcessGroupGloo* group; int main() { delete group; }" HMRNN_GLOO_LINKS)
+  unset(CMAKE_REQUIRED_LIBRARIES)
+  if(HMRNN_GLOO_LINKS AND EXISTS ${HMRNN_TORCH_INCLUDE}/torch/csrc/distributed/c10d/ProcessGroupGloo.hpp)
+    set(HMRNN_GLOO_FOUND ON)
+  elseif(HMRNN_GLOO STREQUAL "ON")
+    message(FATAL_ERROR "HMRNN_GLOO=ON, and the LibTorch in ${HMRNN_TORCH_ROOT} was built without Gloo")
+  endif()
+endif()
+if(NOT HMRNN_GLOO_FOUND)
+  message(STATUS "Without Gloo: no training in several processes")
+endif()
+
 if(HMRNN_PUGIXML STREQUAL "OFF")
   # none
 elseif(HMRNN_DEPS)

@@ -23,6 +23,7 @@
 #include "hmrnn/ops/boundary.h"
 #include "hmrnn/ops/cuda_library.h"
 #include "hmrnn/ops/cuda_persistent.h"
+#include "hmrnn/ops/device_sum.h"
 #include "hmrnn/ops/gated_output.h"
 #include "hmrnn/ops/hm_lstm.h"
 #include "hmrnn/ops/product_dtype.h"

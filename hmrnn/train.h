@@ -24,6 +24,7 @@
 #include "hmrnn/hmrnn.h"
 #include "hmrnn/run/allocator.h"
 #include "hmrnn/run/out_of_memory.h"
+#include "hmrnn/run/process_group.h"
 #include "hmrnn/run/progress.h"
 #include "hmrnn/run/random_state.h"
 #include "hmrnn/run/run_folder.h"

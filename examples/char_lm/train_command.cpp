@@ -48,7 +48,8 @@ int train_command(int argc, char** argv) {
                        TrainSettings::specs(), "", argc, argv);
   if (!arguments) return 0;
 
-  const auto [folder, resume, stored, settings, device, dtype] = set_up_training<TrainSettings>(*arguments);
+  const auto setup = set_up_training<TrainSettings>(*arguments);
+  const auto& [folder, resume, stored, settings, device, dtype, group] = setup;
   auto corpus = hmrnn::load_text_corpus(corpus_options_of(settings.corpus, *arguments));
   std::optional<hmrnn::CharLMCheckpoint> first;  // source of the initial weights
   std::string continues;
@@ -78,11 +79,13 @@ int train_command(int argc, char** argv) {
                           .boundary_cost = settings.boundary_cost,
                           .detector_norm_cap = settings.detector_norm_cap,
                           .seed = settings.seed,
+                          .rank = setup.rank(),
+                          .ranks = setup.ranks(),
                           .device = device,
                           .product_dtype = dtype});
     Json run_settings = {{"options", settings.options()}};
     run_settings.update(data_of(corpus));
-    exit_code = run_training(task, settings.trainer, folder, run_settings, resume, [&] {
+    exit_code = run_training(task, settings.trainer, folder, run_settings, resume, group.get(), [&] {
       if (!continues.empty()) fmt::print("{}\n", continues);
       fmt::print("{}: {} training, {} validation, {} test characters of {} kinds\n{}", corpus.source,
                  corpus.train.numel(), corpus.valid.numel(), corpus.test.numel(), corpus.vocabulary.size(),

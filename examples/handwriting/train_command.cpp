@@ -25,7 +25,8 @@ int train_command(int argc, char** argv) {
                        TrainSettings::specs(), "", argc, argv);
   if (!arguments) return 0;
 
-  const auto [folder, resume, stored, settings, device, dtype] = set_up_training<TrainSettings>(*arguments);
+  const auto setup = set_up_training<TrainSettings>(*arguments);
+  const auto& [folder, resume, stored, settings, device, dtype, group] = setup;
   const auto corpus = hmrnn::load_ink_corpus(corpus_options_of(settings.corpus, *arguments));
 
   require_memory(settings, /*input_size=*/3, /*symbols=*/0, 6 * settings.mixtures + 1, device);
@@ -41,13 +42,15 @@ int train_command(int argc, char** argv) {
                          .boundary_cost = settings.boundary_cost,
                          .detector_norm_cap = settings.detector_norm_cap,
                          .seed = settings.seed,
+                         .rank = setup.rank(),
+                         .ranks = setup.ranks(),
                          .device = device,
                          .product_dtype = dtype});
     const auto data = data_of(corpus, task.normalisation());
     if (resume) require_same_data(stored, data, corpus.source, folder.path().string());
     Json run_settings = {{"options", settings.options()}};
     run_settings.update(data);
-    exit_code = run_training(task, settings.trainer, folder, run_settings, resume, [&] {
+    exit_code = run_training(task, settings.trainer, folder, run_settings, resume, group.get(), [&] {
       for (const auto& bad : corpus.bad) fmt::print("left out: {}\n", bad);
       const auto& n = task.normalisation();
       fmt::print(

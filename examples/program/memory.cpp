@@ -36,7 +36,8 @@ LeastMemory least_memory(const CommonSettings& settings, int64_t input_size, int
   out.weights = weights * kFloat * (device.is_cpu() ? 5 : 2);
   if (device.is_cpu()) {
     const auto steps = settings.window > 0 ? settings.window : kStepsOfALine;
-    out.window = steps * settings.batch * (2 * units + settings.output_embedding + outputs) * kFloat;
+    const auto rows = settings.batch / (settings.trainer.group ? settings.trainer.group->size() : 1);
+    out.window = steps * rows * (2 * units + settings.output_embedding + outputs) * kFloat;
   }
   return out;
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
 #include <system_error>
@@ -45,11 +46,18 @@ std::string names_of(const std::vector<Command>& commands) {
   return out;
 }
 
+/// "char_lm", or "char_lm (process 1 of 2)" if torchrun started several processes and `text` does not say which.
+std::string speaker(const std::string& text) {
+  const char *rank = std::getenv("RANK"), *size = std::getenv("WORLD_SIZE");
+  if (!rank || !size || std::string(size) == "1" || text.starts_with("process ")) return program_name();
+  return program_name() + " (process " + rank + " of " + size + ")";
+}
+
 /// Prints the error on one line, whatever it contains, and returns the exit code. If stderr cannot be written, only the
 /// exit code remains.
 int report(const std::string& text, int code) {
   std::fflush(stdout);
-  std::fputs((program_name() + ": " + printable(text) + "\n").c_str(), stderr);
+  std::fputs((printable(speaker(text) + ": " + text) + "\n").c_str(), stderr);
   return code;
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "examples/program/processes.h"
 #include "hmrnn/error.h"
 
 using hmrnn::Error;
@@ -272,8 +273,14 @@ TrainOptions::TrainOptions(std::vector<TrainOption> own, const OptionMap& standa
 }
 
 std::vector<OptionSpec> TrainOptions::specs() const {
-  std::vector<OptionSpec> out = {{"out", "RUN", "folder of the run", "Run"},
-                                 {"resume", "", "take the run in RUN up where it stopped, with its options", "Run"}};
+  std::vector<OptionSpec> out = {
+      {"out", "RUN", "folder of the run", "Run"},
+      {"resume", "", "take the run in RUN up where it stopped, with its options", "Run"},
+      {"timeout", "SECONDS",
+       fmt::format("of several processes (torchrun), how long one waits for the others before "
+                   "it gives up (default: {})",
+                   kProcessTimeout),
+       "Run"}};
   for (const auto& o : all_) {
     const bool shown = o.standard != kNoStandard && !o.standard.empty() && o.standard != "0";
     out.push_back({o.name, o.value, o.help + (shown ? fmt::format(" (default: {})", o.standard) : ""), o.group});

@@ -72,7 +72,7 @@ class TrainOptions {
   TrainOptions(std::vector<TrainOption> own, const OptionMap& standards, const OptionMap& helps,
                std::map<std::string, OptionMap> presets);
 
-  /// All options for the help, including --out and --resume.
+  /// All options for the help, including --out, --resume and --timeout.
   std::vector<OptionSpec> specs() const;
   /// Options of a new run: `given`, else the preset's, else the defaults. Throws hmrnn::Error for an unknown preset.
   OptionMap create(const OptionMap& given) const;

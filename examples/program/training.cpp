@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <csignal>
 #include <cstdio>
 #include <functional>
 
@@ -25,12 +26,14 @@ OptionMap stored_options(const Json& stored, const std::string& where) {
   }
 }
 
-void compare_options(const OptionMap& stored, const OptionMap& given, const OptionMap& now, const std::string& where) {
+void compare_options(const OptionMap& stored, const OptionMap& given, const OptionMap& now, const std::string& where,
+                     bool tell) {
   for (const auto& [name, value] : stored) {
     if (!now.contains(name)) {
       throw hmrnn::Error("the run in " + where + " has the option --" + name + ", which this version does not know");
     }
   }
+  if (!tell) return;
   for (const auto& [name, value] : now) {
     if (stored.contains(name) || given.contains(name)) continue;
     fmt::print("the run does not name --{}: it is older than this option, which is now '{}'\n", name, value);
@@ -60,8 +63,10 @@ std::string describe_model(const CommonSettings& settings, const torch::nn::Modu
 
 std::string describe_setting(const CommonSettings& settings, const torch::nn::Module& model, torch::Device device,
                              std::optional<torch::ScalarType> dtype) {
-  return fmt::format("{}; {}, {} threads, {}\n", describe_model(settings, model), hmrnn::describe_device(device),
-                     at::get_num_threads(),
+  const auto* group = settings.trainer.group;
+  return fmt::format("{}; {}{}, {} threads, {}\n", describe_model(settings, model),
+                     group ? fmt::format("{} processes, the first one: ", group->size()) : "",
+                     hmrnn::describe_device(device), at::get_num_threads(),
                      dtype                      ? "bfloat16 products"
                      : settings.dtype == "tf32" ? "float32 with TF32 products"
                                                 : "float32");
@@ -73,15 +78,19 @@ std::string describe_sizes(const CommonSettings& settings, const torch::nn::Modu
 }
 
 int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options, const hmrnn::RunFolder& folder,
-                 const Json& run_settings, bool resume, const std::function<void()>& announce) {
+                 const Json& run_settings, bool resume, const hmrnn::ProcessGroup* group,
+                 const std::function<void()>& announce) {
+  const bool leads = !group || group->leads();
   const hmrnn::StopSignal signal;
   std::optional<hmrnn::TF32Products> tf32;
   if (run_settings.at("options").at("dtype") == "tf32") tf32.emplace(true);
-  hmrnn::Progress progress(stdout);
+  hmrnn::Progress progress(leads ? stdout : nullptr);
   Json settings = {{"program", program_name()}};
   settings.update(run_settings);
   const auto& run_options = settings.at("options");
-  CudaPersistent persistent(run_options.at("cuda-persistent").get<std::string>(), task.device(),
+  auto wanted = run_options.at("cuda-persistent").get<std::string>();
+  if (options.group && wanted == "auto") wanted = "off";  // windows are timed by one process alone
+  CudaPersistent persistent(wanted, task.device(),
                             hmrnn::resolve_product_dtype(run_options.at("dtype").get<std::string>(), task.device()));
   std::function<int64_t()> steps_made;
   hmrnn::Trainer trainer(task, options, folder, progress, settings.dump(), [&] {
@@ -94,7 +103,8 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
   } else {
     trainer.start();
   }
-  announce();
+  claim_run(group, folder);
+  if (leads) announce();
   std::fflush(stdout);
   if (resume) progress.message(fmt::format("resumed at step {}", trainer.step()));
   if (const auto chosen = persistent.choose(trainer, progress)) {
@@ -107,7 +117,7 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
 
   if (reason == hmrnn::StopReason::Signal) {
     progress.message(fmt::format("stopped by a signal after step {}, saved; go on with --resume", trainer.step()));
-    return 128 + hmrnn::StopSignal::received();
+    return 128 + (hmrnn::StopSignal::received() != 0 ? hmrnn::StopSignal::received() : SIGTERM);
   }
   auto text = fmt::format("done: {} steps", trainer.step());
   if (trainer.best_loss()) {

@@ -3,12 +3,13 @@
 #include <torch/nn/module.h>
 
 #include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "examples/program/arguments.h"
-#include "examples/program/machine.h"
+#include "examples/program/processes.h"
 #include "examples/program/train_options.h"
 #include "hmrnn/ops/product_dtype.h"
 #include "hmrnn/run/run_folder.h"
@@ -26,6 +27,12 @@ struct TrainSetup {
   Settings settings = {};
   torch::Device device = torch::kCPU;
   std::optional<torch::ScalarType> dtype = std::nullopt;  ///< of the products; none: float32
+  /// The processes that torchrun started; null: only this one. `settings.trainer.group` points to it if there are
+  /// several.
+  std::unique_ptr<hmrnn::ProcessGroup> group = {};
+
+  int64_t rank() const { return group ? group->rank() : 0; }
+  int64_t ranks() const { return group ? group->size() : 1; }
 };
 
 /// The options with which a run was started, from the result of Trainer::read_run_settings. Throws hmrnn::Error naming
@@ -33,24 +40,31 @@ struct TrainSetup {
 OptionMap stored_options(const Json& stored, const std::string& where);
 
 /// Compares a run's options (`stored`) with those of this version (`now`, with their values). Throws hmrnn::Error
-/// naming `where` for an option that this version does not know, since the run would silently change. Prints the
-/// options that are newer than the run, with their values, except those in `given`.
-void compare_options(const OptionMap& stored, const OptionMap& given, const OptionMap& now, const std::string& where);
+/// naming `where` for an option that this version does not know, since the run would silently change. If `tell`, prints
+/// the options that are newer than the run, with their values, except those in `given`.
+void compare_options(const OptionMap& stored, const OptionMap& given, const OptionMap& now, const std::string& where,
+                     bool tell);
 
-/// Checked settings of a new run or of the run in --out, and the device and dtype for them. Throws hmrnn::Error.
+/// Checked settings of a new run or of the run in --out, the processes that share it, and the device and dtype for it.
+/// Throws hmrnn::Error.
 template <typename Settings>
 TrainSetup<Settings> set_up_training(const Arguments& arguments) {
   TrainSetup<Settings> out{hmrnn::RunFolder(arguments.require("out")), arguments.has("resume")};
+  out.group = join_processes(arguments);
+  out.resume = agree_on_resume(out.group.get(), out.folder, out.resume);
   if (out.resume) {
     out.stored = Json::parse(hmrnn::Trainer::read_run_settings(out.folder));
     const auto options = stored_options(out.stored, out.folder.last_state().string());
     out.settings = Settings::resumed(options, arguments.values(), out.folder.path().string());
-    compare_options(options, arguments.values(), out.settings.options(), out.folder.path().string());
+    compare_options(options, arguments.values(), out.settings.options(), out.folder.path().string(), out.rank() == 0);
   } else {
     out.settings = Settings::create(arguments.values());
-    out.folder.require_absent();
+    const auto check = [&] { out.folder.require_absent(); };  // only the first process has a say in the folder
+    out.group ? out.group->lead(check) : check();
   }
-  out.device = set_up_machine(out.settings.threads, out.settings.device);
+  require_even_shares(out.group.get(), out.settings.batch);
+  if (out.ranks() > 1) out.settings.trainer.group = out.group.get();
+  out.device = set_up_machine_of(out.group.get(), out.settings.threads, out.settings.device);
   out.dtype = hmrnn::resolve_product_dtype(out.settings.dtype, out.device);
   return out;
 }
@@ -78,7 +92,9 @@ std::string describe_setting(const CommonSettings& settings, const torch::nn::Mo
 /// The sizes for an error message: "hm_lstm 400,400,400, 4021234 parameters, batch 64, window 100"
 std::string describe_sizes(const CommonSettings& settings, const torch::nn::Module& model);
 
-/// Trains `task` in `folder` until a limit or a signal; `announce` is called before the first step. Returns the exit
-/// code: 128 + the signal, else 0.
+/// Trains `task` in `folder` until a limit or a signal; `announce` is called before the first step. `group`: the
+/// processes that torchrun started, or null; only the first of several prints. Returns the exit code: 128 + the signal
+/// (SIGTERM if another process received it), else 0.
 int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options, const hmrnn::RunFolder& folder,
-                 const Json& run_settings, bool resume, const std::function<void()>& announce);
+                 const Json& run_settings, bool resume, const hmrnn::ProcessGroup* group,
+                 const std::function<void()>& announce);

@@ -41,6 +41,14 @@ torch::Tensor BoundaryCost::penalty(const torch::Tensor& z, const torch::Tensor&
   return (mean * lambda_).sum();
 }
 
+void BoundaryCost::skip() {
+  if (active()) mean_ = torch::zeros_like(lambda_);
+}
+
+std::vector<torch::Tensor> BoundaryCost::means() const {
+  return target_.defined() ? std::vector<torch::Tensor>{mean_} : std::vector<torch::Tensor>{};
+}
+
 void BoundaryCost::settle(const torch::Tensor& skipped) {
   if (!target_.defined()) return;
   const torch::NoGradGuard no_grad;

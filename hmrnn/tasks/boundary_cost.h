@@ -34,6 +34,10 @@ class HMRNN_API BoundaryCost {
   /// 0-d, differentiable in z [T, B, L-1]; `weight` [T, B] (0 or 1; undefined: all 1) selects the steps that count.
   /// Undefined if there is no penalty.
   torch::Tensor penalty(const torch::Tensor& z, const torch::Tensor& weight = {});
+  /// To be called in place of `penalty` in a process without a share of the window.
+  void skip();
+  /// The means that `settle` will use; several processes replace them by the means of all (TrainingTask::window_means).
+  std::vector<torch::Tensor> means() const;
   /// Updates λ after the window of the last `penalty`, unless `skipped` (0-d) is not 0.
   void settle(const torch::Tensor& skipped);
 

@@ -24,10 +24,12 @@ using TextVisitor =
 /// Scores every target of `streams` (made with `exact`) with `model` on `device`, in evaluation mode, without gradients
 /// and in float32 (the model's modes are set back afterwards: training as it was, products to `product_dtype`). State
 /// is carried along each stream. Boundaries are the detectors', or those of `given`. Bernoulli boundaries are drawn
-/// from a generator of its own, seeded with `seed`. Empty if `stop`, called before each window, returned true.
+/// from a generator of its own, seeded with `seed`. Of several processes, `ranks`, each scores its own streams
+/// (rows_of_rank). Empty if `stop`, called before each window, returned true.
 HMRNN_API std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams, torch::Device device,
                                                   uint64_t seed, const std::function<bool()>& stop = {},
                                                   std::optional<torch::ScalarType> product_dtype = std::nullopt,
-                                                  const GivenBoundaries& given = {}, const TextVisitor& visit = {});
+                                                  const GivenBoundaries& given = {}, const TextVisitor& visit = {},
+                                                  int64_t rank = 0, int64_t ranks = 1);
 
 }  // namespace hmrnn

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include "hmrnn/analysis/operations.h"
+#include "hmrnn/error.h"
+#include "hmrnn/run/process_group.h"
 #include "hmrnn/tasks/evaluate_ink.h"
 
 namespace hmrnn {
@@ -14,6 +16,31 @@ std::array<double, 2> zero_units(const InkNormalisation& of) {
   return {-of.mean[0] / of.deviation[0], -of.mean[1] / of.deviation[1]};
 }
 
+/// Every `ranks`-th of the lines, from `rank` on.
+std::vector<size_t> share_of(const std::vector<size_t>& lines, int64_t rank, int64_t ranks) {
+  if (static_cast<int64_t>(lines.size()) < ranks) {
+    throw Error(fmt::format("{} validation lines cannot be shared among {} processes", lines.size(), ranks));
+  }
+  std::vector<size_t> out;
+  for (auto i = static_cast<size_t>(rank); i < lines.size(); i += static_cast<size_t>(ranks)) out.push_back(lines[i]);
+  return out;
+}
+
+double mean_scored_points(const InkCorpus& corpus, const std::vector<size_t>& lines) {
+  double points = 0;
+  for (const auto line : lines) points += static_cast<double>(corpus.lines.at(line).points.size()) - 1;
+  return points / static_cast<double>(lines.size());
+}
+
+/// The rows of a process of every tensor; row is the dimension `dim[i]` of tensor i.
+void take_rows(HostWindow& window, const std::vector<int64_t>& dim, int64_t rank, int64_t ranks) {
+  for (size_t i = 0; i < dim.size(); ++i) {
+    auto& tensor = window.tensors[i];
+    const auto [begin, count] = rows_of_rank(tensor.size(dim[i]), rank, ranks);
+    tensor = tensor.narrow(dim[i], begin, count).contiguous();
+  }
+}
+
 }  // namespace
 
 InkTask::InkTask(HandwritingModel model, const InkCorpus& corpus, InkReference reference, const InkTaskOptions& options)
@@ -23,34 +50,52 @@ InkTask::InkTask(HandwritingModel model, const InkCorpus& corpus, InkReference r
       normalisation_(measure_ink(corpus, corpus.split("train"), options.coordinates)),
       train_(ink_sequences(corpus, corpus.split("train"), normalisation_), options.batch, options.window, options.seed,
              {options.scale_jitter, zero_units(normalisation_)}),
-      valid_(ink_sequences(corpus, corpus.split("valid"), normalisation_), kInkEvaluationBatch, kInkEvaluationWindow,
-             std::nullopt),
+      valid_(ink_sequences(corpus, share_of(corpus.split("valid"), options.rank, options.ranks), normalisation_),
+             kInkEvaluationBatch, kInkEvaluationWindow, std::nullopt),
+      validation_length_(mean_scored_points(corpus, corpus.split("valid"))),
       cost_(options.boundary_cost, model_->options.core() == Core::HMLSTM ? layers() - 1 : 0, options.device),
       slope_(model_->slope()),
       feed_(
           [this](int64_t epoch, int64_t i) {
             auto window = train_.window(epoch, i);
-            return HostWindow{{window.input, window.target, window.lengths, window.weight}, window.count, window.first};
+            HostWindow out{{window.input, window.target, window.lengths, window.weight}, window.count, window.first};
+            if (options_.ranks > 1) {
+              take_rows(out, {1, 1, 0, 1}, options_.rank, options_.ranks);
+              out.count = out.tensors[2].sum().item<int64_t>();
+            }
+            return out;
           },
           options.device) {
+  if (options_.batch % options_.ranks != 0) {
+    throw Error(fmt::format("a batch of {} lines cannot be shared among {} processes", options_.batch, options_.ranks));
+  }
   model_->to(options_.device);
   model_->set_product_dtype(options_.product_dtype);
   model_->train();
-  state_.reserve(model_->initial_state(options_.batch));
+  state_.reserve(model_->initial_state(options_.batch / options_.ranks));
 }
 
 LoadedWindow InkTask::load(int64_t epoch, int64_t i) {
   const auto window = feed_.load(epoch, i);
   if (window.first) state_.start(feed_[0].size(1));
+  targets_ = window.count;
   return {window.count, window.count, feed_.layout()};
 }
 
 WindowLoss InkTask::forward() {
   const auto &input = feed_[0], &target = feed_[1], &lengths = feed_[2], &weight = feed_[3];
+  WindowLoss result;
+  // This process has no line in the batch, or its lines have ended before this window: their state stays, and there is no
+  // mean over no targets.
+  if (targets_ == 0) {
+    cost_.skip();
+    state_.leave(state_.current());
+    result.updates = torch::zeros({layers()}, torch::TensorOptions(options_.device).dtype(torch::kFloat64));
+    return result;
+  }
   HMLSTMCall call;
   call.lengths = lengths;
   const auto out = model_->forward(input, state_.current(), call);
-  WindowLoss result;
   result.loss = handwriting_loss(out.raw, target, weight);
   result.penalty = cost_.penalty(out.core.z, weight);
   result.updates = update_counts(out.core.z, state_.current().z, layers(), weight);
@@ -93,8 +138,9 @@ std::string InkTask::describe() const {
 
 std::vector<std::pair<std::string, double>> InkTask::measures(double loss, bool validation) const {
   // For training windows, which have any length: scaled to a sequence of mean length.
-  const auto& of = validation ? valid_ : train_;
-  return {{"log_likelihood", -loss * static_cast<double>(of.targets()) / static_cast<double>(of.sequences())}};
+  const double length =
+      validation ? validation_length_ : static_cast<double>(train_.targets()) / static_cast<double>(train_.sequences());
+  return {{"log_likelihood", -loss * length}};
 }
 
 std::string InkTask::loss_text(double loss) const { return fmt::format("{:.4f} nats/point", loss); }

@@ -27,7 +27,8 @@ struct InkTaskOptions {
   double scale_jitter = 0;                               ///< for training lines (InkJitter)
   BoundaryCostOptions boundary_cost = {};                ///< control of the detectors' firing rates
   double detector_norm_cap = 0;                          ///< HMLSTM::cap_detector_norms after every update; 0: no cap
-  uint64_t seed = 1;  ///< for order and jitter of the sequences, and for Bernoulli boundaries in validation
+  uint64_t seed = 1;            ///< for order and jitter of the sequences, and for Bernoulli boundaries in validation
+  int64_t rank = 0, ranks = 1;  ///< this process trains on its rows of every batch and validates on its lines
   torch::Device device = torch::kCPU;                             ///< for model and windows
   std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< in training; validation is in float32
 };
@@ -36,7 +37,8 @@ struct InkTaskOptions {
 /// zeros; with a window, state is carried along the lines.
 class HMRNN_API InkTask : public TrainingTask {
  public:
-  /// Moves `model` to the device and measures the training lines. Throws hmrnn::Error if the corpus lacks a part.
+  /// Moves `model` to the device and measures the training lines. Throws hmrnn::Error if the corpus lacks a part, or
+  /// a batch cannot be shared evenly among `ranks`.
   InkTask(HandwritingModel model, const InkCorpus& corpus, InkReference reference, const InkTaskOptions& options);
 
   torch::nn::Module& module() override { return *model_; }
@@ -45,6 +47,7 @@ class HMRNN_API InkTask : public TrainingTask {
   int64_t windows() const override { return train_.windows(); }
   LoadedWindow load(int64_t epoch, int64_t window) override;
   void prefetch(int64_t epoch, int64_t window) override { feed_.prefetch(epoch, window); }
+  std::vector<torch::Tensor> window_means() override { return cost_.means(); }
   WindowLoss forward() override;
   void settle(const torch::Tensor& skipped) override;
   void constrain() override;
@@ -68,11 +71,13 @@ class HMRNN_API InkTask : public TrainingTask {
   InkReference reference_;
   InkTaskOptions options_;
   InkNormalisation normalisation_;
-  InkBatches train_, valid_;
+  InkBatches train_, valid_;  ///< of validation: the lines of this process
+  double validation_length_;  ///< scored points of a validation line, mean over all of them
   BoundaryCost cost_;
   double slope_ = 1;
   CarriedState state_;
-  WindowFeed feed_;  ///< windows of train_
+  WindowFeed feed_;       ///< windows of train_
+  int64_t targets_ = 0;  ///< of the loaded window, in this process
 };
 
 }  // namespace hmrnn

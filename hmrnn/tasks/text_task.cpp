@@ -35,10 +35,14 @@ TextTask::TextTask(CharLM model, const TextCorpus& corpus, CorpusReference refer
       feed_([this](int64_t epoch, int64_t i) { return make_window(epoch, i); }, options.device) {
   TORCH_CHECK(model_->options.vocabulary_size() == vocabulary_.size(), "TextTask: the model has ",
               model_->options.vocabulary_size(), " symbols, the corpus ", vocabulary_.size());
+  if (options_.batch % options_.ranks != 0 || valid_.streams() < options_.ranks) {
+    throw Error(fmt::format("{} streams to train on and {} to validate on cannot be shared among {} processes",
+                            options_.batch, valid_.streams(), options_.ranks));
+  }
   model_->to(options_.device);
   model_->set_product_dtype(options_.product_dtype);
   model_->train();
-  state_.reserve(model_->initial_state(options_.batch));
+  state_.reserve(model_->initial_state(own_streams()));
 }
 
 int64_t TextTask::offset(int64_t epoch) const {
@@ -52,12 +56,18 @@ HostWindow TextTask::make_window(int64_t epoch, int64_t i) const {
   auto window = train_.window(i, offset(epoch));
   HostWindow out{{window.input, window.target}, window.count, window.first};
   if (given_.defined()) out.tensors.push_back(given_(window.input, i * options_.window));
+  if (options_.ranks > 1) {
+    for (auto& tensor : out.tensors) {
+      tensor = tensor.narrow(1, options_.rank * own_streams(), own_streams()).contiguous();
+    }
+    out.count = out.tensors[0].numel();
+  }
   return out;
 }
 
 LoadedWindow TextTask::load(int64_t epoch, int64_t i) {
   const auto window = feed_.load(epoch, i);
-  if (window.first) state_.start(options_.batch);
+  if (window.first) state_.start(own_streams());
   return {window.count, window.count, feed_.layout()};
 }
 
@@ -75,7 +85,8 @@ WindowLoss TextTask::forward() {
 }
 
 std::optional<Evaluation> TextTask::evaluate(const std::function<bool()>& stop) {
-  return evaluate_text(model_, valid_, options_.device, options_.seed, stop, options_.product_dtype, given_);
+  return evaluate_text(model_, valid_, options_.device, options_.seed, stop, options_.product_dtype, given_, {},
+                       options_.rank, options_.ranks);
 }
 
 void TextTask::settle(const torch::Tensor& skipped) {

@@ -30,6 +30,7 @@ struct TextTaskOptions {
   BoundaryCostOptions boundary_cost = {};  ///< control of the detectors' firing rates
   double detector_norm_cap = 0;            ///< HMLSTM::cap_detector_norms after every update; 0: no cap
   uint64_t seed = 1;                       ///< for `roll`, and for Bernoulli boundaries in validation
+  int64_t rank = 0, ranks = 1;             ///< this process trains and validates on its share of the streams
   torch::Device device = torch::kCPU;      ///< for model and windows
   std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< in training; validation is in float32
 };
@@ -38,7 +39,8 @@ struct TextTaskOptions {
 class HMRNN_API TextTask : public TrainingTask {
  public:
   /// Moves `model` to the device. Throws hmrnn::Error if the training text is shorter than one window of every stream
-  /// or the validation text has fewer than two characters, or `boundaries` or `boundary_cost` do not fit the model.
+  /// or the validation text has fewer than two characters, the streams cannot be shared evenly among `ranks`, or
+  /// `boundaries` or `boundary_cost` do not fit the model.
   TextTask(CharLM model, const TextCorpus& corpus, CorpusReference reference, const TextTaskOptions& options);
 
   torch::nn::Module& module() override { return *model_; }
@@ -47,6 +49,7 @@ class HMRNN_API TextTask : public TrainingTask {
   int64_t windows() const override { return train_.windows(); }
   LoadedWindow load(int64_t epoch, int64_t window) override;
   void prefetch(int64_t epoch, int64_t window) override { feed_.prefetch(epoch, window); }
+  std::vector<torch::Tensor> window_means() override { return cost_.means(); }
   WindowLoss forward() override;
   void settle(const torch::Tensor& skipped) override;
   void constrain() override;
@@ -64,6 +67,8 @@ class HMRNN_API TextTask : public TrainingTask {
  private:
   /// The character at which an epoch begins.
   int64_t offset(int64_t epoch) const;
+  /// Streams of this process.
+  int64_t own_streams() const { return options_.batch / options_.ranks; }
   HostWindow make_window(int64_t epoch, int64_t window) const;
 
   CharLM model_;

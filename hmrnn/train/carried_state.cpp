@@ -60,7 +60,7 @@ void CarriedState::load(const SafeTensors& file, const std::string& where, bool 
   const auto find = [&](const std::string& name, const torch::Tensor& room) {
     const auto tensor = file.find(name);
     if (!tensor.defined()) throw Error(where + ": tensor " + name + " is missing");
-    if (rows < 0 && tensor.dim() == 2 && tensor.size(0) >= 1 && tensor.size(0) <= room.size(0)) {
+    if (rows < 0 && tensor.dim() == 2 && tensor.size(0) <= room.size(0)) {
       rows = tensor.size(0);  // the first tensor determines the number of rows
     }
     auto expected = room.sizes().vec();

@@ -19,14 +19,16 @@ ClippedAdam::ClippedAdam(std::vector<std::pair<std::string, torch::Tensor>> para
     matrices_ = static_cast<size_t>(vectors - parameters.begin());
   }
   for (auto& [name, parameter] : parameters) {
-    TORCH_CHECK(parameter.scalar_type() == torch::kFloat32, "ClippedAdam: ", name, " must be float32, got ",
+    const auto type = parameters[0].second.scalar_type();
+    TORCH_CHECK(parameter.scalar_type() == type && (type == torch::kFloat32 || type == torch::kFloat64),
+                "ClippedAdam: ", name, " must be ", type == torch::kFloat64 ? "float64" : "float32", ", got ",
                 parameter.scalar_type());
     names_.push_back(name);
     exp_avg_.push_back(torch::zeros_like(parameter, torch::MemoryFormat::Contiguous).detach());
     exp_avg_sq_.push_back(torch::zeros_like(exp_avg_.back()));
     parameters_.push_back(parameter);
   }
-  step_ = torch::zeros({}, exp_avg_[0].options());
+  step_ = torch::zeros({}, exp_avg_[0].options().dtype(torch::kFloat32));  // the fused passes count in float32
   learning_rate_ = torch::zeros({}, step_.options().dtype(step_.is_cuda() ? torch::kFloat32 : torch::kFloat64));
 }
 
@@ -47,6 +49,10 @@ ClippedAdam::Report ClippedAdam::step(const torch::Tensor& loss) {
   report.skipped = torch::isfinite(report.norm + loss.detach()).logical_not().to(torch::kFloat32);
   std::optional<torch::Tensor> scale;
   if (options_.clip > 0) scale = (report.norm / options_.clip).clamp_min(1);  // gradients are divided by it
+  if (scale && scale->scalar_type() == torch::kFloat64) {  // the fused passes divide by a float32 alone
+    for (auto& gradient : gradients) gradient = gradient / *scale;
+    scale.reset();
+  }
 
   step_ += 1 - report.skipped;
   adam(0, matrices_, gradients, options_.weight_decay, scale, report.skipped);
@@ -87,9 +93,10 @@ void ClippedAdam::save(SafeTensors& file) const {
 void ClippedAdam::load(const SafeTensors& file, const std::string& where) {
   torch::NoGradGuard no_grad;
   for (size_t i = 0; i < names_.size(); ++i) {
-    exp_avg_[i].copy_(file.require("adam.exp_avg." + names_[i], exp_avg_[i].sizes(), torch::kFloat32, where));
-    const auto squares = file.require("adam.exp_avg_sq." + names_[i], exp_avg_sq_[i].sizes(), torch::kFloat32, where);
-    if (squares.numel() > 0 && squares.min().item<float>() < 0) {
+    const auto type = exp_avg_[i].scalar_type();
+    exp_avg_[i].copy_(file.require("adam.exp_avg." + names_[i], exp_avg_[i].sizes(), type, where));
+    const auto squares = file.require("adam.exp_avg_sq." + names_[i], exp_avg_sq_[i].sizes(), type, where);
+    if (squares.numel() > 0 && squares.min().item<double>() < 0) {
       throw Error(where + ": tensor adam.exp_avg_sq." + names_[i] + " has negative values, where squares stand");
     }
     exp_avg_sq_[i].copy_(squares);

@@ -52,7 +52,8 @@ Trainer::Trainer(TrainingTask& task, const TrainerOptions& options, RunFolder fo
   TORCH_CHECK(nlohmann::json::parse(run_settings_, nullptr, /*allow_exceptions=*/false).is_object(),
               "Trainer: run_settings must be the text of a JSON object");
   if (options_.ema > 0) averaged_.emplace(named_parameters(task.module()), options_.ema);
-  if (options_.cuda_graph && task_.device().is_cuda()) runner_.set_graph(make_window_graph(task_.device()));
+  if (options_.cuda_graph && !options_.group && task_.device().is_cuda())
+    runner_.set_graph(make_window_graph(task_.device()));
   slope_ = annealed_slope(options_.slope_rate, options_.slope_max, 0);
   task_.set_slope(slope_);
 }
@@ -60,24 +61,28 @@ Trainer::Trainer(TrainingTask& task, const TrainerOptions& options, RunFolder fo
 Trainer::~Trainer() = default;
 
 void Trainer::start() {
-  folder_.require_absent();
-  folder_.create(averaged_.has_value());
-  lock_ = std::make_unique<RunLock>(folder_.path());
-  folder_.drop_recovery_state();  // of another run
-  folder_.require_absent();       // another process may have made its run here since
-  metrics_ = std::make_unique<MetricsWriter>(folder_.metrics());
+  lead([&] {
+    folder_.require_absent();
+    folder_.create(averaged_.has_value());
+    lock_ = std::make_unique<RunLock>(folder_.path());
+    folder_.drop_recovery_state();  // of another run
+    folder_.require_absent();       // another process may have made its run here since
+    metrics_ = std::make_unique<MetricsWriter>(folder_.metrics());
+  });
+  if (options_.group) {
+    agree_on_start();
+    if (averaged_) averaged_.emplace(named_parameters(task_.module()), options_.ema);  // of these weights
+  }
+  ready_ = true;
   save();
 }
 
 StopReason Trainer::run() {
-  TORCH_CHECK(metrics_, "Trainer: call start() or resume() before run()");
+  TORCH_CHECK(ready_, "Trainer: call start() or resume() before run()");
   start_ = saved_at_ = Clock::now();
   watch_gradients_ = task_.device().is_cpu() && runner_.graph() == nullptr;
   const FlushSubnormals flush;
-  const auto save_is_late = [this] {
-    return options_.checkpoint_minutes > 0 &&
-           std::chrono::duration<double>(Clock::now() - saved_at_).count() >= 60 * options_.checkpoint_minutes;
-  };
+  if (options_.group) agree();
   const GraphStream stream(runner_.graph());
   const auto interrupted = [this] {
     save();
@@ -92,7 +97,7 @@ StopReason Trainer::run() {
       save();
       return *reason;
     }
-    if (save_requested_ && save_requested_()) {
+    if (save_asked_for()) {
       save_or_tell();
       if (saved_step_ == step_) progress_.message(fmt::format("step {}: saved", step_));
     }
@@ -109,9 +114,9 @@ void Trainer::train_step() {
     optimizer_.set_learning_rate(learning_rate_ = rate);
   }
 
-  const auto window = task_.load(epoch(), step_ % task_.windows());
-  sums_.expect(window.count, window.positions);
-  runner_.run(window.layout);
+  window_ = task_.load(epoch(), step_ % task_.windows());
+  sums_.expect(window_.count, window_.positions);
+  runner_.run(window_.layout);
   ++step_;
   ++steps_here_;
   if (watch_gradients_) watch_gradient();
@@ -135,8 +140,9 @@ void Trainer::train_step() {
 }
 
 void Trainer::compute_window() {
-  const auto window = task_.forward();
-  (window.penalty.defined() ? window.loss + window.penalty : window.loss).backward();
+  auto window = task_.forward();
+  if (window.loss.defined()) (window.penalty.defined() ? window.loss + window.penalty : window.loss).backward();
+  if (options_.group) share_window(window);
   const auto report = optimizer_.step(window.loss);
   if (watch_gradients_) last_update_ = report;
   task_.constrain();
@@ -146,18 +152,17 @@ void Trainer::compute_window() {
 }
 
 bool Trainer::evaluate(bool scheduled) {
-  const auto stop = [this] { return stopped(); };
-  const auto result = task_.evaluate(stop);
+  const auto result = evaluate_task();
   if (!result) return false;
   std::optional<Evaluation> averaged;
   if (averaged_) {
     const AveragedWeights::InPlace weights(*averaged_);
-    if (!(averaged = task_.evaluate(stop))) return false;
+    if (!(averaged = evaluate_task())) return false;
     save_if_best(folder_.best_ema_model(), averaged->loss, best_ema_loss_, "averaged weights: validation");
   }
   evaluated_step_ = step_;
   saved_step_ = -1;  // what was saved for this step does not know the result
-  if (!evaluation_recorded_) record_evaluation(*result, averaged);
+  if (!evaluation_recorded_ && leads()) record_evaluation(*result, averaged);
   evaluation_recorded_ = false;
   if (save_if_best(folder_.best_model(), result->loss, best_loss_, "validation")) best_step_ = step_;
   if (scheduled && schedule_.update(result->loss)) {
@@ -167,9 +172,20 @@ bool Trainer::evaluate(bool scheduled) {
   return true;
 }
 
+bool Trainer::last_save_is_old() const {
+  return options_.checkpoint_minutes > 0 &&
+         std::chrono::duration<double>(Clock::now() - saved_at_).count() >= 60 * options_.checkpoint_minutes;
+}
+
+std::optional<Evaluation> Trainer::evaluate_task() {
+  const auto own = task_.evaluate([this] { return asked_to_stop(); });
+  return options_.group ? share_evaluation(own) : own;
+}
+
 Trainer::WindowTimes Trainer::time_windows(int64_t untimed, int64_t timed, double budget) {
-  TORCH_CHECK(metrics_, "Trainer: call start() or resume() before time_windows()");
+  TORCH_CHECK(ready_, "Trainer: call start() or resume() before time_windows()");
   TORCH_CHECK(untimed >= 0 && timed >= 1, "Trainer: at least one window is timed");
+  TORCH_CHECK(!options_.group, "Trainer: windows are timed by one process alone");
   const FlushSubnormals flush;
   auto before = pack_state();
   for (auto& [name, tensor] : before.tensors) tensor = tensor.clone();
@@ -213,7 +229,7 @@ bool Trainer::evaluation_due() const {
 std::optional<StopReason> Trainer::limit_reached() const {
   if (options_.steps > 0 && step_ >= options_.steps) return StopReason::Steps;
   if (options_.epochs > 0 && epoch() >= options_.epochs) return StopReason::Epochs;
-  if (options_.minutes > 0 && elapsed() >= options_.minutes * 60) return StopReason::Minutes;
+  if (out_of_time()) return StopReason::Minutes;
   const bool unlimited = options_.steps <= 0 && options_.epochs <= 0 && options_.minutes <= 0;
   if (unlimited && schedule_.exhausted()) return StopReason::Converged;
   return std::nullopt;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "hmrnn/export.h"
+#include "hmrnn/run/process_group.h"
 #include "hmrnn/run/progress.h"
 #include "hmrnn/run/run_folder.h"
 #include "hmrnn/run/run_lock.h"
@@ -48,6 +49,9 @@ struct TrainerOptions {
   int64_t max_skipped = 20;        ///< limit of consecutive skipped updates; run() then throws
   bool recover = false;            ///< but the first time return to a checkpoint with half the rate (see Trainer)
   bool cuda_graph = true;          ///< on CUDA: replay windows from a graph (WindowRunner); the same bits either way
+  /// The processes that train the model together, each on its rows of every window; null: this one alone. On CUDA they
+  /// launch windows without a graph. The task was made for this process's rows (TextTaskOptions::rank).
+  const ProcessGroup* group = nullptr;
 };
 
 /// Why Trainer::run returned.
@@ -57,6 +61,12 @@ enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 /// after any step and resumed makes the same updates as one that is not stopped. (The loop is in trainer.cpp, records
 /// and progress in trainer_records.cpp, saving and loading in trainer_checkpoints.cpp, the reaction to updates that are
 /// not finite in trainer_recovery.cpp.)
+///
+/// With a process group every process makes the same updates: gradients, losses and evaluations are those of all rows
+/// together (trainer_processes.cpp), and what one of them is asked to do (stop, save) all of them do after the same
+/// step. The first process alone writes the folder, from which all of them read at a resume; its number of processes
+/// may be another one. Where no dropout or Bernoulli boundary is drawn, the number of processes changes nothing but
+/// rounding.
 ///
 /// With `ema` an evaluation scores the averaged weights as well, and `best_ema/` keeps the best of them; schedule and
 /// `best/` look at the weights themselves.
@@ -138,6 +148,35 @@ class HMRNN_API Trainer {
   /// device.
   void watch_gradient();
   void record();
+
+  /// What one process requests between two steps, and all processes then do.
+  struct Requests {
+    bool stop = false;  ///< a signal was received
+    bool end = false;   ///< the time limit is reached, by the clock of the first process
+    bool save = false;  ///< a save was requested
+    bool late = false;  ///< the last save is too old, by the clock of the first process
+  };
+  // Collective work of the processes (trainer_processes.cpp).
+  /// Whether this process writes files.
+  bool leads() const { return !options_.group || options_.group->leads(); }
+  /// See ProcessGroup::lead; without a group it only calls `work`.
+  void lead(const std::function<void()>& work) const;
+  /// Copies the weights of the first process to all, and gives each process its own stream of random numbers.
+  void agree_on_start();
+  /// Sets agreed_ to the requests of any process, and `targets` and `positions` to their sums over all processes.
+  void agree(double* targets = nullptr, double* positions = nullptr);
+  /// Replaces gradients, counts and means of this process's rows by those of all rows of the window.
+  void share_window(WindowLoss& window);
+  /// The evaluation over the rows of all processes; empty if one process was interrupted.
+  std::optional<Evaluation> share_evaluation(const std::optional<Evaluation>& own) const;
+  /// Replaces the carried state and the generators of this process by those of all processes.
+  void gather_state(SafeTensors& state) const;
+  /// `file`, but of the carried state only the rows of this process.
+  SafeTensors own_rows(const SafeTensors& file) const;
+  void load_generators(const SafeTensors& file, const std::string& where) const;
+
+  /// Empty if it was interrupted.
+  std::optional<Evaluation> evaluate_task();
   /// False if it was interrupted.
   bool evaluate(bool scheduled);
   void record_evaluation(const Evaluation& result, const std::optional<Evaluation>& averaged);
@@ -169,7 +208,13 @@ class HMRNN_API Trainer {
   void save_model(const std::filesystem::path& path, std::optional<double> validation_loss);
   bool evaluation_due() const;
   std::optional<StopReason> limit_reached() const;
-  bool stopped() const { return stop_ && stop_(); }
+  bool asked_to_stop() const { return stop_ && stop_(); }
+  bool stopped() const { return options_.group ? agreed_.stop : asked_to_stop(); }
+  bool out_of_time() const { return options_.group ? agreed_.end : time_is_over(); }
+  bool save_asked_for() const { return options_.group ? agreed_.save : save_requested_ && save_requested_(); }
+  bool save_is_late() const { return options_.group ? agreed_.late : last_save_is_old(); }
+  bool time_is_over() const { return options_.minutes > 0 && elapsed() >= options_.minutes * 60; }
+  bool last_save_is_old() const;
   int64_t epoch() const { return step_ / task_.windows(); }
   double elapsed() const;
   double seconds_left() const;
@@ -191,6 +236,11 @@ class HMRNN_API Trainer {
   LearningRateSchedule schedule_;
   std::unique_ptr<RunLock> lock_;
   std::unique_ptr<MetricsWriter> metrics_;
+
+  bool ready_ = false;    ///< started or resumed
+  LoadedWindow window_;   ///< the current one
+  Requests agreed_;       ///< requests of all processes, as of the last step
+  torch::Tensor bucket_;  ///< the processes sum this for each window: gradients, means, loss, updates
 
   int64_t step_ = 0;
   int64_t evaluated_step_ = -1;       ///< step of the last evaluation

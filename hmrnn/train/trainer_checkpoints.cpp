@@ -33,7 +33,7 @@ bool has_evaluation(const std::filesystem::path& path, int64_t step) {
 
 void Trainer::resume() {
   folder_.require_state();
-  lock_ = std::make_unique<RunLock>(folder_.path());
+  lead([&] { lock_ = std::make_unique<RunLock>(folder_.path()); });
   const auto where = folder_.last_state().string();
   const auto file = read_safetensors(folder_.last_state());
   const auto state = TrainerState::parse(file, where);
@@ -47,13 +47,16 @@ void Trainer::resume() {
   best_step_ = state.best_step;
   elapsed_before_ = state.elapsed_seconds;
   recovered_ = state.recovered;
-  folder_.create(averaged_.has_value());
-  metrics_ = std::make_unique<MetricsWriter>(folder_.metrics(), step_);
-  metrics_->write({{"event", "resume"}, {"step", step_}});
-  evaluation_recorded_ = evaluated_step_ != step_ && has_evaluation(folder_.metrics(), step_);
+  lead([&] {
+    folder_.create(averaged_.has_value());
+    metrics_ = std::make_unique<MetricsWriter>(folder_.metrics(), step_);
+    metrics_->write({{"event", "resume"}, {"step", step_}});
+    evaluation_recorded_ = evaluated_step_ != step_ && has_evaluation(folder_.metrics(), step_);
+  });
   saved_step_ = step_;
+  ready_ = true;
   // Last: nothing that comes before may draw from the generators afterwards.
-  load_random_state(file, task_.device(), where);
+  load_generators(file, where);
 }
 
 void Trainer::go_on_from(const TrainerState& state) {
@@ -73,7 +76,6 @@ void Trainer::save() {
 
 void Trainer::store() {
   saved_at_ = Clock::now();
-  metrics_->sync();  // no state on disk may be ahead of its records
   auto file = pack_state();
   TrainerState state;
   state.step = step_;
@@ -89,11 +91,14 @@ void Trainer::store() {
   state.slope = slope_;
   state.recovered = recovered_;
   state.store(file, nlohmann::ordered_json::parse(run_settings_));
-  // First: a death between the two must leave something to resume, in a new folder too.
-  write_safetensors(folder_.last_state(), file);
-  save_model(folder_.last_model(), std::nullopt);
+  lead([&] {
+    metrics_->sync();  // no state on disk may be ahead of its records
+    // First: a death between the two must leave something to resume, in a new folder too.
+    write_safetensors(folder_.last_state(), file);
+    save_model(folder_.last_model(), std::nullopt);
+  });
   saved_step_ = step_;
-  if (options_.keep > 0) folder_.keep(step_, options_.keep);
+  if (options_.keep > 0) lead([&] { folder_.keep(step_, options_.keep); });
 }
 
 void Trainer::save_or_tell() {
@@ -111,9 +116,12 @@ SafeTensors Trainer::pack_state() const {
   auto file = pack_parameters(task_.module());
   optimizer_.save(file);
   if (averaged_) averaged_->save(file);
-  task_.save_state(file);
-  sums_.save(file);
-  save_random_state(file, task_.device());
+  SafeTensors state;
+  task_.save_state(state);
+  sums_.save(state);
+  save_random_state(state, task_.device());
+  if (options_.group) gather_state(state);
+  for (auto& tensor : state.tensors) file.tensors.push_back(std::move(tensor));
   return file;
 }
 
@@ -122,7 +130,7 @@ void Trainer::unpack_state(const SafeTensors& file, const std::string& where, do
   load_parameters(task_.module(), file, where);
   optimizer_.load(file, where);
   if (averaged_) averaged_->load(file, where);
-  task_.load_state(file, where);
+  task_.load_state(options_.group ? own_rows(file) : file, where);
   sums_.load(file, where, skipped_total, skipped_in_row);
 }
 
@@ -141,6 +149,7 @@ void Trainer::require_finite_weights() const {
 }
 
 void Trainer::save_model(const std::filesystem::path& path, std::optional<double> validation_loss) {
+  if (!leads()) return;
   auto file = pack_module(task_.module(), /*buffers=*/false);
   auto description = nlohmann::ordered_json::parse(task_.describe());
   description["step"] = step_;

@@ -25,6 +25,7 @@ double Trainer::per_second(double targets) const {
 }
 
 void Trainer::write_record(const std::string& record) {
+  if (!leads()) return;
   try {
     metrics_->write_line(record);
     records_are_held_up_ = false;
@@ -51,6 +52,7 @@ void Trainer::record() {
   const auto m = sums_.means();  // waits for the device, so the time is read afterwards
   const double speed = per_second(m.targets);
   sums_.clear();
+  if (!leads()) return;
   nlohmann::ordered_json record = {{"event", "train"}, {"step", step_}, {"epoch", epoch()}, {"loss", m.loss}};
   for (const auto& [name, value] : task_.measures(m.loss, /*validation=*/false)) record[name] = value;
   record["grad_norm"] = m.gradient_norm;

@@ -7,7 +7,6 @@
 
 #include "hmrnn/error.h"
 #include "hmrnn/run/metrics.h"
-#include "hmrnn/run/random_state.h"
 #include "hmrnn/train/trainer.h"
 #include "hmrnn/train/trainer_state.h"
 
@@ -20,7 +19,7 @@ void Trainer::keep_for_recovery() {
   // If the very next update is not finite, a return to these weights would meet the same problem.
   if (!is_saved || sums_.skipped_in_row() > 0) return;
   try {
-    folder_.keep_recovery_state();
+    lead([&] { folder_.keep_recovery_state(); });
   } catch (const Error& error) {
     progress_.message(
         fmt::format("step {}: {}; training goes on, without a later state to go back to", step_, error.what()));
@@ -51,15 +50,17 @@ bool Trainer::return_to_checkpoint() {
   recovered_ = true;
   evaluation_recorded_ = false;
   runner_.forget();
-  load_random_state(file, task_.device(), where);
+  load_generators(file, where);
   // The state is saved before the records are removed: a resume in between removes them itself.
   saved_step_ = -1;
   save();
-  metrics_.reset();
-  metrics_ = std::make_unique<MetricsWriter>(folder_.metrics(), step_);
+  lead([&] {
+    metrics_.reset();
+    metrics_ = std::make_unique<MetricsWriter>(folder_.metrics(), step_);
+  });
   write_record(
       MetricsWriter::line_of({{"event", "recover"}, {"step", step_}, {"from", from}, {"lr", learning_rate(step_)}}));
-  folder_.drop_recovery_state();
+  lead([&] { folder_.drop_recovery_state(); });
   progress_.message(
       fmt::format("step {}: {} updates in a row were skipped, loss or gradient is not finite; back to step {}, "
                   "learning rate {:.3g}",

@@ -12,6 +12,8 @@ int64_t TrainingTask::layers() const { return 0; }
 
 void TrainingTask::prefetch(int64_t /*epoch*/, int64_t /*window*/) {}
 
+std::vector<torch::Tensor> TrainingTask::window_means() { return {}; }
+
 void TrainingTask::settle(const torch::Tensor& /*skipped*/) {}
 
 void TrainingTask::constrain() {}

@@ -23,7 +23,8 @@ struct LoadedWindow {
 
 /// Result of one training window.
 struct WindowLoss {
-  torch::Tensor loss;     ///< 0-d, differentiable: mean over the window's targets (negative log-likelihood in nats)
+  torch::Tensor loss;     ///< 0-d, differentiable: mean over the window's targets (negative log-likelihood in nats);
+                          ///< undefined: this process has no share of the window
   torch::Tensor updates;  ///< float64 [L]: number of steps at which each layer did not COPY; undefined if layers() is 0
   torch::Tensor penalty;  ///< 0-d, differentiable: added to the loss for the gradient; undefined: nothing
 };
@@ -57,6 +58,10 @@ class HMRNN_API TrainingTask {
   virtual LoadedWindow load(int64_t epoch, int64_t window) = 0;
   /// Announces the window that will be loaded next, so that its data can be copied while the current one is computed.
   virtual void prefetch(int64_t epoch, int64_t window);
+  /// Means over the window's positions that `forward` computed and `settle` will use (a firing rate), float32 and of
+  /// the same sizes in every window. If several processes share the window, the Trainer overwrites them with the means
+  /// of the whole window. Default: none.
+  virtual std::vector<torch::Tensor> window_means();
   /// Forward pass of the loaded window from the carried state, in training mode. This function and `settle` may be
   /// captured in a graph and replayed for every window of the same layout (WindowGraph): whatever changes from window
   /// to window must be read from, and written to, tensors at fixed addresses.
@@ -76,7 +81,8 @@ class HMRNN_API TrainingTask {
   /// The current slope. Default: 1.
   virtual double slope() const;
 
-  /// Stores the carried state, on the CPU. Default: none.
+  /// Stores the carried state, on the CPU. Tensors named "state.…" have the sequences as their first dimension; if
+  /// several processes train, each has its own rows of them (rows_of_rank). Default: none.
   virtual void save_state(SafeTensors& file) const;
   /// Restores it. Throws hmrnn::Error naming `where` and what does not fit. Default: none.
   virtual void load_state(const SafeTensors& file, const std::string& where);

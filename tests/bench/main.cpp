@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "bench/contestants.h"
+#include "bench/distributed.h"
 #include "bench/machine.h"
 #include "bench/report.h"
 #include "hmrnn/error.h"
@@ -33,7 +34,8 @@ struct Settings {
   bool all = false;
   bool quick = false;
   bool subnormals = false;
-  bool profile = false;  ///< profile instead of measuring speed
+  bool profile = false;      ///< profile instead of measuring speed
+  bool distributed = false;  ///< only training in several processes
   int rounds = 5;
   int threads = 0;           ///< 0: all cores; streaming: 1 and 2
   std::optional<Size> size;  ///< instead of the usual ones
@@ -75,6 +77,7 @@ std::optional<Settings> parse(int argc, char** argv) {
       "all", "every size, the whole models and one thread as well (about an hour)")(
       "quick", "a small size and 2 rounds: shows that it runs")(
       "profile", "no rounds: what each case spends its time on, a GPU's kernels or the CPU's operators by name")(
+      "distributed", "no rounds of these: training in two processes of one thread against one of two threads")(
       "rounds", "timed rounds (default 5)", text(), "N")(
       "threads", "CPU threads (default: all cores; streaming: 1 and 2)", text(), "N")(
       "size", "this size instead: units of a layer, batch, steps of a window", text(), "N,N,N")(
@@ -103,6 +106,10 @@ std::optional<Settings> parse(int argc, char** argv) {
     settings.subnormals = settings.all || result.count("subnormals") > 0;
     settings.profile = result.count("profile") > 0;
     if (settings.all && settings.quick) throw hmrnn::Error("--all and --quick exclude each other");
+    settings.distributed = result.count("distributed") > 0;
+    if (settings.distributed && (settings.profile || result.count("threads") || result.count("only"))) {
+      throw hmrnn::Error("--distributed has no --profile, --threads or --only");
+    }
     settings.rounds = parse_count("rounds", get("rounds", settings.quick ? "2" : "5"), 1, 1000);
     if (result.count("threads")) settings.threads = parse_count("threads", get("threads", ""), 1, 4096);
     if (result.count("size")) settings.size = parse_size(get("size", ""));
@@ -119,9 +126,10 @@ std::optional<Settings> parse(int argc, char** argv) {
     settings.ground.persistent = persistent == "on";
     settings.ground.regularised = result.count("regularised") > 0;
     settings.ground.device = hmrnn::resolve_device(get("device", "cpu"));
+    if (settings.distributed && !settings.ground.device.is_cpu()) throw hmrnn::Error("--distributed is for the CPU");
     const bool in_hardware = hmrnn::resolve_product_dtype("auto", settings.ground.device).has_value();
     settings.ground.bfloat16 = bf16 == "on" || (bf16 == "auto" && in_hardware);
-    if (bf16 == "auto" && !in_hardware) {
+    if (bf16 == "auto" && !in_hardware && !settings.distributed) {
       std::puts("no bfloat16 rows: this CPU has neither AVX512-BF16 nor AMX (--bf16 on times the emulation)");
     }
     return settings;
@@ -141,12 +149,14 @@ class Benchmark {
   explicit Benchmark(Settings settings) : settings_(std::move(settings)) {}
 
   void run() {
-    if (settings_.ground.device.is_cuda()) {
+    if (settings_.distributed) {
+      run_distributed();
+    } else if (settings_.ground.device.is_cuda()) {
       run_on_gpu();
     } else {
       run_on_cpu();
     }
-    if (rows_.empty() && profiles_.empty())
+    if (rows_.empty() && profiles_.empty() && distributed_.empty())
       throw hmrnn::Error(fmt::format("--only {}: no case has it", settings_.only));
   }
 
@@ -173,6 +183,8 @@ class Benchmark {
     }
     json["rows"] = nlohmann::ordered_json::array();
     for (const auto& row : rows_) json["rows"].push_back(to_json(row));
+    if (settings_.distributed) json["distributed"] = nlohmann::ordered_json::array();
+    for (const auto& row : distributed_) json["distributed"].push_back(to_json(row));
     if (settings_.profile) json["profiles"] = nlohmann::ordered_json::array();
     for (const auto& profile : profiles_) json["profiles"].push_back(to_json(profile));
     out << json.dump(2) << "\n";
@@ -206,6 +218,19 @@ class Benchmark {
     }
     for (const auto& size : settings_.subnormals ? sizes : std::vector<Size>{}) {
       measure("training with subnormal moments", threads[0], bench::subnormal_group(size));
+    }
+  }
+
+  /// Sizes of the paper's models.
+  void run_distributed() {
+    const auto sizes = settings_.size    ? std::vector<Size>{*settings_.size}
+                       : settings_.quick ? std::vector<Size>{{32, 8, 20}}
+                       : settings_.all   ? std::vector<Size>{{512, 64, 100}, {1024, 128, 100}}
+                                         : std::vector<Size>{{512, 64, 100}};
+    for (const auto& size : sizes) {
+      const auto rows = bench::distributed_rows(size, settings_.rounds, /*steps=*/5);
+      bench::print_distributed(rows, settings_.rounds);
+      distributed_.insert(distributed_.end(), rows.begin(), rows.end());
     }
   }
 
@@ -263,6 +288,7 @@ class Benchmark {
   std::map<int, bench::Ceiling> ceilings_;  ///< by number of threads
   std::vector<bench::Row> rows_;
   std::vector<bench::Profile> profiles_;
+  std::vector<bench::DistributedRow> distributed_;
 };
 
 }  // namespace

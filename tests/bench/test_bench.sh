@@ -89,6 +89,20 @@ assert first == {k + "ordinary_moments" + f for k in kinds for f in ("", "_flush
 assert second == {k + d + f for k in kinds for d in ("dead_detectors", "dead_layers") for f in ("", "_flushed")} | {"training/ordinary_moments"}, second' \
   "$work/subnormals.json" "$work/dead.json" || fail "--subnormals"
 
+# Two processes against one of two threads: hmrnn_bench --distributed, with a small size.
+"$bin" --quick --distributed --json "$work/distributed.json" >"$work/out" 2>&1 || fail "--distributed: $(cat "$work/out")"
+python3 - "$work/distributed.json" <<'PY' || fail "the JSON of --distributed"
+import json, sys
+document = json.load(open(sys.argv[1]))
+one, two = document["distributed"]
+assert document["rows"] == [] and (one["processes"], one["threads"], two["processes"], two["threads"]) == (1, 2, 2, 1), document
+assert one["sum_bytes"] == one["sum_seconds"] == one["communication_share"] == 0, one
+assert 0 < two["communication_share"] < 1 and two["sum_seconds"] > 0 and two["sum_bytes"] > 4 * 3 * 32 * 32, two
+for row in (one, two):
+    assert row["characters_per_second"] > 0 and len(row["updates"]) == 3 and row["updates"][0] == 1, row
+assert max(abs(a - b) for a, b in zip(one["updates"], two["updates"])) < 0.05, (one, two)
+PY
+
 "$bin" --quick --size 32,4,6 --bf16 off --threads 1 --only core/hm_lstm --json "$work/size.json" >/dev/null || fail "--size"
 python3 -c 'import json, sys; rows = json.load(open(sys.argv[1]))["rows"]
 assert {(row["units"], row["batch"], row["window"]) for row in rows} == {(32, 4, 6)}, rows' "$work/size.json" || fail "--size"
@@ -114,6 +128,7 @@ refuse "cannot be written" --json "$work/absent/rows.json"
 refuse "no case has it" --quick --bf16 off --only nothing-like-this
 refuse "is not one of cpu, cuda" --device tpu
 refuse "exclude each other" --all --quick
+refuse "has no --profile" --distributed --profile
 
 # On a GPU every case of ours appears twice, replayed and launched; without a GPU one line says so.
 code=0

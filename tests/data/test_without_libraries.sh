@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Tests the build without libarchive and without pugixml: it configures, the sources that use them compile and link, and
-# reading such a file is one line of error. No other part of the project uses the two libraries.
+# reading such a file is one line of error. No other part of the project uses the two libraries. And the build with a
+# LibTorch without Gloo.
 set -euo pipefail
 root=$PWD
 work=$(mktemp -d)
@@ -12,13 +13,17 @@ users=$(grep -rlE '#include <(archive|pugixml)' --include='*.cpp' --include='*.h
   fail "files that use libarchive or pugixml: $users; whatever is new here has to build without them"
 
 configure() { cmake -G Ninja -S "$root" -B "$work/build" -DHMRNN_CUDA=OFF -DHMRNN_INSTALL=OFF "$@" >"$work/out" 2>&1; }
-configure -DHMRNN_ARCHIVE=OFF -DHMRNN_PUGIXML=OFF || fail "without both: $(tail -n 20 "$work/out")"
+configure -DHMRNN_ARCHIVE=OFF -DHMRNN_PUGIXML=OFF -DHMRNN_GLOO=OFF || fail "without both: $(tail -n 20 "$work/out")"
 grep -q "without libarchive: .*; without pugixml: " "$work/out" || fail "what is missing is not said: $(cat "$work/out")"
+grep -q "Without Gloo: no training in several processes" "$work/out" || fail "that Gloo is missing is not said: $(cat "$work/out")"
 ninja -C "$work/build" -t targets all | sed -n 's/: .*//p' >"$work/targets"
 mapfile -t objects < <(grep -E '/(ink_xml|tar_reader|xz_file)\.cpp\.o$' "$work/targets")
 [ ${#objects[@]} = 3 ] || fail "their objects: ${objects[*]}"
 grep -q 'test_ink_xml' "$work/targets" && fail "tests of XML are built without pugixml"
 cmake --build "$work/build" --target "${objects[@]}" >"$work/out" 2>&1 || fail "they do not compile: $(tail -n 20 "$work/out")"
+group=$(grep '/process_group\.cpp\.o$' "$work/targets") || fail "process_group.cpp is compiled nowhere"
+cmake --build "$work/build" --target "$group" >"$work/out" 2>&1 || fail "process_group.cpp does not compile without Gloo: $(tail -n 20 "$work/out")"
+if nm -C "$work/build/$group" | grep 'c10d::' >"$work/out"; then fail "process_group.cpp without Gloo needs c10d: $(cat "$work/out")"; fi
 cat >"$work/main.cpp" <<'CPP'
 #include <cstdio>
 

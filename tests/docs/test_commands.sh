@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Tests every command and every snippet in README.md, examples/*/README.md, examples/results.md and docker/README.md.
+# Tests every command and every snippet in README.md, examples/*/README.md, examples/results.md, docker/README.md and
+# docs/many_machines.md.
 #
 # A ```sh block is run, block by block of a file in one folder, unless the line before it says otherwise:
 #   <!-- run by: FILE -->      FILE is a test or a script that a test runs; it contains each of the commands verbatim,
@@ -59,7 +60,7 @@ for file in "$bin/.."/*; do ln -s "$file" "$room/build/release/"; done
 export PATH=$bin:$PATH # examples/results.md calls programs by name
 
 ran=0 elsewhere=0 excerpts=0
-for file in README.md examples/*/README.md examples/results.md docker/README.md; do
+for file in README.md examples/*/README.md examples/results.md docker/README.md docs/many_machines.md; do
   blocks "$file"
   for kind_file in "$work/blocks"/*.kind; do
     [ -e "$kind_file" ] || continue

@@ -1,6 +1,8 @@
 // A small handwriting model on short synthetic lines, trained by the Trainer in its own folder.
 #pragma once
 
+#include <mutex>
+
 #include "hmrnn/tasks/ink_task.h"
 #include "train/trainer_fixture.h"
 
@@ -36,13 +38,26 @@ struct InkRun : TrainerHooks {
                             .eval_every = 7,
                             .checkpoint_every = 5,
                             .log_every = 4};
+  BoundaryCostOptions boundary_cost = {};
+  int64_t batch = 5;
+  int64_t rank = 0, ranks = 1;  ///< see InkTaskOptions; with trainer.group
   torch::Device device = torch::kCPU;
 
   StopReason operator()(const std::filesystem::path& folder, bool resume) const {
     const auto corpus = short_ink(60, 20);
+    // Threads in the role of processes share one generator.
+    static std::mutex mutex;
+    std::unique_lock<std::mutex> lock(mutex);
     torch::manual_seed(resume ? 99 : 5);  // a resume must not depend on the seed
-    InkTask task(HandwritingModel(model), corpus, {.synthetic_lines = 60},
-                 {.batch = 5, .window = window, .device = device});
+    HandwritingModel network(model);
+    lock.unlock();
+    InkTask task(network, corpus, {.synthetic_lines = 60},
+                 {.batch = batch,
+                  .window = window,
+                  .boundary_cost = boundary_cost,
+                  .rank = rank,
+                  .ranks = ranks,
+                  .device = device});
     return train_in(folder, resume, task, trainer, *this);
   }
 };

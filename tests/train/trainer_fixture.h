@@ -2,6 +2,7 @@
 #pragma once
 
 #include <limits>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -71,6 +72,7 @@ inline StopReason train_in(const std::filesystem::path& folder, bool resume, Tra
 struct SmallRun : TrainerHooks {
   BoundaryMode boundary = BoundaryMode::Step;
   Core core = Core::HMLSTM;
+  bool layer_norm = true;
   double dropout = 0;
   double recurrent_dropout = 0, locked_dropout = 0, weight_drop = 0, embedding_dropout = 0;
   std::vector<int64_t> units = {8, 7, 5};
@@ -86,6 +88,8 @@ struct SmallRun : TrainerHooks {
   std::set<int64_t> bad_windows = {};  ///< in every epoch: windows whose loss is not finite
   bool bad_until_recovery = false;     ///< only until the run has returned to a checkpoint
   torch::Device device = torch::kCPU;
+  int64_t rank = 0, ranks = 1;                ///< see TextTaskOptions; with trainer.group
+  torch::ScalarType dtype = torch::kFloat32;  ///< of the weights
 
   /// Enables every regulariser.
   void regularise() { recurrent_dropout = 0.1, locked_dropout = 0.25, weight_drop = 0.3, embedding_dropout = 0.1; }
@@ -95,18 +99,24 @@ struct SmallRun : TrainerHooks {
     TextCorpusOptions options;
     options.synthetic_length = text;
     const auto corpus = load_text_corpus(options);
+    // Threads in the role of processes share one generator.
+    static std::mutex mutex;
+    std::unique_lock<std::mutex> lock(mutex);
     torch::manual_seed(resume ? 99 : 5);  // a resume must not depend on the seed
     CharLM model(CharLMOptions(corpus.vocabulary.size())
                      .embedding_size(6)
                      .hidden_sizes(units)
                      .output_embedding_size(9)
                      .core(core)
+                     .layer_norm(layer_norm)
                      .boundary(boundary)
                      .dropout(dropout)
                      .recurrent_dropout(recurrent_dropout)
                      .locked_dropout(locked_dropout)
                      .weight_drop(weight_drop)
                      .embedding_dropout(embedding_dropout));
+    lock.unlock();
+    model->to(dtype);
     DisturbedTextTask task(model, corpus, {.synthetic_length = text, .synthetic_seed = 1},
                            {.batch = batch,
                             .window = window,
@@ -115,6 +125,8 @@ struct SmallRun : TrainerHooks {
                             .boundaries = boundaries,
                             .boundary_cost = boundary_cost,
                             .detector_norm_cap = detector_norm_cap,
+                            .rank = rank,
+                            .ranks = ranks,
                             .device = device,
                             .product_dtype = product_dtype},
                            bad_windows);
