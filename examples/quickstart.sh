@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# From a bare machine to a trained HM-LSTM: sets up, builds, trains a small character model for about two minutes on the
-# best corpus available, evaluates it on the test split, samples from it and shows its boundaries.
+# From a bare machine to a trained HM-LSTM: sets up, builds, shows boundaries and text of the model in
+# examples/pretrained, then trains a small character model for about two minutes on the best corpus available, evaluates it
+# on the test split, samples from it and shows its boundaries.
 #
 #   HMRNN_QUICKSTART_MINUTES   training time in minutes (default 2)
 #   HMRNN_QUICKSTART_OUT       folder of the run (default: the first unused of runs/quickstart, runs/quickstart-2, …)
@@ -45,6 +46,13 @@ if [ -z "$run" ]; then
 fi
 
 say() { printf '\n== %s\n' "$*"; }
+
+pretrained=examples/pretrained/text8.safetensors
+say "boundaries that a trained model ($pretrained) finds"
+"$char_lm" segment "$pretrained" <<<"the history of the city begins in the middle ages"
+say "200 characters drawn from it"
+"$char_lm" sample "$pretrained" --prime "the history of " --length 200 --temperature 0.6 --seed 1
+echo
 
 [ "$corpus" != synthetic ] || say "no text is at hand, so one is generated; data/fetch.sh ptb brings real text"
 

@@ -18,7 +18,7 @@ inline constexpr const char* kProcessTimeout = "600";
 /// alone. Throws hmrnn::Error.
 std::unique_ptr<hmrnn::ProcessGroup> join_processes(const Arguments& arguments);
 
-/// Whether the run in `folder` is to be resumed: it was asked for, or torchrun has started the processes anew and it is
+/// Whether the run in `folder` is to be resumed: it was asked for, or torchrun has restarted the processes and it is
 /// this very job that began the run. All processes come to the same answer.
 bool agree_on_resume(const hmrnn::ProcessGroup* group, const hmrnn::RunFolder& folder, bool asked);
 /// Says that the run in `folder` is this job's, which is what agree_on_resume looks for.

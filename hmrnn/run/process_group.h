@@ -13,12 +13,12 @@
 
 namespace hmrnn {
 
-/// The processes that train one model together, over c10d: Gloo for what is on the CPU, NCCL for what is on GPUs
-/// (use_device). The functions called collective are called by all processes, in the same order; one that does not come
-/// within the timeout, or dies, is an hmrnn::Error in the others.
+/// The processes that train one model together, over c10d: Gloo for tensors on the CPU, NCCL for tensors on GPUs
+/// (use_device). All processes must call the functions marked collective, in the same order; if one does not call within
+/// the timeout, or dies, the others throw hmrnn::Error.
 class HMRNN_API ProcessGroup {
  public:
-  /// The group that the environment names as torchrun sets it: RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT; also
+  /// The group that torchrun's environment variables describe: RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT; also
   /// LOCAL_RANK, and TORCHELASTIC_USE_AGENT_STORE and TORCHELASTIC_RESTART_COUNT where torchrun holds the store itself.
   /// (Which network interface: GLOO_SOCKET_IFNAME, NCCL_SOCKET_IFNAME.) Waits until all processes are there. Null where
   /// WORLD_SIZE is not set. A group of one needs no address. Throws hmrnn::Error naming a variable that is missing or
@@ -34,32 +34,31 @@ class HMRNN_API ProcessGroup {
 
   int64_t rank() const { return rank_; }              ///< of this process, from 0
   int64_t size() const { return size_; }              ///< the number of processes
-  bool leads() const { return rank_ == 0; }           ///< this is the process that writes files and talks
-  int64_t local_rank() const { return local_rank_; }  ///< among those of this machine: which of its GPUs is this one's
-  int64_t restarts() const { return restarts_; }      ///< how often torchrun has begun these processes anew
+  bool leads() const { return rank_ == 0; }           ///< whether this process writes files and prints
+  int64_t local_rank() const { return local_rank_; }  ///< rank on this machine; also the index of this process's GPU
+  int64_t restarts() const { return restarts_; }      ///< number of restarts by torchrun
 
-  /// Collective. Tensors on `device`, a GPU that no other process uses, are summed there from now on, by NCCL, and not
-  /// through the host. Throws hmrnn::Error if that cannot be set up.
+  /// Collective. From now on NCCL sums tensors on `device`, a GPU that no other process uses, without the host. Throws hmrnn::Error if that cannot be set up.
   void use_device(torch::Device device);
 
-  /// Collective. Replaces `tensor`, contiguous and of the same sizes everywhere, by the sum over all processes: the
-  /// same bits in each of them. On a device that use_device named it does not wait for the device, and has no timeout.
+  /// Collective. Replaces `tensor`, contiguous and of the same sizes in all processes, by the sum over all processes,
+  /// the same bits in each. On the device of use_device it does not wait for the device and has no timeout.
   void sum(const torch::Tensor& tensor) const;
-  /// Collective. The rows of all processes one below the other, in the order of ranks, on the CPU; `rows` [n, …], where
-  /// n may differ from process to process.
+  /// Collective. Concatenates the rows of all processes in the order of ranks, on the CPU; `rows` is [n, …], where n may
+  /// differ between processes.
   torch::Tensor gather_rows(const torch::Tensor& rows) const;
   /// Collective. Waits for all.
   void barrier() const;
-  /// Collective. The first process does `work` while the others wait. What it throws goes on in the first process; in
-  /// the others it is an hmrnn::Error.
+  /// Collective. The first process runs `work` while the others wait. If it throws, the first process rethrows the
+  /// exception, and the others throw hmrnn::Error.
   void lead(const std::function<void()>& work) const;
 
-  /// Leaves a mark that later starts of the same job find (torchrun's restarts); only where torchrun holds the store.
+  /// Stores a mark for later restarts of the same job; only if torchrun has the store.
   void mark(const std::string& name) const;
-  /// Whether that mark was left.
+  /// Whether the mark was stored.
   bool marked(const std::string& name) const;
 
-  /// What this process has spent in collective functions on the CPU so far, waiting for the others included.
+  /// Seconds that this process has spent in collective functions on the CPU so far, including waiting.
   double seconds() const { return seconds_; }
 
  private:
@@ -73,8 +72,7 @@ class HMRNN_API ProcessGroup {
   mutable double seconds_ = 0;
 };
 
-/// Which of `n` rows, as (first, number), are those of process `rank` of `size`: neighbours, as many for each as
-/// divide evenly, the remainder spread.
+/// The contiguous rows of process `rank` of `size`, as (first, number), if `n` rows are divided as evenly as possible.
 HMRNN_API std::pair<int64_t, int64_t> rows_of_rank(int64_t n, int64_t rank, int64_t size);
 
 }  // namespace hmrnn

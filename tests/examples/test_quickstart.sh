@@ -14,7 +14,7 @@ HMRNN_QUICKSTART_MINUTES=0.3 HMRNN_QUICKSTART_OUT=$work/run HMRNN_DATA_DIR=$work
 for file in best/model.safetensors last/state.safetensors metrics.jsonl; do
   [ -s "$work/run/$file" ] || fail "no $file"
 done
-for word in "data/fetch.sh ptb brings real text" "training on synthetic" "bits per character of the test split" "300 characters drawn" "the boundaries"; do
+for word in "boundaries that a trained model" "200 characters drawn" "data/fetch.sh ptb brings real text" "training on synthetic" "bits per character of the test split" "300 characters drawn" "the boundaries"; do
   grep -qF "$word" "$work/out" || fail "no section '$word'"
 done
 [ "$(sed -n '/300 characters drawn/,/the boundaries/p' "$work/out" | wc -c)" -gt 300 ] || fail "no sample of 300 characters"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Training in several processes: the same losses as one process, one voice, and what becomes of the others when one of them
-# is asked to save, asked to stop, stopped or killed. Processes are started by hand with the variables that torchrun sets,
-# and at the end by torchrun itself, where there is one.
+# Training in several processes: the same losses as one process, output of the first process only, and the reaction of the
+# others when one of them receives a signal to save or to end, hangs, or is killed. The test sets torchrun's variables itself;
+# its last part uses torchrun, if there is one.
 set -euo pipefail
 # shellcheck source=tests/support/program.sh
 . tests/support/program.sh char_lm
@@ -144,7 +144,7 @@ wait "$second" 2> /dev/null || true
 steps=$(($(state_step hung) + 5))
 together "$bin" train --out hung --resume --steps $steps
 
-# ---------------------------------------------------------------- one is killed, and torchrun starts all of them anew
+# ---------------------------------------------------------------- one is killed, and torchrun restarts all of them
 python=${HMRNN_PYTHON:-${HMRNN_CACHE:-$HOME/.cache/hmrnn}/python-2.11.0/bin/python}
 if ! [ -x "$python" ]; then
   echo "skipped: torchrun; there is no $python (tests/python/environment.sh makes it, 5 GB)"
@@ -179,6 +179,6 @@ alike calm struck 0
 # A folder that holds another job's run is no run of this one, whatever torchrun tries.
 code=0
 (torchrun_train $long --out calm) > other.txt 2>&1 || code=$?
-[ "$code" != 0 ] && [ "$(grep -c 'already holds a run' other.txt)" = 4 ] || fail "another job goes on with a run: $(tail -n 5 other.txt)"
+[ "$code" != 0 ] && [ "$(grep -c 'already holds a run' other.txt)" = 4 ] || fail "another job continues a run: $(tail -n 5 other.txt)"
 [ "$(state_step calm)" = 600 ] || fail "another job has changed a run"
 finish

@@ -30,7 +30,7 @@ std::vector<StopReason> train_in_group(int64_t size, const Run& run, const std::
     own.trainer.group = &group;
     own.rank = group.rank();
     own.ranks = size;
-    // What happens to a run happens to its last process alone, and has to be known to all.
+    // Disturbances happen in the last process alone, and all processes must react.
     const bool last = group.rank() == size - 1;
     if (run.stop) own.stop = [&run, last](const Trainer& trainer) { return last && run.stop(trainer); };
     if constexpr (std::is_same_v<Run, SmallRun>) {
@@ -205,7 +205,7 @@ TEST_CASE("one process is asked to save, and all of them do") {
     };
     own(path, false);
   });
-  CHECK(saved_at == std::vector<int64_t>{7, 7});  // the wish goes with the window that follows it
+  CHECK(saved_at == std::vector<int64_t>{7, 7});  // the request is sent with the window that follows it
 }
 
 TEST_CASE("a folder that the first process cannot write ends no process early, and all of them at the end") {
