@@ -67,33 +67,57 @@ void Contestant::use_graph() {
   run = [steps = runner] { steps->run({1}); };
 }
 
-std::vector<Row> contest(const std::vector<Contestant>& contestants, int rounds, int threads, Ceiling& ceiling) {
-  at::set_num_threads(threads);
-  raise_ceiling(contestants, ceiling);
-  std::vector<Row> rows;
-  std::vector<int> repeats;
-  for (const auto& contestant : contestants) {
-    const auto peak = peak_memory(contestant.run, contestant.device);
-    rows.push_back({.contestant = contestant, .threads = threads, .peak_bytes = peak});
-    repeats.push_back(contestant.device.is_cuda() ? warm_up(contestant) : 1);
+std::vector<Row> contest(const std::vector<Contestant>& contestants, int rounds, const std::vector<int>& threads,
+                         Ceilings& ceilings) {
+  const auto raise_ceilings = [&] {
+    for (const int n : threads) {
+      at::set_num_threads(n);
+      raise_ceiling(contestants, ceilings[n]);
+    }
+  };
+  raise_ceilings();
+  std::vector<std::vector<Row>> rows;  // by number of threads
+  std::vector<std::vector<int>> repeats;
+  for (const int n : threads) {
+    at::set_num_threads(n);
+    auto& of_n = rows.emplace_back();
+    auto& times = repeats.emplace_back();
+    for (const auto& contestant : contestants) {
+      const auto peak = peak_memory(contestant.run, contestant.device);
+      of_n.push_back({.contestant = contestant, .threads = n, .peak_bytes = peak});
+      times.push_back(contestant.device.is_cuda() ? warm_up(contestant) : 1);
+    }
   }
-  std::vector<std::vector<double>> times(contestants.size());
+  std::vector<std::vector<std::vector<double>>> times(threads.size());
+  for (auto& of_n : times) of_n.resize(contestants.size());
   for (int round = 0; round < rounds; ++round) {
-    for (size_t i = 0; i < contestants.size(); ++i) times[i].push_back(time_of(contestants[i], repeats[i]));
+    for (size_t i = 0; i < contestants.size(); ++i) {
+      for (size_t n = 0; n < threads.size(); ++n) {
+        at::set_num_threads(threads[n]);
+        if (threads.size() > 1) contestants[i].run();  // starts the threads
+        times[n][i].push_back(time_of(contestants[i], repeats[n][i]));
+      }
+    }
   }
-  raise_ceiling(contestants, ceiling);
+  raise_ceilings();
 
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const auto time = median(times[i]);
-    rows[i].characters_per_second = contestants[i].characters / time;
-    rows[i].gflops = 1e-9 * contestants[i].flops / time;
-    rows[i].ceiling_share = rows[i].gflops / ceiling.at(contestants[i].dtype);
+  std::vector<Row> out;
+  for (size_t n = 0; n < threads.size(); ++n) {
+    for (size_t i = 0; i < contestants.size(); ++i) {
+      auto& row = rows[n][i];
+      const auto time = median(times[n][i]);
+      row.characters_per_second = contestants[i].characters / time;
+      row.gflops = 1e-9 * contestants[i].flops / time;
+      row.ceiling_share = row.gflops / ceilings.at(threads[n]).at(contestants[i].dtype);
+      if (n > 0) row.scaling = row.characters_per_second / rows[0][i].characters_per_second;
+    }
+    for (auto& row : rows[n]) {
+      row.ratio_fp32 = row.characters_per_second / baseline(rows[n], torch::kFloat32).characters_per_second;
+      row.ratio_same_dtype = row.characters_per_second / baseline(rows[n], row.contestant.dtype).characters_per_second;
+    }
+    out.insert(out.end(), rows[n].begin(), rows[n].end());
   }
-  for (auto& row : rows) {
-    row.ratio_fp32 = row.characters_per_second / baseline(rows, torch::kFloat32).characters_per_second;
-    row.ratio_same_dtype = row.characters_per_second / baseline(rows, row.contestant.dtype).characters_per_second;
-  }
-  return rows;
+  return out;
 }
 
 std::vector<Profile> profile(const std::vector<Contestant>& contestants, int threads) {

@@ -62,6 +62,7 @@ struct Row {
   double ratio_same_dtype = 0;       ///< relative to the baseline of the same dtype
   double gflops = 0;                 ///< useful GFLOP/s
   double ceiling_share = 0;          ///< fraction of the GEMM ceiling of the dtype
+  double scaling = 0;                ///< characters_per_second relative to the first number of threads; 0: it is that
   std::optional<int64_t> peak_bytes;
 };
 
@@ -73,11 +74,15 @@ struct Profile {
 
 /// GFLOP/s of a large product by dtype; the best measurement.
 using Ceiling = std::map<torch::ScalarType, double>;
+/// The same by number of threads.
+using Ceilings = std::map<int, Ceiling>;
 
-/// Runs `rounds` rounds with `threads` threads, after one that warms up and measures memory. Each round runs every
-/// contestant once (on a GPU for a fifth of a second, synchronised before and after). The ceiling is measured before
-/// and after. The contestants need a float32 baseline and one for every other dtype among them.
-std::vector<Row> contest(const std::vector<Contestant>& contestants, int rounds, int threads, Ceiling& ceiling);
+/// Runs `rounds` rounds with each of the numbers of `threads`, after one that warms up and measures memory. Each round
+/// runs every contestant once with each number (on a GPU for a fifth of a second, synchronised before and after), and
+/// each row has the median. The ceiling is measured before and after. The contestants need a float32 baseline and one
+/// for every other dtype among them. Returns the rows of the first number, then those of the next.
+std::vector<Row> contest(const std::vector<Contestant>& contestants, int rounds, const std::vector<int>& threads,
+                         Ceilings& ceilings);
 
 /// Profiles the contestants one after the other with `threads` threads, each after a warm-up.
 std::vector<Profile> profile(const std::vector<Contestant>& contestants, int threads);

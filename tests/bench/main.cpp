@@ -19,6 +19,7 @@
 #include "bench/contestants.h"
 #include "bench/distributed.h"
 #include "bench/machine.h"
+#include "bench/neighbour.h"
 #include "bench/report.h"
 #include "hmrnn/error.h"
 #include "hmrnn/ops/cuda_library.h"
@@ -38,6 +39,8 @@ struct Settings {
   bool distributed = false;  ///< only training in several processes
   int rounds = 5;
   int threads = 0;           ///< 0: all cores; streaming: 1 and 2
+  bool scaling = false;      ///< each group with 1, 2, 4, … threads, up to `threads`
+  bool neighbour = false;    ///< beside a busy process
   std::optional<Size> size;  ///< instead of the usual ones
   std::string only;
   std::string json;
@@ -80,6 +83,8 @@ std::optional<Settings> parse(int argc, char** argv) {
       "distributed", "no rounds of these: training in two processes of one thread against one of two threads")(
       "rounds", "timed rounds (default 5)", text(), "N")(
       "threads", "CPU threads (default: all cores; streaming: 1 and 2)", text(), "N")(
+      "scaling", "on a CPU, each case with 1, 2, 4, ... and all of these threads in turn, with the ratio to one")(
+      "neighbour", "beside a process that keeps one core busy, which this program starts and ends")(
       "size", "this size instead: units of a layer, batch, steps of a window", text(), "N,N,N")(
       "only", "only cases whose line has TEXT, as \"core/hm_lstm 3x512 B64 T100 (0.5,0.17) float32 norm\"", text(),
       "TEXT")("bf16", "bfloat16 rows: on, off, or auto (default): on a GPU, and where the CPU has AVX512-BF16 or AMX",
@@ -105,6 +110,9 @@ std::optional<Settings> parse(int argc, char** argv) {
     settings.quick = result.count("quick") > 0;
     settings.subnormals = settings.all || result.count("subnormals") > 0;
     settings.profile = result.count("profile") > 0;
+    settings.scaling = result.count("scaling") > 0;
+    settings.neighbour = result.count("neighbour") > 0;
+    if (settings.scaling && settings.profile) throw hmrnn::Error("--scaling and --profile exclude each other");
     if (settings.all && settings.quick) throw hmrnn::Error("--all and --quick exclude each other");
     settings.distributed = result.count("distributed") > 0;
     if (settings.distributed && (settings.profile || result.count("threads") || result.count("only"))) {
@@ -174,6 +182,7 @@ class Benchmark {
     json["version"] = hmrnn::version();
     json["device"] = hmrnn::describe_device(settings_.ground.device);
     json["rounds"] = settings_.rounds;
+    if (settings_.neighbour) json["neighbour"] = true;
     json["gemm_ceiling"] = nlohmann::ordered_json::array();
     for (const auto& [threads, ceiling] : ceilings_) {
       for (const auto& [dtype, gflops] : ceiling) {
@@ -193,10 +202,11 @@ class Benchmark {
   void run_on_cpu() {
     const int most = at::get_num_threads();
     const std::vector<int> stream_threads =
-        settings_.threads ? std::vector<int>{settings_.threads}
-                          : (most < 2 || settings_.quick ? std::vector<int>{1} : std::vector<int>{1, 2});
+        settings_.scaling || settings_.threads
+            ? std::vector<int>{settings_.threads ? settings_.threads : most}
+            : (most < 2 || settings_.quick ? std::vector<int>{1} : std::vector<int>{1, 2});
     std::vector<int> threads = {settings_.threads ? settings_.threads : most};
-    if (settings_.all && !settings_.threads && most > 1) threads.push_back(1);
+    if (settings_.all && !settings_.scaling && !settings_.threads && most > 1) threads.push_back(1);
     const Size small = {128, 16, 50}, middle = {512, 64, 100}, large = {1024, 128, 100};
     const auto sizes = settings_.size    ? std::vector<Size>{*settings_.size}
                        : settings_.quick ? std::vector<Size>{small}
@@ -267,11 +277,20 @@ class Benchmark {
       write_so_far();
       return;
     }
-    const auto rows = contest(group, settings_.rounds, threads, ceilings_[threads]);
-    print_table(
-        fmt::format("{}x{}, batch {}, window {}: {}; {} thread{}, median of {} rounds", bench::kLayers, size.units,
-                    size.batch, size.window, what, threads, threads == 1 ? "" : "s", settings_.rounds),
-        rows, ceilings_[threads]);
+    std::vector<int> each;
+    for (int n = 1; settings_.scaling && n < threads; n *= 2) each.push_back(n);
+    each.push_back(threads);
+    const auto rows = contest(group, settings_.rounds, each, ceilings_);
+    for (const int n : each) {
+      std::vector<bench::Row> of_n;
+      for (const auto& row : rows) {
+        if (row.threads == n) of_n.push_back(row);
+      }
+      print_table(fmt::format("{}x{}, batch {}, window {}: {}; {} thread{}, median of {} rounds{}", bench::kLayers,
+                              size.units, size.batch, size.window, what, n, n == 1 ? "" : "s", settings_.rounds,
+                              settings_.neighbour ? ", beside a busy process" : ""),
+                  of_n, ceilings_[n]);
+    }
     rows_.insert(rows_.end(), rows.begin(), rows.end());
     for (auto& row : rows_) row.contestant.run = nullptr, row.contestant.runner = nullptr;  // frees the models
     write_so_far();
@@ -285,7 +304,7 @@ class Benchmark {
   }
 
   Settings settings_;
-  std::map<int, bench::Ceiling> ceilings_;  ///< by number of threads
+  bench::Ceilings ceilings_;
   std::vector<bench::Row> rows_;
   std::vector<bench::Profile> profiles_;
   std::vector<bench::DistributedRow> distributed_;
@@ -302,6 +321,8 @@ int main(int argc, char** argv) {
       throw hmrnn::Error(fmt::format("--json {}: cannot be written", settings->json));
     }
     torch::manual_seed(1);
+    std::optional<bench::BusyNeighbour> neighbour;
+    if (settings->neighbour) neighbour.emplace();
     Benchmark benchmark(*settings);
     benchmark.run();
     benchmark.write();

@@ -19,15 +19,18 @@ void print_table(const std::string& title, const std::vector<Row>& rows, const C
   const auto name_of = [](const Contestant& c) { return c.launch.empty() ? c.name : c.name + " " + c.launch; };
   size_t width = 22;
   for (const auto& row : rows) width = std::max(width, name_of(row.contestant).size());
-  text += fmt::format("\n{:<{}} {:<11} {:<8} {:<4} {:>9} {:>7} {:>7} {:>8} {:>8} {:>9}\n", "case", width, "rates",
-                      "dtype", "norm", "chars/s", "/ fp32", "/ same", "GFLOP/s", "ceiling", "peak MB");
+  const bool scaling = std::any_of(rows.begin(), rows.end(), [](const Row& row) { return row.scaling > 0; });
+  text += fmt::format("\n{:<{}} {:<11} {:<8} {:<4} {:>9} {:>7} {:>7} {:>8} {:>8} {:>9}{}\n", "case", width, "rates",
+                      "dtype", "norm", "chars/s", "/ fp32", "/ same", "GFLOP/s", "ceiling", "peak MB",
+                      scaling ? "  / 1 thread" : "");
   for (const auto& row : rows) {
     const auto& c = row.contestant;
-    text += fmt::format("{:<{}} {:<11} {:<8} {:<4} {:>9.0f} {:>7.2f} {:>7.2f} {:>8.1f} {:>7.1f}% {:>9}\n", name_of(c),
+    text += fmt::format("{:<{}} {:<11} {:<8} {:<4} {:>9.0f} {:>7.2f} {:>7.2f} {:>8.1f} {:>7.1f}% {:>9}{}\n", name_of(c),
                         width, c.rates ? fmt::format("{}, {}", (*c.rates)[0], (*c.rates)[1]) : "-", dtype_name(c.dtype),
                         c.layer_norm ? (*c.layer_norm ? "on" : "off") : "-", row.characters_per_second, row.ratio_fp32,
                         row.ratio_same_dtype, row.gflops, 100 * row.ceiling_share,
-                        row.peak_bytes ? fmt::format("{:.1f}", 1e-6 * static_cast<double>(*row.peak_bytes)) : "-");
+                        row.peak_bytes ? fmt::format("{:.1f}", 1e-6 * static_cast<double>(*row.peak_bytes)) : "-",
+                        scaling ? fmt::format(" {:>11.2f}", row.scaling) : "");
   }
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
@@ -90,6 +93,7 @@ nlohmann::ordered_json to_json(const Row& row) {
   json["ratio_same_dtype"] = row.ratio_same_dtype;
   json["gflops"] = row.gflops;
   json["ceiling_share"] = row.ceiling_share;
+  if (row.scaling > 0) json["scaling"] = row.scaling;
   json["peak_bytes"] = row.peak_bytes ? nlohmann::ordered_json(*row.peak_bytes) : nlohmann::ordered_json();
   return json;
 }

@@ -107,6 +107,41 @@ PY
 python3 -c 'import json, sys; rows = json.load(open(sys.argv[1]))["rows"]
 assert {(row["units"], row["batch"], row["window"]) for row in rows} == {(32, 4, 6)}, rows' "$work/size.json" || fail "--size"
 
+# --scaling: every case with each number of threads, and its ratio to one thread; --neighbour: beside a process that ends
+# with the program.
+"$bin" --quick --size 32,16,6 --bf16 off --rounds 3 --threads 3 --scaling --neighbour --only core/hm_lstm --json "$work/scaling.json" >"$work/out" ||
+  fail "--scaling: $(cat "$work/out")"
+grep -q "3 threads, median of 3 rounds, beside a busy process" "$work/out" || fail "--neighbour is not in the title: $(cat "$work/out")"
+python3 - "$work/scaling.json" <<'PY' || fail "the JSON of --scaling"
+import json, sys
+document = json.load(open(sys.argv[1]))
+rows = document["rows"]
+assert document["neighbour"] is True
+assert [row["threads"] for row in rows] == [1] * 7 + [2] * 7 + [3] * 7, rows
+for i, row in enumerate(rows):
+    assert row["case"] == rows[i % 7]["case"], rows
+    if i < 7:
+        assert "scaling" not in row, row
+    else:
+        assert abs(row["scaling"] * rows[i % 7]["characters_per_second"] / row["characters_per_second"] - 1) < 1e-9, row
+PY
+"$bin" --quick --bf16 off --neighbour --rounds 1000 >/dev/null 2>&1 &
+bench=$!
+neighbour=
+for _ in $(seq 100); do
+  neighbour=$(pgrep -P $bench) && break
+  sleep 0.1
+done
+[ -n "$neighbour" ] || fail "--neighbour starts no process"
+kill -KILL $bench
+wait $bench 2>/dev/null || true
+runs() { grep -q '^State:.*[RS] ' "/proc/$1/status" 2>/dev/null; }
+for _ in $(seq 50); do
+  runs "$neighbour" || break
+  sleep 0.1
+done
+! runs "$neighbour" || fail "the neighbour of a program that was killed still runs"
+
 refuse() {
   local words=$1 code=0
   shift
@@ -129,6 +164,7 @@ refuse "no case has it" --quick --bf16 off --only nothing-like-this
 refuse "is not one of cpu, cuda" --device tpu
 refuse "exclude each other" --all --quick
 refuse "has no --profile" --distributed --profile
+refuse "exclude each other" --scaling --profile
 
 # On a GPU every case of ours appears twice, replayed and launched; without a GPU one line says so.
 code=0
