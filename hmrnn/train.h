@@ -41,6 +41,7 @@
 #include "hmrnn/train/optimizer.h"
 #include "hmrnn/train/running_sums.h"
 #include "hmrnn/train/schedule.h"
+#include "hmrnn/train/thread_choice.h"
 #include "hmrnn/train/trainer.h"
 #include "hmrnn/train/training_task.h"
 #include "hmrnn/train/window_feed.h"

@@ -75,7 +75,10 @@ std::vector<TrainOption> common_options() {
        "end the run after N consecutive updates that were skipped because loss or gradient was not finite"},
       {"recover", "on|off", "off", true, kLength,
        "the first time, return to the last checkpoint (--checkpoint-every) before them, with half the learning rate"},
-      {"threads", "N", "0", true, kMachine, "CPU threads; 0: all cores"},
+      {"threads", "N", "auto", true, kMachine,
+       "CPU threads; 0: all cores; auto: the number with which some windows take the least time at the start, and "
+       "again "
+       "when the speed has fallen by half or ten minutes have passed, at most one for each core"},
       {"device", "NAME", "auto", true, kMachine, "cpu, cuda, cuda:N or auto"},
       {"cuda-graph", "on|off", "on", true, kMachine,
        "on CUDA, launch each window of training as one graph; the results are the same"},
@@ -162,7 +165,8 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
   out.batch = integer("batch", 1, kMaxBatch);
   out.window = integer("window", least_window, kMaxBatch);
   out.seed = static_cast<uint64_t>(integer("seed", 0));
-  out.threads = integer("threads", 0, 4096);
+  out.automatic_threads = option_of(map, "threads") == "auto";
+  out.threads = out.automatic_threads ? 0 : integer("threads", 0, 4096);
   out.device = option_of(map, "device");  // checked when the device is opened
   out.dtype = parse_choice("dtype", option_of(map, "dtype"), {"float32", "tf32", "bfloat16", "auto"});
 
@@ -253,7 +257,7 @@ OptionMap CommonSettings::options() const {
           {"log-every", text(trainer.log_every)},
           {"max-skipped", text(trainer.max_skipped)},
           {"recover", trainer.recover ? "on" : "off"},
-          {"threads", text(threads)},
+          {"threads", automatic_threads ? "auto" : text(threads)},
           {"device", device},
           {"cuda-graph", trainer.cuda_graph ? "on" : "off"},
           {"cuda-persistent", cuda_persistent},

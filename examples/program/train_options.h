@@ -44,7 +44,8 @@ struct CommonSettings {
   double detector_norm_cap = 0;  ///< 0: no cap
   int64_t batch = 0, window = 0;
   uint64_t seed = 0;
-  int64_t threads = 0;  ///< 0: LibTorch's choice
+  int64_t threads = 0;             ///< 0: LibTorch's choice
+  bool automatic_threads = false;  ///< auto (ThreadChoice)
   std::string device, dtype;
   std::string cuda_persistent;  ///< on, off or auto
   hmrnn::TrainerOptions trainer;

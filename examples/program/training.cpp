@@ -13,6 +13,7 @@
 #include "hmrnn/ops/product_dtype.h"
 #include "hmrnn/run/progress.h"
 #include "hmrnn/run/stop_signal.h"
+#include "hmrnn/train/thread_choice.h"
 #include "hmrnn/train/trainer.h"
 
 OptionMap stored_options(const Json& stored, const std::string& where) {
@@ -64,9 +65,11 @@ std::string describe_model(const CommonSettings& settings, const torch::nn::Modu
 std::string describe_setting(const CommonSettings& settings, const torch::nn::Module& model, torch::Device device,
                              std::optional<torch::ScalarType> dtype) {
   const auto* group = settings.trainer.group;
-  return fmt::format("{}; {}{}, {} threads, {}\n", describe_model(settings, model),
+  const int threads = at::get_num_threads();
+  return fmt::format("{}; {}{}, {}{} threads, {}\n", describe_model(settings, model),
                      group ? fmt::format("{} processes, the first one: ", group->size()) : "",
-                     hmrnn::describe_device(device), at::get_num_threads(),
+                     hmrnn::describe_device(device),
+                     settings.automatic_threads && !group && device.is_cpu() && threads > 1 ? "up to " : "", threads,
                      dtype                      ? "bfloat16 products"
                      : settings.dtype == "tf32" ? "float32 with TF32 products"
                                                 : "float32");
@@ -76,6 +79,20 @@ std::string describe_sizes(const CommonSettings& settings, const torch::nn::Modu
   return fmt::format("{}, batch {}, window {}", describe_model(settings, model), settings.batch,
                      settings.window > 0 ? std::to_string(settings.window) : "of whole lines");
 }
+
+namespace {
+
+/// Key of the number of threads that --threads auto has chosen.
+constexpr const char* kThreads = "threads";
+
+/// That of a resumed run; 0: none.
+int64_t stored_threads(const hmrnn::RunFolder& folder) {
+  const auto stored = Json::parse(hmrnn::Trainer::read_run_settings(folder));
+  const auto found = stored.find(kThreads);
+  return found != stored.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
+}
+
+}  // namespace
 
 int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options, const hmrnn::RunFolder& folder,
                  const Json& run_settings, bool resume, const hmrnn::ProcessGroup* group,
@@ -92,12 +109,23 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
   if (options.group && wanted == "auto") wanted = "off";  // windows are timed by one process alone
   CudaPersistent persistent(wanted, task.device(),
                             hmrnn::resolve_product_dtype(run_options.at("dtype").get<std::string>(), task.device()));
+  // Windows are timed by one process alone: several keep as many threads as they begin with.
+  const bool automatic = !options.group && run_options.at("threads") == "auto";
+  const auto stored = automatic && resume ? stored_threads(folder) : 0;
+  if (stored > 0) settings[kThreads] = stored;
   std::function<int64_t()> steps_made;
   hmrnn::Trainer trainer(task, options, folder, progress, settings.dump(), [&] {
     if (steps_made && steps_made() > 0) persistent.check(progress);
     return hmrnn::StopSignal::received() != 0;
   });
   trainer.set_save_request(hmrnn::StopSignal::save_requested);
+  hmrnn::ThreadChoice threads(automatic, task.device(), stored, [&](int chosen) {
+    settings[kThreads] = chosen;
+    trainer.set_run_settings(settings.dump());
+  });
+  trainer.set_after_step([&](double seconds, double targets) {  //
+    threads.after_step(trainer, progress, seconds, targets);
+  });
   if (resume) {
     trainer.resume();
   } else {
@@ -107,6 +135,7 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
   if (leads) announce();
   std::fflush(stdout);
   if (resume) progress.message(fmt::format("resumed at step {}", trainer.step()));
+  threads.begin(trainer, progress);
   if (const auto chosen = persistent.choose(trainer, progress)) {
     // Stored like a given option, so that a resume uses the same choice.
     settings.at("options")["cuda-persistent"] = *chosen;

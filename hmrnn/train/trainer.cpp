@@ -1,5 +1,6 @@
 #include "hmrnn/train/trainer.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -81,7 +82,7 @@ StopReason Trainer::run() {
   TORCH_CHECK(ready_, "Trainer: call start() or resume() before run()");
   start_ = saved_at_ = Clock::now();
   watch_gradients_ = task_.device().is_cpu() && runner_.graph() == nullptr;
-  const FlushSubnormals flush;
+  std::optional<FlushSubnormals> flush(std::in_place);
   if (options_.group) agree();
   const GraphStream stream(runner_.graph());
   const auto interrupted = [this] {
@@ -103,6 +104,10 @@ StopReason Trainer::run() {
     }
     if (step_ % options_.checkpoint_every == 0 || save_is_late()) save_or_tell();
     train_step();
+    if (!after_step_) continue;
+    const int threads = at::get_num_threads();
+    after_step_(step_seconds_, step_targets_);
+    if (at::get_num_threads() != threads) flush.emplace();  // of the new threads
   }
 }
 
@@ -129,7 +134,9 @@ void Trainer::train_step() {
     const auto means = sums_.means();
     progress_.show(progress_line(means, per_second(means.targets)), /*recorded=*/false);
   }
-  train_seconds_ += std::chrono::duration<double>(Clock::now() - step_start_).count();
+  step_seconds_ = std::chrono::duration<double>(Clock::now() - step_start_).count();
+  step_targets_ = static_cast<double>(window_.count);
+  train_seconds_ += step_seconds_;
   if (due) train_seconds_ = 0;
 
   if (options_.recover && !recovered_) keep_for_recovery();

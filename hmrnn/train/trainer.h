@@ -106,13 +106,17 @@ class HMRNN_API Trainer {
     double loss;     ///< mean over the untimed windows, nats; NaN if there are none
   };
   /// Runs `untimed` windows, then up to `timed` ones, fewer if they take `budget` seconds. Call it between start() or
-  /// resume() and run(). The state of the run is not changed.
+  /// resume() and run(), or from the function of set_after_step(). The state of the run is not changed.
   WindowTimes time_windows(int64_t untimed, int64_t timed, double budget);
   /// Replaces `run_settings` for later saves.
   void set_run_settings(const std::string& run_settings);
 
   /// `requested` is called before every step; true makes the run save and continue. Call this before run().
   void set_save_request(std::function<bool()> requested) { save_requested_ = std::move(requested); }
+
+  /// `after` is called after every step with its time, evaluations and saves not included, and its number of targets.
+  /// It may change the number of LibTorch's threads. Call this before run().
+  void set_after_step(std::function<void(double seconds, double targets)> after) { after_step_ = std::move(after); }
 
   /// Replays windows from `graph` instead of the device's own kind of graph. Call this before run(). For tests.
   void use_graph(std::unique_ptr<WindowGraph> graph) { runner_.set_graph(std::move(graph)); }
@@ -230,6 +234,7 @@ class HMRNN_API Trainer {
   Progress& progress_;
   std::string run_settings_;
   std::function<bool()> stop_, save_requested_;
+  std::function<void(double, double)> after_step_;
 
   ClippedAdam optimizer_;
   std::optional<AveragedWeights> averaged_;
@@ -257,9 +262,10 @@ class HMRNN_API Trainer {
   double learning_rate_ = -1;  ///< current rate of the optimizer; -1: not set yet
   RunningSums sums_;           ///< since the last record
   WindowRunner runner_;
-  double train_seconds_ = 0;   ///< since the last record, without evaluations and saving
-  double elapsed_before_ = 0;  ///< seconds, in earlier processes of this run
-  int64_t steps_here_ = 0;     ///< in this process
+  double train_seconds_ = 0;                    ///< since the last record, without evaluations and saving
+  double elapsed_before_ = 0;                   ///< seconds, in earlier processes of this run
+  int64_t steps_here_ = 0;                      ///< in this process
+  double step_seconds_ = 0, step_targets_ = 0;  ///< of the last step
   Clock::time_point step_start_;
   Clock::time_point start_;
 };

@@ -200,5 +200,19 @@ refuse "not enough memory: units 60000,60000,60000, batch 4, window 20 need at l
 [ ! -e new ] || fail "a run that memory does not hold was begun"
 env -u OMP_NUM_THREADS taskset -c "$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')" "$bin" train ${small/--threads 1/} --out pinned --steps 1 > pinned.txt
 grep -q ' 1 threads' pinned.txt || fail "the affinity mask does not set the threads: $(cat pinned.txt)"
+! grep -q 'threads auto' pinned.txt || fail "threads are chosen where there is one CPU"
+# Where there are more, the default tries 1 to all of them; a resume keeps the choice, and timing has changed nothing.
+if [ "$(env -u OMP_NUM_THREADS nproc)" -gt 1 ]; then
+  env -u OMP_NUM_THREADS "$bin" train ${small/--threads 1/} --out chosen --steps 6 > chosen.txt || fail "--threads auto"
+  grep -q ' up to [0-9]* threads' chosen.txt || fail "the first line does not name the most threads: $(cat chosen.txt)"
+  threads=$(sed -n 's/^--threads auto: \([0-9]*\), a window takes .* ms (.* ms)$/\1/p' chosen.txt)
+  [ -n "$threads" ] || fail "no choice of threads is named: $(cat chosen.txt)"
+  env -u OMP_NUM_THREADS "$bin" train --out chosen --resume --steps 12 > resumed.txt || fail "a resume of --threads auto"
+  ! grep -q 'threads auto' resumed.txt || fail "a resume chooses threads again: $(cat resumed.txt)"
+  env -u OMP_NUM_THREADS "$bin" train ${small/--threads 1/--threads ${threads:-1}} --out given --steps 12 > given.txt
+  cmp chosen/last/model.safetensors given/last/model.safetensors || fail "the choice of threads changes the run"
+else
+  echo "skipped: this process may use one CPU, so --threads auto has no choice"
+fi
 
 finish

@@ -1,0 +1,118 @@
+// The number of threads that a run chooses by itself.
+#include <ATen/Parallel.h>
+
+#include <filesystem>
+#include <vector>
+
+#include "catch.h"
+#include "hmrnn/io/machine_limits.h"
+#include "hmrnn/train/thread_choice.h"
+#include "support/temporary_folder.h"
+#include "train/trainer_fixture.h"
+
+using namespace hmrnn;
+using namespace hmrnn::test;
+
+TEST_CASE("the smallest number of threads that is about as fast as any is chosen") {
+  CHECK(thread_candidates(1) == std::vector<int>{1});
+  CHECK(thread_candidates(2) == std::vector<int>{1, 2});
+  CHECK(thread_candidates(6) == std::vector<int>{1, 2, 4, 6});
+  CHECK(choose_threads({{1, 10.0}, {2, 6.0}}) == 2);
+  CHECK(choose_threads({{1, 10.0}, {2, 9.8}}) == 1);
+  CHECK(choose_threads({{1, 10.0}, {2, 30.0}}) == 1);
+  CHECK(choose_threads({{1, 10.0}, {2, 6.0}, {4, 5.9}, {6, 7.0}}) == 2);
+}
+
+TEST_CASE("a run asks for another number of threads when its speed has halved for ten seconds, and after ten minutes") {
+  /// Steps of a tenth of a second until the watch asks; their time, or -1 if it does not within `limit` seconds.
+  const auto asks_after = [](SpeedWatch& watch, double targets_per_second, double limit) {
+    for (int i = 1; i <= 10 * limit; ++i) {
+      if (watch.step(0.1, 0.1 * targets_per_second)) return 0.1 * i;
+    }
+    return -1.0;
+  };
+  SpeedWatch watch;
+  watch.begin(1);
+  CHECK(asks_after(watch, 1000, 60) < 0);
+  CHECK(asks_after(watch, 600, 60) < 0);  // not half
+  CHECK(asks_after(watch, 400, 8) < 0);   // not for ten seconds
+  CHECK(asks_after(watch, 900, 2) < 0);
+  const double slow = asks_after(watch, 400, 60);
+  CHECK((slow >= 9.5 && slow <= 12));
+
+  watch.begin(1);  // what is slow now is the new speed
+  CHECK(asks_after(watch, 400, 500) < 0);
+  CHECK(asks_after(watch, 400, 200) > 0);
+  watch.begin(10);  // choosing took long: 2000 seconds until the next time
+  CHECK(asks_after(watch, 400, 1900) < 0);
+  CHECK(asks_after(watch, 400, 200) > 0);
+}
+
+TEST_CASE("windows that are timed between two steps do not change a run") {
+  SmallRun run;
+  run.trainer.steps = 25;  // evaluations after 7, 14 and 21, records after each fourth, saves after each fifth
+  run.boundary = BoundaryMode::Bernoulli;
+  run.boundary_cost.target_rate = {0.3, 0.1};
+  run.trainer.ema = 0.9;
+  run.regularise();
+  const TemporaryFolder folder;
+  const int before = at::get_num_threads();
+  at::set_num_threads(1);
+  REQUIRE(run(folder.path / "plain", false) == StopReason::Steps);
+  int calls = 0;
+  run.prepare = [&](Trainer& trainer) {
+    trainer.set_after_step([&](double seconds, double targets) {
+      CHECK(seconds > 0);
+      CHECK(targets == 6 * 20);
+      ++calls;
+      if (trainer.step() % 3 == 0) trainer.time_windows(1, 4, 60);
+    });
+  };
+  REQUIRE(run(folder.path / "timed", false) == StopReason::Steps);
+  CHECK(calls == 25);
+  at::set_num_threads(before);
+  CHECK(records(folder.path / "plain") == records(folder.path / "timed"));
+  CHECK(same_tensors(folder.path / "plain/last/state.safetensors", folder.path / "timed/last/state.safetensors"));
+}
+
+TEST_CASE("a run chooses threads before its first step, within the CPUs that it may use, and a resume keeps them") {
+  const int before = at::get_num_threads();
+  const int most = static_cast<int>(std::min<int64_t>(2, usable_cpus()));
+  at::set_num_threads(most);
+  SmallRun run;
+  run.trainer.steps = 2;
+  const TemporaryFolder folder;
+  std::vector<int> stored;
+  Progress silent(nullptr);
+  std::optional<ThreadChoice> choice;
+  const auto choose = [&](bool automatic, int64_t kept) {
+    at::set_num_threads(most);
+    stored.clear();
+    choice.emplace(automatic, torch::kCPU, kept, [&](int n) { stored.push_back(n); });
+  };
+  run.begin = [&](Trainer& trainer) { choice->begin(trainer, silent); };
+  choose(true, 0);
+  REQUIRE(run(folder.path / "run", false) == StopReason::Steps);
+  if (most > 1) {
+    REQUIRE(stored.size() == 1);
+    CHECK((stored[0] == 1 || stored[0] == 2));
+    CHECK(at::get_num_threads() == stored[0]);
+  } else {
+    CHECK(stored.empty());
+  }
+  run.trainer.steps = 3;
+  choose(true, 1);
+  REQUIRE(run(folder.path / "run", true) == StopReason::Steps);
+  CHECK(stored.empty());
+  CHECK(at::get_num_threads() == 1);
+  run.trainer.steps = 4;
+  choose(true, 4096);  // stored on a larger machine
+  REQUIRE(run(folder.path / "run", true) == StopReason::Steps);
+  CHECK(stored.size() == (most > 1 ? 1 : 0));
+  run.trainer.steps = 5;
+  choose(false, 1);
+  REQUIRE(run(folder.path / "run", true) == StopReason::Steps);
+  CHECK(stored.empty());
+  CHECK(at::get_num_threads() == most);
+  at::set_num_threads(before);
+}
