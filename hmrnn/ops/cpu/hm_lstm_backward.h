@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <type_traits>
 #include <vector>
 
 #include "hmrnn/ops/cpu/gradient_sums.h"
 #include "hmrnn/ops/cpu/hm_lstm_window.h"
+#include "hmrnn/ops/cpu/row_shares.h"
 #include "hmrnn/ops/cpu/weight_gradient.h"
 #include "hmrnn/ops/rules.h"
 
@@ -19,20 +21,40 @@ struct ExtraProducts {
       row;  ///< per slot (bottom-up), per state above (top-down) or per row (recurrent): row of raw, or -1
 };
 
-/// The backward pass over one window, in three files: the steps, from the last to the first
-/// (hm_lstm_backward_steps.cpp); what the gradients of the boundaries need beside the tape, and give
-/// (hm_lstm_backward_boundaries.cpp); the gradients that are left after the steps (hm_lstm_backward_gradients.cpp).
+/// What the passes over a window's rows have in common.
+template <class T, class P>
+struct BackwardWindow {
+  BackwardWindow(const HMLSTMArguments& a, const HMLSTMBackward& given);
+
+  const std::vector<LayerView<T>> layers;
+  at::TensorOptions options, products;  ///< of T and of P
+  at::Tensor input;                     ///< [.., below] of P: the first layer's
+  // Each pass writes its rows of:
+  HMLSTMGradients g;              ///< of the weights, memory; of h0 and c0: dh and dc of each row's current step
+  std::vector<at::Tensor> d_pre;  ///< per layer [T, B] dL/ds_z, zeros past a sequence's end
+};
+
+/// The backward pass over one window, for the rows of the batch that one pass forward had, in three files: the steps,
+/// from the last to the first (hm_lstm_backward_steps.cpp); what the gradients of the boundaries need beside the tape,
+/// and give (hm_lstm_backward_boundaries.cpp); the gradients that are left after the steps
+/// (hm_lstm_backward_gradients.cpp).
 /// T: type of states, parameters and gradients; P: type of the products (T, or bfloat16 beside float).
 template <class T, class P>
 class Backward {
  public:
-  /// `given`: grad_h and grad_z contiguous.
-  Backward(const HMLSTMArguments& a, const HMLSTMBackward& given, WindowProducts<P>& products);
+  /// Of share `index` of `shares`. `given`: grad_h and grad_z contiguous.
+  Backward(const HMLSTMArguments& a, const HMLSTMBackward& given, int64_t index, int64_t shares,
+           WindowProducts<P>& products, BackwardWindow<T, P>& window);
 
-  /// All steps: the gradients of the initial state, the weights and a sequence's input.
+  /// All steps: the gradients of the initial state and of a sequence's input, and with one share those of the weights.
   void run();
-  /// After run: every gradient.
-  HMLSTMGradients gradients();
+  /// After run: adds what `later`, the pass of the next share, has summed.
+  void add(const Backward& later);
+  /// After run of all passes of a window, two or more: the gradients of the weights, and those through the first
+  /// layer's table, for which the first pass must have added the others.
+  static void weight_gradients(std::span<Backward* const> passes);
+  /// After all that: what is left.
+  void finish();
 
  private:
   static constexpr int kU = 0, kW = 1, kV = 2;
@@ -40,12 +62,12 @@ class Backward {
     int64_t n = 0;                                ///< slots
     int64_t end = 0, end_w = 0, end_v = 0;        ///< slots and rows of raw_w, raw_v that are left
     int64_t first = 0, first_w = 0, first_v = 0;  ///< where those of the current batch begin
-    at::Tensor dh, dc;                            ///< [B, d] of the state after each row's current step
-    std::vector<T> dz;                            ///< [B] of z likewise
+    at::Tensor dh, dc;                            ///< BackwardWindow's
+    std::vector<T> dz;                            ///< [B] of z after each row's current step
     std::vector<WeightGradient<P>> weight;        ///< of U, W (not of a table) and V (not at the top), as in kU, kW, kV
     P *du = nullptr, *dw = nullptr, *dv = nullptr;  ///< gradients of the raw products of the current batch
-    at::Tensor d_pre;                               ///< [T, B] dL/ds_z, zeros past a sequence's end
-    std::vector<GradientSums<T>> sums;              ///< per thread
+    at::Tensor d_pre;                               ///< BackwardWindow's
+    std::vector<GradientSums<T>> sums;              ///< per thread that shares this pass
     // runs of COPY steps: what is constant over the run, made at its last COPY step
     std::vector<int32_t> ending;  ///< [B] slot of the step that ends the current state, -1: none in the window
     std::vector<char> run_ready;
@@ -134,7 +156,7 @@ class Backward {
   void finish_sums();
   void table_gradient();
   void input_boundary_gradient();
-  at::Tensor z0_gradient() const;
+  void z0_gradient() const;
 
   const HMLSTMArguments& a_;
   const HMLSTMBackward& given_;
@@ -142,22 +164,24 @@ class Backward {
   const bool input_gradient_;
   const CellKernels<T, P>& k_;
   const int64_t T_, B_, L_, threads_;
+  const BatchRows mine_;
+  const bool collects_;  ///< the rows of the weight gradients, for weight_gradients()
   const T slope_;
   const bool detect_;
-  std::vector<LayerView<T>> layers_;
-  at::TensorOptions options_, products_;  ///< of T and of P
+  const std::vector<LayerView<T>>& layers_;
+  const at::TensorOptions &options_, &products_;  ///< of T and of P
   std::vector<LayerTape<T, P>> tape_;
   std::vector<Pointers> at_;
   std::vector<LayerState> layer_;
   std::vector<Place> place_;  ///< of each row
   WindowProducts<P>& weights_;
-  HMLSTMGradients g_;
+  BackwardWindow<T, P>& window_;
+  HMLSTMGradients& g_;
   at::Tensor gradient_memory_;  ///< of all WeightGradients
-  at::Tensor input_;            ///< [.., below] of P: the first layer's
   at::Tensor table_ds_;         ///< [V, 4d] Σ ds over the steps that read each row of the table
   at::Tensor scratch_, ds_;
   std::vector<T*> to_u_, to_w_, to_v_;  ///< the rows that a step's products belong to
-  at::Tensor masked_w_, masked_v_;      ///< [B, widest] gradients of mask ⊙ h of the layers below and above
+  at::Tensor masked_w_, masked_v_;      ///< [rows, widest] gradients of mask ⊙ h of the layers below and above
   const at::Tensor state_index_;        ///< int32 [L, T, B]
   const RecurrentDropout<T> dropout_;
   const LockedMask<T> mask_;

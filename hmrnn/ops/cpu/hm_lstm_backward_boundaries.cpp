@@ -63,7 +63,7 @@ void Backward<T, P>::boundary_terms() {
     // R(h) of states that see a COPY and do not end in the window
     x.clear();
     s.extra_u.row.assign(B_, -1);
-    for (int64_t b = 0; b < B_; ++b) {
+    for (int64_t b = mine_.begin; b < mine_.end; ++b) {
       const int64_t last = (lengths_.empty() ? T_ : std::min(T_, lengths_[b])) - 1;
       if (last < 0 || slot(l, last, b) != slot(l, last - 1, b)) continue;
       s.extra_u.row[b] = static_cast<int32_t>(x.size());

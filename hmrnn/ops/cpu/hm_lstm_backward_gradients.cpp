@@ -7,16 +7,50 @@
 namespace hmrnn::cpu {
 
 template <class T, class P>
-HMLSTMGradients Backward<T, P>::gradients() {
-  for (auto& s : layer_) {
-    for (size_t i = 1; i < s.sums.size(); ++i) s.sums[0].add(s.sums[i]);
+void Backward<T, P>::add(const Backward& later) {
+  for (int64_t l = 0; l < L_; ++l) {
+    auto& s = layer_[l];
+    s.sums[0].add(later.layer_[l].sums[0]);
   }
-  if (a_.indexed()) table_gradient();
+  if (table_ds_.defined()) {
+    k_.axpy(table_ds_.numel(), T(1), later.table_ds_.template const_data_ptr<T>(), table_ds_.template data_ptr<T>());
+  }
+}
+
+template <class T, class P>
+void Backward<T, P>::weight_gradients(std::span<Backward* const> passes) {
+  auto& all = *passes[0];
+  constexpr int64_t kRows = 256;  // of a task: each packs the states again
+  struct Task {
+    int64_t l;
+    int which;  // kU, kW, kV
+    int64_t first, rows;
+  };
+  std::vector<Task> tasks;
+  for (int64_t l = 0; l < all.L_; ++l) {
+    for (int which = 0; which < static_cast<int>(all.layer_[l].weight.size()); ++which) {
+      if (which == kW && l == 0 && all.a_.indexed()) continue;  // table_gradient
+      const int64_t out = 4 * all.layers_[l].d;
+      for (int64_t first = 0; first < out; first += kRows) {
+        tasks.push_back({l, which, first, std::min(kRows, out - first)});
+      }
+    }
+  }
+  const int64_t table = all.a_.indexed() ? 1 : 0;
+  for_tasks(table + static_cast<int64_t>(tasks.size()), [&](int64_t i) {
+    if (i < table) return all.table_gradient();
+    const auto& [l, which, first, rows] = tasks[i - table];
+    const auto& g = all.g_.layers[l];
+    T* gradient = (which == kU ? g.recurrent : which == kW ? g.bottom_up : g.top_down).template data_ptr<T>();
+    for (auto* pass : passes) pass->layer_[l].weight[which].add_to(gradient, first, rows, /*add=*/pass != &all);
+  });
+}
+
+template <class T, class P>
+void Backward<T, P>::finish() {
+  if (a_.indexed() && !collects_) table_gradient();
   if (has_detector(0)) input_boundary_gradient();
   finish_sums();
-  for (const auto& s : layer_) g_.window.h0.push_back(s.dh), g_.window.c0.push_back(s.dc);
-  g_.window.z0 = z0_gradient();
-  return std::move(g_);
 }
 
 template <class T, class P>
@@ -35,13 +69,12 @@ void Backward<T, P>::finish_sums() {
 }
 
 template <class T, class P>
-at::Tensor Backward<T, P>::z0_gradient() const {
-  if (!detect_) return {};
-  auto out = at::empty({B_, L_ - 1}, options_);
+void Backward<T, P>::z0_gradient() const {
+  if (!detect_) return;
+  T* out = g_.window.z0.template data_ptr<T>();
   for (int64_t l = 0; l + 1 < L_; ++l) {
-    for (int64_t b = 0; b < B_; ++b) out.template data_ptr<T>()[b * (L_ - 1) + l] = layer_[l].dz[b];
+    for (int64_t b = mine_.begin; b < mine_.end; ++b) out[b * (L_ - 1) + l] = layer_[l].dz[b];
   }
-  return out;
 }
 
 /// Through the table of the first layer's input: one product over its rows.
@@ -63,7 +96,7 @@ void Backward<T, P>::table_gradient() {
   }
   auto& matrix = weights_.bottom_up[0];
   if (input_gradient_) matrix.backward(rows, d_raw.template data_ptr<P>(), g_.window.input.template data_ptr<T>());
-  matrix.weight_gradient(rows, d_raw.template data_ptr<P>(), input_.template const_data_ptr<P>(),
+  matrix.weight_gradient(rows, d_raw.template data_ptr<P>(), window_.input.template const_data_ptr<P>(),
                          g_.layers[0].bottom_up.template data_ptr<T>());
 }
 
@@ -89,7 +122,11 @@ void Backward<T, P>::input_boundary_gradient() {
   }
 }
 
-#define HMRNN_INSTANTIATE(T, P) template HMLSTMGradients Backward<T, P>::gradients();
+#define HMRNN_INSTANTIATE(T, P)                                                     \
+  template void Backward<T, P>::add(const Backward&);                               \
+  template void Backward<T, P>::weight_gradients(std::span<Backward<T, P>* const>); \
+  template void Backward<T, P>::z0_gradient() const;                                \
+  template void Backward<T, P>::finish();
 HMRNN_INSTANTIATE(float, float)
 HMRNN_INSTANTIATE(float, c10::BFloat16)
 HMRNN_INSTANTIATE(double, double)

@@ -12,7 +12,8 @@
 namespace hmrnn::cpu {
 
 template <class T, class P>
-Backward<T, P>::Backward(const HMLSTMArguments& a, const HMLSTMBackward& given, WindowProducts<P>& products)
+Backward<T, P>::Backward(const HMLSTMArguments& a, const HMLSTMBackward& given, int64_t index, int64_t shares,
+                         WindowProducts<P>& products, BackwardWindow<T, P>& window)
     : a_(a),
       given_(given),
       result_(given.result),
@@ -21,27 +22,29 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const HMLSTMBackward& given, 
       T_(a.steps()),
       B_(a.batch()),
       L_(a.num_layers()),
-      threads_(at::in_parallel_region() ? 1 : std::max(1, at::get_num_threads())),
+      threads_(shares > 1 || at::in_parallel_region() ? 1 : std::max(1, at::get_num_threads())),
+      mine_(rows_of_share(B_, index, shares)),
+      collects_(shares > 1),
       slope_(static_cast<T>(a.rule.slope.item<double>())),
       detect_(a.detect() && a.num_layers() > 1),
-      layers_(layer_views<T>(a)),
-      options_(a.window.h0[0].options().requires_grad(false)),
-      products_(options_.dtype(c10::CppTypeToScalarType<P>::value)),
+      layers_(window.layers),
+      options_(window.options),
+      products_(window.products),
       weights_(products),
+      window_(window),
+      g_(window.g),
       state_index_(given.saved.back()),
       dropout_(a),
       mask_(a),
       lengths_(lengths(a)) {
-  for (int64_t l = 0; l < L_; ++l) tape_.push_back(LayerTape<T, P>::from(given.saved, l));
+  for (int64_t l = 0; l < L_; ++l) tape_.push_back(LayerTape<T, P>::from(given.saved, index * L_ + l));
+  const int64_t rows = mine_.size();
   int64_t widest = 1;
   for (int64_t l = 0; l < L_; ++l) {
     const auto& y = layers_[l];
     const int64_t d = y.d;
     widest = std::max({widest, d, y.below});
     const auto& tape = tape_[l];
-    products.recurrent[l].reuse(tape.packed_u);
-    products.bottom_up[l].reuse(tape.packed_w);
-    products.top_down[l].reuse(tape.packed_v);
     at_.push_back({a.window.h0[l].const_data_ptr<T>(), result_.h[l].template const_data_ptr<T>(),
                    tape.states.template const_data_ptr<P>(), tape.shown.template const_data_ptr<P>(),
                    static_cast<const StateDots<T>*>(tape.dots.const_data_ptr()), tape.pre.template const_data_ptr<T>(),
@@ -51,60 +54,47 @@ Backward<T, P>::Backward(const HMLSTMArguments& a, const HMLSTMBackward& given, 
     s.end = s.n;
     s.end_w = count(l, 1);
     s.end_v = count(l, 2);
-    if (s.end > 0) products.recurrent[l].reserve_backward();
-    if (s.end_w > 0 && (l > 0 || input_gradient_)) products.bottom_up[l].reserve_backward();
-    if (s.end_v > 0) products.top_down[l].reserve_backward();
-    s.dh = at::zeros({B_, d}, options_);
-    s.dc = given_.grad_c_n[l].defined() ? given_.grad_c_n[l].clone(at::MemoryFormat::Contiguous)
-                                        : at::zeros({B_, d}, options_);
+    s.dh = g_.window.h0[l];
+    s.dc = g_.window.c0[l];
     s.dz.assign(B_, T(0));
     s.sums.assign(threads_, GradientSums<T>(d, y.below, y.above, a.layer_norm()));
     s.ending.assign(B_, -1);
     s.run_ready.assign(B_, 0);
     s.run_dots.resize(B_);
     if (detect_) s.delta = at::empty({B_, d}, options_);
-    if (detect_ && !y.top()) s.d_pre = at::zeros({T_, B_}, options_);
+    s.d_pre = window.d_pre[l];
+    const auto weight = [&](Product<P>& matrix, const at::Tensor& gradient, int64_t total) {
+      if (collects_) {
+        s.weight.emplace_back(matrix, total);
+      } else {
+        s.weight.emplace_back(matrix, gradient, total, rows, gradient_memory_);
+      }
+    };
+    weight(products.recurrent[l], g_.layers[l].recurrent, s.end);
+    weight(products.bottom_up[l], g_.layers[l].bottom_up, s.end_w);  // of a table: 0
+    if (!y.top()) weight(products.top_down[l], g_.layers[l].top_down, s.end_v);
   }
-  // Boundary rows are added to, and so are the steps of a sequence's input past its end; all else is overwritten.
-  const auto like = [](const at::Tensor& x) {
-    auto out = empty_table(x.sizes(), x.options().requires_grad(false));
-    out.narrow(0, x.size(0) - 1, 1).zero_();
-    return out;
-  };
-  g_.layers.resize(L_);
-  if (input_gradient_) {
-    const auto& x = a.window.input;
-    g_.window.input = lengths_.empty() ? at::empty_like(x, options_) : at::zeros_like(x, options_);
-  }
-  for (int64_t l = 0; l < L_; ++l) {
-    auto& g = g_.layers[l];
-    const auto& p = a.layers[l];
-    auto& weight = layer_[l].weight;
-    g.recurrent = like(p.recurrent);
-    g.bottom_up = like(p.bottom_up);
-    weight.emplace_back(products.recurrent[l], g.recurrent, count(l, 0), B_, gradient_memory_);
-    weight.emplace_back(products.bottom_up[l], g.bottom_up, count(l, 1), B_, gradient_memory_);  // of a table: 0
-    if (layers_[l].top()) continue;
-    g.top_down = like(p.top_down);
-    weight.emplace_back(products.top_down[l], g.top_down, count(l, 2), B_, gradient_memory_);
-  }
-  input_ = a.window.input.to(products_.dtype());
   if (a.indexed()) table_ds_ = at::zeros({a.window.input.size(0), 4 * layers_[0].d}, options_);
   scratch_ = at::empty({threads_, 8 * widest}, options_);
-  ds_ = at::empty({B_, 4 * widest}, options_);
-  for (auto* x : {&masked_w_, &masked_v_}) *x = at::empty({mask_.on() ? B_ : 0, widest}, options_);
-  for (auto* to : {&to_u_, &to_w_, &to_v_}) to->reserve(B_);
-  if (detect_) boundary_terms();
+  ds_ = at::empty({rows, 4 * widest}, options_);
+  for (auto* x : {&masked_w_, &masked_v_}) *x = at::empty({mask_.on() ? rows : 0, widest}, options_);
+  for (auto* to : {&to_u_, &to_w_, &to_v_}) to->reserve(rows);
 }
 
 template <class T, class P>
 void Backward<T, P>::run() {
+  if (detect_) boundary_terms();
   place_.assign(B_, {T_ - 1, L_ - 1});
-  for_rows(B_, B_ * layers_[0].d, [&](int64_t b, int64_t thread) { copy_until_active(b, thread); });
+  const int64_t n = mine_.size();
+  for_rows(n, n * layers_[0].d, [&](int64_t i, int64_t thread) { copy_until_active(mine_.begin + i, thread); });
   const auto* schedule = tape_[0].schedule.template const_data_ptr<int32_t>();
   for (int64_t i = tape_[0].schedule.size(0) - 1; i >= 0; --i) step_batch(schedule[2 * i], schedule[2 * i + 1]);
+  z0_gradient();
   for (auto& s : layer_) {
-    for (auto& weight : s.weight) weight.finish();
+    for (auto& weight : s.weight) {
+      if (!collects_) weight.finish();
+    }
+    for (size_t i = 1; i < s.sums.size(); ++i) s.sums[0].add(s.sums[i]);
   }
 }
 
@@ -159,7 +149,7 @@ void Backward<T, P>::step_batch(int64_t l, int64_t m) {
     const int64_t t = position[i] / B_, b = position[i] % B_;
     s.weight[kU].push(operand(t - 1, l, b));
     if (slot_w[i] >= 0 && !table) {
-      s.weight[kW].push(l > 0 ? shown(t, l - 1, b) : row_of<P>(input_, position[i], y.below));
+      s.weight[kW].push(l > 0 ? shown(t, l - 1, b) : row_of<P>(window_.input, position[i], y.below));
     }
     if (slot_v[i] >= 0) s.weight[kV].push(shown(t - 1, l + 1, b));
   }
@@ -376,8 +366,9 @@ void Backward<T, P>::table_sums(int64_t base, int64_t m) {
   });
 }
 
-#define HMRNN_INSTANTIATE(T, P)                                                                         \
-  template Backward<T, P>::Backward(const HMLSTMArguments&, const HMLSTMBackward&, WindowProducts<P>&); \
+#define HMRNN_INSTANTIATE(T, P)                                                                      \
+  template Backward<T, P>::Backward(const HMLSTMArguments&, const HMLSTMBackward&, int64_t, int64_t, \
+                                    WindowProducts<P>&, BackwardWindow<T, P>&);                      \
   template void Backward<T, P>::run();
 HMRNN_INSTANTIATE(float, float)
 HMRNN_INSTANTIATE(float, c10::BFloat16)

@@ -3,12 +3,42 @@
 #include "hmrnn/ops/cpu/hm_lstm_forward.h"
 
 #include <algorithm>
+#include <deque>
 #include <numeric>
 
 namespace hmrnn::cpu {
 
 template <class T, class P>
-Forward<T, P>::Forward(const HMLSTMArguments& a, bool training, WindowProducts<P>& products, WindowResult& result)
+FirstLayerInput<T, P>::FirstLayerInput(const HMLSTMArguments& a, const LayerView<T>& layer)
+    : operands(a.window.input.to(c10::CppTypeToScalarType<P>::value)), a_(a), layer_(layer) {
+  const auto rows = a.window.input.numel() / layer.below;
+  if (!layer.top() && a.detect()) z.resize(rows);
+  if (!a.indexed()) return;
+  raw_w = at::empty({rows, row_stride<P>(4 * layer.d)}, operands.options().requires_grad(false));
+  stats_w = at::empty({rows, 2}, a.window.input.options().requires_grad(false));
+}
+
+template <class T, class P>
+void FirstLayerInput<T, P>::compute(Product<P>& bottom_up) {
+  const auto& y = layer_;
+  const auto& k = cell_kernels<T, P>();
+  const auto rows = a_.window.input.numel() / y.below;
+  if (!z.empty()) k.matrix_vector(rows, y.below, a_.window.input.template const_data_ptr<T>(), y.w_z(), z.data());
+  if (!raw_w.defined()) return;
+  std::vector<const P*> x;
+  x.reserve(rows);
+  for (int64_t r = 0; r < rows; ++r) x.push_back(row_of<P>(operands, r, y.below));
+  bottom_up.forward(rows, x.data(), raw_w.template data_ptr<P>(), row_stride<P>(4 * y.d));
+  for_rows(rows, rows * y.d, [&](int64_t r, int64_t) {
+    *row_of<Moments<T>>(stats_w, r, 1) = y.w_gain != nullptr
+                                             ? k.moments(4 * y.d, raw_row<P>(raw_w, r, 4 * y.d), y.cell.eps, nullptr)
+                                             : Moments<T>{T(0), T(1)};
+  });
+}
+
+template <class T, class P>
+Forward<T, P>::Forward(const HMLSTMArguments& a, const std::vector<LayerView<T>>& layers, BatchRows mine, bool training,
+                       WindowProducts<P>& products, const FirstLayerInput<T, P>& input, WindowResult& result)
     : a_(a),
       result_(result),
       training_(training),
@@ -16,15 +46,17 @@ Forward<T, P>::Forward(const HMLSTMArguments& a, bool training, WindowProducts<P
       T_(a.steps()),
       B_(a.batch()),
       L_(a.num_layers()),
+      mine_(mine),
       slope_(static_cast<T>(a.rule.slope.item<double>())),
-      layers_(layer_views<T>(a)),
+      layers_(layers),
       products_(products),
+      input_(input),
       dropout_(a),
       mask_(a),
       lengths_(lengths(a)) {
   const auto options = a.window.h0[0].options().requires_grad(false);
   const auto ints = options.dtype(at::kInt), narrow = options.dtype(c10::CppTypeToScalarType<P>::value);
-  const int64_t capacity = training ? T_ * B_ : B_;
+  const int64_t capacity = training ? T_ * mine_.size() : B_;
   int64_t widest = 1;
   for (int64_t l = 0; l < L_; ++l) {
     const auto d = layers_[l].d;
@@ -33,7 +65,7 @@ Forward<T, P>::Forward(const HMLSTMArguments& a, bool training, WindowProducts<P
     tape.raw_u = empty_table({capacity, row_stride<P>(4 * d)}, narrow);
     tape.raw_v = empty_table({layers_[l].top() ? 0 : capacity, row_stride<P>(4 * d)}, narrow);
     // Without training c is one row per row of the batch, overwritten in place.
-    tape.c = training ? empty_table({capacity, d}, options) : a.window.c0[l].clone(at::MemoryFormat::Contiguous);
+    tape.c = training ? empty_table({capacity, d}, options) : result.c_n[l];
     tape.stats_u = at::empty({capacity, 2}, options);
     tape.stats_v = at::empty({capacity, 2}, options);
     tape.stats_c = at::empty({capacity, 2}, options);
@@ -43,17 +75,15 @@ Forward<T, P>::Forward(const HMLSTMArguments& a, bool training, WindowProducts<P
     tape.slot = at::empty({T_, B_}, ints);
     tape.pre = layers_[l].top() ? at::empty({0}, options) : at::empty({T_, B_}, options);
     tape.counts = at::zeros({3}, options.dtype(at::kLong));
-    if (l > 0 || !a.indexed()) {
+    if (l == 0 && a.indexed()) {
+      tape.raw_w = input.raw_w, tape.stats_w = input.stats_w;
+    } else {
       tape.raw_w = empty_table({capacity, row_stride<P>(4 * d)}, narrow);
       tape.stats_w = at::empty({capacity, 2}, options);
     }
     const int64_t states = B_ + (training ? capacity : 0);
     tape.states = empty_table({kNarrow ? states : 0, d}, narrow);
-    if (kNarrow) tape.states.narrow(0, 0, B_).copy_(a.window.h0[l]);
     tape.shown = empty_table({mask_.on() ? states : 0, d}, narrow);
-    for (int64_t b = 0; mask_.on() && b < B_; ++b) {
-      k_.mask(d, mask_.row(l, b), row_of<T>(a.window.h0[l], b, d), row_of<P>(tape.shown, b, d));
-    }
     tape.dots = at::empty({a.detect() ? states : 0, 3}, options);
     at_.push_back({a.window.h0[l].const_data_ptr<T>(), result.h[l].template data_ptr<T>(),
                    tape.states.template data_ptr<P>(), tape.shown.template data_ptr<P>(),
@@ -68,40 +98,23 @@ Forward<T, P>::Forward(const HMLSTMArguments& a, bool training, WindowProducts<P
   if (a.indexed()) index_ = a.window.index.const_data_ptr<int64_t>();
   rows_.resize(B_);
   gates_ = at::empty({at::get_num_threads(), 4 * widest}, options);
-  for (auto* x : {&x_u_, &x_w_, &x_v_}) x->reserve(B_);
-  batch_rows_.reserve(B_);
-  if (training_) schedule_.reserve(2 * L_ * T_ * B_);  // if every batch were of one row
-  for (auto* matrices : {&products_.recurrent, &products_.bottom_up, &products_.top_down}) {
-    for (auto& matrix : *matrices) matrix.reserve_forward();
-  }
-  first_layer_input();
-  for (int64_t l = 0; l < L_ && a.detect(); ++l) {
-    for (int64_t b = 0; b < B_; ++b) dots_now(l, b) = state_dots(l, h_at(-1, l) + b * layers_[l].d);
-  }
+  for (auto* x : {&x_u_, &x_w_, &x_v_}) x->reserve(mine_.size());
+  batch_rows_.reserve(mine_.size());
+  if (training_) schedule_.reserve(2 * L_ * T_ * mine_.size());  // if every batch were of one row
 }
 
-/// What is made of the first layer's input before the steps: of a table W x and its moments, of a sequence the operands
-/// of W x, and of both w_z·x.
+/// What depends on the initial states alone.
 template <class T, class P>
-void Forward<T, P>::first_layer_input() {
-  const auto& y = layers_[0];
-  const auto rows = a_.window.input.numel() / y.below;
-  input_ = a_.window.input.to(c10::CppTypeToScalarType<P>::value);
-  if (!y.top() && a_.detect()) {
-    input_z_.resize(rows);
-    k_.matrix_vector(rows, y.below, a_.window.input.template const_data_ptr<T>(), y.w_z(), input_z_.data());
+void Forward<T, P>::first_states() {
+  for (int64_t l = 0; l < L_; ++l) {
+    const int64_t d = layers_[l].d;
+    for (int64_t b = mine_.begin; b < mine_.end; ++b) {
+      const T* h = h_at(-1, l) + b * d;
+      if constexpr (kNarrow) k_.narrow(d, h, at_[l].states + b * d);
+      if (mask_.on()) k_.mask(d, mask_.row(l, b), h, at_[l].shown + b * d);
+      if (a_.detect()) dots_now(l, b) = state_dots(l, h);
+    }
   }
-  if (index_ == nullptr) return;
-  auto& tape = tape_[0];
-  tape.raw_w = at::empty({rows, row_stride<P>(4 * y.d)}, input_.options());
-  tape.stats_w = at::empty({rows, 2}, a_.window.input.options());
-  for (int64_t r = 0; r < rows; ++r) x_w_.push_back(row_of<P>(input_, r, y.below));
-  products_.bottom_up[0].forward(rows, x_w_.data(), tape.raw_w.template data_ptr<P>(), row_stride<P>(4 * y.d));
-  for_rows(rows, rows * y.d, [&](int64_t r, int64_t) {
-    *row_of<Moments<T>>(tape.stats_w, r, 1) =
-        y.w_gain != nullptr ? k_.moments(4 * y.d, raw_row<P>(tape.raw_w, r, 4 * y.d), y.cell.eps, nullptr)
-                            : Moments<T>{T(0), T(1)};
-  });
 }
 
 template <class T, class P>
@@ -134,22 +147,28 @@ std::vector<at::Tensor> Forward<T, P>::saved() {
     tape.packed_v = packed(products_.top_down[l]);
     for (auto& x : tape.list()) out.push_back(x);
   }
-  out.push_back(result_.state_index);
   return out;
 }
 
+/// c after the last step.
 template <class T, class P>
-at::Tensor Forward<T, P>::last_c(int64_t l) {
+void Forward<T, P>::last_c(int64_t l) {
   const int64_t d = layers_[l].d;
-  auto out = at::empty({B_, d}, a_.window.h0[l].options().requires_grad(false));
   const auto* slots = tape_[l].slot.template data_ptr<int32_t>() + (T_ - 1) * B_;
-  for (int64_t b = 0; b < B_; ++b) {
+  for (int64_t b = mine_.begin; b < mine_.end; ++b) {
     const T* c =
         slots[b] >= 0 ? row_of<T>(tape_[l].c, slots[b], d) : a_.window.c0[l].template const_data_ptr<T>() + b * d;
-    copy_row(row_of<T>(out, b, d), c, d);
+    copy_row(row_of<T>(result_.c_n[l], b, d), c, d);
   }
-  return out;
 }
+
+#define HMRNN_INSTANTIATE(T, P)                \
+  template void Forward<T, P>::first_states(); \
+  template void Forward<T, P>::last_c(int64_t);
+HMRNN_INSTANTIATE(float, float)
+HMRNN_INSTANTIATE(float, c10::BFloat16)
+HMRNN_INSTANTIATE(double, double)
+#undef HMRNN_INSTANTIATE
 
 namespace {
 
@@ -158,15 +177,42 @@ HMLSTMForward forward(const HMLSTMArguments& a, bool training) {
   const int64_t L = a.num_layers(), steps = a.steps(), batch = a.batch();
   const auto options = a.window.h0[0].options().requires_grad(false);
   HMLSTMForward out;
-  for (int64_t l = 0; l < L; ++l) out.result.h.push_back(empty_table({steps, batch, a.units(l)}, options));
+  for (int64_t l = 0; l < L; ++l) {
+    out.result.h.push_back(empty_table({steps, batch, a.units(l)}, options));
+    out.result.c_n.push_back(training ? at::empty({batch, a.units(l)}, options)
+                                      : a.window.c0[l].clone(at::MemoryFormat::Contiguous));
+  }
   out.result.z = at::empty({steps, batch, L - 1}, options);
   out.result.state_index = at::empty({L, steps, batch}, options.dtype(at::kInt));
 
-  WindowProducts<P> products(layer_views<T>(a));
-  Forward<T, P> pass(a, training, products, out.result);
-  pass.run();
-  for (int64_t l = 0; l < L; ++l) out.result.c_n.push_back(pass.c_n(l));
-  if (training) out.saved = pass.saved();
+  const auto layers = layer_views<T>(a);
+  WindowProducts<P> products(layers);
+  products.each([](Product<P>& matrix) { matrix.reserve_forward(); });
+  FirstLayerInput<T, P> input(a, layers[0]);
+  // All memory is allocated by this thread: what another one allocates for a window it may give back after each.
+  const int64_t shares = row_shares(a);
+  std::deque<WindowProducts<P>> own;
+  std::deque<Forward<T, P>> passes;
+  if (shares == 1) {
+    input.compute(products.bottom_up[0]);
+    passes.emplace_back(a, layers, BatchRows{0, batch}, training, products, input, out.result);
+  } else {
+    std::vector<Product<P>*> matrices;
+    products.each([&](Product<P>& matrix) { matrices.push_back(&matrix); });
+    for_tasks(static_cast<int64_t>(matrices.size()), [&](int64_t i) {
+      matrices[i]->pack_forward();
+      if (matrices[i] == &products.bottom_up[0]) input.compute(*matrices[i]);
+    });
+    for (int64_t i = 0; i < shares; ++i) {
+      passes.emplace_back(a, layers, rows_of_share(batch, i, shares), training, own.emplace_back(products.beside()),
+                          input, out.result);
+    }
+  }
+  for_tasks(shares, [&](int64_t i) { passes[i].run(); });
+  for (auto& pass : passes) {
+    for (auto& x : training ? pass.saved() : std::vector<at::Tensor>()) out.saved.push_back(std::move(x));
+  }
+  if (training) out.saved.push_back(out.result.state_index);
   return out;
 }
 

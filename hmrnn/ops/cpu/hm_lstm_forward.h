@@ -5,31 +5,52 @@
 #include <vector>
 
 #include "hmrnn/ops/cpu/hm_lstm_window.h"
+#include "hmrnn/ops/cpu/row_shares.h"
 #include "hmrnn/ops/rules.h"
 
 namespace hmrnn::cpu {
 
-/// The forward pass over one window: each product once per change of state. What comes before the time loop and
-/// after it is in hm_lstm_forward.cpp, the steps are in hm_lstm_forward_steps.cpp.
+/// What is made of the first layer's input before the steps, for all rows of the batch: of a table W x and its moments,
+/// of a sequence the operands of W x, and of both w_z·x.
+template <class T, class P>
+class FirstLayerInput {
+ public:
+  /// Allocates.
+  FirstLayerInput(const HMLSTMArguments& a, const LayerView<T>& layer);
+  /// Computes; `bottom_up`: W of the first layer.
+  void compute(Product<P>& bottom_up);
+
+  at::Tensor operands;        ///< [.., below] of P
+  at::Tensor raw_w, stats_w;  ///< of a table: [V, row_stride<P>(4d)] of P and [V, 2]
+  std::vector<T> z;           ///< w_z·x; empty without a detector
+
+ private:
+  const HMLSTMArguments& a_;
+  const LayerView<T>& layer_;
+};
+
+/// The forward pass over one window, for some rows of the batch: each product once per change of state. What comes
+/// before the time loop and after it is in hm_lstm_forward.cpp, the steps are in hm_lstm_forward_steps.cpp.
 ///
 /// No operation joins two rows of the batch, so each row has a time of its own: it COPYs, which takes no product, up to
 /// the next step at which a layer has to UPDATE or FLUSH, and waits there. The layer for which most rows wait steps
 /// with all of them, whatever time each has reached: one product a matrix, then the row function of cell_math.h. If all
 /// rows had the same time, the upper layers would step with a few rows at a time, and with few rows a product costs
 /// what reading its weights costs (3×512, 32 rows, z at 0.21 and 0.035: 410 products instead of 607 in 100 steps).
-/// Threads share each product by columns, so that each reads its part of the weights only, and then the rows.
+/// Threads share each product by columns, so that each reads its part of the weights only, and then the rows; or each
+/// of them makes a pass of its own, over its rows (row_shares.h).
 ///
 /// T: type of states, parameters and everything computed; P: type of the products (T, or bfloat16 beside float).
 template <class T, class P>
 class Forward {
  public:
-  Forward(const HMLSTMArguments& a, bool training, WindowProducts<P>& products, WindowResult& result);
+  /// For the rows `mine`. `result`: memory that all passes of the window share, c_n with c0 where it is not `training`.
+  Forward(const HMLSTMArguments& a, const std::vector<LayerView<T>>& layers, BatchRows mine, bool training,
+          WindowProducts<P>& products, const FirstLayerInput<T, P>& input, WindowResult& result);
 
-  /// All steps; fills `result` but for c_n.
+  /// All steps; fills the rows of `result`.
   void run();
-  /// After run: c after the last step, [B, d].
-  at::Tensor c_n(int64_t l) { return training_ ? last_c(l) : tape_[l].c; }
-  /// After run: what backward needs.
+  /// After run: what backward needs, L · LayerTape::kTensors tensors.
   std::vector<at::Tensor> saved();
 
  private:
@@ -76,8 +97,8 @@ class Forward {
   int32_t* index_at(int64_t t, int64_t l, int64_t b) { return at_[l].state_index + t * B_ + b; }
 
   // hm_lstm_forward.cpp
-  void first_layer_input();
-  at::Tensor last_c(int64_t l);
+  void first_states();
+  void last_c(int64_t l);
 
   // hm_lstm_forward_steps.cpp
   StateDots<T> state_dots(int64_t l, const T* h);
@@ -94,8 +115,9 @@ class Forward {
   const bool training_;
   const CellKernels<T, P>& k_;
   const int64_t T_, B_, L_;
+  const BatchRows mine_;
   const T slope_;
-  std::vector<LayerView<T>> layers_;
+  const std::vector<LayerView<T>>& layers_;
   std::vector<LayerTape<T, P>> tape_;
   std::vector<Pointers> at_;
   T* z_ = nullptr;                  // [T, B, L-1]
@@ -107,8 +129,7 @@ class Forward {
   std::vector<int64_t> batch_rows_;        // batch rows of the current step, in order
   std::vector<const P*> x_u_, x_w_, x_v_;  // the operands of their products
   std::vector<int32_t> schedule_;          // LayerTape::schedule
-  std::vector<T> input_z_;                 // w_z · x per row of the first layer's input
-  at::Tensor input_;                       // of P: the first layer's
+  const FirstLayerInput<T, P>& input_;
   const RecurrentDropout<T> dropout_;
   const LockedMask<T> mask_;
   std::vector<std::vector<int32_t>> now_;  // of each layer and row: the state that it is in, in the tables of states

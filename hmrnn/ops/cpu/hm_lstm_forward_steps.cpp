@@ -9,14 +9,17 @@ namespace hmrnn::cpu {
 
 template <class T, class P>
 void Forward<T, P>::run() {
-  for_rows(B_, B_ * layers_[0].d, [&](int64_t b, int64_t) { copy_until_active(b); });
+  first_states();
+  const int64_t n = mine_.size();
+  for_rows(n, n * layers_[0].d, [&](int64_t i, int64_t) { copy_until_active(mine_.begin + i); });
   std::vector<int64_t> waiting(L_ + 1);
   for (;;) {
     std::fill(waiting.begin(), waiting.end(), 0);
-    for (const auto& r : rows_) ++waiting[r.l];
-    if (waiting[L_] == B_) break;  // all are at the window's end
+    for (int64_t b = mine_.begin; b < mine_.end; ++b) ++waiting[rows_[b].l];
+    if (waiting[L_] == n) break;  // all are at the window's end
     step_batch(std::max_element(waiting.begin(), waiting.begin() + L_) - waiting.begin());
   }
+  for (int64_t l = 0; training_ && l < L_; ++l) last_c(l);
 }
 
 template <class T, class P>
@@ -55,7 +58,7 @@ void Forward<T, P>::step_batch(int64_t l) {
   const bool table = l == 0 && index_ != nullptr;
   batch_rows_.clear();
   x_u_.clear(), x_w_.clear(), x_v_.clear();
-  for (int64_t b = 0; b < B_; ++b) {
+  for (int64_t b = mine_.begin; b < mine_.end; ++b) {
     auto& r = rows_[b];
     if (r.l != l) continue;
     r.i = static_cast<int32_t>(batch_rows_.size());
@@ -66,7 +69,7 @@ void Forward<T, P>::step_batch(int64_t l) {
       r.w = static_cast<int32_t>(index_[r.t * B_ + b]);
     } else if (r.operation.bottom_up) {
       r.w = static_cast<int32_t>(base_w + static_cast<int64_t>(x_w_.size()));
-      x_w_.push_back(l > 0 ? shown(r.t, l - 1, b) : row_of<P>(input_, r.t * B_ + b, y.below));
+      x_w_.push_back(l > 0 ? shown(r.t, l - 1, b) : row_of<P>(input_.operands, r.t * B_ + b, y.below));
     }
     r.v = -1;
     if (r.operation.flush) {  // layer l+1 has not stepped yet: its state is that of t-1
@@ -108,7 +111,7 @@ T Forward<T, P>::pre_activation(const Row& r, int64_t l, int64_t b) {
   T pre = dots_now(l, b).recurrent + y.bias_z();
   if (r.operation.flush) pre += dots_now(l + 1, b).top_down;
   if (r.operation.bottom_up)
-    pre += l > 0 ? dots_now(l - 1, b).bottom_up : input_z_[index_ != nullptr ? index_[at] : at];
+    pre += l > 0 ? dots_now(l - 1, b).bottom_up : input_.z[index_ != nullptr ? index_[at] : at];
   at_[l].pre[at] = pre;
   return pre;
 }

@@ -184,6 +184,23 @@ struct WindowProducts {
       top_down.emplace_back(y.top_down, y.top() ? 0 : 4 * y.d, y.above);
     }
   }
+  template <class F>
+  void each(F f) {
+    for (auto* list : {&bottom_up, &recurrent, &top_down}) {
+      for (auto& matrix : *list) f(matrix);
+    }
+  }
+  /// The same for another thread (Product::beside).
+  WindowProducts beside() const {
+    WindowProducts out;
+    for (const auto& x : recurrent) out.recurrent.push_back(x.beside());
+    for (const auto& x : bottom_up) out.bottom_up.push_back(x.beside());
+    for (const auto& x : top_down) out.top_down.push_back(x.beside());
+    return out;
+  }
+
+ private:
+  WindowProducts() = default;
 };
 
 }  // namespace hmrnn::cpu

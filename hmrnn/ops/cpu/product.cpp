@@ -154,7 +154,7 @@ P* Product<P>::scratch(int64_t values) {
 
 /// The rows x_i [in] one after another: in place if they are so already, else copied into `memory`.
 template <class P>
-const P* Product<P>::in_order(int64_t m, const P* const* x, at::Tensor& memory) {
+const P* Product<P>::in_order(int64_t m, const P* const* x, at::Tensor& memory) const {
   bool ordered = true;
   for (int64_t i = 1; i < m && ordered; ++i) ordered = x[i] == x[0] + i * in_;
   if (ordered) return x[0];
@@ -180,6 +180,28 @@ PackedMatrix<P>& Product<P>::rows(bool transposed) requires(!std::is_same_v<P, d
   auto& packed = *rows_[transposed];
   if (!packed.packed()) packed.pack(weight_, in_, /*transposed=*/!transposed);
   return packed;
+}
+
+template <class P>
+void Product<P>::pack(bool transposed) {
+  if (out_ == 0 || in_ == 0) return;
+  if constexpr (!std::is_same_v<P, double>) {
+    if (backend_ == ProductBackend::Rows) return static_cast<void>(rows(transposed));
+  }
+  plain();
+}
+
+template <class P>
+Product<P> Product<P>::beside() const {
+  Product out(weight_, out_, in_, backend_);
+  if constexpr (!std::is_same_v<P, double>) {
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      if (rows_[i] && rows_[i]->packed()) out.rows_[i] = std::make_unique<PackedMatrix<P>>(*rows_[i]);
+    }
+  }
+  out.onednn_ = onednn_;
+  out.plain_ = plain_;
+  return out;
 }
 
 /// Products that are not Rows one after the other by alone(product), then those that are by part(product, share).
@@ -256,30 +278,33 @@ void Product<P>::reserve_gradient(int64_t m, at::Tensor& memory) const {
 }
 
 template <class P>
-void Product<P>::weight_gradient(int64_t m, const P* y_grad, int64_t stride, const P* const* x, Wide<P>* weight_grad,
-                                 bool add, at::Tensor& memory) {
+void Product<P>::weight_gradient_rows(int64_t m, const P* y_grad, int64_t stride, const P* const* x,
+                                      Wide<P>* weight_grad, bool add, at::Tensor& memory, int64_t first,
+                                      int64_t rows) const {
   constexpr auto type = c10::CppTypeToScalarType<P>::value;
-  auto to = matrix(weight_grad, out_, in_, in_, c10::CppTypeToScalarType<Wide<P>>::value);
+  weight_grad += first * in_;
+  auto to = matrix(weight_grad, rows, in_, in_, c10::CppTypeToScalarType<Wide<P>>::value);
   if (m == 0) {
     if (!add) to.zero_();
     return;
   }
+  y_grad += first;
   if constexpr (!std::is_same_v<P, double>) {
     if (backend_ == ProductBackend::Rows) {
-      return row_weight_gradient(m, out_, y_grad, stride, in_, x, weight_grad, add, memory.template data_ptr<P>());
+      return row_weight_gradient(m, rows, y_grad, stride, in_, x, weight_grad, add, memory.template data_ptr<P>());
     }
   }
-  const P* rows = in_order(m, x, memory);
+  const P* ordered = in_order(m, x, memory);
   if constexpr (std::is_same_v<P, c10::BFloat16>) {
-    const auto product = at::mm(matrix(y_grad, m, out_, stride, type).t(), matrix(rows, m, in_, in_, type));
+    const auto product = at::mm(matrix(y_grad, m, rows, stride, type).t(), matrix(ordered, m, in_, in_, type));
     add ? to.add_(product) : to.copy_(product);
   } else {
-    gemm<P>(true, false, out_, in_, m, y_grad, stride, rows, in_, weight_grad, in_, add);
+    gemm<P>(true, false, rows, in_, m, y_grad, stride, ordered, in_, weight_grad, in_, add);
   }
 }
 
 template <class P>
-void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad) {
+void Product<P>::weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad) const {
   at::Tensor memory;
   reserve_gradient(m, memory);
   weight_gradient(m, y_grad, out_, pointers(m, in_, x).data(), weight_grad, /*add=*/false, memory);

@@ -40,6 +40,11 @@ class Product {
   /// Allocates what forward, or backward, packs the weights into at its first product.
   void reserve_forward() { reserve(/*transposed=*/false); }
   void reserve_backward() { reserve(/*transposed=*/true); }
+  /// Packs them now, instead of at the first product.
+  void pack_forward() { pack(/*transposed=*/false); }
+  void pack_backward() { pack(/*transposed=*/true); }
+  /// Another product of the same weights, to be used by another thread: it shares what has been packed.
+  Product beside() const;
   /// What forward has packed so far, for the reuse() of a product of the same weights; may be empty.
   at::Tensor packed() const;
   void reuse(const at::Tensor& packed);
@@ -79,21 +84,28 @@ class Product {
   /// weight_grad [out, in] = y_gradᵀ · x for y_grad [m, out], rows `stride` values apart, and rows x_i [in] at any
   /// addresses; added to what is there if `add`. `memory`: of reserve_gradient's size or more.
   void weight_gradient(int64_t m, const P* y_grad, int64_t stride, const P* const* x, Wide<P>* weight_grad, bool add,
-                       at::Tensor& memory);
+                       at::Tensor& memory) const {
+    weight_gradient_rows(m, y_grad, stride, x, weight_grad, add, memory, 0, out_);
+  }
+  /// The same of rows [first, first + rows) of weight_grad alone. May be called by several threads at a time, each with
+  /// memory of its own.
+  void weight_gradient_rows(int64_t m, const P* y_grad, int64_t stride, const P* const* x, Wide<P>* weight_grad,
+                            bool add, at::Tensor& memory, int64_t first, int64_t rows) const;
   /// Makes `memory`, which several matrices may share, large enough for the gradient of m rows; undefined: none yet.
   void reserve_gradient(int64_t m, at::Tensor& memory) const;
   /// The same for x [m, in]
-  void weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad);
+  void weight_gradient(int64_t m, const P* y_grad, const P* x, Wide<P>* weight_grad) const;
 
  private:
   template <class Job, class Alone, class Part>
   static void together(std::span<const Job> products, bool transposed, Alone alone, Part part);
   void reserve(bool transposed);
+  void pack(bool transposed);
   PackedMatrix<P>& rows(bool transposed) requires(!std::is_same_v<P, double>);
   void multiply(int64_t m, const P* x, int64_t x_stride, P* y, int64_t y_stride, bool transposed);
   const at::Tensor& plain();
   P* scratch(int64_t values);
-  const P* in_order(int64_t m, const P* const* x, at::Tensor& memory);
+  const P* in_order(int64_t m, const P* const* x, at::Tensor& memory) const;
 
   const Wide<P>* weight_;
   int64_t out_;

@@ -69,7 +69,8 @@ struct Share {
 template <class F>
 void for_shares(int64_t multiplications, F f) {
   constexpr int64_t worth_a_thread = 1 << 18;
-  const int64_t count = std::clamp<int64_t>(multiplications / worth_a_thread, 1, at::get_num_threads());
+  const int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
+  const int64_t count = std::clamp<int64_t>(multiplications / worth_a_thread, 1, threads);
   at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) f(Share{i, count});
   });

@@ -13,16 +13,21 @@
 namespace hmrnn::cpu {
 
 /// The gradient of one weight matrix, from rows that are added a few at a time. One product is made for as many rows as
-/// still are in a cache, and memory is kept for so many.
+/// still are in a cache, and memory is kept for so many; or all rows are kept, for add_to().
 template <class P>
 class WeightGradient {
  public:
+  /// Keeps all rows that will come, `total`.
+  WeightGradient(Product<P>& matrix, int64_t total) : matrix_(matrix) {
+    rows_ = empty_table({total, stride()}, c10::CppTypeToScalarType<P>::value);
+    x_.reserve(total);
+  }
   /// `gradient` [R, in] of Wide<P>: its first matrix.out() rows are set by finish(). `total`: rows that will come;
   /// `most`: of these at a time. `memory`: Product::reserve_gradient. All have to outlive this. `bytes` of rows are
   /// kept at least, if so many come; nothing is allocated later.
   WeightGradient(Product<P>& matrix, const at::Tensor& gradient, int64_t total, int64_t most, at::Tensor& memory,
                  int64_t bytes = kBytes)
-      : matrix_(matrix), gradient_(gradient.data_ptr<Wide<P>>()), memory_(memory) {
+      : matrix_(matrix), gradient_(gradient.data_ptr<Wide<P>>()), memory_(&memory) {
     const int64_t kept = std::min(total, std::max(most, bytes / row_bytes(matrix)));
     rows_ = empty_table({kept, stride()}, c10::CppTypeToScalarType<P>::value);
     x_.reserve(kept);
@@ -46,6 +51,15 @@ class WeightGradient {
     rows_ = at::Tensor();
   }
 
+  /// Where all rows are kept: sets rows [first, first + rows) of `gradient` [.., in], or with `add` adds to them.
+  void add_to(Wide<P>* gradient, int64_t first, int64_t rows, bool add) const {
+    const auto m = static_cast<int64_t>(x_.size());
+    at::Tensor memory;
+    matrix_.reserve_gradient(m, memory);
+    matrix_.weight_gradient_rows(m, rows_.template const_data_ptr<P>(), stride(), x_.data(), gradient, add, memory,
+                                 first, rows);
+  }
+
  private:
   // With 8 MiB a window of 3×512 takes as long at the paper's rates and 2% longer where every state changes.
   static constexpr int64_t kBytes = 16 * 1024 * 1024;
@@ -55,14 +69,14 @@ class WeightGradient {
 
   void multiply() {
     matrix_.weight_gradient(static_cast<int64_t>(x_.size()), rows_.template const_data_ptr<P>(), stride(), x_.data(),
-                            gradient_, /*add=*/begun_, memory_);
+                            gradient_, /*add=*/begun_, *memory_);
     begun_ = true;
     x_.clear();
   }
 
   Product<P>& matrix_;
-  Wide<P>* gradient_;
-  at::Tensor& memory_;
+  Wide<P>* gradient_ = nullptr;
+  at::Tensor* memory_ = nullptr;
   at::Tensor rows_;
   std::vector<const P*> x_;
   bool begun_ = false;
