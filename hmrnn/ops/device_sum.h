@@ -10,7 +10,7 @@
 
 namespace hmrnn {
 
-/// Sums tensors over several processes, of which each has a GPU of its own (NCCL).
+/// Sums tensors over several processes, each with its own GPU (NCCL).
 class HMRNN_API DeviceSum {
  public:
   virtual ~DeviceSum();
@@ -19,20 +19,25 @@ class HMRNN_API DeviceSum {
   virtual void sum(const torch::Tensor& tensor) = 0;
 };
 
-/// Bytes of what the processes of one group have to share before make_device_sum.
+/// Bytes of the id that the processes of a group share before make_device_sum.
 constexpr int64_t kDeviceSumId = 128;
-/// Makes them, in one of the processes. Opens libhmrnn_cuda; throws hmrnn::Error if that cannot be opened.
+/// Makes the id, in one of the processes. Opens libhmrnn_cuda; throws hmrnn::Error if that cannot be opened.
 HMRNN_API std::vector<uint8_t> make_device_sum_id(torch::Device device);
-/// This process's part, on `device`; all of them call it with the same `id`, and wait for each other. Throws
+/// Joins the group on `device`. All processes call it with the same `id` and wait for each other. Throws
 /// hmrnn::Error with NCCL's reason.
 HMRNN_API std::unique_ptr<DeviceSum> make_device_sum(torch::Device device, int64_t rank, int64_t size,
                                                      const std::vector<uint8_t>& id);
 
-/// How libhmrnn_cuda tells this library about NCCL when it is opened.
+/// Functions that libhmrnn_cuda registers with register_device_sums when it is opened.
 struct DeviceSums {
-  std::vector<uint8_t> (*make_id)();
-  std::unique_ptr<DeviceSum> (*make)(torch::Device device, int64_t rank, int64_t size, const std::vector<uint8_t>& id);
+  using MakeId = std::vector<uint8_t> (*)();  ///< type of make_id
+  /// Type of make.
+  using Make = std::unique_ptr<DeviceSum> (*)(torch::Device device, int64_t rank, int64_t size,
+                                              const std::vector<uint8_t>& id);
+  MakeId make_id;  ///< make_device_sum_id
+  Make make;       ///< make_device_sum
 };
+/// Called by libhmrnn_cuda; `sums` must stay valid.
 HMRNN_API void register_device_sums(const DeviceSums* sums);
 
 }  // namespace hmrnn

@@ -28,7 +28,8 @@ struct InkTaskOptions {
   BoundaryCostOptions boundary_cost = {};                ///< control of the detectors' firing rates
   double detector_norm_cap = 0;                          ///< HMLSTM::cap_detector_norms after every update; 0: no cap
   uint64_t seed = 1;            ///< for order and jitter of the sequences, and for Bernoulli boundaries in validation
-  int64_t rank = 0, ranks = 1;  ///< this process trains on its rows of every batch and validates on its lines
+  int64_t rank = 0;   ///< index of this process, which trains on its rows of every batch and validates on its lines
+  int64_t ranks = 1;  ///< number of processes that train the model together
   torch::Device device = torch::kCPU;                             ///< for model and windows
   std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< in training; validation is in float32
 };

@@ -30,7 +30,8 @@ struct TextTaskOptions {
   BoundaryCostOptions boundary_cost = {};  ///< control of the detectors' firing rates
   double detector_norm_cap = 0;            ///< HMLSTM::cap_detector_norms after every update; 0: no cap
   uint64_t seed = 1;                       ///< for `roll`, and for Bernoulli boundaries in validation
-  int64_t rank = 0, ranks = 1;             ///< this process trains and validates on its share of the streams
+  int64_t rank = 0;   ///< index of this process, which trains and validates on its share of the streams
+  int64_t ranks = 1;  ///< number of processes that train the model together
   torch::Device device = torch::kCPU;      ///< for model and windows
   std::optional<torch::ScalarType> product_dtype = std::nullopt;  ///< in training; validation is in float32
 };
