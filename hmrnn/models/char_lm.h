@@ -79,10 +79,19 @@ class HMRNN_API CharLMImpl : public RecurrentModel<CharLMImpl> {
 
   /// A stream from `state` (batch 1; none: zeros): a text read symbol by symbol. See models/char_lm_stream.h.
   CharLMStream stream(const std::optional<HMLSTMState>& state = std::nullopt) const;
+  /// A batched stream: `batch` texts from zeros, at least 1, which are read at once.
+  CharLMStream streams(int64_t batch) const;
+  /// A batched stream from the B rows of `state`.
+  CharLMStream streams(const HMLSTMState& state) const;
 
   /// Reads one symbol, in [0, V), without dropout or gradients; returns the logits [V] of the next one, or an undefined
   /// tensor without `predict`, which spares the output module. `call` is for the HM-LSTM alone.
   torch::Tensor step(int64_t symbol, CharLMStream& stream, const HMLSTMStepCall& call = {}, bool predict = true) const;
+  /// The same for a batched stream: `symbols` int64 [B], one for each text; logits [B, V]. A text's states have the
+  /// same bits as if it was read alone; its logits may differ in the last bits, since the BLAS sums in an order that
+  /// depends on the number of rows.
+  torch::Tensor step(const torch::Tensor& symbols, CharLMStream& stream, const HMLSTMStepCall& call = {},
+                     bool predict = true) const;
 
   CharLMOptions options;
   torch::nn::Embedding embedding{nullptr};  ///< [V, E]
@@ -90,6 +99,12 @@ class HMRNN_API CharLMImpl : public RecurrentModel<CharLMImpl> {
  protected:
   FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(std::optional<HMLSTMState>())},
                            {2, torch::nn::AnyValue(HMLSTMCall())})
+
+ private:
+  CharLMStream make_stream(const HMLSTMState& state, bool batched) const;
+  void check_stream(const CharLMStream& stream) const;
+  void step_control(const torch::Tensor& symbols, CharLMStream& stream) const;
+  torch::Tensor predict_next(CharLMStream& stream, bool predict) const;
 };
 
 TORCH_MODULE(CharLM);

@@ -11,25 +11,47 @@
 
 namespace hmrnn {
 
-/// The state of a text that a CharLM reads symbol by symbol: made by CharLM::stream, advanced by CharLM::step, owned by
-/// the caller (several threads may read several texts with one model). What is said of HMLSTMStream holds for it.
+/// The state of a text that a CharLM reads symbol by symbol, or of B texts that it reads at once (batched): made by
+/// CharLM::stream or CharLM::streams, advanced by CharLM::step, owned by the caller (several threads may read several
+/// texts with one model). What is said of HMLSTMStream holds for it.
 ///
 ///     auto stream = model->stream();
 ///     for (int64_t symbol : text) logits = model->step(symbol, stream);
+///
+///     auto crowd = CharLMStream::join({&stream, &another});
+///     logits = model->step(torch::tensor({3, 5}, torch::kInt64), crowd);  // [2, V]
 class HMRNN_API CharLMStream {
  public:
-  /// [L-1]: the boundaries that the last symbol brought ([0] for the control). Overwritten by the next step.
+  /// Its tensors have a batch dimension.
+  bool batched() const { return batched_; }
+  /// B; 1 of a stream that is not batched
+  int64_t batch() const { return projected_.size(0); }
+  /// [L-1], batched [B, L-1]: the boundaries that the last symbols brought (L-1 = 0 for the control). Overwritten by
+  /// the next step.
   torch::Tensor z() const;
-  /// A copy of the recurrent layers' state (batch 1).
+  /// A copy of the recurrent layers' state (batch B).
   HMLSTMState state() const;
+
+  /// A batched stream of copies of all texts of these, in this order; see HMLSTMStream::join.
+  static CharLMStream join(const std::vector<const CharLMStream*>& streams);
+  /// A copy of text `row` as a stream that is not batched; throws c10::Error for a row outside [0, B).
+  CharLMStream select(int64_t row) const;
+  /// A batched stream of copies of these texts, in this order, at least one; a text may occur several times.
+  CharLMStream select_rows(const std::vector<int64_t>& rows) const;
+  /// A copy of each text as a stream that is not batched.
+  std::vector<CharLMStream> split() const;
 
  private:
   friend class CharLMImpl;
+  /// The rows of all but the core.
+  CharLMStream take_rows(const std::vector<int64_t>& rows, bool batched) const;
+
+  bool batched_ = false;
   std::optional<HMLSTMStream> core_;
-  HMLSTMState control_;       // of Core::LSTM, which has no COPY to gain from
-  torch::Tensor projected_;   // [L, out] W^e_l h_l of the present states
-  torch::Tensor gate_terms_;  // [L, L]   column l': the share of h_l' in the gates' sums
-  std::vector<char> projected_known_;
+  HMLSTMState control_;                // of Core::LSTM, which has no COPY to gain from
+  torch::Tensor projected_;            // [B, L, out] W^e_l h_l of the present states
+  torch::Tensor gate_terms_;           // [B, L, L]   column l': the share of h_l' in the gates' sums
+  std::vector<char> projected_known_;  // [B, L]
 };
 
 /// Feeds pieces of text to a stream of its own, with Bernoulli boundaries from a generator of its own.

@@ -4,32 +4,50 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "hmrnn/export.h"
 #include "hmrnn/models/handwriting_model.h"
 
 namespace hmrnn {
 
-/// A HandwritingModel fed piece by piece: one sequence whose state is carried from call to call. Evaluation mode, no
-/// gradients. The HM-LSTM is stepped by HMLSTM::step, so that what is said of HMLSTMStream holds.
+/// A HandwritingModel fed piece by piece: one sequence, or B at once (batched), whose state is carried from call to
+/// call. Evaluation mode, no gradients. The HM-LSTM is stepped by HMLSTM::step, so that what is said of HMLSTMStream
+/// holds.
 class HMRNN_API HandwritingStream {
  public:
   /// What a call of `feed` gave for T points.
   struct Result {
-    torch::Tensor raw;  ///< float32 [6M + 1], CPU: of the point that follows the last one, for read_mixture
-    torch::Tensor z;    ///< [T, L-1], CPU: the boundaries found ([T, 0] for the control)
+    torch::Tensor raw;  ///< float32 [6M + 1], batched [B, 6M + 1], CPU: of the point after the last, for read_mixture
+    torch::Tensor z;    ///< [T, L-1], batched [T, B, L-1], CPU: the boundaries found (L-1 = 0 for the control)
   };
 
   /// Puts `model` into evaluation mode. Bernoulli boundaries are drawn from a generator seeded with `seed`.
   HandwritingStream(HandwritingModel model, torch::Device device, uint64_t seed);
+  /// A batched stream of as many sequences as there are seeds, at least one: each has a generator of its own.
+  HandwritingStream(HandwritingModel model, torch::Device device, const std::vector<uint64_t>& seeds);
 
-  /// `points` float32 [T, 3], T ≥ 1: standardised x and y, and the pen.
+  /// `points` float32 [T, 3], batched [T, B, 3], T ≥ 1: standardised x and y, and the pen.
   Result feed(const torch::Tensor& points);
 
+  /// Its points have a batch dimension.
+  bool batched() const { return batched_; }
+  /// B; 1 of a stream that is not batched
+  int64_t batch() const { return static_cast<int64_t>(generators_.size()); }
+  /// A batched stream of copies of all sequences of these, in this order, with their generators; see
+  /// HMLSTMStream::join.
+  static HandwritingStream join(const std::vector<const HandwritingStream*>& streams);
+  /// A copy of sequence `row` as a stream that is not batched; throws c10::Error for a row outside [0, B).
+  HandwritingStream select(int64_t row) const;
+
  private:
+  HandwritingStream(HandwritingModel model, torch::Device device, std::vector<torch::Generator> generators,
+                    bool batched);
+
   HandwritingModel model_;
   torch::Device device_;
-  torch::Generator generator_;
+  std::vector<torch::Generator> generators_;  // of each row
+  bool batched_;
   std::optional<HMLSTMStream> core_;  // empty for Core::LSTM, which has no COPY to gain from
   HMLSTMState control_;
 };

@@ -100,16 +100,26 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
   HMLSTMOutput forward_indexed(const torch::Tensor& table, const torch::Tensor& index,
                                const std::optional<HMLSTMState>& state = std::nullopt, const HMLSTMCall& call = {});
 
-  /// A stream from `state` (batch 1; none: zeros) through the parameters as they are. Evaluation only: no gradients.
+  /// A stream from `state` (batch 1; none: zeros) through the parameters as they are: one sequence, without a batch
+  /// dimension. Evaluation only: no gradients.
   HMLSTMStream stream(const std::optional<HMLSTMState>& state = std::nullopt) const;
+  /// A batched stream of `batch` sequences from zeros: a service with many users. At least 1.
+  HMLSTMStream streams(int64_t batch) const;
+  /// A batched stream from the B rows of `state`.
+  HMLSTMStream streams(const HMLSTMState& state) const;
 
-  /// One step of one sequence: `input` [input_size]. On the CPU with hard boundaries a COPY costs nothing and an UPDATE
-  /// one product a matrix, in the parameters' dtype (set_product_dtype has no effect); elsewhere it is a window of one
-  /// step.
+  /// One step of every sequence: `input` [input_size], of a batched stream [B, input_size]. On the CPU with hard
+  /// boundaries a COPY costs nothing, and all rows that UPDATE one product a matrix, in the parameters' dtype
+  /// (set_product_dtype has no effect); elsewhere it is a window of one step. Throws c10::Error where input, boundaries
+  /// or noise have another shape, dtype or device, before any row has moved.
   void step(const torch::Tensor& input, HMLSTMStream& stream, const HMLSTMStepCall& call = {}) const;
 
-  /// The same for row `index` of a table [V, input_size], always the same one: W x of a row is computed once.
+  /// The same for row `index` of a table [V, input_size], always the same one: W x of a row is computed once. For a
+  /// stream that is not batched.
   void step_indexed(const torch::Tensor& table, int64_t index, HMLSTMStream& stream,
+                    const HMLSTMStepCall& call = {}) const;
+  /// The same for a batched stream: `index` int64 [B]. Throws c10::Error where one is outside [0, V).
+  void step_indexed(const torch::Tensor& table, const torch::Tensor& index, HMLSTMStream& stream,
                     const HMLSTMStepCall& call = {}) const;
 
   /// All zeros, in the parameters' dtype and on their device.
@@ -139,7 +149,9 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
  private:
   HMLSTMOutput run(WindowInput window, const std::optional<HMLSTMState>& state, const HMLSTMCall& call,
                    bool training) const;
-  void advance(const torch::Tensor& input, int64_t index, HMLSTMStream& stream, const HMLSTMStepCall& call) const;
+  HMLSTMStream make_stream(const char* function, const HMLSTMState& state, bool batched) const;
+  void check_table(const torch::Tensor& table) const;
+  void advance(const torch::Tensor& input, const int64_t* rows, HMLSTMStream& stream, const HMLSTMStepCall& call) const;
 
   torch::Tensor slope_;  ///< buffer, 0-d: a CUDA graph reads it at every replay
   std::optional<torch::ScalarType> product_dtype_;

@@ -22,6 +22,10 @@ struct HMRNN_API HMLSTMState {
   HMLSTMState detach() const;
   /// The same values on `device`.
   HMLSTMState to(torch::Device device) const;
+  /// The rows of all of these, in this order. Throws c10::Error for none, or where layers or sizes differ.
+  static HMLSTMState join(const std::vector<HMLSTMState>& states);
+  /// These rows, in this order: batch is how many there are. Throws c10::Error for a row outside [0, B).
+  HMLSTMState select_rows(const std::vector<int64_t>& rows) const;
   /// B
   int64_t batch() const { return z.size(0); }
   /// It holds tensors.

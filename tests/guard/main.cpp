@@ -152,23 +152,44 @@ void run_window(const hmrnn::test::RandomWindow& p, std::optional<torch::ScalarT
   for (const auto& g : gradients) sum.add(g);
 }
 
-/// Some steps of a stream through a module of the same sizes.
+/// Some steps of a stream through a module of the same sizes, alone and in a batched one of `batch` rows, which join
+/// and part.
 void run_stream(const std::vector<int64_t>& sizes, bool layer_norm, BoundaryMode mode, torch::ScalarType dtype,
-                int64_t steps, Results& sum) {
+                int64_t steps, int64_t batch, Results& sum) {
   const torch::NoGradGuard no_grad;
   torch::manual_seed(5);
   hmrnn::HMLSTM module(hmrnn::HMLSTMOptions(7, sizes).layer_norm(layer_norm).boundary(mode));
   module->to(dtype);
   module->eval();
-  auto stream = module->stream();
-  hmrnn::HMLSTMStepCall call;
-  for (int64_t t = 0; t < steps; ++t) {
+  const auto table = torch::randn({3, 7}, dtype);
+  const auto step = [&](hmrnn::HMLSTMStream& stream, bool indexed) {
+    const auto shape = [&](int64_t size) {
+      return stream.batched() ? std::vector<int64_t>{stream.batch(), size} : std::vector<int64_t>{size};
+    };
+    hmrnn::HMLSTMStepCall call;
     if (mode == BoundaryMode::Bernoulli && sizes.size() > 1) {
-      call.noise = torch::rand({static_cast<int64_t>(sizes.size()) - 1}, dtype);
+      call.noise = torch::rand(shape(static_cast<int64_t>(sizes.size()) - 1), dtype);
     }
-    module->step(torch::randn({7}, dtype), stream, call);
+    if (!indexed) {
+      module->step(torch::randn(shape(7), dtype), stream, call);
+    } else if (stream.batched()) {
+      module->step_indexed(table, torch::randint(3, {stream.batch()}, torch::kInt64), stream, call);
+    } else {
+      module->step_indexed(table, 2, stream, call);
+    }
+  };
+  auto stream = module->stream();
+  for (int64_t t = 0; t < steps; ++t) step(stream, false);
+  auto crowd = module->streams(batch);
+  for (int64_t t = 0; t < steps; ++t) step(crowd, t % 2 == 1);
+  auto all = hmrnn::HMLSTMStream::join({&stream, &crowd});
+  for (int64_t t = 0; t < steps; ++t) step(all, t % 2 == 0);
+  auto some = all.select_rows({batch, 0}), one = all.select(batch / 2);
+  step(some, true);
+  step(one, true);
+  for (const auto* each : {&stream, &crowd, &all, &some, &one}) {
+    for (const auto& h : each->state().h) sum.add(h);
   }
-  for (const auto& h : stream.state().h) sum.add(h);
 }
 
 int run_windows(int64_t cases, uint64_t seed) {
@@ -209,13 +230,13 @@ int run_windows(int64_t cases, uint64_t seed) {
                          o.rate >= 0 ? ", given" : "", type, threads);
     hmrnn_guard_at_work(g_case.c_str());
     run_window(hmrnn::test::random_window(o), product, out, sum);
-    if (i % 4 == 0) run_stream(o.sizes, o.layer_norm, o.mode, o.dtype, o.steps, sum);
+    if (i % 4 == 0) run_stream(o.sizes, o.layer_norm, o.mode, o.dtype, o.steps, o.batch, sum);
   }
   std::string covered;
   for (const auto& [axis, counts] : axes.seen)
     covered += fmt::format("{}{} {}", covered.empty() ? "" : ", ", counts.size(), axis);
-  fmt::print("guard: {} windows forwards and backwards, {} streams, {}; different values: {}\n", cases, (cases + 3) / 4,
-             at::get_cpu_capability(), covered);
+  fmt::print("guard: {} windows forwards and backwards, {} streams alone and joined, {}; different values: {}\n", cases,
+             (cases + 3) / 4, at::get_cpu_capability(), covered);
   fmt::print("guard: {} results, hash of their bits {:016x}\n", sum.values(), sum.hash());
   return 0;
 }
@@ -284,7 +305,7 @@ int run_fault(const std::string& kind) {
 int main(int argc, char** argv) try {
   Results warm;
   // What LibTorch allocates once, at its first operations, need not be among the guarded blocks.
-  run_stream({3, 2}, true, BoundaryMode::Step, torch::kFloat32, 2, warm);
+  run_stream({3, 2}, true, BoundaryMode::Step, torch::kFloat32, 2, 2, warm);
   hmrnn_guard_begin();
   static GuardAllocator allocator;
   const std::string plain = std::getenv("HMRNN_PLAIN") != nullptr ? std::getenv("HMRNN_PLAIN") : "";

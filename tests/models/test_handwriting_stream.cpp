@@ -23,6 +23,46 @@ TEST_CASE("a stream fed in pieces is the sequence fed whole") {
   CHECK_THROWS_AS(pieces.feed(torch::zeros({3, 2})), c10::Error);
 }
 
+TEST_CASE("sequences that are fed at once, joined and parted are the same as alone") {
+  const auto core = GENERATE(Core::HMLSTM, Core::LSTM);
+  const auto mode = GENERATE(BoundaryMode::Step, BoundaryMode::Bernoulli);
+  torch::manual_seed(12);
+  HandwritingModel model(small_ink(core).boundary(mode));
+  const auto x = walks({30, 30, 30});
+  std::vector<HandwritingStream> alone;
+  for (int64_t i = 0; i < 3; ++i) alone.emplace_back(model, torch::kCPU, static_cast<uint64_t>(i + 5));
+  const auto compare = [&](const HandwritingStream::Result& all, const std::vector<int64_t>& rows, int64_t from,
+                           int64_t count) {
+    for (size_t b = 0; b < rows.size(); ++b) {
+      const auto row = static_cast<int64_t>(b);
+      const auto own = alone[rows[b]].feed(x[rows[b]].narrow(0, from, count));
+      REQUIRE(distance(all.raw[row], own.raw) < 1e-5);
+      REQUIRE(same(all.z.select(1, row), own.z));
+    }
+  };
+  const auto points = [&](const std::vector<int64_t>& rows, int64_t from, int64_t count) {
+    std::vector<torch::Tensor> out;
+    for (const auto row : rows) out.push_back(x[row].narrow(0, from, count));
+    return torch::stack(out, 1);
+  };
+  HandwritingStream two(model, torch::kCPU, std::vector<uint64_t>{5, 6}), third(model, torch::kCPU, 7);
+  compare(two.feed(points({0, 1}, 0, 8)), {0, 1}, 0, 8);
+  CHECK(distance(third.feed(x[2].narrow(0, 0, 8)).raw, alone[2].feed(x[2].narrow(0, 0, 8)).raw) < 1e-5);
+  auto crowd = HandwritingStream::join({&third, &two});
+  REQUIRE((crowd.batched() && crowd.batch() == 3));
+  compare(crowd.feed(points({2, 0, 1}, 8, 9)), {2, 0, 1}, 8, 9);
+  auto left = crowd.select(1);
+  const auto own = left.feed(x[0].narrow(0, 17, 13)), expected = alone[0].feed(x[0].narrow(0, 17, 13));
+  CHECK(distance(own.raw, expected.raw) < 1e-5);
+  CHECK(same(own.z, expected.z));
+  CHECK_THROWS_WITH(crowd.feed(points({2, 0}, 17, 1)), ContainsSubstring("[T, 3, 3] with T at least 1"));
+  CHECK_THROWS_WITH(crowd.select(3), ContainsSubstring("row must be in [0, 3), got 3"));
+  CHECK_THROWS_WITH(HandwritingStream(model, torch::kCPU, std::vector<uint64_t>{}), ContainsSubstring("at least one"));
+  HandwritingModel another(small_ink(core));
+  const HandwritingStream foreign(another, torch::kCPU, 1);
+  CHECK_THROWS_WITH(HandwritingStream::join({&crowd, &foreign}), ContainsSubstring("of another model"));
+}
+
 TEST_CASE("writing on draws from the density at every point, the same for the same seed") {
   torch::manual_seed(7);
   HandwritingModel model(small_ink());

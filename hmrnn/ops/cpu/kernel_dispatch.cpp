@@ -7,11 +7,13 @@
 #include "hmrnn/ops/cpu/cell_kernel.h"
 #include "hmrnn/ops/cpu/cpu_feature.h"
 #include "hmrnn/ops/cpu/row_product.h"
+#include "hmrnn/ops/cpu/unpacked_product.h"
 
 namespace hmrnn::cpu {
 
 void cell_kernels_DEFAULT(AllCellKernels& all);
 void row_product_kernels_DEFAULT(AllRowProductKernels& all);
+void unpacked_product_kernels_DEFAULT(AllUnpackedProductKernels& all);
 #ifdef HMRNN_KERNELS_AVX2
 void cell_kernels_AVX2(AllCellKernels& all);
 void cell_kernels_AVX512(AllCellKernels& all);
@@ -19,6 +21,8 @@ void cell_kernels_AVX512_BF16(AllCellKernels& all);
 void row_product_kernels_AVX2(AllRowProductKernels& all);
 void row_product_kernels_AVX512(AllRowProductKernels& all);
 void row_product_kernels_AVX512_BF16(AllRowProductKernels& all);
+void unpacked_product_kernels_AVX2(AllUnpackedProductKernels& all);
+void unpacked_product_kernels_AVX512(AllUnpackedProductKernels& all);
 #endif
 
 namespace {
@@ -32,6 +36,7 @@ namespace {
 struct Chosen {
   AllCellKernels cells;
   AllRowProductKernels products;
+  AllUnpackedProductKernels unpacked;
   Chosen() {
     // ATen's own choice, so that ATEN_CPU_CAPABILITY steers both.
     const std::string capability = at::get_cpu_capability();
@@ -39,6 +44,7 @@ struct Chosen {
     if (capability == "AVX512") {
       cell_kernels_AVX512(cells);
       row_product_kernels_AVX512(products);
+      unpacked_product_kernels_AVX512(unpacked);
       if (!avx512_bf16()) return;
       cell_kernels_AVX512_BF16(cells);  // replaces the bfloat16 ones
       row_product_kernels_AVX512_BF16(products);
@@ -48,11 +54,13 @@ struct Chosen {
     if (capability == "AVX2") {
       cell_kernels_AVX2(cells);
       row_product_kernels_AVX2(products);
+      unpacked_product_kernels_AVX2(unpacked);
       return;
     }
 #endif
     cell_kernels_DEFAULT(cells);
     row_product_kernels_DEFAULT(products);
+    unpacked_product_kernels_DEFAULT(unpacked);
   }
 };
 
@@ -86,6 +94,16 @@ const RowProductKernels<float>& row_product_kernels<float>() {
 template <>
 const RowProductKernels<c10::BFloat16>& row_product_kernels<c10::BFloat16>() {
   return chosen().products.bfloat16;
+}
+
+template <>
+const UnpackedProductKernels<float>& unpacked_product_kernels<float>() {
+  return chosen().unpacked.float32;
+}
+
+template <>
+const UnpackedProductKernels<double>& unpacked_product_kernels<double>() {
+  return chosen().unpacked.float64;
 }
 
 }  // namespace hmrnn::cpu

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace hmrnn::cpu {
+
+/// Products of a matrix M [rows, n], row-major as parameters are, with m rows at any addresses: y_i [rows] = M · x_i.
+/// Unlike row_product.h's they need no packed copy of M, so that any number of streams share the parameters' memory;
+/// and every value is a sum in one order whatever m is and whoever sums it, so that a row gets the same bits alone and
+/// among others. With one row a product is as fast as M can be read, with many as fast as the packed ones but for the
+/// sums over a vector's lanes (a tenth at n = 512).
+template <class T>
+struct UnpackedProduct {
+  int64_t rows, n;
+  const T* matrix;
+  int64_t m;
+  const T* const* x;
+  T* const* y;
+};
+
+/// Compiled for one instruction set; T is float or double.
+template <class T>
+struct UnpackedProductKernels {
+  /// Rows [begin, end) of M: y_i[begin, end) for all i.
+  void (*multiply)(const UnpackedProduct<T>& product, int64_t begin, int64_t end) = nullptr;
+};
+
+struct AllUnpackedProductKernels {
+  UnpackedProductKernels<float> float32;
+  UnpackedProductKernels<double> float64;
+};
+
+/// The kernels for this machine's CPU.
+template <class T>
+const UnpackedProductKernels<T>& unpacked_product_kernels();
+
+/// All of them, by as many threads as they are worth, which share the rows of each M. None may write what another one
+/// reads or writes.
+template <class T>
+void multiply(std::span<const UnpackedProduct<T>> products);
+
+}  // namespace hmrnn::cpu
