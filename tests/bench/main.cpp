@@ -211,6 +211,7 @@ class Benchmark {
       const int64_t steps = settings_.quick ? 20 : 200;
       for (const int n : stream_threads) {
         measure("streaming, batch 1, forward", n, bench::streaming_group(size.units, steps, settings_.ground.bfloat16));
+        measure("streams at once, forward", n, bench::streams_group(size.units, steps));
       }
     }
     for (const auto& size : models ? sizes : std::vector<Size>{}) {
@@ -256,12 +257,14 @@ class Benchmark {
     const auto wanted = [&](const bench::Contestant& c) { return c.label().find(settings_.only) != std::string::npos; };
     if (std::none_of(group.begin(), group.end(), wanted)) return;
     std::erase_if(group, [&](const bench::Contestant& c) { return !c.baseline && !wanted(c); });
-    const auto size = group.front().size;
+    const auto& size = group.front().size;
+    const bool one_batch =
+        std::all_of(group.begin(), group.end(), [&](const auto& c) { return c.size.batch == size.batch; });
+    const auto sizes = fmt::format("{}x{}, batch {}, window {}: {}", bench::kLayers, size.units,
+                                   one_batch ? std::to_string(size.batch) : "of the case", size.window, what);
     if (settings_.profile) {
       const auto profiles = bench::profile(group, threads);
-      print_profiles(fmt::format("{}x{}, batch {}, window {}: {}; where the time goes", bench::kLayers, size.units,
-                                 size.batch, size.window, what),
-                     profiles);
+      print_profiles(sizes + "; where the time goes", profiles);
       profiles_.insert(profiles_.end(), profiles.begin(), profiles.end());
       for (auto& profile : profiles_) profile.contestant.run = nullptr, profile.contestant.runner = nullptr;
       write_so_far();
@@ -269,8 +272,7 @@ class Benchmark {
     }
     const auto rows = contest(group, settings_.rounds, threads, ceilings_[threads]);
     print_table(
-        fmt::format("{}x{}, batch {}, window {}: {}; {} thread{}, median of {} rounds", bench::kLayers, size.units,
-                    size.batch, size.window, what, threads, threads == 1 ? "" : "s", settings_.rounds),
+        fmt::format("{}; {} thread{}, median of {} rounds", sizes, threads, threads == 1 ? "" : "s", settings_.rounds),
         rows, ceilings_[threads]);
     rows_.insert(rows_.end(), rows.begin(), rows.end());
     for (auto& row : rows_) row.contestant.run = nullptr, row.contestant.runner = nullptr;  // frees the models

@@ -16,7 +16,13 @@ const char* dtype_name(torch::ScalarType dtype) { return dtype == torch::kBFloat
 void print_table(const std::string& title, const std::vector<Row>& rows, const Ceiling& ceiling) {
   std::string text = "\n" + title + "; GEMM ceiling:";
   for (const auto& [dtype, gflops] : ceiling) text += fmt::format(" {} {:.0f} GFLOP/s", dtype_name(dtype), gflops);
-  const auto name_of = [](const Contestant& c) { return c.launch.empty() ? c.name : c.name + " " + c.launch; };
+  const bool one_batch = std::all_of(rows.begin(), rows.end(), [&](const Row& row) {
+    return row.contestant.size.batch == rows[0].contestant.size.batch;
+  });
+  const auto name_of = [&](const Contestant& c) {
+    const auto name = one_batch ? c.name : fmt::format("{} B{}", c.name, c.size.batch);
+    return c.launch.empty() ? name : name + " " + c.launch;
+  };
   size_t width = 22;
   for (const auto& row : rows) width = std::max(width, name_of(row.contestant).size());
   text += fmt::format("\n{:<{}} {:<11} {:<8} {:<4} {:>9} {:>7} {:>7} {:>8} {:>8} {:>9}\n", "case", width, "rates",

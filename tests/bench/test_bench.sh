@@ -8,7 +8,7 @@ trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*"; exit 1; }
 
 "$bin" --quick --bf16 off --threads 1 --json "$work/rows.json" >"$work/out" || fail "--quick: $(cat "$work/out")"
-for word in "GEMM ceiling" core/lstm core/hm_lstm streaming/lstm_cell streaming/hm_lstm model/char_lm_hm_lstm; do
+for word in "GEMM ceiling" core/lstm core/hm_lstm streaming/lstm_cell streaming/hm_lstm "streams/hm_lstm B64" model/char_lm_hm_lstm; do
   grep -q "$word" "$work/out" || fail "the table has no '$word': $(cat "$work/out")"
 done
 python3 - "$work/rows.json" <<'PY' || fail "the JSON is not what it should be"
@@ -17,12 +17,13 @@ document = json.load(open(sys.argv[1]))
 assert document["device"] == "cpu", document["device"]
 rows = document["rows"]
 count = collections.Counter(row["case"] for row in rows)
-expected = {"core/lstm": 1, "core/hm_lstm": 6, "streaming/lstm_cell": 1, "streaming/hm_lstm": 6,
+expected = {"core/lstm": 1, "core/hm_lstm": 6, "streaming/lstm_cell": 1, "streaming/hm_lstm": 6, "streams/hm_lstm": 3, "streams/lstm_cell": 3,
             "model/lstm": 1, "model/char_lm_lstm": 2, "model/char_lm_hm_lstm": 6}
 assert count == expected, count
 ceiling = {(c["threads"], c["dtype"]): c["gflops"] for c in document["gemm_ceiling"]}
 assert all(gflops > 0 for gflops in ceiling.values()) and ceiling, ceiling
-baseline = {row["case"].split("/")[0]: row for row in rows if row["case"] in ("core/lstm", "model/lstm", "streaming/lstm_cell")}
+baseline = {row["case"].split("/")[0]: row for row in rows if row["case"] in ("core/lstm", "model/lstm", "streaming/lstm_cell")
+            or row["case"] == "streams/hm_lstm" and row["batch"] == 1}
 for row in rows:
     assert row["device"] == "cpu" and "launch" not in row and "backend" not in row, row
     for name in ("units", "batch", "window", "threads", "characters_per_second", "ratio_fp32", "ratio_same_dtype", "gflops",
@@ -31,8 +32,13 @@ for row in rows:
     assert row["peak_bytes"] is None or row["peak_bytes"] >= 0, row
     assert row["dtype"] == "float32" and isinstance(row["layer_norm"], bool), row
     kind = row["case"].split("/")[0]
-    assert (row["units"], row["batch"], row["window"]) == ((128, 1, 1) if kind == "streaming" else (128, 16, 50)), row
-    if row["case"].endswith("hm_lstm"):
+    if kind == "streams":
+        assert (row["units"], row["window"]) == (128, 1) and row["batch"] in (1, 8, 64), row
+    else:
+        assert (row["units"], row["batch"], row["window"]) == ((128, 1, 1) if kind == "streaming" else (128, 16, 50)), row
+    if row["case"] == "streams/hm_lstm":
+        assert row["rates"] == [0.44, 0.12], row
+    elif row["case"].endswith("hm_lstm"):
         assert row["rates"] in ([0.21, 0.035], [0.5, 0.17], [1, 1]), row
     else:
         assert row["rates"] is None, row
