@@ -142,6 +142,13 @@ grep -qE "^[a-z ] [.|]{2}  next '.' [01]" "$work/out" || fail "the README's stre
 code=0
 "$work/embed/build/stream" "$work/none" </dev/null >"$work/out" 2>&1 || code=$?
 [ "$code" = 2 ] && [ "$(wc -l <"$work/out")" = 1 ] || fail "stream without a model: exit code $code and more than a line"
+run "$(commands build/service)" || fail "the README's service"
+[ "$(grep -cE '^.* -> .{20}$' "$work/out")" = 3 ] || fail "service does not answer every user"
+# Each user gets what they would get alone. (Characters that the synthetic corpus lacks are left out.)
+service=$work/embed/build/service
+"$service" "$work/run/best/model.safetensors" abc "$text" b ca >"$work/crowd" 2>&1 || fail "service"
+for user in abc "$text" b ca; do "$service" "$work/run/best/model.safetensors" "$user" || fail "service"; done >"$work/out"
+[ -s "$work/out" ] && diff <(sort "$work/crowd") <(sort "$work/out") || fail "users who are served at once get other answers"
 
 root=$(sed -n 's/^set(HMRNN_LIBTORCH_BUILT_WITH "\(.*\)")/\1/p' "$moved/lib/cmake/hmrnn/hmrnnConfig.cmake")
 
