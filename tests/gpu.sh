@@ -22,7 +22,7 @@
 #   --small          sizes for a device of some MFLOP/s, to test this script
 #
 #   CMAKE_PREFIX_PATH   a LibTorch 2.11 with CUDA and all its libraries; default: the torch of python3
-#   HMRNN_GPU_LAUNCHER  a command that is prepended to every program (tests/gpu_room.sh: the emulated device)
+#   HMRNN_GPU_LAUNCHER  a command that is prepended to every program (tests/gpu_bare_ubuntu.sh: the emulated device)
 #
 # Needs no network. Exit code 0: every stage that ran passed; 1: one did not; 2: the script could not start.
 set -euo pipefail

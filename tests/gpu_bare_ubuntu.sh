@@ -4,7 +4,7 @@
 # and with fake nvidia-smi and compute-sanitizer: first with the carried programs, then a resume, then, without the
 # carried programs, with its own build. Needs root, debootstrap, CUDA's toolkit in /usr/local/cuda and 12 GB of disk.
 #
-#   tests/gpu_room.sh [carried] [build]      parts to run (default: both; a first build takes a quarter of an hour)
+#   tests/gpu_bare_ubuntu.sh [carried] [build]      parts to run (default: both; a first build takes a quarter of an hour)
 #
 #   HMRNN_CLEAN_ROOM        working folder (default /var/tmp/hmrnn-clean-room); keeps the bare system and the compiler
 #                           cache for the next run, and the room and the results of the last run for inspection
@@ -12,14 +12,14 @@
 #   HMRNN_ROOM_TORCH        a folder with the packages of `pip install torch==2.11.0` (default: made in $HMRNN_CACHE, 5 GB)
 #   HMRNN_DATA_DIR          see tests/gpu_carry.sh
 set -euo pipefail
-die() { echo "gpu_room: $*" >&2; exit 2; }
-fail() { echo "gpu_room: FAILED: $*" >&2; exit 1; }
+die() { echo "gpu_bare_ubuntu: $*" >&2; exit 2; }
+fail() { echo "gpu_bare_ubuntu: FAILED: $*" >&2; exit 1; }
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ "$(id -u)" = 0 ] || die "needs root"
 command -v debootstrap >/dev/null || die "needs debootstrap (apt-get install debootstrap)"
 [ -x /usr/local/cuda/bin/nvcc ] || die "needs nvcc in /usr/local/cuda"
 parts=" ${*:-carried build} "
-[[ $parts =~ ^(\ carried)?(\ build)?\ $ ]] || die "usage: tests/gpu_room.sh [carried] [build]"
+[[ $parts =~ ^(\ carried)?(\ build)?\ $ ]] || die "usage: tests/gpu_bare_ubuntu.sh [carried] [build]"
 
 folder=${HMRNN_CLEAN_ROOM:-/var/tmp/hmrnn-clean-room}
 suite=${HMRNN_CLEAN_ROOM_SUITE:-noble}
@@ -32,7 +32,7 @@ mkdir -p "$folder"
 step() {
   local what=$1 begin=$SECONDS code=0
   shift
-  echo "gpu_room: $what" >&2
+  echo "gpu_bare_ubuntu: $what" >&2
   "$@" || code=$?
   printf '%5d s  %s%s\n' $((SECONDS - begin)) "$what" "$([ $code = 0 ] || echo ": FAILED, $code")" >>"$log"
   [ $code = 0 ] || { cat "$log"; fail "$what"; }
@@ -45,7 +45,7 @@ fetch_torch() {
 }
 make_bare() {
   local mirror=http://deb.debian.org/debian components=main script=
-  # As in tests/clean_room.sh: one script of debootstrap's installs all Ubuntu releases.
+  # As in tests/bare_debian.sh: one script of debootstrap's installs all Ubuntu releases.
   [ "$suite" != noble ] || mirror=http://archive.ubuntu.com/ubuntu components=main,universe script=/usr/share/debootstrap/scripts/gutsy
   [ ! -e "$bare" ] || return 0
   rm -rf "$bare.partial"
@@ -169,4 +169,4 @@ if [[ $parts = *build* ]]; then
   step ".xz is refused in one line" refuses_xz
 fi
 cat "$log"
-echo "gpu_room: passed"
+echo "gpu_bare_ubuntu: passed"

@@ -3,19 +3,19 @@
 # and runs the first two commands of README.md there. Needs root, debootstrap and 8 GB of disk; takes about half an
 # hour, so it is not part of ctest.
 #
-#   tests/clean_room.sh [COMMAND …]    commands to run in the clone (default: tests/run.sh and examples/quickstart.sh)
+#   tests/bare_debian.sh [COMMAND …]    commands to run in the clone (default: tests/run.sh and examples/quickstart.sh)
 #
 #   HMRNN_CLEAN_ROOM         working folder (default /var/tmp/hmrnn-clean-room); keeps the bare root file system for the
 #                            next run, and the room of the last run for inspection
 #   HMRNN_CLEAN_ROOM_SUITE   bookworm (default), or noble for Ubuntu 24.04
 #   HMRNN_CLEAN_ROOM_USER    a user to create and to run as, with sudo and no password (default: root, without sudo)
 #   HMRNN_CLEAN_ROOM_GIVE    files and folders to put into the room instead of a clone (used by
-#                            tests/package_clean_room.sh)
+#                            tests/package_bare_debian.sh)
 #   HMRNN_DATA_DIR           corpora, mounted read-only in the room (default: none)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-[ "$(id -u)" = 0 ] || { echo "clean_room: needs root" >&2; exit 2; }
-command -v debootstrap >/dev/null || { echo "clean_room: needs debootstrap (apt-get install debootstrap)" >&2; exit 2; }
+[ "$(id -u)" = 0 ] || { echo "bare_debian: needs root" >&2; exit 2; }
+command -v debootstrap >/dev/null || { echo "bare_debian: needs debootstrap (apt-get install debootstrap)" >&2; exit 2; }
 
 folder=${HMRNN_CLEAN_ROOM:-/var/tmp/hmrnn-clean-room}
 suite=${HMRNN_CLEAN_ROOM_SUITE:-bookworm}
@@ -35,7 +35,7 @@ mkdir -p "$folder"
 if [ ! -e "$bare" ]; then
   rm -rf "$bare.partial"
   debootstrap --variant=minbase --components="$components" "$suite" "$bare.partial" "$mirror" $script >"$folder/debootstrap.log" 2>&1 ||
-    { tail -n 5 "$folder/debootstrap.log" >&2; echo "clean_room: debootstrap failed ($folder/debootstrap.log)" >&2; exit 1; }
+    { tail -n 5 "$folder/debootstrap.log" >&2; echo "bare_debian: debootstrap failed ($folder/debootstrap.log)" >&2; exit 1; }
   mv "$bare.partial" "$bare"
 fi
 
@@ -92,13 +92,13 @@ fi
 chroot "$room" chown -R "$user:" "$home/hmrnn"
 
 for command in "$@"; do
-  echo "clean_room: $suite, as $user: $command"
+  echo "bare_debian: $suite, as $user: $command"
   start=$SECONDS
   if ! chroot --userspec="$user" "$room" env -i HOME="$home" USER="$user" LANG=C.UTF-8 \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${settings[@]}" \
     bash -c "cd ~/hmrnn && $command" </dev/null; then
-    echo "clean_room: FAILED after $((SECONDS - start)) s: $command" >&2
+    echo "bare_debian: FAILED after $((SECONDS - start)) s: $command" >&2
     exit 1
   fi
-  echo "clean_room: passed in $((SECONDS - start)) s: $command"
+  echo "bare_debian: passed in $((SECONDS - start)) s: $command"
 done

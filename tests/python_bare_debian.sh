@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Proves the Python package on a bare machine: in a minimal Debian root file system with a fresh clone of the committed tree,
 # the commands of python/README.md from `pip install` to a plot, and its lines of Python, on a run of char_lm. Needs what
-# tests/clean_room.sh needs, whose variables it obeys; takes about a quarter of an hour and 12 GB, hence no part of ctest.
+# tests/bare_debian.sh needs, whose variables it obeys; takes about a quarter of an hour and 12 GB, hence no part of ctest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,9 +10,9 @@ blocks() { awk -v kind="$1" '$0 == "```" kind { inside = 1; next } /^```/ { insi
 install=$(blocks sh | grep -v boundaries.py)
 draw=$(blocks sh | grep boundaries.py)
 lines=$(blocks python | sed 's|runs/ptb|run|')
-[ -n "$install" ] && [ -n "$draw" ] && [ -n "$lines" ] || { echo "python_clean_room: python/README.md shows other commands" >&2; exit 1; }
+[ -n "$install" ] && [ -n "$draw" ] && [ -n "$lines" ] || { echo "python_bare_debian: python/README.md shows other commands" >&2; exit 1; }
 
-exec tests/clean_room.sh \
+exec tests/bare_debian.sh \
   "set -e; $install
    ls -l series.png; python -c 'import hmrnn; print(hmrnn.library)' | grep site-packages" \
   "cmake --preset release >configure.log && cmake --build --preset release --target char_lm >build.log &&
