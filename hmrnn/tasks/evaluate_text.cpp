@@ -46,7 +46,7 @@ std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams
     const auto weight = window.weight.defined() ? window.weight.to(device) : torch::Tensor();
     HMLSTMCall call;
     if (given.defined()) {
-      call.boundaries = given(window.input, i * kEvaluationWindow).to(device);
+      call.boundaries = given(window.input, i * kEvaluationWindow).to(device, model->embedding->weight.scalar_type());
     } else if (bernoulli) {  // drawn for all streams, so that each gets the same numbers in any number of processes
       const auto noise = torch::rand({window.input.size(0), streams.streams(), layers - 1}, generator);
       call.noise = noise.narrow(1, first, own).to(device);

@@ -74,7 +74,7 @@ LoadedWindow TextTask::load(int64_t epoch, int64_t i) {
 WindowLoss TextTask::forward() {
   const auto &input = feed_[0], &target = feed_[1];
   HMLSTMCall call;
-  if (given_.defined()) call.boundaries = feed_[2];
+  if (given_.defined()) call.boundaries = feed_[2].to(model_->embedding->weight.scalar_type());
   const auto out = model_->forward(input, state_.current(), call);
   WindowLoss result;
   result.loss = cross_entropy(out.logits, target);
