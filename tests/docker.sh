@@ -75,9 +75,9 @@ inside() { buildah run --isolation chroot --volume "$runs:/runs:rw" "$container"
 
 [ "$(inside id -u)" = 10001 ] || fail "the image's user is $(inside id -u)"
 for tool in gcc g++ cc c++ make cmake ninja clang ld as nvcc; do
-  if inside sh -c "command -v $tool" >/dev/null; then fail "the image holds a compiler's tool: $tool"; fi
+  if inside sh -c "command -v $tool" >/dev/null 2>&1; then fail "the image holds a compiler's tool: $tool"; fi
 done
-if inside touch /opt/hmrnn/x 2>/dev/null; then fail "the user may write outside the mounts"; fi
+if inside touch /opt/hmrnn/x >/dev/null 2>&1; then fail "the user may write outside the mounts"; fi
 
 say "training for $minutes minutes"
 inside char_lm train --corpus synthetic --out /runs/two-minutes --minutes "$minutes" --units 128 --embedding 64 \

@@ -82,21 +82,21 @@ void ThreadChoice::choose(Trainer& trainer, Progress& progress, bool first) {
   const auto start = std::chrono::steady_clock::now();
   const int before = at::get_num_threads();
   std::map<int, double> seconds;
-  const auto time = [&](int threads, int64_t timed, double budget) {
+  const auto time_with = [&](int threads, int64_t timed, double budget) {
     at::set_num_threads(threads);
     return trainer.time_windows(/*untimed=*/0, timed, budget).seconds;
   };
   // A first window has to get its memory. How long it takes tells how many can be timed: with each number the same
   // ones, since windows may differ, and fewer only with one that is far slower.
-  const double a_window = time(most_, 1, 0);
+  const double a_window = time_with(most_, 1, 0);
   const bool is_long = a_window > kLongWindow;
   const auto timed = std::clamp<int64_t>(static_cast<int64_t>(kBudget / a_window), 1, kTimed);
   const auto candidates = thread_candidates(most_);
   // Twice in turn, since the load of the machine changes; the least time counts.
   for (int round = 0; round < (is_long ? 1 : 2); ++round) {
     for (const int n : candidates) {
-      if (!is_long) time(n, 1, 0);  // starts the threads
-      const double found = time(n, timed, 4 * kBudget);
+      if (!is_long) time_with(n, 1, 0);  // starts the threads
+      const double found = time_with(n, timed, 4 * kBudget);
       const auto [at, is_new] = seconds.try_emplace(n, found);
       if (!is_new) at->second = std::min(at->second, found);
     }

@@ -80,15 +80,20 @@ HMLSTMGradients backward(const HMLSTMArguments& a, const HMLSTMBackward& given) 
   for (int64_t i = 0; i < shares; ++i) {
     passes.emplace_back(a, given, i, shares, shares == 1 ? products : own.emplace_back(products.beside()), window);
   }
-  // The last share first: the caches still have something of it.
-  for_tasks(shares, [&](int64_t i) { passes[shares - 1 - i].run(); });
-  for (int64_t i = 1; i < shares; ++i) passes[0].add(passes[i]);
-  if (shares > 1) {
+  if (shares == 1) {
+    with_product_team<P>([&] {
+      passes[0].run();
+      passes[0].finish();
+    });
+  } else {
+    // The last share first: the caches still have something of it.
+    for_tasks(shares, [&](int64_t i) { passes[shares - 1 - i].run(); });
+    for (int64_t i = 1; i < shares; ++i) passes[0].add(passes[i]);
     std::vector<Backward<T, P>*> all;
     for (auto& pass : passes) all.push_back(&pass);
     Backward<T, P>::weight_gradients(all);
+    passes[0].finish();
   }
-  passes[0].finish();
   return std::move(window.g);
 }
 

@@ -194,8 +194,11 @@ HMLSTMForward forward(const HMLSTMArguments& a, bool training) {
   std::deque<WindowProducts<P>> own;
   std::deque<Forward<T, P>> passes;
   if (shares == 1) {
-    input.compute(products.bottom_up[0]);
     passes.emplace_back(a, layers, BatchRows{0, batch}, training, products, input, out.result);
+    with_product_team<P>([&] {
+      input.compute(products.bottom_up[0]);
+      passes[0].run();
+    });
   } else {
     std::vector<Product<P>*> matrices;
     products.each([&](Product<P>& matrix) { matrices.push_back(&matrix); });
@@ -207,8 +210,8 @@ HMLSTMForward forward(const HMLSTMArguments& a, bool training) {
       passes.emplace_back(a, layers, rows_of_share(batch, i, shares), training, own.emplace_back(products.beside()),
                           input, out.result);
     }
+    for_tasks(shares, [&](int64_t i) { passes[i].run(); });
   }
-  for_tasks(shares, [&](int64_t i) { passes[i].run(); });
   for (auto& pass : passes) {
     for (auto& x : training ? pass.saved() : std::vector<at::Tensor>()) out.saved.push_back(std::move(x));
   }

@@ -21,6 +21,13 @@ enum class ProductBackend { Blas, OneDnn, Rows };
 template <class P>
 ProductBackend choose_backend();
 
+/// Calls work() with a ThreadTeam where the products of P are our own. (A BLAS within a parallel region has one
+/// thread.)
+template <class P, class Work>
+void with_product_team(Work work) {
+  choose_backend<P>() == ProductBackend::Rows ? with_team(work) : work();
+}
+
 /// The stride of rows of `n` values of P that many products or row functions read: a cache line more than
 /// they are long, since of rows a power of two apart a cache keeps but a few.
 template <class P>

@@ -33,7 +33,7 @@ template <class P>
 void PackedMatrix<P>::pack(const float* weight, int64_t stride, bool transposed) {
   const int64_t width = kernels_.width, panels = panels_.size(0);
   P* to = panels_.template data_ptr<P>();
-  at::parallel_for(0, panels, 1, [&](int64_t begin, int64_t end) {
+  for_ranges(panels, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t j = i * width;
       kernels_.pack(weight + (transposed ? j * stride : j), stride, transposed, k_, std::min(width, n_ - j),
@@ -121,14 +121,14 @@ void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t stride
   const int64_t width = kernels.width, panels = layout.panels, depth = layout.depth, chunks = layout.count;
   const auto chunk_rows = [&](int64_t c) { return std::min(depth, m - c * depth); };
   const auto chunk = [&](int64_t c) { return scratch + c * layout.values(); };
-  at::parallel_for(0, chunks * panels, 1, [&](int64_t begin, int64_t end) {
+  for_ranges(chunks * panels, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t c = i / panels, p = i % panels, k = chunk_rows(c);
       kernels.pack_rows(k, x + c * depth, p * width, std::min(width, n - p * width),
                         chunk(c) + p * kernels.panel_size(k));
     }
   });
-  at::parallel_for(0, (out + most - 1) / most, 1, [&](int64_t begin, int64_t end) {
+  for_ranges((out + most - 1) / most, [&](int64_t begin, int64_t end) {
     for (int64_t c = 0; c < chunks; ++c) {
       const P* y = y_grad + c * depth * stride;
       for (int64_t b = begin; b < end; ++b) {

@@ -1,12 +1,13 @@
 #pragma once
 
-#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <c10/util/BFloat16.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
+
+#include "hmrnn/ops/cpu/thread_team.h"
 
 namespace hmrnn::cpu {
 
@@ -65,15 +66,13 @@ struct Share {
   int64_t first(int64_t n, int64_t i) const { return n * i / count; }
 };
 
-/// f(share) on as many threads as so many multiplications are worth.
+/// f(share) for as many shares as so many multiplications are worth. A thread that comes late still finds some to take.
 template <class F>
 void for_shares(int64_t multiplications, F f) {
+  constexpr int64_t kPartsPerThread = 4;
   constexpr int64_t worth_a_thread = 1 << 18;
-  const int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
-  const int64_t count = std::clamp<int64_t>(multiplications / worth_a_thread, 1, threads);
-  at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) f(Share{i, count});
-  });
+  const int64_t count = std::clamp<int64_t>(multiplications / worth_a_thread, 1, kPartsPerThread * usable_threads());
+  for_parts(count, [&](int64_t i) { f(Share{i, count}); });
 }
 
 /// A matrix B [k, n], packed, and its products with rows.

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -11,6 +10,7 @@
 #include <cstring>
 
 #include "hmrnn/ops/cpu/product.h"
+#include "hmrnn/ops/cpu/thread_team.h"
 
 // Tensors as tables of rows, and loops over rows that threads share.
 
@@ -46,23 +46,18 @@ void copy_row(T* to, const T* from, int64_t n) {
   std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
 }
 
-/// Calls f(begin, end, thread) for ranges that partition [0, n), one for each thread. The partition depends on n and
-/// the number of threads alone, so that results repeat. `work`: number of values touched in all; little work stays on
-/// the calling thread.
+/// Calls f(begin, end, i) for ranges that partition [0, n), one for each thread: range i, which only one thread works
+/// at. The partition depends on n and the number of threads alone, so that results repeat. `work`: number of values
+/// touched in all; little work stays on the calling thread.
 template <class F>
 void for_row_ranges(int64_t n, int64_t work, F f) {
   constexpr int64_t worth_a_thread = 8192;
-  if (n < 2 || work < worth_a_thread || at::get_num_threads() == 1 || at::in_parallel_region()) {
-    f(int64_t(0), n, int64_t(0));
-    return;
-  }
-  const int64_t threads = std::min<int64_t>(at::get_num_threads(), n);
-  at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t thread = begin; thread < end; ++thread) f(n * thread / threads, n * (thread + 1) / threads, thread);
-  });
+  const int64_t threads = work < worth_a_thread ? 1 : std::min(usable_threads(), n);
+  if (threads < 2) return f(int64_t(0), n, int64_t(0));
+  for_parts(threads, [&](int64_t i) { f(n * i / threads, n * (i + 1) / threads, i); });
 }
 
-/// Calls f(i, thread) for each i of [0, n), in the ranges of for_row_ranges.
+/// Calls f(i, range) for each i of [0, n), in the ranges of for_row_ranges.
 template <class F>
 void for_rows(int64_t n, int64_t work, F f) {
   for_row_ranges(n, work, [&](int64_t begin, int64_t end, int64_t thread) {

@@ -1,7 +1,5 @@
 #include "hmrnn/ops/cpu/unpacked_product.h"
 
-#include <ATen/Parallel.h>
-
 #include "hmrnn/ops/cpu/row_product.h"
 
 namespace hmrnn::cpu {
@@ -13,21 +11,19 @@ void multiply(std::span<const UnpackedProduct<T>> products) {
   const auto& kernels = unpacked_product_kernels<T>();
   int64_t work = 0;
   for (const auto& p : products) work += p.rows * p.n * p.m;
-  const int64_t count = std::min<int64_t>(at::get_num_threads(), work / worth_a_thread);
+  const int64_t count = std::min(usable_threads(), work / worth_a_thread);
   if (count < 2) {
     for (const auto& p : products) {
       if (p.m > 0) kernels.multiply(p, 0, p.rows);
     }
     return;
   }
-  at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const Share share{i, count};
-      for (const auto& p : products) {
-        const int64_t blocks = (p.rows + block - 1) / block;
-        if (p.m == 0) continue;
-        kernels.multiply(p, share.first(blocks, i) * block, std::min(p.rows, share.first(blocks, i + 1) * block));
-      }
+  for_parts(count, [&](int64_t i) {
+    const Share share{i, count};
+    for (const auto& p : products) {
+      const int64_t blocks = (p.rows + block - 1) / block;
+      if (p.m == 0) continue;
+      kernels.multiply(p, share.first(blocks, i) * block, std::min(p.rows, share.first(blocks, i + 1) * block));
     }
   });
 }

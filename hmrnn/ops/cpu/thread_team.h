@@ -1,0 +1,115 @@
+#pragma once
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <exception>
+
+namespace hmrnn::cpu {
+
+/// LibTorch's threads, held for the loops of a whole window: one parallel region instead of one for each of its
+/// hundreds of loops. Between two loops a thread spins for a moment and then sleeps, for other processes may want its
+/// core. Threads take the parts of a loop as they come: the loop does not wait for a thread that has not begun a part,
+/// only for one that the system suspends within a part.
+class ThreadTeam {
+ public:
+  explicit ThreadTeam(int64_t size) : size_(size) {}
+  ThreadTeam(const ThreadTeam&) = delete;
+  ThreadTeam& operator=(const ThreadTeam&) = delete;
+
+  /// The team that the calling thread leads, outside of the parts of a loop; else null.
+  static ThreadTeam* current() { return current_; }
+  /// The number of threads, including the leader.
+  int64_t size() const { return size_; }
+
+  /// The leader's thread: calls work(), during which this team is current(), then dismisses the others.
+  template <class Work>
+  void lead(Work work) {
+    const Leading leading(*this);
+    work();
+  }
+  /// Another thread: takes parts until the leader dismisses it.
+  void serve();
+
+  /// f(i) once for each i of [0, parts), parts < 65,536; the leader's thread. Returns when all have ended; rethrows
+  /// what the first f that threw has thrown.
+  template <class F>
+  void run(int64_t parts, const F& f) {
+    run(
+        parts, [](const void* function, int64_t i) { (*static_cast<const F*>(function))(i); }, &f);
+  }
+
+ private:
+  using Call = void (*)(const void*, int64_t);
+
+  class Leading {
+   public:
+    explicit Leading(ThreadTeam& team) : team_(team) { current_ = &team; }
+    ~Leading() {
+      current_ = nullptr;
+      team_.dismiss();
+    }
+    Leading(const Leading&) = delete;
+    Leading& operator=(const Leading&) = delete;
+
+   private:
+    ThreadTeam& team_;
+  };
+
+  void run(int64_t parts, Call call, const void* function);
+  void take_parts();
+  void dismiss();
+
+  static thread_local ThreadTeam* current_;
+
+  const int64_t size_;
+  // The loop: written by the leader while no part is left of the one before, read by who has taken a part.
+  Call call_ = nullptr;
+  const void* function_ = nullptr;
+  std::exception_ptr thrown_;
+  std::atomic<bool> threw_{false};
+  // Number of the loop (32 bits), of its parts (16), and of those taken (16), in one word: a thread that comes late
+  // takes a part of the loop that is there or none.
+  alignas(64) std::atomic<uint64_t> ticket_{0};
+  alignas(64) std::atomic<int32_t> loops_{0};  ///< changes with each loop; -1 at the end
+  alignas(64) std::atomic<int32_t> open_{0};   ///< parts that have not ended
+};
+
+/// Calls work() with a team of all threads as current(), or without one where the caller is in a parallel region or
+/// LibTorch has one thread.
+template <class Work>
+void with_team(Work work) {
+  const int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
+  if (threads < 2 || ThreadTeam::current() != nullptr) return work();
+  ThreadTeam team(threads);
+  at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) i == 0 ? team.lead(work) : team.serve();
+  });
+}
+
+/// The number of threads that a loop of the calling thread can have.
+inline int64_t usable_threads() {
+  if (const auto* team = ThreadTeam::current()) return team->size();
+  return at::in_parallel_region() ? 1 : std::max(at::get_num_threads(), 1);
+}
+
+/// f(i) for each i of [0, parts), by the current team's threads, else by LibTorch's.
+template <class F>
+void for_parts(int64_t parts, F f) {
+  if (parts < 2) return parts == 1 ? f(int64_t{0}) : void();
+  if (auto* team = ThreadTeam::current()) return team->run(parts, f);
+  at::parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) f(i);
+  });
+}
+
+/// f(begin, end) for ranges that partition [0, n), one for each thread.
+template <class F>
+void for_ranges(int64_t n, F f) {
+  const int64_t parts = std::min(n, usable_threads());
+  for_parts(parts, [&](int64_t i) { f(n * i / parts, n * (i + 1) / parts); });
+}
+
+}  // namespace hmrnn::cpu

@@ -1,0 +1,142 @@
+// The threads of a window: each part of a loop once, whatever the threads do, and the same bits with a team as without.
+#include <atomic>
+#include <chrono>
+#include <numeric>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "catch.h"
+#include "hmrnn/ops/cpu/thread_team.h"
+
+using hmrnn::cpu::for_parts;
+using hmrnn::cpu::for_ranges;
+using hmrnn::cpu::ThreadTeam;
+using hmrnn::cpu::usable_threads;
+using hmrnn::cpu::with_team;
+
+namespace {
+
+/// LibTorch's number of threads for one test.
+class Threads {
+ public:
+  explicit Threads(int n) : before_(at::get_num_threads()) { at::set_num_threads(n); }
+  ~Threads() { at::set_num_threads(before_); }
+
+ private:
+  int before_;
+};
+
+}  // namespace
+
+TEST_CASE("a team runs each part of each loop once") {
+  for (const int threads : {1, 2, 3, 4}) {
+    const Threads set(threads);
+    INFO(threads);
+    constexpr int64_t kLoops = 20000;
+    std::vector<std::atomic<int32_t>> done(64);
+    int64_t wrong = 0;
+    with_team([&] {
+      CHECK((ThreadTeam::current() != nullptr) == (threads > 1));
+      CHECK(usable_threads() == threads);
+      for (int64_t loop = 0; loop < kLoops; ++loop) {
+        const int64_t parts = 1 + loop % 7;
+        for_parts(parts, [&](int64_t i) { done[static_cast<size_t>(i)].fetch_add(1, std::memory_order_relaxed); });
+        // All parts have ended when the loop returns.
+        for (int64_t i = 0; i < 8; ++i) {
+          if (done[static_cast<size_t>(i)].exchange(0, std::memory_order_relaxed) != (i < parts ? 1 : 0)) ++wrong;
+        }
+      }
+    });
+    CHECK(wrong == 0);
+    CHECK(ThreadTeam::current() == nullptr);
+  }
+}
+
+TEST_CASE("what a part has written is there after its loop, and what the leader has written before it") {
+  const Threads set(3);
+  std::vector<int64_t> values(1000);
+  int64_t wrong = 0;
+  with_team([&] {
+    for (int64_t loop = 0; loop < 2000; ++loop) {
+      std::iota(values.begin(), values.end(), loop);
+      for_ranges(1000, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) values[static_cast<size_t>(i)] *= 3;
+      });
+      for (int64_t i = 0; i < 1000; ++i) wrong += values[static_cast<size_t>(i)] != 3 * (i + loop);
+    }
+  });
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("threads take the parts of a loop as they come") {
+  const Threads set(2);
+  with_team([&] {
+    std::atomic<bool> held{false};
+    // One thread stays in the first part; the other one takes all that are left.
+    std::atomic<int> others{0};
+    for_parts(6, [&](int64_t) {
+      if (!held.exchange(true)) {
+        while (others.load() < 5) std::this_thread::yield();
+      } else {
+        others.fetch_add(1);
+      }
+    });
+    CHECK(others.load() == 5);
+  });
+}
+
+TEST_CASE("threads that sleep between loops wake for the next one") {
+  const Threads set(2);
+  std::atomic<int> done{0};
+  with_team([&] {
+    for (int loop = 0; loop < 20; ++loop) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));  // longer than a thread spins
+      std::atomic<int> here{0};
+      for_parts(2, [&](int64_t) {
+        // Both threads must come: each waits within its part for the other.
+        here.fetch_add(1);
+        while (here.load() < 2) std::this_thread::yield();
+        done.fetch_add(1);
+      });
+    }
+  });
+  CHECK(done.load() == 40);
+}
+
+TEST_CASE("loops within a part and within a parallel region stay on their thread") {
+  const Threads set(2);
+  with_team([&] {
+    std::atomic<int> inner{0};
+    for_parts(2, [&](int64_t) {
+      const auto thread = std::this_thread::get_id();
+      for_parts(3, [&](int64_t) { inner += std::this_thread::get_id() == thread ? 1 : 100; });
+      with_team([&] { inner += ThreadTeam::current() == nullptr ? 0 : 100; });
+    });
+    CHECK(inner.load() == 6);
+    CHECK(ThreadTeam::current() != nullptr);
+  });
+  at::parallel_for(0, 2, 1, [&](int64_t, int64_t) {
+    with_team([] {
+      if (usable_threads() != 1) throw std::logic_error("a team within a parallel region");
+    });
+  });
+}
+
+TEST_CASE("an exception in a part ends its loop alone, one of the leader the team") {
+  const Threads set(2);
+  int after = 0;
+  with_team([&] {
+    CHECK_THROWS_WITH(for_parts(4,
+                                [](int64_t i) {
+                                  if (i == 2) throw std::runtime_error("part 2");
+                                }),
+                      "part 2");
+    std::atomic<int> done{0};
+    for_parts(4, [&](int64_t) { done.fetch_add(1); });
+    after = done.load();
+  });
+  CHECK(after == 4);
+  CHECK_THROWS_WITH(with_team([] { throw std::runtime_error("leader"); }), "leader");
+  CHECK(ThreadTeam::current() == nullptr);
+}
