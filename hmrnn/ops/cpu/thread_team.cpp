@@ -35,6 +35,13 @@ void wait_for_change(const std::atomic<int32_t>& value, int32_t old) {
   value.wait(old, std::memory_order_acquire);
 }
 
+/// Wakes those that wait for `value`, which has just been changed. The fence: the library first looks whether anybody
+/// waits, and that must not come before the change.
+void wake(std::atomic<int32_t>& value) {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  value.notify_all();
+}
+
 constexpr int32_t kDismissed = -1;  // as loops_
 constexpr uint64_t kPart = 1, kParts = uint64_t{1} << 16, kLoop = uint64_t{1} << 32, kMask = kParts - 1;
 
@@ -51,7 +58,7 @@ void ThreadTeam::run(int64_t parts, Call call, const void* function) {
   const auto loop = (ticket_.load(std::memory_order_relaxed) / kLoop + 1) * kLoop;
   ticket_.store(loop + static_cast<uint64_t>(parts) * kParts, std::memory_order_release);
   loops_.fetch_add(1, std::memory_order_release);
-  loops_.notify_all();
+  wake(loops_);
   current_ = nullptr;  // a loop within a part stays on its thread
   take_parts();
   for (int32_t open; (open = open_.load(std::memory_order_acquire)) != 0;) wait_for_change(open_, open);
@@ -69,7 +76,7 @@ void ThreadTeam::take_parts() {
     } catch (...) {
       if (!threw_.exchange(true)) thrown_ = std::current_exception();
     }
-    if (open_.fetch_sub(1, std::memory_order_acq_rel) == 1) open_.notify_all();
+    if (open_.fetch_sub(1, std::memory_order_acq_rel) == 1) wake(open_);
     ticket = ticket_.load(std::memory_order_acquire);
   }
 }
@@ -84,7 +91,7 @@ void ThreadTeam::serve() {
 
 void ThreadTeam::dismiss() {
   loops_.store(kDismissed, std::memory_order_release);
-  loops_.notify_all();
+  wake(loops_);
 }
 
 }  // namespace hmrnn::cpu
