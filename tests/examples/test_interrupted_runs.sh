@@ -215,7 +215,11 @@ freeze() { # freeze DIR
     chmod -R a-w "$1"
   elif mount --bind "$1" "$1" 2> .err; then
     froze=mount
-    mount -o remount,bind,ro "$1"
+    for _ in $(seq 100); do # busy while the training has a file open for writing
+      mount -o remount,bind,ro "$1" 2> .err && return
+      sleep 0.02
+    done
+    fail "a folder cannot become read-only: $(cat .err)"
   elif chattr +i "$1/last" "$1/best" 2>> .err; then
     froze=attribute
   fi

@@ -104,6 +104,22 @@ TEST_CASE("threads that sleep between loops wake for the next one") {
   CHECK(done.load() == 40);
 }
 
+TEST_CASE("a team ends whether its threads spin, sleep or are about to sleep") {
+  const Threads set(3);
+  int64_t done = 0;
+  for (int i = 0; i < 400; ++i) {
+    with_team([&] {
+      std::atomic<int64_t> parts{0};
+      for_parts(3, [&](int64_t) { parts.fetch_add(1); });
+      done += parts.load();
+      const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(400 + i % 200);  // kSpin is 500 µs
+      while (std::chrono::steady_clock::now() < end) {
+      }
+    });
+  }
+  CHECK(done == 1200);
+}
+
 TEST_CASE("loops within a part and within a parallel region stay on their thread") {
   const Threads set(2);
   with_team([&] {
