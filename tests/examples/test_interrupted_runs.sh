@@ -150,10 +150,11 @@ hold_up() { prlimit --pid "$1" --fsize=100:unlimited; }
 begin_saving() { # begin_saving OUT [ARGUMENT...]
   local out=$1
   shift
+  rm -f full.txt # else the output of the run before can be taken for this one's
   "$bin" train $small --out "$out" --eval-every 40 --log-every 5 --checkpoint-every 20 "$@" > >(cat > full.txt) 2>&1 & # a pipe has no size limit
   pid=$!
   for _ in $(seq 600); do
-    grep -q '^step 25 ' full.txt && break
+    grep -qs '^step 25 ' full.txt && break
     sleep 0.1
   done
 }

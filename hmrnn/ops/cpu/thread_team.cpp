@@ -21,8 +21,8 @@ void pause() {
 
 /// Waits until `value` is no longer `old`. What a leader does between two loops, and how much longer one thread's parts
 /// take than another's, is mostly shorter than the spinning. On a virtual machine a sleeping thread takes so long to
-/// wake that others have done its parts, and it sleeps again: of 50 and 1,000 µs, 3×256 was 14% faster with the latter,
-/// and beside a busy process a quarter slower.
+/// wake that others have done its parts, and it sleeps again: of 50 and 1,000 µs, 3×256 was some 10% faster with the
+/// latter, and beside a busy process a quarter slower (single runs).
 void wait_for_change(const std::atomic<int32_t>& value, int32_t old) {
   constexpr auto kSpin = std::chrono::microseconds(500);
   const auto end = std::chrono::steady_clock::now() + kSpin;
