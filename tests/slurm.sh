@@ -64,7 +64,7 @@ printf '#!/bin/sh\nexec "%s" -m torch.distributed.run --local-addr 127.0.0.1 "$@
 chmod +x programs/torchrun
 common="--corpus synthetic --synthetic-length 20000 --units 12,8 --embedding 6 --output-embedding 10 --batch 4 --window 20 --device cpu --seed 3 --steps 1500
   --checkpoint-every 20"
-# job NAME: the batch script that trains in the folder NAME
+# job NAME PORT: the batch script that trains in the folder NAME
 job() {
   sed -e 's/--nodes=4 --ntasks-per-node=1 --cpus-per-task=32 --gpus-per-node=8/--nodes=2 --ntasks-per-node=1 --cpus-per-task=1/' \
     -e 's/--nproc-per-node 8/--nproc-per-node 1/' -e 's/--threads 4/--threads 1/' -e "s/--preset text8 --data-dir DIR/$(echo $common)/" -e "s/RUN/$1/g" \

@@ -106,7 +106,6 @@ struct SyntheticTextGenerator::Impl {
   explicit Impl(uint64_t seed) : random(seed) {}
 
   SplitMix64 random;
-  static const Lexicon& words() { return lexicon(); }
   SyntheticText line;  // the phrase that next() copies from
   size_t taken = 0;    // its characters that were returned already
 
@@ -131,22 +130,22 @@ struct SyntheticTextGenerator::Impl {
   /// article [adjective] noun [preposition article noun]; articles and adjectives agree with their noun.
   void noun_group() {
     const size_t gender = random.below(Lexicon::kGenders);
-    word(words().articles[gender]);
-    if (random.chance(35)) word(words().adjectives[gender]);
-    word(words().nouns[gender]);
+    word(lexicon().articles[gender]);
+    if (random.chance(35)) word(lexicon().adjectives[gender]);
+    word(lexicon().nouns[gender]);
     if (random.chance(20)) {
-      word(words().prepositions);
+      word(lexicon().prepositions);
       const size_t other = random.below(Lexicon::kGenders);
-      word(words().articles[other]);
-      word(words().nouns[other]);
+      word(lexicon().articles[other]);
+      word(lexicon().nouns[other]);
     }
   }
 
   void clause() {
     noun_group();
-    word(words().verbs);
+    word(lexicon().verbs);
     if (random.chance(70)) noun_group();
-    if (random.chance(30)) word(words().adverbs);
+    if (random.chance(30)) word(lexicon().adverbs);
   }
 
   void phrase() {
@@ -154,7 +153,7 @@ struct SyntheticTextGenerator::Impl {
     taken = 0;
     clause();
     if (random.chance(20)) {
-      word(words().conjunctions);
+      word(lexicon().conjunctions);
       clause();
     }
     put('\n', false, false, true);

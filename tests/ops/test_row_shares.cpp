@@ -16,6 +16,7 @@
 #include "hmrnn/ops/hm_lstm.h"
 #include "support/random_window.h"
 #include "support/tensors.h"
+#include "support/thread_count.h"
 #include "support/window_comparison.h"
 
 using namespace hmrnn;
@@ -26,19 +27,15 @@ namespace {
 /// This many shares, and threads, for its lifetime.
 class Shared {
  public:
-  Shared(int64_t shares, int threads) : before_(at::get_num_threads()) {
+  Shared(int64_t shares, int threads) : threads_(threads) {
     setenv("HMRNN_ROW_SHARES", std::to_string(shares).c_str(), 1);
-    at::set_num_threads(threads);
   }
-  ~Shared() {
-    unsetenv("HMRNN_ROW_SHARES");
-    at::set_num_threads(before_);
-  }
+  ~Shared() { unsetenv("HMRNN_ROW_SHARES"); }
   Shared(const Shared&) = delete;
   Shared& operator=(const Shared&) = delete;
 
  private:
-  int before_;
+  ThreadCount threads_;
 };
 
 /// A given segmentation is constant by definition, and z0 then has no gradient.
@@ -115,6 +112,32 @@ TEST_CASE("a window shared by rows is the same bits on one to four threads") {
   for (const int threads : {2, 3, 4}) {
     INFO(threads << " threads");
     check_same_bits(p, one, run(threads));
+  }
+}
+
+TEST_CASE("a window shared by columns, by a team of threads, has the outputs of one thread bit for bit") {
+  const auto products = GENERATE(std::optional<torch::ScalarType>(), std::optional(torch::kBFloat16));
+  RandomWindowOptions o;
+  o.sizes = {160, 96, 64};  // products and rows that are worth several threads
+  o.input_size = 64;
+  o.steps = 12;
+  o.batch = 40;
+  o.rate = 0.4;
+  o.boundary_gradient = true;
+  o.dtype = torch::kFloat32;
+  const auto p = random_window(o);
+  const auto run = [&](int threads) {
+    const Shared sharing(1, threads);
+    check_repeats(p, products);
+    return by_operator(p, false, products);
+  };
+  const auto one = run(1);
+  for (const int threads : {2, 3, 4}) {
+    INFO(threads << " threads");
+    const auto many = run(threads);
+    const auto x = outputs(one.result), y = outputs(many.result);
+    for (size_t i = 0; i < x.size(); ++i) CHECK(torch::equal(x[i], y[i]));
+    CHECK(difference(p, many, one) < 1e-5);  // gradients of biases and norms are summed by thread
   }
 }
 

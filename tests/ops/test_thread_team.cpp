@@ -1,4 +1,4 @@
-// The threads of a window: each part of a loop once, whatever the threads do, and the same bits with a team as without.
+// The threads of a window: each part of a loop once, whatever the threads do. (Whole windows: test_row_shares.)
 #include <atomic>
 #include <chrono>
 #include <numeric>
@@ -8,30 +8,18 @@
 
 #include "catch.h"
 #include "hmrnn/ops/cpu/thread_team.h"
+#include "support/thread_count.h"
 
 using hmrnn::cpu::for_parts;
 using hmrnn::cpu::for_ranges;
 using hmrnn::cpu::ThreadTeam;
 using hmrnn::cpu::usable_threads;
 using hmrnn::cpu::with_team;
-
-namespace {
-
-/// LibTorch's number of threads for one test.
-class Threads {
- public:
-  explicit Threads(int n) : before_(at::get_num_threads()) { at::set_num_threads(n); }
-  ~Threads() { at::set_num_threads(before_); }
-
- private:
-  int before_;
-};
-
-}  // namespace
+using hmrnn::test::ThreadCount;
 
 TEST_CASE("a team runs each part of each loop once") {
   for (const int threads : {1, 2, 3, 4}) {
-    const Threads set(threads);
+    const ThreadCount set(threads);
     INFO(threads);
     constexpr int64_t kLoops = 20000;
     std::vector<std::atomic<int32_t>> done(64);
@@ -54,7 +42,7 @@ TEST_CASE("a team runs each part of each loop once") {
 }
 
 TEST_CASE("what a part has written is there after its loop, and what the leader has written before it") {
-  const Threads set(3);
+  const ThreadCount set(3);
   std::vector<int64_t> values(1000);
   int64_t wrong = 0;
   with_team([&] {
@@ -70,7 +58,7 @@ TEST_CASE("what a part has written is there after its loop, and what the leader 
 }
 
 TEST_CASE("threads take the parts of a loop as they come") {
-  const Threads set(2);
+  const ThreadCount set(2);
   with_team([&] {
     std::atomic<bool> held{false};
     // One thread stays in the first part; the other one takes all that are left.
@@ -87,7 +75,7 @@ TEST_CASE("threads take the parts of a loop as they come") {
 }
 
 TEST_CASE("threads that sleep between loops wake for the next one") {
-  const Threads set(2);
+  const ThreadCount set(2);
   std::atomic<int> done{0};
   with_team([&] {
     for (int loop = 0; loop < 20; ++loop) {
@@ -105,7 +93,7 @@ TEST_CASE("threads that sleep between loops wake for the next one") {
 }
 
 TEST_CASE("a team ends whether its threads spin, sleep or are about to sleep") {
-  const Threads set(3);
+  const ThreadCount set(3);
   int64_t done = 0;
   for (int i = 0; i < 400; ++i) {
     with_team([&] {
@@ -121,7 +109,7 @@ TEST_CASE("a team ends whether its threads spin, sleep or are about to sleep") {
 }
 
 TEST_CASE("loops within a part and within a parallel region stay on their thread") {
-  const Threads set(2);
+  const ThreadCount set(2);
   with_team([&] {
     std::atomic<int> inner{0};
     for_parts(2, [&](int64_t) {
@@ -140,7 +128,7 @@ TEST_CASE("loops within a part and within a parallel region stay on their thread
 }
 
 TEST_CASE("an exception in a part ends its loop alone, one of the leader the team") {
-  const Threads set(2);
+  const ThreadCount set(2);
   int after = 0;
   with_team([&] {
     CHECK_THROWS_WITH(for_parts(4,

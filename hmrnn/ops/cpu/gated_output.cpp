@@ -67,7 +67,7 @@ GatedOutputTape forward(const std::vector<at::Tensor>& h, const at::Tensor& stat
   }
   tape.gate.sigmoid_();
   tape.output = at::empty({steps, batch, out}, h[0].options());
-  std::vector<const P*> rows(L * std::max(1, at::get_num_threads()));
+  std::vector<const P*> rows(L * usable_threads());
   for_rows(n, n * out, [&](int64_t i, int64_t thread) {
     const P** x = rows.data() + thread * L;
     for (int64_t l = 0; l < L; ++l) x[l] = row_of<P>(tape.projected[l], row_of<int32_t>(tape.row[l], i, 1)[0], out);

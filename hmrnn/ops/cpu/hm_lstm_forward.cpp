@@ -97,7 +97,7 @@ Forward<T, P>::Forward(const HMLSTMArguments& a, const std::vector<LayerView<T>>
   z0_ = a.window.z0.const_data_ptr<T>();
   if (a.indexed()) index_ = a.window.index.const_data_ptr<int64_t>();
   rows_.resize(B_);
-  gates_ = at::empty({at::get_num_threads(), 4 * widest}, options);
+  gates_ = at::empty({usable_threads(), 4 * widest}, options);
   for (auto* x : {&x_u_, &x_w_, &x_v_}) x->reserve(mine_.size());
   batch_rows_.reserve(mine_.size());
   if (training_) schedule_.reserve(2 * L_ * T_ * mine_.size());  // if every batch were of one row

@@ -204,7 +204,7 @@ class Stream final : public HMLSTMStream {
     const std::array<UnpackedProduct<T>, 3> products{u_.of(rows, y.d, y.recurrent), w_.of(rows, y.below, y.bottom_up),
                                                      v_.of(rows, y.above, y.top_down)};
     multiply<T>(products);
-    const auto gates = static_cast<size_t>(std::min<int64_t>(active, at::get_num_threads()) * rows);
+    const auto gates = static_cast<size_t>(std::min(active, usable_threads()) * rows);
     if (gates_.size() < gates) gates_.resize(gates);
     for_row_ranges(active, 5 * active * y.d, [&](int64_t begin, int64_t end, int64_t thread) {
       for (int64_t i = begin; i < end; ++i) {

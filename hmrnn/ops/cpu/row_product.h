@@ -66,12 +66,14 @@ struct Share {
   int64_t first(int64_t n, int64_t i) const { return n * i / count; }
 };
 
-/// f(share) for as many shares as so many multiplications are worth. A thread that comes late still finds some to take.
+/// f(share) for as many shares as so many multiplications are worth: several for each thread, so that one that comes
+/// late still finds some, but one for one thread.
 template <class F>
 void for_shares(int64_t multiplications, F f) {
   constexpr int64_t kPartsPerThread = 4;
   constexpr int64_t worth_a_thread = 1 << 18;
-  const int64_t count = std::clamp<int64_t>(multiplications / worth_a_thread, 1, kPartsPerThread * usable_threads());
+  const int64_t threads = usable_threads(), most = threads > 1 ? kPartsPerThread * threads : 1;
+  const int64_t count = std::clamp<int64_t>(multiplications / worth_a_thread, 1, most);
   for_parts(count, [&](int64_t i) { f(Share{i, count}); });
 }
 

@@ -47,8 +47,7 @@ int64_t row_shares(const HMLSTMArguments& a) {
     const int64_t features = y.units() + (l > 0 ? y.bottom_up.size(1) : 0) + (a.top(l) ? 0 : a.units(l + 1));
     bytes = std::max(bytes, 4 * y.units() * features * value);
   }
-  const int64_t threads = at::in_parallel_region() ? 1 : std::max(at::get_num_threads(), 1);
-  auto shares = row_shares(batch, bytes, second_level_cache(), threads);
+  auto shares = row_shares(batch, bytes, second_level_cache(), usable_threads());
   // Each share sums the gradients of all rows of a table: no more of them than its steps are.
   if (a.indexed()) shares = std::min(shares, std::max<int64_t>(a.steps() * batch / a.window.input.size(0), 1));
   return shares;

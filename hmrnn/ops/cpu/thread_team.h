@@ -77,22 +77,22 @@ class ThreadTeam {
   alignas(64) std::atomic<int32_t> open_{0};   ///< parts that have not ended
 };
 
+/// The number of threads that a loop of the calling thread can have.
+inline int64_t usable_threads() {
+  if (const auto* team = ThreadTeam::current()) return team->size();
+  return at::in_parallel_region() ? 1 : std::max(at::get_num_threads(), 1);
+}
+
 /// Calls work() with a team of all threads as current(), or without one where the caller is in a parallel region or
 /// LibTorch has one thread.
 template <class Work>
 void with_team(Work work) {
-  const int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
+  const int64_t threads = usable_threads();
   if (threads < 2 || ThreadTeam::current() != nullptr) return work();
   ThreadTeam team(threads);
   at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) i == 0 ? team.lead(work) : team.serve();
   });
-}
-
-/// The number of threads that a loop of the calling thread can have.
-inline int64_t usable_threads() {
-  if (const auto* team = ThreadTeam::current()) return team->size();
-  return at::in_parallel_region() ? 1 : std::max(at::get_num_threads(), 1);
 }
 
 /// f(i) for each i of [0, parts), by the current team's threads, else by LibTorch's.
