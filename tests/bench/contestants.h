@@ -28,7 +28,9 @@ std::vector<Contestant> core_group(const Size& size, const Ground& ground);
 /// layer.
 std::vector<Contestant> model_group(const Size& size, const Ground& ground);
 
-/// The same with clipping and Adam: a complete training step. For a GPU.
+/// The same with clipping and Adam: a complete update. On a CPU the boundaries are given, at the rates that steering
+/// reaches, and have gradients, as in training; on a GPU, where the work does not depend on them, they are the model's
+/// own.
 std::vector<Contestant> training_group(const Size& size, const Ground& ground);
 
 /// The cost of subnormal numbers on a CPU: complete updates of CharLM with ordinary Adam moments (the baseline), and

@@ -17,6 +17,8 @@ constexpr int64_t kInput = 128;
 constexpr int64_t kVocabulary = 50;
 /// The rates of the paper, those of a PTB model after little training, and those that leave nothing to skip.
 constexpr Rates kRates[] = {{0.21, 0.035}, {0.5, 0.17}, {1, 1}};
+/// The rates that a model reaches whose firing is steered, by a cost or towards a target.
+constexpr Rates kSteered = {0.44, 0.12};
 
 /// The elements of kRates that differ in speed on `device`.
 std::vector<Rates> rates_on(torch::Device device);

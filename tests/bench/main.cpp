@@ -34,6 +34,7 @@ using bench::Size;
 struct Settings {
   bool all = false;
   bool quick = false;
+  bool training = false;
   bool subnormals = false;
   bool profile = false;      ///< profile instead of measuring speed
   bool distributed = false;  ///< only training in several processes
@@ -91,6 +92,8 @@ std::optional<Settings> parse(int argc, char** argv) {
               text(),
               "NAME")("persistent", "on a GPU, also windows of one kernel: on (default) or off", text(), "NAME")(
       "regularised", "layers and models also with dropout, locked dropout and weight-drop")(
+      "training",
+      "on a CPU, complete updates with clipping and Adam, at the rates that steering reaches (--all has it)")(
       "subnormals", "on a CPU, what subnormal numbers among Adam's moments cost a whole update (--all has it)")(
       "json", "write the rows into FILE", text(), "FILE")("h,help", "show this help");
   try {
@@ -108,6 +111,7 @@ std::optional<Settings> parse(int argc, char** argv) {
     Settings settings;
     settings.all = result.count("all") > 0;
     settings.quick = result.count("quick") > 0;
+    settings.training = settings.all || settings.quick || result.count("training") > 0;
     settings.subnormals = settings.all || result.count("subnormals") > 0;
     settings.profile = result.count("profile") > 0;
     settings.scaling = result.count("scaling") > 0;
@@ -227,6 +231,10 @@ class Benchmark {
     for (const auto& size : models ? sizes : std::vector<Size>{}) {
       measure("model with loss, forward and backward", threads[0], bench::model_group(size, settings_.ground));
     }
+    for (const auto& size : settings_.training ? sizes : std::vector<Size>{}) {
+      for (const int n : threads)
+        measure("update with clipping and Adam", n, bench::training_group(size, settings_.ground));
+    }
     for (const auto& size : settings_.subnormals ? sizes : std::vector<Size>{}) {
       measure("training with subnormal moments", threads[0], bench::subnormal_group(size));
     }
@@ -259,7 +267,7 @@ class Benchmark {
       if (settings_.all) {
         measure("model with loss, forward and backward", threads, bench::model_group(size, settings_.ground));
       }
-      measure("training with clipping and Adam", threads, bench::training_group(size, settings_.ground));
+      measure("update with clipping and Adam", threads, bench::training_group(size, settings_.ground));
     }
   }
 

@@ -185,22 +185,34 @@ std::vector<Contestant> training_group(const Size& size, const Ground& ground) {
       adam->step(loss);
     };
   }
-  for (const auto dtype : dtypes(ground.bfloat16)) {
-    // The boundaries are the model's own, as in training; on the GPU the work does not depend on them.
-    hmrnn::CharLM model(options_of(size, /*layer_norm=*/true));
+  const auto steered = ground.device.is_cpu() ? std::make_optional(kSteered) : std::nullopt;
+  const auto add = [&](const char* name, hmrnn::CharLM model, torch::ScalarType dtype,
+                       const std::optional<Rates>& rates) {
     model->to(ground.device);
+    const auto z = rates ? draw_boundaries(size.window, size.batch, *rates) : torch::Tensor();
     auto contestant = common;
-    contestant.name = "training/char_lm_hm_lstm";
+    contestant.name = name;
+    contestant.rates = rates;
     contestant.dtype = dtype;
     contestant.layer_norm = true;
-    contestant.flops = model_flops(size, draw_boundaries(size.window, size.batch, kRates[0]));
-    contestant.run = [model, text, dtype, adam = std::make_shared<MasterAdam>(*model)]() mutable {
+    // The FLOPs of a model's own boundaries are estimated with the paper's rates.
+    const bool own = model->options.core() == hmrnn::Core::HMLSTM && !rates;
+    contestant.flops = model_flops(size, own ? draw_boundaries(size.window, size.batch, kRates[0]) : z);
+    contestant.run = [model, text, z, dtype, adam = std::make_shared<MasterAdam>(*model)]() mutable {
       model->set_product_dtype(product_dtype(dtype));
-      const auto loss = loss_of(model, text, {});
+      const auto loss = loss_of(model, text, z);
       loss.backward();
       adam->step(loss);
     };
     add_with_launches(group, contestant, ground.persistent);
+  };
+  auto options = options_of(size, /*layer_norm=*/true);
+  for (const auto dtype : dtypes(ground.bfloat16)) {
+    add("training/char_lm_hm_lstm", hmrnn::CharLM(options), dtype, steered);
+    if (ground.device.is_cpu()) {
+      auto control = options;
+      add("training/char_lm_lstm", hmrnn::CharLM(control.core(hmrnn::Core::LSTM)), dtype, std::nullopt);
+    }
   }
   return group;
 }

@@ -77,7 +77,6 @@ std::vector<Contestant> streaming_group(int64_t units, int64_t steps, bool bfloa
 }
 
 std::vector<Contestant> streams_group(int64_t units, int64_t steps) {
-  constexpr Rates kSteered{0.44, 0.12};
   const hmrnn::HMLSTM model(hmrnn::HMLSTMOptions(kInput, std::vector<int64_t>(kLayers, units)));
   std::vector<Contestant> group;
   for (const int64_t batch : {1, 8, 64}) {

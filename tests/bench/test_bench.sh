@@ -18,11 +18,12 @@ assert document["device"] == "cpu", document["device"]
 rows = document["rows"]
 count = collections.Counter(row["case"] for row in rows)
 expected = {"core/lstm": 1, "core/hm_lstm": 6, "streaming/lstm_cell": 1, "streaming/hm_lstm": 6, "streams/hm_lstm": 3, "streams/lstm_cell": 3,
-            "model/lstm": 1, "model/char_lm_lstm": 2, "model/char_lm_hm_lstm": 6}
+            "model/lstm": 1, "model/char_lm_lstm": 2, "model/char_lm_hm_lstm": 6,
+            "training/lstm": 1, "training/char_lm_lstm": 1, "training/char_lm_hm_lstm": 1}
 assert count == expected, count
 ceiling = {(c["threads"], c["dtype"]): c["gflops"] for c in document["gemm_ceiling"]}
 assert all(gflops > 0 for gflops in ceiling.values()) and ceiling, ceiling
-baseline = {row["case"].split("/")[0]: row for row in rows if row["case"] in ("core/lstm", "model/lstm", "streaming/lstm_cell")
+baseline = {row["case"].split("/")[0]: row for row in rows if row["case"] in ("core/lstm", "model/lstm", "training/lstm", "streaming/lstm_cell")
             or row["case"] == "streams/hm_lstm" and row["batch"] == 1}
 for row in rows:
     assert row["device"] == "cpu" and "launch" not in row and "backend" not in row, row
@@ -36,7 +37,7 @@ for row in rows:
         assert (row["units"], row["window"]) == (128, 1) and row["batch"] in (1, 8, 64), row
     else:
         assert (row["units"], row["batch"], row["window"]) == ((128, 1, 1) if kind == "streaming" else (128, 16, 50)), row
-    if row["case"] == "streams/hm_lstm":
+    if row["case"] in ("streams/hm_lstm", "training/char_lm_hm_lstm"):
         assert row["rates"] == [0.44, 0.12], row
     elif row["case"].endswith("hm_lstm"):
         assert row["rates"] in ([0.21, 0.035], [0.5, 0.17], [1, 1]), row
@@ -78,6 +79,12 @@ assert forward["calls"] == backward["calls"] == 1, (forward, backward)
 # The public operator only dispatches: its time is that of the other two.
 assert ours["hmrnn::hm_lstm"]["microseconds"] < forward["microseconds"], ours
 PY
+
+# --training: complete updates alone of all that is not in the usual run.
+"$bin" --size 32,4,6 --bf16 off --rounds 1 --threads 1 --training --only training/ --json "$work/training.json" >"$work/out" || fail "--training: $(cat "$work/out")"
+python3 -c 'import json, sys
+cases = [row["case"] for row in json.load(open(sys.argv[1]))["rows"]]
+assert cases == ["training/lstm", "training/char_lm_hm_lstm", "training/char_lm_lstm"], cases' "$work/training.json" || fail "--training"
 
 "$bin" --quick --bf16 off --rounds 1 --regularised --only regularised --json "$work/regularised.json" >"$work/out"
 python3 -c 'import collections, json, sys

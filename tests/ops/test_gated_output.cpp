@@ -12,6 +12,7 @@
 #include "hmrnn/ops/gated_output.h"
 #include "support/gradient_check.h"
 #include "support/random_problem.h"
+#include "support/thread_count.h"
 
 using namespace hmrnn;
 using namespace hmrnn::test;
@@ -126,6 +127,59 @@ TEST_CASE("gated_output computes W h once per state and still sends each step it
   for (size_t i = 0; i < a.size(); ++i) CHECK((a[i] - b[i]).abs().max().item<double>() < 1e-12);
   CHECK_THROWS_WITH(torch::autograd::grad({a[0].sum()}, {gates}),
                     ContainsSubstring("double backward is not supported"));
+}
+
+TEST_CASE("gated_output in blocks of rows: the same bits with every number of threads, within rounding of float64") {
+  // 140 rows are two whole blocks and a part, of which states of the upper layer make fewer; enough work for a team.
+  const int64_t T = 20, B = 7, out = 64;
+  const std::vector<int64_t> sizes{41, 24};
+  const bool bfloat16 = GENERATE(false, true);
+  const auto generator = at::detail::createCPUGenerator(5);
+  const auto normal = [&](torch::IntArrayRef shape) { return torch::randn(shape, generator, torch::kFloat32); };
+  std::vector<torch::Tensor> h, embedding;
+  const auto changed = torch::rand({T, B}, generator, torch::kFloat32).lt(0.5);
+  for (const auto d : sizes) {
+    h.push_back(normal({T, B, d}));
+    embedding.push_back(normal({out, d}) / 8);
+  }
+  for (int64_t t = 1; t < T; ++t) h[1][t] = torch::where(changed[t].unsqueeze(1), h[1][t], h[1][t - 1]);
+  const auto every = torch::ones({T, B}, torch::kInt32).cumsum(0, torch::kInt32);
+  const auto index = torch::stack({every, changed.to(torch::kInt32).cumsum(0, torch::kInt32)});
+  const auto gates = normal({2, 65}) / 8, grad = normal({T, B, out});
+
+  using Tensors = std::vector<torch::Tensor>;
+  const auto run = [&](torch::ScalarType type, const auto& output) {
+    const auto leaf = [&](const torch::Tensor& x) { return x.to(type).detach().clone().requires_grad_(); };
+    const Tensors x{leaf(h[0]), leaf(h[1])}, w{leaf(embedding[0]), leaf(embedding[1])};
+    const auto g = leaf(gates), y = output(x, g, w);
+    auto all = torch::autograd::grad({y}, {x[0], x[1], g, w[0], w[1]}, {grad.to(type)});
+    all.insert(all.begin(), y.detach());
+    return all;
+  };
+  const auto ours = [&](const Tensors& x, const torch::Tensor& g, const Tensors& w) {
+    return gated_output(x, index, g, w, bfloat16 ? std::make_optional(torch::kBFloat16) : std::nullopt);
+  };
+  const auto one = [&] {
+    const ThreadCount threads(1);
+    return run(torch::kFloat32, ours);
+  }();
+  if (!bfloat16) {  // whose roundings have a test of their own below
+    const auto exact = run(torch::kFloat64, [](const Tensors& x, const torch::Tensor& g, const Tensors& w) {
+      return reference_gated_output(x, g, w);
+    });
+    for (size_t i = 0; i < one.size(); ++i) {
+      INFO(i);
+      CHECK(distance(one[i].to(torch::kFloat64), exact[i]) < 1e-5 * exact[i].abs().max().item<double>());
+    }
+  }
+  const bool own = bfloat16 ? cpu::choose_backend<c10::BFloat16>() == cpu::ProductBackend::Rows
+                            : cpu::choose_backend<float>() == cpu::ProductBackend::Rows;
+  if (!own) return;  // a BLAS may sum in another order with more threads
+  for (const int n : {2, 3, 5}) {
+    const ThreadCount threads(n);
+    const auto more = run(torch::kFloat32, ours);
+    for (size_t i = 0; i < one.size(); ++i) CHECK(torch::equal(more[i], one[i]));
+  }
 }
 
 TEST_CASE("gated_output in bfloat16: output and every gradient equal those that round the same operands") {

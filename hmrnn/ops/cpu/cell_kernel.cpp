@@ -77,18 +77,29 @@ void gated_sum(int64_t n, int64_t layers, const T* gate, const P* const* x, T* y
 }
 
 template <class T, class P>
-void gated_sum_backward(int64_t n, int64_t layers, const T* gate, const P* const* x, const T* y, const T* dy,
+void gated_sum_backward(int64_t n, int64_t layers, const T* gate, const P* const* x, const T* y, const T* dy, P* e,
                         T* const* scaled, T* dgate) {
   using Row = cell::VectorRow<T>;
   using V = typename Row::V;
   const Row row;
   for (int64_t l = 0; l < layers; ++l) {
     dgate[l] = row.template sums<1>(n, [&](auto at) {
-      const V e = V::blendv(V(T(0)), at.load(dy), at.load(y) > V(T(0)));
-      if (scaled[l] != nullptr) at.add(scaled[l], V(gate[l]) * e);
-      return std::array<V, 1>{e * at.load(x[l])};
+      const V own = V::blendv(V(T(0)), at.load(dy), at.load(y) > V(T(0)));
+      if (l == 0) at.store(e, own);
+      at.add(scaled[l], V(gate[l]) * own);
+      return std::array<V, 1>{own * at.load(x[l])};
     })[0];
   }
+}
+
+template <class T>
+void scale_and_add(int64_t n, T a, int64_t rows, const T* b, const T* w, T* y) {
+  using V = typename cell::VectorRow<T>::V;
+  cell::VectorRow<T>().each(n, [&](auto at) {
+    V s = V(a) * at.load(y);
+    for (int64_t k = 0; k < rows; ++k) s = s + V(b[k]) * at.load(w + k * n);
+    at.store(y, s);
+  });
 }
 
 template <class T, class P>
@@ -136,6 +147,7 @@ CellKernels<T, P> make() {
   k.add_masked = add_masked<T>;
   k.gated_sum = gated_sum<T, P>;
   k.gated_sum_backward = gated_sum_backward<T, P>;
+  k.scale_and_add = scale_and_add<T>;
   return k;
 }
 

@@ -51,10 +51,11 @@ struct CellKernels {
   void (*add_masked)(int64_t n, const T* mask, const T* x, T* y);
   /// y = max(Σ_l gate_l · x_l, 0) over `layers` rows x_l of n values
   void (*gated_sum)(int64_t n, int64_t layers, const T* gate, const P* const* x, T* y);
-  /// The gradient of gated_sum: with e = dy where y > 0, else 0: scaled_l (if not null) += gate_l · e; dgate_l = e ·
-  /// x_l.
-  void (*gated_sum_backward)(int64_t n, int64_t layers, const T* gate, const P* const* x, const T* y, const T* dy,
+  /// The gradient of gated_sum: e = dy where y > 0, else 0; scaled_l += gate_l · e; dgate_l = e · x_l.
+  void (*gated_sum_backward)(int64_t n, int64_t layers, const T* gate, const P* const* x, const T* y, const T* dy, P* e,
                              T* const* scaled, T* dgate);
+  /// y = a·y + Σ_k b_k · w_k over `rows` rows w_k of n values, one after another
+  void (*scale_and_add)(int64_t n, T a, int64_t rows, const T* b, const T* w, T* y);
 };
 
 /// What is compiled for one instruction set.

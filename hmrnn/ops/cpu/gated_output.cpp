@@ -2,6 +2,10 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
 #include "hmrnn/ops/cpu/cell_kernel.h"
 #include "hmrnn/ops/cpu/product.h"
 #include "hmrnn/ops/cpu/row_tables.h"
@@ -9,6 +13,38 @@
 namespace hmrnn::cpu {
 
 namespace {
+
+/// Of one layer: the distinct states that a window shows. Each stands in h where the window shows it first.
+template <class T>
+struct States {
+  States(const at::Tensor& h, const at::Tensor& birth)
+      : count(birth.size(0)), d(h.size(2)), h_(h.const_data_ptr<T>()), birth_(birth.const_data_ptr<int32_t>()) {}
+
+  const T* operator[](int64_t i) const { return h_ + birth_[i] * d; }
+
+  /// States [begin, end) as products of P read them; `rounded` holds them if P is not T.
+  template <class P>
+  std::vector<const P*> operands(int64_t begin, int64_t end, std::vector<P>& rounded) const {
+    std::vector<const P*> out(end - begin);
+    if constexpr (!std::is_same_v<T, P>) rounded.resize((end - begin) * d);
+    for (int64_t i = begin; i < end; ++i) {
+      if constexpr (std::is_same_v<T, P>) {
+        out[i - begin] = (*this)[i];
+      } else {
+        P* to = rounded.data() + (i - begin) * d;
+        cell_kernels<T, P>().narrow(d, (*this)[i], to);
+        out[i - begin] = to;
+      }
+    }
+    return out;
+  }
+
+  int64_t count, d;
+
+ private:
+  const T* h_;
+  const int32_t* birth_;
+};
 
 /// Numbers the states that the window shows, layer by layer: `row` and `birth` of the tape.
 void number_states(const at::Tensor& state_index, int64_t l, int64_t T, int64_t B, at::Tensor& row, at::Tensor& birth) {
@@ -29,118 +65,262 @@ void number_states(const at::Tensor& state_index, int64_t l, int64_t T, int64_t 
   std::copy(born.begin(), born.end(), birth.data_ptr<int32_t>());
 }
 
-/// h at the steps of birth, [N, d]; h itself where every step is one.
-template <class T>
-at::Tensor gather_births(const at::Tensor& h, const at::Tensor& birth) {
-  const int64_t n = birth.size(0), d = h.size(2);
-  if (n == h.size(0) * h.size(1)) return h.view({n, d});
-  auto out = at::empty({n, d}, h.options());
-  const auto* at = birth.const_data_ptr<int32_t>();
-  for_rows(n, n * d, [&](int64_t i, int64_t) { copy_row(row_of<T>(out, i, d), row_of<T>(h, at[i], d), d); });
+/// Calls work() with a team of threads if so many multiplications of P are worth one.
+template <class P, class Work>
+void with_team_for(int64_t multiplications, Work work) {
+  constexpr int64_t worth_a_team = 1 << 19;
+  multiplications < worth_a_team ? work() : with_product_team<P>(work);
+}
+
+/// f(layer, begin, end) for blocks of the rows [0, rows[layer]) of each layer, which threads take as they come: what is
+/// made of a block stays in a core's second-level cache. One block where a BLAS multiplies, which has its own.
+template <class P, class F>
+void for_blocks(const std::vector<int64_t>& rows, F f) {
+  constexpr int64_t kRows = 64, kMostBlocks = 16384;  // a team's loop has fewer than 65,536 parts
+  const bool own = choose_backend<P>() == ProductBackend::Rows;
+  struct Block {
+    int64_t layer, begin, end;
+  };
+  std::vector<Block> blocks;
+  const int64_t L = static_cast<int64_t>(rows.size());
+  for (int64_t l = 0; l < L; ++l) {
+    const int64_t size = own ? std::max(kRows, rows[l] * L / kMostBlocks) : std::max<int64_t>(rows[l], 1);
+    for (int64_t i = 0; i < rows[l]; i += size) blocks.push_back({l, i, std::min(i + size, rows[l])});
+  }
+  for_parts(static_cast<int64_t>(blocks.size()),
+            [&](int64_t i) { f(blocks[i].layer, blocks[i].begin, blocks[i].end); });
+}
+
+/// The columns of `gates` [L, Σd] that belong to each layer, [L, d].
+std::vector<at::Tensor> by_layer(const at::Tensor& gates, const std::vector<at::Tensor>& h) {
+  std::vector<at::Tensor> out;
+  int64_t offset = 0;
+  for (const auto& x : h) {
+    out.push_back(gates.narrow(1, offset, x.size(2)).contiguous());
+    offset += x.size(2);
+  }
   return out;
 }
 
 /// T: of the states and of everything computed; P: of the products (T, or bfloat16 beside float).
 template <class T, class P>
-GatedOutputTape forward(const std::vector<at::Tensor>& h, const at::Tensor& state_index, const at::Tensor& gates,
-                        const std::vector<at::Tensor>& embedding) {
+void forward(const std::vector<at::Tensor>& h, const at::Tensor& state_index, const at::Tensor& gates,
+             const std::vector<at::Tensor>& embedding, GatedOutputTape& tape) {
   const int64_t steps = h[0].size(0), batch = h[0].size(1), L = static_cast<int64_t>(h.size());
   const int64_t out = embedding[0].size(0), n = steps * batch;
   const auto& k = cell_kernels<T, P>();
-  constexpr auto products = c10::CppTypeToScalarType<P>::value;
-  GatedOutputTape tape;
-  int64_t offset = 0;
+  const auto options = h[0].options();
+  const auto products = options.dtype(c10::CppTypeToScalarType<P>::value);
+  const auto gates_of = by_layer(gates, h);
+  std::vector<States<T>> states;
+  std::vector<int64_t> counts;
+  std::vector<at::Tensor> pre;  // per layer [N_l, L]: what each state adds to w·h
+  std::vector<Product<P>> matrices;
   for (int64_t l = 0; l < L; ++l) {
-    const int64_t d = h[l].size(2);
-    const auto pre = at::mm(h[l].view({n, d}), gates.narrow(1, offset, d).t());
-    tape.gate = l == 0 ? pre : tape.gate.add_(pre);
-    offset += d;
     at::Tensor row, birth;
     number_states(state_index, l, steps, batch, row, birth);
-    const auto x = gather_births<T>(h[l], birth).to(products);
-    auto projected = at::empty({x.size(0), out}, x.options());
-    Product<P>(embedding[l].const_data_ptr<T>(), out, d)
-        .forward(x.size(0), x.template const_data_ptr<P>(), projected.template data_ptr<P>());
-    tape.projected.push_back(projected);
     tape.row.push_back(row);
     tape.birth.push_back(birth);
+    states.emplace_back(h[l], birth);
+    counts.push_back(birth.size(0));
+    pre.push_back(at::empty({counts[l], L}, options));
+    tape.projected.push_back(at::empty({counts[l], out}, products));
+    matrices.emplace_back(embedding[l].const_data_ptr<T>(), out, states[l].d);
+    matrices.back().pack_forward();
   }
-  tape.gate.sigmoid_();
-  tape.output = at::empty({steps, batch, out}, h[0].options());
-  std::vector<const P*> rows(L * usable_threads());
-  for_rows(n, n * out, [&](int64_t i, int64_t thread) {
-    const P** x = rows.data() + thread * L;
-    for (int64_t l = 0; l < L; ++l) x[l] = row_of<P>(tape.projected[l], row_of<int32_t>(tape.row[l], i, 1)[0], out);
-    k.gated_sum(out, L, row_of<T>(tape.gate, i, L), x, row_of<T>(tape.output, i, out));
+  for_blocks<P>(counts, [&](int64_t l, int64_t begin, int64_t end) {
+    std::vector<P> rounded;
+    const auto x = states[l].operands(begin, end, rounded);
+    matrices[l].beside().forward(end - begin, x.data(), row_of<P>(tape.projected[l], begin, out), out);
+    for (int64_t i = begin; i < end; ++i) {
+      k.matrix_vector(L, states[l].d, gates_of[l].const_data_ptr<T>(), states[l][i], row_of<T>(pre[l], i, L));
+    }
   });
-  return tape;
+  tape.gate = at::empty({n, L}, options);
+  tape.output = at::empty({steps, batch, out}, options);
+  for_blocks<P>({n}, [&](int64_t, int64_t begin, int64_t end) {
+    std::vector<const P*> x(L);
+    for (int64_t i = begin; i < end; ++i) {
+      T* gate = row_of<T>(tape.gate, i, L);
+      std::fill_n(gate, L, T(0));
+      for (int64_t l = 0; l < L; ++l) {
+        const auto state = *row_of<int32_t>(tape.row[l], i, 1);
+        x[l] = row_of<P>(tape.projected[l], state, out);
+        for (int64_t j = 0; j < L; ++j) gate[j] += row_of<T>(pre[l], state, L)[j];
+      }
+      for (int64_t j = 0; j < L; ++j) gate[j] = T(1) / (T(1) + std::exp(-gate[j]));
+      k.gated_sum(out, L, gate, x.data(), row_of<T>(tape.output, i, out));
+    }
+  });
 }
 
 template <class T, class P>
-GatedOutputGradients backward(const std::vector<at::Tensor>& h, const at::Tensor& gates,
-                              const std::vector<at::Tensor>& embedding, const GatedOutputTape& tape,
-                              const at::Tensor& grad) {
-  const int64_t steps = h[0].size(0), batch = h[0].size(1), L = static_cast<int64_t>(h.size());
-  const int64_t out = embedding[0].size(0), n = steps * batch;
-  const auto& k = cell_kernels<T, P>();
-  constexpr auto products = c10::CppTypeToScalarType<P>::value;
-  const auto options = h[0].options();
-  auto d_gate = at::empty({n, L}, options);
-  std::vector<at::Tensor> d_projected;  // summed over the steps that show a state: what the weight gradient needs
-  for (int64_t l = 0; l < L; ++l) d_projected.push_back(at::zeros(tape.projected[l].sizes(), options));
-  // Steps of one row of the batch share states, so a thread takes whole rows of the batch.
-  for_rows(batch, n * out, [&](int64_t b, int64_t) {
-    std::vector<const P*> x(L);
-    std::vector<T*> to(L);
-    for (int64_t i = b; i < n; i += batch) {
-      for (int64_t l = 0; l < L; ++l) {
-        const auto r = row_of<int32_t>(tape.row[l], i, 1)[0];
-        x[l] = row_of<P>(tape.projected[l], r, out);
-        to[l] = row_of<T>(d_projected[l], r, out);
-      }
-      k.gated_sum_backward(out, L, row_of<T>(tape.gate, i, L), x.data(), row_of<T>(tape.output, i, out),
-                           row_of<T>(grad, i, out), to.data(), row_of<T>(d_gate, i, L));
+class GatedOutputBackward {
+ public:
+  GatedOutputBackward(const std::vector<at::Tensor>& h, const at::Tensor& gates,
+                      const std::vector<at::Tensor>& embedding, const GatedOutputTape& tape, const at::Tensor& grad)
+      : tape_(tape),
+        grad_(grad),
+        steps_(h[0].size(0)),
+        batch_(h[0].size(1)),
+        out_(embedding[0].size(0)),
+        L_(static_cast<int64_t>(h.size())),
+        gates_(by_layer(gates, h)) {
+    const auto options = h[0].options(), products = options.dtype(c10::CppTypeToScalarType<P>::value);
+    d_pre_ = at::empty({steps_ * batch_, L_}, options);
+    e_ = at::empty({steps_ * batch_, row_stride<P>(out_)}, products);
+    g.gates = at::zeros_like(gates);
+    for (int64_t l = 0; l < L_; ++l) {
+      states_.emplace_back(h[l], tape.birth[l]);
+      d_projected_.push_back(at::empty({states_[l].count, row_stride<T>(out_)}, options));
+      d_pre_of_state_.push_back(at::zeros({states_[l].count, L_}, options));
+      g.h.push_back(at::empty_like(h[l]));
+      g.embedding.push_back(at::empty_like(embedding[l]));
+      matrices_.emplace_back(embedding[l].const_data_ptr<T>(), out_, states_[l].d);
     }
-  });
-  const auto d_pre = d_gate * tape.gate * (1 - tape.gate);                // [T·B, L]
-  const auto e = (grad * tape.output.gt(0)).view({n, out}).to(products);  // [T·B, out]
-  GatedOutputGradients g;
-  g.gates = at::empty_like(gates);
-  int64_t offset = 0;
-  for (int64_t l = 0; l < L; ++l) {
-    const int64_t d = h[l].size(2);
-    g.gates.narrow(1, offset, d).copy_(at::mm(d_pre.t(), h[l].view({n, d})));
-    Product<P> matrix(embedding[l].const_data_ptr<T>(), out, d);
-    const auto x = gather_births<T>(h[l], tape.birth[l]).to(products), dy = d_projected[l].to(products);
-    g.embedding.push_back(at::empty_like(embedding[l]));
-    matrix.weight_gradient(x.size(0), dy.template const_data_ptr<P>(), x.template const_data_ptr<P>(),
-                           g.embedding[l].template data_ptr<T>());
-    // dh = g_l · (e W) + (dL/d pre) w: the gate is a factor of the row, so the product needs e once for all layers.
-    auto dh = at::empty({n, d}, options);
-    matrix.backward(n, e.template const_data_ptr<P>(), dh.template data_ptr<T>());
-    dh.mul_(tape.gate.narrow(1, l, 1));
-    dh.addmm_(d_pre, gates.narrow(1, offset, d));
-    g.h.push_back(dh.view(h[l].sizes()));
-    offset += d;
   }
-  return g;
+
+  void run() {
+    for (auto& matrix : matrices_) matrix.pack_backward();
+    for_parts(batch_, [&](int64_t b) { output_gradients(b); });
+    for_blocks<P>({steps_ * batch_}, [&](int64_t, int64_t begin, int64_t end) { state_gradients(begin, end); });
+    for (int64_t l = 0; l < L_; ++l) embedding_gradient(l);
+    gate_gradients();
+  }
+
+  GatedOutputGradients g;
+
+ private:
+  /// Of one row of the batch, whose steps share states: e = dL/d(Σ_l g_l W^e h), and what of it reaches the gates'
+  /// arguments and W^e h, the latter two also summed over the steps that show a state.
+  void output_gradients(int64_t b) {
+    const auto& k = cell_kernels<T, P>();
+    std::vector<const P*> x(L_);
+    std::vector<T*> to(L_);
+    for (int64_t i = b; i < steps_ * batch_; i += batch_) {
+      for (int64_t l = 0; l < L_; ++l) {
+        const auto state = *row_of<int32_t>(tape_.row[l], i, 1);
+        x[l] = row_of<P>(tape_.projected[l], state, out_);
+        to[l] = raw_row<T>(d_projected_[l], state, out_);
+        if (*row_of<int32_t>(tape_.birth[l], state, 1) == i) std::fill_n(to[l], out_, T(0));
+      }
+      const T* gate = row_of<T>(tape_.gate, i, L_);
+      T* d_pre = row_of<T>(d_pre_, i, L_);
+      k.gated_sum_backward(out_, L_, gate, x.data(), row_of<T>(tape_.output, i, out_), row_of<T>(grad_, i, out_),
+                           raw_row<P>(e_, i, out_), to.data(), d_pre);
+      for (int64_t j = 0; j < L_; ++j) d_pre[j] *= gate[j] * (1 - gate[j]);
+      for (int64_t l = 0; l < L_; ++l) {
+        k.axpy(L_, T(1), d_pre, row_of<T>(d_pre_of_state_[l], *row_of<int32_t>(tape_.row[l], i, 1), L_));
+      }
+    }
+  }
+
+  /// dh = g_l · (e W) + (dL/d pre) w of some steps: the gate is a factor of the row, so that all layers' products read
+  /// the same e.
+  void state_gradients(int64_t begin, int64_t end) {
+    for (int64_t l = 0; l < L_; ++l) {
+      const int64_t d = states_[l].d;
+      std::vector<T*> to;
+      for (int64_t i = begin; i < end; ++i) to.push_back(row_of<T>(g.h[l], i, d));
+      auto matrix = matrices_[l].beside();
+      const typename Product<P>::Backward product{
+          &matrix, end - begin, raw_row<P>(e_, begin, out_), row_stride<P>(out_), to.data(), /*add=*/false};
+      Product<P>::backward({&product, 1});
+      for (int64_t i = begin; i < end; ++i) {
+        cell_kernels<T, P>().scale_and_add(d, row_of<T>(tape_.gate, i, L_)[l], L_, row_of<T>(d_pre_, i, L_),
+                                           gates_[l].template const_data_ptr<T>(), to[i - begin]);
+      }
+    }
+  }
+
+  void embedding_gradient(int64_t l) {
+    const auto dy = d_projected_[l].to(e_.scalar_type());
+    std::vector<P> rounded;
+    const auto x = states_[l].operands(0, states_[l].count, rounded);
+    at::Tensor memory;
+    matrices_[l].reserve_gradient(states_[l].count, memory);
+    matrices_[l].weight_gradient(states_[l].count, dy.template const_data_ptr<P>(), row_stride<T>(out_), x.data(),
+                                 g.embedding[l].template data_ptr<T>(), /*add=*/false, memory);
+  }
+
+  /// Threads share the columns, so that every value is summed in the same order.
+  void gate_gradients() {
+    constexpr int64_t kColumns = 256;
+    struct Part {
+      int64_t l, column, columns;
+      T* to;
+    };
+    std::vector<Part> parts;
+    T* to = g.gates.template data_ptr<T>();
+    for (int64_t l = 0; l < L_; ++l) {
+      for (int64_t column = 0; column < states_[l].d; column += kColumns) {
+        const int64_t columns = std::min(kColumns, states_[l].d - column);
+        parts.push_back({l, column, columns, to});
+        to += columns;
+      }
+    }
+    const int64_t stride = g.gates.size(1);
+    for_parts(static_cast<int64_t>(parts.size()), [&](int64_t p) {
+      const auto& part = parts[p];
+      const auto& states = states_[part.l];
+      for (int64_t i = 0; i < states.count; ++i) {
+        const T* d_pre = row_of<T>(d_pre_of_state_[part.l], i, L_);
+        for (int64_t j = 0; j < L_; ++j) {
+          cell_kernels<T, P>().axpy(part.columns, d_pre[j], states[i] + part.column, part.to + j * stride);
+        }
+      }
+    });
+  }
+
+  const GatedOutputTape& tape_;
+  const at::Tensor grad_;
+  const int64_t steps_, batch_, out_, L_;
+  const std::vector<at::Tensor> gates_;  ///< per layer [L, d_l]
+  std::vector<States<T>> states_;
+  std::vector<Product<P>> matrices_;
+  at::Tensor d_pre_;                        ///< [T·B, L] dL/d(w·h)
+  at::Tensor e_;                            ///< [T·B, out] of P: the gradient before the ReLU
+  std::vector<at::Tensor> d_projected_;     ///< per layer [N_l, out]: summed over the steps that show a state
+  std::vector<at::Tensor> d_pre_of_state_;  ///< per layer [N_l, L]: the same
+};
+
+/// f(T(), P()) for the types of the states and of the products.
+template <class F>
+void with_types(const at::Tensor& h, bool bfloat16, F f) {
+  if (h.scalar_type() == at::kDouble) return f(double(), double());
+  bfloat16 ? f(float(), c10::BFloat16()) : f(float(), float());
+}
+
+int64_t multiplications(const std::vector<at::Tensor>& h, const std::vector<at::Tensor>& embedding) {
+  int64_t sum = 0;
+  for (const auto& x : h) sum += x.numel() * embedding[0].size(0);
+  return sum;
 }
 
 }  // namespace
 
 GatedOutputTape gated_output_forward(const std::vector<at::Tensor>& h, const at::Tensor& state_index,
                                      const at::Tensor& gates, const std::vector<at::Tensor>& embedding, bool bfloat16) {
-  if (h[0].scalar_type() == at::kDouble) return forward<double, double>(h, state_index, gates, embedding);
-  if (bfloat16) return forward<float, c10::BFloat16>(h, state_index, gates, embedding);
-  return forward<float, float>(h, state_index, gates, embedding);
+  GatedOutputTape tape;
+  with_types(h[0], bfloat16, [&](auto t, auto p) {
+    with_team_for<decltype(p)>(multiplications(h, embedding),
+                               [&] { forward<decltype(t), decltype(p)>(h, state_index, gates, embedding, tape); });
+  });
+  return tape;
 }
 
 GatedOutputGradients gated_output_backward(const std::vector<at::Tensor>& h, const at::Tensor& gates,
                                            const std::vector<at::Tensor>& embedding, const GatedOutputTape& tape,
                                            const at::Tensor& grad, bool bfloat16) {
-  if (h[0].scalar_type() == at::kDouble) return backward<double, double>(h, gates, embedding, tape, grad);
-  if (bfloat16) return backward<float, c10::BFloat16>(h, gates, embedding, tape, grad);
-  return backward<float, float>(h, gates, embedding, tape, grad);
+  GatedOutputGradients out;
+  with_types(h[0], bfloat16, [&](auto t, auto p) {
+    with_team_for<decltype(p)>(multiplications(h, embedding), [&] {
+      GatedOutputBackward<decltype(t), decltype(p)> backward(h, gates, embedding, tape, grad);
+      backward.run();
+      out = std::move(backward.g);
+    });
+  });
+  return out;
 }
 
 }  // namespace hmrnn::cpu
