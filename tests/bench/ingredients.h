@@ -20,6 +20,10 @@ constexpr Rates kRates[] = {{0.21, 0.035}, {0.5, 0.17}, {1, 1}};
 /// The rates that a model reaches whose firing is steered, by a cost or towards a target.
 constexpr Rates kSteered = {0.44, 0.12};
 
+/// Initial gain of the layer norms of models that make updates: with 1, gradients of 100 steps back overflow, and the
+/// updates are skipped.
+constexpr double kNormGain = 0.3;
+
 /// The elements of kRates that differ in speed on `device`.
 std::vector<Rates> rates_on(torch::Device device);
 

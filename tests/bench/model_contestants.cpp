@@ -31,6 +31,7 @@ hmrnn::CharLMOptions options_of(const Size& size, bool layer_norm) {
       .embedding_size(kInput)
       .hidden_sizes(std::vector<int64_t>(kLayers, size.units))
       .output_embedding_size(output_size(size.units))
+      .norm_gain(kNormGain)
       .layer_norm(layer_norm);
 }
 

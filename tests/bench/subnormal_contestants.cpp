@@ -70,7 +70,8 @@ struct Training {
       : model(hmrnn::CharLMOptions(kVocabulary)
                   .embedding_size(kInput)
                   .hidden_sizes(std::vector<int64_t>(kLayers, size.units))
-                  .output_embedding_size(size.units)),
+                  .output_embedding_size(size.units)
+                  .norm_gain(kNormGain)),
         index(torch::randint(kVocabulary, {size.window, size.batch}, torch::kInt64)),
         target(torch::randint(kVocabulary, {size.window, size.batch}, torch::kInt64)),
         rates(dead == Dead::Layers ? Rates{0, 0} : kRates[1]) {
@@ -88,7 +89,8 @@ struct Training {
   void update() {
     const auto loss = hmrnn::cross_entropy(model->forward(index, std::nullopt, call).logits, target);
     loss.backward();
-    adam->step(loss);
+    const auto report = adam->step(loss);
+    TORCH_CHECK(report.skipped.item<float>() == 0, "benchmark: an update was skipped, since its gradient overflows");
   }
   /// Only the optimiser, with zero gradients.
   void step() {
