@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <string>
@@ -287,4 +288,29 @@ TEST_CASE("a launch that no device takes is an error; a kernel without code ends
   CHECK(cudaFuncSetAttribute(&stub, cudaFuncAttributeMaxDynamicSharedMemorySize, shared) == cudaSuccess);
   CHECK(dies([&] { cudaLaunchKernel(&stub, {1, 1, 1}, {32, 1, 1}, nullptr, shared, nullptr); }));
   cudaGetLastError();
+}
+
+// In a process of its own, with EMULATED_GPU_FENCED=1 (CMakeLists.txt).
+TEST_CASE("fenced: past the end of a block, and in one that was freed, every access ends the program", "[.fenced]") {
+  REQUIRE(std::getenv("EMULATED_GPU_FENCED") != nullptr);
+  const size_t bytes = GENERATE(16, 4096, 100'000);
+  char *block = nullptr, *next = nullptr;
+  REQUIRE(cudaMalloc(reinterpret_cast<void**>(&block), bytes) == cudaSuccess);
+  REQUIRE(cudaMalloc(reinterpret_cast<void**>(&next), bytes) == cudaSuccess);
+  const size_t end = (bytes + 15) / 16 * 16;  // a block ends at a page's end, up to 16 bytes
+  const auto launch = [](auto work) {
+    const auto stream = new_stream();
+    if (enqueue(stream, "kernel", work) != cudaSuccess || cudaStreamSynchronize(stream) != cudaSuccess) _exit(3);
+  };
+  const auto touch = [](volatile char* at) { *at = *at; };
+  for (char* const at : {block, block + bytes - 1}) {
+    CHECK_FALSE(dies([&] { launch([=] { touch(at); }); }));
+    CHECK_FALSE(dies([&] { touch(at); }));
+  }
+  CHECK(dies([&] { launch([=] { touch(block + end); }); }));
+  CHECK(dies([&] { launch([=] { touch(next + end); }); }));
+  REQUIRE(cudaFree(block) == cudaSuccess);
+  CHECK(dies([&] { launch([=] { touch(block); }); }));
+  CHECK_FALSE(dies([&] { launch([=] { touch(next); }); }));
+  REQUIRE(cudaFree(next) == cudaSuccess);
 }

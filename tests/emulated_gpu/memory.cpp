@@ -1,4 +1,5 @@
-// Memory of the emulated device: a range of addresses that the host may access only while the device works.
+// Memory of the emulated device: a range of addresses that the host may access only while the device works. Fenced, it
+// may always access what is allocated: thousands of separate pages would have to be protected after each kernel.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -47,7 +48,7 @@ class Memory {
       const size_t length = (at + room_for - (fenced_ ? kPage : 0) + kPage - 1) / kPage * kPage - first;
       protect(first, length, PROT_READ | PROT_WRITE);
       std::memset(base_ + start, 0xff, std::min<size_t>(bytes, size_t{64} << 20));  // NaN: not written yet
-      if (depth_ == 0) protect(first, length, PROT_NONE);
+      if (depth_ == 0 && !fenced_) protect(first, length, PROT_NONE);
       return base_ + start;
     }
     return nullptr;
@@ -82,10 +83,10 @@ class Memory {
     return sum;
   }
   void open() {
-    if (depth_++ == 0) protect(PROT_READ | PROT_WRITE);
+    if (depth_++ == 0 && !fenced_) protect(0, used_bytes(), PROT_READ | PROT_WRITE);
   }
   void close() {
-    if (--depth_ == 0) protect(PROT_NONE);
+    if (--depth_ == 0 && !fenced_) protect(0, used_bytes(), PROT_NONE);
   }
 
  private:
@@ -94,10 +95,7 @@ class Memory {
     size_t at, bytes;
   };
 
-  void protect(int rights) {
-    if (!fenced_) return protect(0, std::min(size_, (end_ + kPage - 1) / kPage * kPage), rights);
-    for (const auto& [start, block] : used_) protect(block.at, block.bytes - kPage, rights);
-  }
+  size_t used_bytes() const { return std::min(size_, (end_ + kPage - 1) / kPage * kPage); }
   void protect(size_t at, size_t bytes, int rights) {
     if (bytes > 0 && mprotect(base_ + at, bytes, rights) != 0) fail("mprotect of the device's memory");
   }
