@@ -40,7 +40,7 @@ class Drawing {
 
   void line(const SegmentedLine& line, int columns) {
     const auto cells = text_cells(line.text);
-    const auto z = by_cell(cells, line.z);
+    const auto z = max_by_cell(cells, line.z);
     std::vector<size_t> segment(z.size());
     size_t begin = 0;
     do {

@@ -42,7 +42,7 @@ std::string blocks(const std::vector<TextCell>& cells, const std::vector<float>&
 
 }  // namespace
 
-std::vector<std::vector<float>> by_cell(const std::vector<TextCell>& cells, const torch::Tensor& values) {
+std::vector<std::vector<float>> max_by_cell(const std::vector<TextCell>& cells, const torch::Tensor& values) {
   const auto all = values.to(torch::kFloat32).contiguous();
   const auto layers = static_cast<size_t>(all.size(1));
   const auto* value = all.const_data_ptr<float>();
@@ -59,8 +59,9 @@ std::vector<std::vector<float>> by_cell(const std::vector<TextCell>& cells, cons
 
 std::string show_boundaries(const SegmentedLine& line, const BoundaryTextOptions& options) {
   const auto cells = text_cells(line.text);
-  const auto z = by_cell(cells, line.z);
-  const auto sure = line.probability.defined() ? by_cell(cells, line.probability) : std::vector<std::vector<float>>();
+  const auto z = max_by_cell(cells, line.z);
+  const auto sure =
+      line.probability.defined() ? max_by_cell(cells, line.probability) : std::vector<std::vector<float>>();
   const int room = options.width > kGutter + 1 ? options.width - kGutter : 0;
   std::vector<size_t> segment(z.size());
 

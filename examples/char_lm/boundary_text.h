@@ -16,7 +16,7 @@ struct SegmentedLine {
 };
 
 /// The maximum over the bytes of each cell (text_cells), for each layer.
-std::vector<std::vector<float>> by_cell(const std::vector<TextCell>& cells, const torch::Tensor& values);
+std::vector<std::vector<float>> max_by_cell(const std::vector<TextCell>& cells, const torch::Tensor& values);
 
 /// How boundaries are coloured.
 enum class BoundaryColour {

@@ -33,7 +33,7 @@ void print_marked(const std::string& text, const torch::Tensor& z, const Boundar
 }
 
 /// Options of the command.
-struct Wish {
+struct SampleOptions {
   std::string prime;   ///< as the model reads it; may be empty
   int64_t length = 0;  ///< number of symbols to write
   double temperature = 1;
@@ -42,7 +42,7 @@ struct Wish {
   std::string run;
 };
 
-void write_one(const hmrnn::CharLMCheckpoint& checkpoint, const Wish& wish, torch::Generator& generator) {
+void write_one(const hmrnn::CharLMCheckpoint& checkpoint, const SampleOptions& wish, torch::Generator& generator) {
   const auto& vocabulary = checkpoint.vocabulary;
   const auto& options = checkpoint.model->options;
   const auto start = wish.prime.empty() ? std::string(1, static_cast<char>(neutral_symbol(vocabulary))) : wish.prime;
@@ -106,7 +106,7 @@ int sample_command(int argc, char** argv) {
                        specs, "run", argc, argv);
   if (!arguments) return 0;
 
-  Wish wish;
+  SampleOptions wish;
   wish.run = arguments->require("run");
   if (arguments->has("prime") && arguments->has("prime-file")) {
     throw hmrnn::Error("--prime and --prime-file exclude each other");

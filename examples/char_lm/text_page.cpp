@@ -8,7 +8,7 @@ constexpr double kMostBits = 12.75;  // two hexadecimal digits, in steps of 1/20
 
 /// [T, L] → [cells, L]: the maximum over each cell's bytes.
 torch::Tensor greatest(const std::vector<TextCell>& cells, const torch::Tensor& values) {
-  const auto layers = by_cell(cells, values);
+  const auto layers = max_by_cell(cells, values);
   auto out = torch::empty({static_cast<int64_t>(cells.size()), static_cast<int64_t>(layers.size())});
   auto at = out.accessor<float, 2>();
   for (size_t l = 0; l < layers.size(); ++l) {
@@ -46,7 +46,7 @@ Json cells_json(const std::vector<TextCell>& cells) {
 
 Json signals_json(const std::vector<TextCell>& cells, const TextSignals& signals) {
   Json z = Json::array(), probability = Json::array(), operations = Json::array();
-  for (const auto& layer : by_cell(cells, signals.z)) {
+  for (const auto& layer : max_by_cell(cells, signals.z)) {
     std::string marks;
     for (const auto value : layer) marks += value > 0.5F ? '1' : '0';
     z.push_back(marks);
