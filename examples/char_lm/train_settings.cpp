@@ -45,7 +45,7 @@ std::map<std::string, OptionMap> presets() {
 
 const TrainOptions& train_options() {
   static const TrainOptions all(
-      {{"corpus", "NAME", kNoStandard, false, kData,
+      {{"corpus", "NAME", kNoDefault, false, kData,
         "ptb, text8, enwik8, synthetic, or a file, read as bytes, or several files: FILE,FILE"},
        {"valid-file", "FILE", "", false, kData,
         "with a corpus of files: validate on this file instead of a part of them"},

@@ -18,9 +18,9 @@ constexpr double kLeastClip = 1e-6;  // Adam's epsilon is 1e-8, and the norm is 
 std::vector<TrainOption> common_options() {
   return {
       {"preset", "NAME", "", false, kData, "the paper's settings; other options override them"},
-      {"units", "N[,N..]", kNoStandard, false, kModel, "units of all layers, or of each, bottom to top"},
+      {"units", "N[,N..]", kNoDefault, false, kModel, "units of all layers, or of each, bottom to top"},
       {"layers", "N", "3", false, kModel, "number of layers, if --units is one size"},
-      {"output-embedding", "N", kNoStandard, false, kModel, "size of the output embedding"},
+      {"output-embedding", "N", kNoDefault, false, kModel, "size of the output embedding"},
       {"core", "CORE", "hm_lstm", false, kModel, "hm_lstm, or lstm: a control of the same sizes"},
       {"layer-norm", "on|off", "on", false, kModel, "layer normalisation"},
       {"boundary", "MODE", "step", false, kModel, "how boundaries are decided: step, bernoulli or soft"},
@@ -29,9 +29,9 @@ std::vector<TrainOption> common_options() {
       {"init", "HOW", "uniform", false, kModel,
        "initialisation of the recurrent layers' matrices: uniform or orthogonal"},
       {"norm-gain", "X", "1", false, kModel, "initial gain of the layer norms of the gate products"},
-      {"batch", "N", kNoStandard, false, kRecipe, ""},
-      {"window", "N", kNoStandard, false, kRecipe, "steps of truncated back-propagation"},
-      {"lr", "X", kNoStandard, false, kRecipe, "highest learning rate of Adam"},
+      {"batch", "N", kNoDefault, false, kRecipe, ""},
+      {"window", "N", kNoDefault, false, kRecipe, "steps of truncated back-propagation"},
+      {"lr", "X", kNoDefault, false, kRecipe, "highest learning rate of Adam"},
       {"schedule", "KIND", "plateau", false, kRecipe,
        "of lr: plateau (divided when validation stops improving), cosine (down to --final-lr at the end given by "
        "--steps or --epochs) or constant"},
@@ -264,11 +264,11 @@ OptionMap CommonSettings::options() const {
           {"dtype", dtype}};
 }
 
-TrainOptions::TrainOptions(std::vector<TrainOption> own, const OptionMap& standards, const OptionMap& helps,
+TrainOptions::TrainOptions(std::vector<TrainOption> own, const OptionMap& defaults, const OptionMap& helps,
                            std::map<std::string, OptionMap> presets)
     : presets_(std::move(presets)) {
   for (auto& option : common_options()) {
-    if (const auto found = standards.find(option.name); found != standards.end()) option.standard = found->second;
+    if (const auto found = defaults.find(option.name); found != defaults.end()) option.default_value = found->second;
     if (const auto found = helps.find(option.name); found != helps.end()) option.help = found->second;
     all_.push_back(std::move(option));
   }
@@ -286,8 +286,8 @@ std::vector<OptionSpec> TrainOptions::specs() const {
                    kProcessTimeout),
        "Run"}};
   for (const auto& o : all_) {
-    const bool shown = o.standard != kNoStandard && !o.standard.empty() && o.standard != "0";
-    out.push_back({o.name, o.value, o.help + (shown ? fmt::format(" (default: {})", o.standard) : ""), o.group});
+    const bool shown = o.default_value != kNoDefault && !o.default_value.empty() && o.default_value != "0";
+    out.push_back({o.name, o.value, o.help + (shown ? fmt::format(" (default: {})", o.default_value) : ""), o.group});
   }
   return out;
 }
@@ -295,7 +295,7 @@ std::vector<OptionSpec> TrainOptions::specs() const {
 OptionMap TrainOptions::create(const OptionMap& given) const {
   OptionMap map;
   for (const auto& o : all_) {
-    if (o.standard != kNoStandard) map[o.name] = o.standard;
+    if (o.default_value != kNoDefault) map[o.name] = o.default_value;
   }
   const auto preset = given.find("preset");
   if (preset != given.end()) {
@@ -316,7 +316,7 @@ OptionMap TrainOptions::resume(const OptionMap& stored, const OptionMap& given) 
   map.try_emplace("cuda-persistent", "off");  // the first default of this option
   // Options that are newer than the run get their defaults.
   for (const auto& o : all_) {
-    if (o.standard != kNoStandard) map.try_emplace(o.name, o.standard);
+    if (o.default_value != kNoDefault) map.try_emplace(o.name, o.default_value);
   }
   for (const auto& [name, value] : given) map[name] = value;
   // --units alone keeps the run's number of layers; a list determines it.

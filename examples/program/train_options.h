@@ -15,14 +15,14 @@
 /// An option of `train`.
 struct TrainOption {
   std::string name;
-  std::string value;     ///< placeholder of the value in the help
-  std::string standard;  ///< default; kNoStandard: none
-  bool changeable;       ///< whether a resume may change it
+  std::string value;          ///< placeholder of the value in the help
+  std::string default_value;  ///< kNoDefault: none
+  bool changeable;            ///< whether a resume may change it
   std::string group;
   std::string help;
 };
 
-inline const std::string kNoStandard = "\x01";
+inline const std::string kNoDefault = "\x01";
 
 /// Groups of options, in the order of the help.
 inline const std::string kData = "Data", kModel = "Model", kRecipe = "Recipe", kLength = "Length and records",
@@ -69,8 +69,8 @@ struct CommonSettings {
 /// The options of a program's `train`: the common ones, its own, and presets.
 class TrainOptions {
  public:
-  /// `standards`: other defaults of common options, by name; `helps`: other help texts.
-  TrainOptions(std::vector<TrainOption> own, const OptionMap& standards, const OptionMap& helps,
+  /// `defaults`: other defaults of common options, by name; `helps`: other help texts.
+  TrainOptions(std::vector<TrainOption> own, const OptionMap& defaults, const OptionMap& helps,
                std::map<std::string, OptionMap> presets);
 
   /// All options for the help, including --out, --resume and --timeout.
