@@ -30,7 +30,7 @@ int align_command(int argc, char** argv) {
   const auto checkpoint = load_run(*arguments, device);
   const auto text = choose_text(*arguments, checkpoint);
   const auto events = choose_events(*arguments, text);
-  const auto found = evaluate_text(checkpoint, text, 1, device, options.seed, run, /*look=*/true);
+  const auto found = evaluate_text(checkpoint, text, 1, device, options.seed, run, /*signals=*/true);
   const auto json = align_json(checkpoint, text, found, events, options, run);
   if (arguments->has("json")) {
     fmt::print("{}\n", json.dump());

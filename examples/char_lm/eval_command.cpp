@@ -25,7 +25,7 @@ int eval_command(int argc, char** argv) {
   const auto checkpoint = load_run(*arguments, device);
 
   const auto text = choose_text(*arguments, checkpoint);
-  const auto found = evaluate_text(checkpoint, text, streams, device, seed, run, /*look=*/false);
+  const auto found = evaluate_text(checkpoint, text, streams, device, seed, run, /*signals=*/false);
   const auto json = eval_json(checkpoint, text, found);
   if (arguments->has("json")) {
     fmt::print("{}\n", json.dump());

@@ -90,7 +90,7 @@ int report_command(int argc, char** argv) {
     tell_about_model(*arguments, file, checkpoint.step, checkpoint.verified);
     checkpoint.model->to(device);
     const auto text = choose_text(*arguments, checkpoint, kCharacters);
-    const auto found = evaluate_text(checkpoint, text, 1, device, agreement.seed, runs[i], /*look=*/true);
+    const auto found = evaluate_text(checkpoint, text, 1, device, agreement.seed, runs[i], /*signals=*/true);
     if (i == 0) {
       shown = text.bytes;
       cells = text_cells(std::string_view(shown).substr(0, shown.size() - 1));  // the last symbol is not read

@@ -13,7 +13,7 @@
 namespace {
 
 /// Collects the tensors of TextEvaluation from the windows of one stream.
-struct Look {
+struct SignalCollector {
   std::vector<torch::Tensor> z, probability, norms, bits;
 
   void add(const hmrnn::CharLM& model, const hmrnn::TextWindow& window, const hmrnn::HMLSTMState& before,
@@ -42,20 +42,20 @@ hmrnn::MarkSequences but_the_last(std::vector<uint8_t> marks) {
 }  // namespace
 
 TextEvaluation evaluate_text(const hmrnn::CharLMCheckpoint& checkpoint, const ChosenText& text, int64_t streams,
-                             torch::Device device, uint64_t seed, const std::string& run, bool look) {
+                             torch::Device device, uint64_t seed, const std::string& run, bool signals) {
   const auto& options = checkpoint.model->options;
   const bool skips = options.core() == hmrnn::Core::LSTM || options.boundary() != hmrnn::BoundaryMode::Soft;
   TextEvaluation out{{}, {hmrnn::cost_sizes(options), skips}, {}, {}, {}, {}};
-  Look seen;
+  SignalCollector seen;
   const hmrnn::TextStreams cut(text.index, streams, hmrnn::kEvaluationWindow, /*exact=*/true, text.source);
   out.result = hmrnn::evaluate_text(checkpoint.model, cut, device, seed, {}, std::nullopt, checkpoint.boundaries,
                                     [&](const auto& window, const auto& before, const auto& output) {
                                       out.cost.add(output.core.z, before.z, options.vocabulary_size());
-                                      if (look) seen.add(checkpoint.model, window, before, output);
+                                      if (signals) seen.add(checkpoint.model, window, before, output);
                                     })
                    .value();
   require_finite_result(out.result.loss, run);
-  if (!look) return out;
+  if (!signals) return out;
   out.z = joined(seen.z);
   out.probability = joined(seen.probability);
   out.norms = joined(seen.norms);

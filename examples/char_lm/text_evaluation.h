@@ -21,10 +21,10 @@ struct TextEvaluation {
   torch::Tensor bits;         ///< [N-1]: -log2 of the probability of the next symbol
 };
 
-/// Scores `text`, cut into `streams` streams that start from zeros. `look`: computes the tensors too (one stream only).
-/// Throws hmrnn::Error for a text of fewer than two symbols, and if the result is not finite.
+/// Scores `text`, cut into `streams` streams that start from zeros. `signals`: computes the tensors too (one stream
+/// only). Throws hmrnn::Error for a text of fewer than two symbols, and if the result is not finite.
 TextEvaluation evaluate_text(const hmrnn::CharLMCheckpoint& checkpoint, const ChosenText& text, int64_t streams,
-                             torch::Device device, uint64_t seed, const std::string& run, bool look);
+                             torch::Device device, uint64_t seed, const std::string& run, bool signals);
 
 /// The output of `eval --json`: split, bpc (bpb if symbols are bytes), bits, characters (bytes), updates, cost.
 Json eval_json(const hmrnn::CharLMCheckpoint& checkpoint, const ChosenText& text, const TextEvaluation& found);
@@ -34,6 +34,6 @@ Json eval_json(const hmrnn::CharLMCheckpoint& checkpoint, const ChosenText& text
 /// evaluation ends.
 std::vector<NamedEvents> choose_events(const Arguments& arguments, const ChosenText& text);
 
-/// The output of `align --json` for an evaluation with `look`. Throws hmrnn::Error for a model without detectors.
+/// The output of `align --json` for an evaluation with `signals`. Throws hmrnn::Error for a model without detectors.
 Json align_json(const hmrnn::CharLMCheckpoint& checkpoint, const ChosenText& text, const TextEvaluation& found,
                 const std::vector<NamedEvents>& events, const hmrnn::AgreementOptions& options, const std::string& run);

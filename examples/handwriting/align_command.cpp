@@ -23,7 +23,7 @@ int align_command(int argc, char** argv) {
   const auto device = set_up_machine(*arguments);
   const auto checkpoint = load_run(*arguments, device);
   const auto chosen = choose_lines(*arguments, checkpoint);
-  const auto found = evaluate_ink(checkpoint, chosen, device, options.seed, run, /*look=*/true);
+  const auto found = evaluate_ink(checkpoint, chosen, device, options.seed, run, /*signals=*/true);
   const auto json = align_json(chosen, found, options, run);
   if (arguments->has("json")) {
     fmt::print("{}\n", json.dump());

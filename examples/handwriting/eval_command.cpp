@@ -36,7 +36,7 @@ int eval_command(int argc, char** argv) {
     visit = [&](const auto& window, const auto& /*before*/, const auto& output) { mixtures.add(window, output); };
   }
   const auto run = arguments->require("run");
-  const auto found = evaluate_ink(checkpoint, chosen, device, seed, run, /*look=*/false, visit);
+  const auto found = evaluate_ink(checkpoint, chosen, device, seed, run, /*signals=*/false, visit);
   if (!target.empty()) mixtures.write(target);
   const auto json = eval_json(checkpoint, chosen, found);
   if (arguments->has("json")) {

@@ -7,10 +7,10 @@
 namespace {
 
 /// Collects the windows of each line.
-struct Look {
+struct SignalCollector {
   std::vector<std::vector<torch::Tensor>> z, probability, norms, nats;
 
-  explicit Look(size_t lines) : z(lines), probability(lines), norms(lines), nats(lines) {}
+  explicit SignalCollector(size_t lines) : z(lines), probability(lines), norms(lines), nats(lines) {}
 
   void add(const hmrnn::HandwritingModel& model, const hmrnn::InkWindow& window, const hmrnn::HMLSTMState& before,
            const hmrnn::HandwritingOutput& out) {
@@ -33,8 +33,8 @@ struct Look {
     }
   }
 
-  std::vector<InkLook> lines() const {
-    std::vector<InkLook> out;
+  std::vector<InkSignals> lines() const {
+    std::vector<InkSignals> out;
     for (size_t i = 0; i < z.size(); ++i) {
       out.push_back({torch::cat(z[i]), torch::cat(probability[i]), torch::cat(norms[i]), torch::cat(nats[i])});
     }
@@ -45,24 +45,24 @@ struct Look {
 }  // namespace
 
 InkEvaluation evaluate_ink(const hmrnn::HandwritingCheckpoint& checkpoint, const ChosenLines& lines,
-                           torch::Device device, uint64_t seed, const std::string& run, bool look,
+                           torch::Device device, uint64_t seed, const std::string& run, bool signals,
                            const hmrnn::InkVisitor& visit) {
   const auto& options = checkpoint.model->options;
   const bool skips = options.core() == hmrnn::Core::LSTM || options.boundary() != hmrnn::BoundaryMode::Soft;
   InkEvaluation out{{}, {hmrnn::cost_sizes(options), skips}, 0, {}};
   const auto batches = lines.batches(checkpoint.normalisation);
-  Look seen(lines.lines.size());
+  SignalCollector seen(lines.lines.size());
   out.result = hmrnn::evaluate_ink(checkpoint.model, batches, device, seed, {}, std::nullopt,
                                    [&](const auto& window, const auto& before, const auto& output) {
                                      out.cost.add(output.core.z, before.z, window.count, window.lengths);
-                                     if (look) seen.add(checkpoint.model, window, before, output);
+                                     if (signals) seen.add(checkpoint.model, window, before, output);
                                      if (visit) visit(window, before, output);
                                    })
                    .value();
   require_finite_result(out.result.loss, run);
   out.log_likelihood =
       -out.result.loss * static_cast<double>(out.result.count) / static_cast<double>(batches.sequences());
-  if (look) out.lines = seen.lines();
+  if (signals) out.lines = seen.lines();
   return out;
 }
 

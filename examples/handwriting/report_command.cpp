@@ -25,24 +25,24 @@ Json points_json(const hmrnn::InkLine& line) {
 }
 
 /// The model's signals for a line: for each point except the last.
-Json signals_json(const InkLook& look) {
-  const auto layers = look.norms.size(1);
+Json signals_json(const InkSignals& signals) {
+  const auto layers = signals.norms.size(1);
   Json z = Json::array(), probability = Json::array();
-  for (const auto& marks : fired(look.z)) {
+  for (const auto& marks : fired(signals.z)) {
     std::string letters;
     for (const auto mark : marks) letters += mark != 0 ? '1' : '0';
     z.push_back(letters);
   }
-  for (int64_t l = 0; l < look.probability.size(1); ++l)
-    probability.push_back(as_hex(look.probability.select(1, l), 1));
+  for (int64_t l = 0; l < signals.probability.size(1); ++l)
+    probability.push_back(as_hex(signals.probability.select(1, l), 1));
   Json out = {{"z", z},
               {"probability", probability},
-              {"operations", hmrnn::operation_strings(look.z, torch::zeros_like(look.z[0]), layers)}};
+              {"operations", hmrnn::operation_strings(signals.z, torch::zeros_like(signals.z[0]), layers)}};
   // nats[i] belongs to point i + 1; the first point is not scored.
-  out["nats"] =
-      as_hex(torch::cat({torch::zeros({1}), look.nats.narrow(0, 0, look.nats.size(0) - 1)}) + kMostNats / 2, kMostNats);
+  out["nats"] = as_hex(
+      torch::cat({torch::zeros({1}), signals.nats.narrow(0, 0, signals.nats.size(0) - 1)}) + kMostNats / 2, kMostNats);
   out["nats_most"] = kMostNats;
-  out["norms"] = columns_as_hex(look.norms, out["norms_most"]);
+  out["norms"] = columns_as_hex(signals.norms, out["norms_most"]);
   return out;
 }
 
@@ -99,7 +99,7 @@ int report_command(int argc, char** argv) {
     tell_about_model(*arguments, file, checkpoint.step, checkpoint.verified);
     checkpoint.model->to(device);
     const auto chosen = choose_lines(*arguments, checkpoint);
-    const auto found = evaluate_ink(checkpoint, chosen, device, agreement.seed, runs[i], /*look=*/true);
+    const auto found = evaluate_ink(checkpoint, chosen, device, agreement.seed, runs[i], /*signals=*/true);
     const auto drawn = std::min(wanted, chosen.lines.size());
     if (i == 0) {
       data["text"] = {{"corpus", chosen.corpus.name}, {"split", chosen.split}};
