@@ -18,7 +18,7 @@ class EvaluationMode {
       : model_(std::move(model)), was_training_(model_->is_training()), product_dtype_(product_dtype) {
     model_->eval();
     model_->set_product_dtype(std::nullopt);
-    if (model_->parameters().front().is_cuda()) full_.emplace(/*allowed=*/false);
+    if (model_->parameters().front().is_cuda()) without_tf32_.emplace(/*allowed=*/false);
   }
   ~EvaluationMode() {
     model_->train(was_training_);
@@ -31,7 +31,7 @@ class EvaluationMode {
   Model model_;
   bool was_training_;
   std::optional<torch::ScalarType> product_dtype_;
-  std::optional<TF32Products> full_;
+  std::optional<TF32Products> without_tf32_;
 };
 
 }  // namespace hmrnn

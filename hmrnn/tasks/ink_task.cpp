@@ -85,11 +85,11 @@ LoadedWindow InkTask::load(int64_t epoch, int64_t i) {
 WindowLoss InkTask::forward() {
   const auto &input = feed_[0], &target = feed_[1], &lengths = feed_[2], &weight = feed_[3];
   WindowLoss result;
-  // This process has no line in the batch, or its lines have ended before this window: their state stays, and there is no
-  // mean over no targets.
+  // This process has no line in the batch, or its lines have ended before this window: their state stays, and there is
+  // no mean over no targets.
   if (targets_ == 0) {
     cost_.skip();
-    state_.leave(state_.current());
+    state_.set_next(state_.current());
     result.updates = torch::zeros({layers()}, torch::TensorOptions(options_.device).dtype(torch::kFloat64));
     return result;
   }
@@ -99,7 +99,7 @@ WindowLoss InkTask::forward() {
   result.loss = handwriting_loss(out.raw, target, weight);
   result.penalty = cost_.penalty(out.core.z, weight);
   result.updates = update_counts(out.core.z, state_.current().z, layers(), weight);
-  state_.leave(out.core.state);
+  state_.set_next(out.core.state);
   return result;
 }
 

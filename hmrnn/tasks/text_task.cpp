@@ -80,7 +80,7 @@ WindowLoss TextTask::forward() {
   result.loss = cross_entropy(out.logits, target);
   result.penalty = cost_.penalty(out.core.z);
   result.updates = update_counts(out.core.z, state_.current().z, layers());
-  state_.leave(out.core.state);
+  state_.set_next(out.core.state);
   return result;
 }
 

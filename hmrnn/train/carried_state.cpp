@@ -24,15 +24,15 @@ HMLSTMState first_rows(const HMLSTMState& state, int64_t rows) {
 }  // namespace
 
 void CarriedState::reserve(HMLSTMState zeros) {
-  room_ = zeros.detach();
-  start(room_.batch());
+  reserved_ = zeros.detach();
+  start(reserved_.batch());
 }
 
 void CarriedState::start(int64_t rows) {
-  TORCH_CHECK(room_.defined() && rows >= 0 && rows <= room_.batch(), "CarriedState: there is no room for ", rows,
-              " sequences");
+  TORCH_CHECK(reserved_.defined() && rows >= 0 && rows <= reserved_.batch(), "CarriedState: there is no room for ",
+              rows, " sequences");
   const torch::NoGradGuard no_grad;
-  current_ = first_rows(room_, rows);
+  current_ = first_rows(reserved_, rows);
   for (auto& x : tensors_of(current_)) x.zero_();
 }
 
@@ -56,7 +56,7 @@ void CarriedState::save(SafeTensors& file) const {
 
 void CarriedState::load(const SafeTensors& file, const std::string& where, bool any_batch) {
   std::vector<std::pair<torch::Tensor, torch::Tensor>> read;  // file's tensor and its target; copied only if all fit
-  int64_t rows = any_batch ? -1 : room_.batch();
+  int64_t rows = any_batch ? -1 : reserved_.batch();
   const auto find = [&](const std::string& name, const torch::Tensor& room) {
     const auto tensor = file.find(name);
     if (!tensor.defined()) throw Error(where + ": tensor " + name + " is missing");
@@ -71,11 +71,11 @@ void CarriedState::load(const SafeTensors& file, const std::string& where, bool 
     }
     read.emplace_back(tensor, room);
   };
-  for (size_t l = 0; l < room_.h.size(); ++l) {
-    find("state.h." + std::to_string(l), room_.h[l]);
-    find("state.c." + std::to_string(l), room_.c[l]);
+  for (size_t l = 0; l < reserved_.h.size(); ++l) {
+    find("state.h." + std::to_string(l), reserved_.h[l]);
+    find("state.c." + std::to_string(l), reserved_.c[l]);
   }
-  find("state.z", room_.z);
+  find("state.z", reserved_.z);
   const torch::NoGradGuard no_grad;
   start(rows);
   for (const auto& [from, room] : read) room.narrow(0, 0, rows).copy_(from);

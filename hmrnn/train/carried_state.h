@@ -22,7 +22,7 @@ class HMRNN_API CarriedState {
   /// The initial state of the next window.
   const HMLSTMState& current() const { return current_; }
   /// Sets the state after the current window, with as many rows as current(); detaches it.
-  void leave(const HMLSTMState& state) { pending_ = state.detach(); }
+  void set_next(const HMLSTMState& state) { pending_ = state.detach(); }
   /// Copies that state into current(), or zeros if `skipped` (0-d float) is 1 (see TrainingTask::settle).
   void settle(const torch::Tensor& skipped);
 
@@ -33,8 +33,8 @@ class HMRNN_API CarriedState {
   void load(const SafeTensors& file, const std::string& where, bool any_batch = false);
 
  private:
-  HMLSTMState room_;     ///< all rows that were reserved
-  HMLSTMState current_;  ///< its first rows
+  HMLSTMState reserved_;  ///< all rows that were reserved
+  HMLSTMState current_;   ///< its first rows
   HMLSTMState pending_;
 };
 

@@ -99,10 +99,10 @@ StopReason Trainer::run() {
       return *reason;
     }
     if (save_asked_for()) {
-      save_or_tell();
+      try_save();
       if (saved_step_ == step_) progress_.message(fmt::format("step {}: saved", step_));
     }
-    if (step_ % options_.checkpoint_every == 0 || save_is_late()) save_or_tell();
+    if (step_ % options_.checkpoint_every == 0 || save_is_late()) try_save();
     train_step();
     if (!after_step_) continue;
     const int threads = at::get_num_threads();
@@ -124,7 +124,7 @@ void Trainer::train_step() {
   runner_.run(window_.layout);
   ++step_;
   ++steps_here_;
-  if (watch_gradients_) watch_gradient();
+  if (watch_gradients_) report_large_gradient();
   task_.prefetch(epoch(), step_ % task_.windows());
 
   const bool due = step_ % options_.log_every == 0;

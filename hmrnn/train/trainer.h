@@ -150,7 +150,7 @@ class HMRNN_API Trainer {
   double per_second(double targets) const;
   /// Reports a very large gradient once, with its parameter. Only on the CPU, since on a GPU it would wait for the
   /// device.
-  void watch_gradient();
+  void report_large_gradient();
   void record();
 
   /// What one process requests between two steps, and all processes then do.
@@ -194,7 +194,7 @@ class HMRNN_API Trainer {
   /// Saves to last/. Throws hmrnn::Error and leaves last/ unchanged if the weights are not finite.
   void save();
   /// The same during a run: if the disk is full or the folder cannot be written, reports it, and the run continues.
-  void save_or_tell();
+  void try_save();
   /// Writes a record, a line of MetricsWriter; if that fails, reports it, and the record is written later.
   void write_record(const std::string& record);
   void require_finite_weights() const;
@@ -251,10 +251,10 @@ class HMRNN_API Trainer {
   int64_t evaluated_step_ = -1;       ///< step of the last evaluation
   bool evaluation_recorded_ = false;  ///< the evaluation of this step is in the metrics already
   int64_t saved_step_ = -1;
-  Clock::time_point saved_at_;        ///< time of the last save or attempt
-  bool records_are_held_up_ = false;  ///< records could not be written, which was reported
-  ClippedAdam::Report last_update_;   ///< of the last window, if watch_gradients_
-  bool watch_gradients_ = false;      ///< on the CPU, until a large gradient was reported
+  Clock::time_point saved_at_;       ///< time of the last save or attempt
+  bool records_pending_ = false;     ///< records could not be written, which was reported
+  ClippedAdam::Report last_update_;  ///< of the last window, if watch_gradients_
+  bool watch_gradients_ = false;     ///< on the CPU, until a large gradient was reported
   std::optional<double> best_loss_, best_ema_loss_;
   int64_t best_step_ = 0;
   bool recovered_ = false;

@@ -101,7 +101,7 @@ void Trainer::store() {
   if (options_.keep > 0) lead([&] { folder_.keep(step_, options_.keep); });
 }
 
-void Trainer::save_or_tell() {
+void Trainer::try_save() {
   if (saved_step_ == step_) return;
   require_finite_weights();
   try {

@@ -28,16 +28,16 @@ void Trainer::write_record(const std::string& record) {
   if (!leads()) return;
   try {
     metrics_->write_line(record);
-    records_are_held_up_ = false;
+    records_pending_ = false;
   } catch (const Error& error) {
-    if (records_are_held_up_) return;
-    records_are_held_up_ = true;
+    if (records_pending_) return;
+    records_pending_ = true;
     progress_.message(
         fmt::format("step {}: {}; training goes on, records are kept and written later", step_, error.what()));
   }
 }
 
-void Trainer::watch_gradient() {
+void Trainer::report_large_gradient() {
   const double norm = last_update_.norm.item<double>();
   if (!(norm > kLargeGradient) || !std::isfinite(norm)) return;
   watch_gradients_ = false;

@@ -92,7 +92,7 @@ WindowFeed::Window WindowFeed::load(int64_t epoch, int64_t window) {
 
   const torch::NoGradGuard no_grad;
   const auto n = slot->staged.size();
-  room_.resize(n);
+  buffers_.resize(n);
   tensors_.resize(n);
   std::optional<c10::Stream> current;
   if (slot->stream) {
@@ -102,7 +102,7 @@ WindowFeed::Window WindowFeed::load(int64_t epoch, int64_t window) {
   bool moved = false;
   layout_.clear();
   for (size_t i = 0; i < n; ++i) {
-    moved |= fit(room_[i], slot->staged[i], torch::TensorOptions(device_), tensors_[i]);
+    moved |= fit(buffers_[i], slot->staged[i], torch::TensorOptions(device_), tensors_[i]);
     tensors_[i].copy_(slot->staged[i], /*non_blocking=*/true);
     layout_.push_back(tensors_[i].dim());
     layout_.insert(layout_.end(), tensors_[i].sizes().begin(), tensors_[i].sizes().end());

@@ -58,8 +58,8 @@ class HMRNN_API WindowFeed {
   torch::Device device_;
   std::array<std::unique_ptr<Slot>, 2> slots_;
   size_t next_ = 0;                     ///< the slot to be filled next
-  std::vector<torch::Tensor> room_;     ///< per tensor: 1-d, with the size of the largest window so far
-  std::vector<torch::Tensor> tensors_;  ///< the part of room_ that the current window uses, in its shape
+  std::vector<torch::Tensor> buffers_;  ///< per tensor: 1-d, with the size of the largest window so far
+  std::vector<torch::Tensor> tensors_;  ///< the part of buffers_ that the current window uses, in its shape
   std::vector<int64_t> layout_;
   int64_t moved_ = 0;
 };

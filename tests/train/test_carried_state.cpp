@@ -19,17 +19,17 @@ TEST_CASE("carried state: what a window left goes on, zeros after a skipped upda
   CarriedState carried;
   carried.reserve(state_of(6, 0));
   carried.start(4);
-  carried.leave(state_of(4, 1));
+  carried.set_next(state_of(4, 1));
   carried.settle(torch::zeros({}));
   const auto at = carried.current().h[0].data_ptr();
   auto next = state_of(4, 0.5);
   next.h[0].requires_grad_();
-  carried.leave(next);
+  carried.set_next(next);
   CHECK(carried.current().h[1][0][0].item<float>() == 1);  // unchanged until settle
   carried.settle(torch::zeros({}));
   CHECK(carried.current().h[0][3][2].item<float>() == 0.5F);
   CHECK_FALSE(carried.current().h[0].requires_grad());
-  carried.leave(state_of(4, 0.25));
+  carried.set_next(state_of(4, 0.25));
   carried.settle(torch::ones({}));
   for (const auto& x : {carried.current().h[0], carried.current().c[1], carried.current().z}) {
     CHECK(x.size(0) == 4);
@@ -46,7 +46,7 @@ TEST_CASE("carried state: what a window left goes on, zeros after a skipped upda
 TEST_CASE("carried state: saved and loaded, with as many rows as there were; what does not fit is named") {
   CarriedState carried, again;
   carried.reserve(state_of(3, 0));
-  carried.leave(state_of(3, 0.75));
+  carried.set_next(state_of(3, 0.75));
   carried.settle(torch::zeros({}));
   SafeTensors file;
   carried.save(file);
