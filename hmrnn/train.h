@@ -22,7 +22,7 @@
 #include "hmrnn/data/text_streams.h"
 #include "hmrnn/data/xz_file.h"
 #include "hmrnn/hmrnn.h"
-#include "hmrnn/run/allocator.h"
+#include "hmrnn/run/freed_memory.h"
 #include "hmrnn/run/out_of_memory.h"
 #include "hmrnn/run/process_group.h"
 #include "hmrnn/run/progress.h"

@@ -13,7 +13,7 @@
 #include "examples/program/printable.h"
 #include "examples/program/standard_streams.h"
 #include "hmrnn/error.h"
-#include "hmrnn/run/allocator.h"
+#include "hmrnn/run/freed_memory.h"
 #include "hmrnn/run/out_of_memory.h"
 #include "hmrnn/version.h"
 

@@ -24,7 +24,7 @@
 #include "hmrnn/error.h"
 #include "hmrnn/ops/cuda_library.h"
 #include "hmrnn/ops/product_dtype.h"
-#include "hmrnn/run/allocator.h"
+#include "hmrnn/run/freed_memory.h"
 #include "hmrnn/version.h"
 
 namespace {

@@ -1,4 +1,4 @@
-#include "hmrnn/run/allocator.h"
+#include "hmrnn/run/freed_memory.h"
 
 #if defined(__GLIBC__) || __has_include(<malloc.h>)
 #include <malloc.h>
