@@ -15,8 +15,7 @@ namespace bench {
 
 namespace {
 
-/// The parameters that have no gradient any more.
-enum class Dead {
+enum class WithoutGradient {
   Nothing,
   Detectors,  ///< the boundary rows of every layer
   Layers,     ///< all layers above a detector that never fires
@@ -26,12 +25,12 @@ enum class Dead {
 constexpr int32_t kFirstMoment = 4, kSecondMoment = 400;
 
 /// The part of a moment that belongs to dead parameters; undefined: none.
-torch::Tensor dead_part(Dead dead, const std::string& name, const torch::Tensor& moment, int64_t units) {
+torch::Tensor dead_part(WithoutGradient dead, const std::string& name, const torch::Tensor& moment, int64_t units) {
   if (name.find("hm_lstm.layers.") == std::string::npos) return {};
   const bool lowest = name.find(".layers.0.") != std::string::npos;
-  if (dead == Dead::Layers) return lowest ? torch::Tensor() : moment;
+  if (dead == WithoutGradient::Layers) return lowest ? torch::Tensor() : moment;
   const bool has_boundary = moment.size(0) == 4 * units + 1;
-  return dead == Dead::Detectors && has_boundary ? moment.narrow(0, 4 * units, 1) : torch::Tensor();
+  return dead == WithoutGradient::Detectors && has_boundary ? moment.narrow(0, 4 * units, 1) : torch::Tensor();
 }
 
 /// Number of subnormal moments.
@@ -48,7 +47,7 @@ int64_t subnormal_moments(const hmrnn::ClippedAdam& adam) {
 }
 
 /// Sets the moments of dead parameters to these numbers; returns how many.
-int64_t bury(hmrnn::ClippedAdam& adam, Dead dead, int64_t units) {
+int64_t set_final_moments(hmrnn::ClippedAdam& adam, WithoutGradient dead, int64_t units) {
   hmrnn::SafeTensors file;
   adam.save(file);
   int64_t count = 0;
@@ -66,7 +65,7 @@ int64_t bury(hmrnn::ClippedAdam& adam, Dead dead, int64_t units) {
 
 /// A model, a window of text, an optimiser.
 struct Training {
-  Training(const Size& size, Dead dead)
+  Training(const Size& size, WithoutGradient dead)
       : model(hmrnn::CharLMOptions(kVocabulary)
                   .embedding_size(kInput)
                   .hidden_sizes(std::vector<int64_t>(kLayers, size.units))
@@ -74,7 +73,7 @@ struct Training {
                   .norm_gain(kNormGain)),
         index(torch::randint(kVocabulary, {size.window, size.batch}, torch::kInt64)),
         target(torch::randint(kVocabulary, {size.window, size.batch}, torch::kInt64)),
-        rates(dead == Dead::Layers ? Rates{0, 0} : kRates[1]) {
+        rates(dead == WithoutGradient::Layers ? Rates{0, 0} : kRates[1]) {
     std::vector<std::pair<std::string, torch::Tensor>> named;
     for (const auto& item : model->named_parameters()) named.emplace_back(item.key(), item.value());
     adam = std::make_unique<hmrnn::ClippedAdam>(std::move(named), hmrnn::ClippedAdam::Options{});
@@ -83,8 +82,9 @@ struct Training {
     call.boundaries = draw_boundaries(size.window, size.batch, rates);
     call.boundary_gradient = false;
     update();  // gives all other parameters moments
-    buried = bury(*adam, dead, size.units);
-    TORCH_CHECK((buried > 0) == (dead != Dead::Nothing), "benchmark: ", buried, " moments were made subnormal");
+    subnormal = set_final_moments(*adam, dead, size.units);
+    TORCH_CHECK((subnormal > 0) == (dead != WithoutGradient::Nothing), "benchmark: ", subnormal,
+                " moments were made subnormal");
   }
   void update() {
     const auto loss = hmrnn::cross_entropy(model->forward(index, std::nullopt, call).logits, target);
@@ -102,14 +102,14 @@ struct Training {
   Rates rates;
   hmrnn::HMLSTMCall call;
   std::unique_ptr<hmrnn::ClippedAdam> adam;
-  int64_t buried = 0;
+  int64_t subnormal = 0;
 };
 
 }  // namespace
 
 std::vector<Contestant> subnormal_group(const Size& size) {
   std::vector<Contestant> group;
-  const auto add = [&](const std::string& name, Dead dead, bool flush, bool whole) {
+  const auto add = [&](const std::string& name, WithoutGradient dead, bool flush, bool whole) {
     const auto training = std::make_shared<Training>(size, dead);
     auto& contestant = group.emplace_back();
     contestant.name = name + (flush ? "_flushed" : "");
@@ -131,15 +131,15 @@ std::vector<Contestant> subnormal_group(const Size& size) {
     contestant.run();
     // Check that the contestant's name is true.
     const auto left = subnormal_moments(*training->adam);
-    TORCH_CHECK(flush ? left == 0 : left >= training->buried, "benchmark: ", contestant.name, " has ", left,
-                " subnormal moments, ", training->buried, " before");
+    TORCH_CHECK(flush ? left == 0 : left >= training->subnormal, "benchmark: ", contestant.name, " has ", left,
+                " subnormal moments, ", training->subnormal, " before");
   };
   for (const bool whole : {true, false}) {
     const std::string kind = whole ? "training/" : "adam/";
-    add(kind + "ordinary_moments", Dead::Nothing, false, whole);
-    add(kind + "ordinary_moments", Dead::Nothing, true, whole);
-    for (const bool flush : {false, true}) add(kind + "dead_detectors", Dead::Detectors, flush, whole);
-    for (const bool flush : {false, true}) add(kind + "dead_layers", Dead::Layers, flush, whole);
+    add(kind + "ordinary_moments", WithoutGradient::Nothing, false, whole);
+    add(kind + "ordinary_moments", WithoutGradient::Nothing, true, whole);
+    for (const bool flush : {false, true}) add(kind + "dead_detectors", WithoutGradient::Detectors, flush, whole);
+    for (const bool flush : {false, true}) add(kind + "dead_layers", WithoutGradient::Layers, flush, whole);
   }
   return group;
 }
