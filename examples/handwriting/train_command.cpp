@@ -51,7 +51,7 @@ int train_command(int argc, char** argv) {
     Json run_settings = {{"options", settings.options()}};
     run_settings.update(data);
     exit_code = run_training(task, settings.trainer, folder, run_settings, resume, group.get(), [&] {
-      for (const auto& bad : corpus.bad) fmt::print("left out: {}\n", bad);
+      for (const auto& error : corpus.file_errors) fmt::print("left out: {}\n", error);
       const auto& n = task.normalisation();
       fmt::print(
           "{}{} standardised by mean {:.3f}, {:.3f} and deviation {:.3f}, {:.3f}; {} windows an epoch, {:.1f}% "

@@ -20,8 +20,8 @@ constexpr int kFormat = 2;  // version of the cache format and of the parser: ra
 /// Result of parsing. Errors hold paths within the source, so that the cache also serves a copy of the same files
 /// elsewhere.
 struct Parsed {
-  ParsedInk ink;                                         ///< without `bad`
-  std::vector<std::pair<std::string, std::string>> bad;  ///< path of a file within the source, and its error
+  ParsedInk ink;                                                 ///< without file_errors
+  std::vector<std::pair<std::string, std::string>> file_errors;  ///< path of a file within the source, and its error
 };
 
 /// Stores xy [N, 2] float32 and pen_up [N] bool of all lines, concatenated, and offsets [lines + 1].
@@ -49,7 +49,7 @@ void write_cache(const fs::path& path, const Parsed& parsed) {
   }
   SafeTensors file;
   file.tensors = {{"xy", xy}, {"pen_up", pen}, {"offsets", offsets}};
-  const nlohmann::json about = {{"kind", "ink"}, {"format", kFormat}, {"names", names}, {"bad", parsed.bad}};
+  const nlohmann::json about = {{"kind", "ink"}, {"format", kFormat}, {"names", names}, {"bad", parsed.file_errors}};
   file.metadata["hmrnn"] = about.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   fs::create_directories(path.parent_path());
   write_safetensors(path, file);
@@ -75,7 +75,7 @@ std::optional<Parsed> read_cache(const fs::path& path) try {
     return std::nullopt;
   }
   Parsed result;
-  result.bad = about.at("bad").get<std::vector<std::pair<std::string, std::string>>>();
+  result.file_errors = about.at("bad").get<std::vector<std::pair<std::string, std::string>>>();
   auto& out = result.ink;
   out.cached = true;
   out.cache = path;
@@ -106,8 +106,8 @@ std::string bad_file(const InkSource& source, const std::string& path, const std
 
 /// Completes the error messages with the path of the source; throws the first one with OnBadFile::Stop.
 ParsedInk finish(Parsed parsed, const InkSource& source, OnBadFile on_bad_file) {
-  for (const auto& [path, what] : parsed.bad) parsed.ink.bad.push_back(bad_file(source, path, what));
-  if (on_bad_file == OnBadFile::Stop && !parsed.ink.bad.empty()) throw Error(parsed.ink.bad.front());
+  for (const auto& [path, what] : parsed.file_errors) parsed.ink.file_errors.push_back(bad_file(source, path, what));
+  if (on_bad_file == OnBadFile::Stop && !parsed.ink.file_errors.empty()) throw Error(parsed.ink.file_errors.front());
   return std::move(parsed.ink);
 }
 
@@ -116,7 +116,7 @@ Parsed parse(const InkSource& source, OnBadFile on_bad_file) {
   auto& out = result.ink;
   const auto refuse = [&](const std::string& path, const std::string& what) {
     if (on_bad_file == OnBadFile::Stop) throw Error(bad_file(source, path, what));
-    result.bad.emplace_back(path, what);
+    result.file_errors.emplace_back(path, what);
   };
   visit_ink_files(
       source,

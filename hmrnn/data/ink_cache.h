@@ -19,11 +19,11 @@ HMRNN_API OnBadFile parse_on_bad_file(const std::string& name);
 
 /// A set of lineStrokes files, parsed.
 struct ParsedInk {
-  std::vector<InkLine> lines;    ///< sorted by name
-  std::vector<std::string> bad;  ///< one error message for each skipped file; it names the file
-  bool cached = false;           ///< read from the cache
-  std::filesystem::path cache;   ///< path of the cache file; empty: no cache
-  std::string cache_error;       ///< why the cache could not be written; empty: it was written, or there is no cache
+  std::vector<InkLine> lines;            ///< sorted by name
+  std::vector<std::string> file_errors;  ///< of each skipped file; it names the file
+  bool cached = false;                   ///< read from the cache
+  std::filesystem::path cache;           ///< path of the cache file; empty: no cache
+  std::string cache_error;  ///< why the cache could not be written; empty: it was written, or there is no cache
 };
 
 /// Parses all files of `source`. Throws hmrnn::Error for a malformed file (OnBadFile::Stop only), for two files of one

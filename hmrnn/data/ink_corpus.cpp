@@ -139,13 +139,13 @@ InkCorpus load_ink_corpus(const InkCorpusOptions& options) {
   } else if (options.corpus == "iam") {
     auto ink = read_iam(options, source);
     out.source = source.path.string();
-    out.bad = std::move(ink.bad);
+    out.file_errors = std::move(ink.file_errors);
     out.cache_note = cache_note(ink);
     lines = std::move(ink.lines);
   } else {
     throw Error("corpus '" + options.corpus + "' is neither synthetic nor iam");
   }
-  out.files = static_cast<int64_t>(lines.size() + out.bad.size());
+  out.files = static_cast<int64_t>(lines.size() + out.file_errors.size());
   for (auto& line : lines) {
     if (static_cast<int64_t>(line.points.size()) < std::max<int64_t>(options.min_points, 2)) {
       ++out.dropped;
@@ -155,7 +155,7 @@ InkCorpus load_ink_corpus(const InkCorpusOptions& options) {
   }
   if (out.lines.empty()) {
     throw Error(fmt::format("{}: no line of handwriting has {} points ({} files, {} bad)", out.source,
-                            options.min_points, out.files, out.bad.size()));
+                            options.min_points, out.files, out.file_errors.size()));
   }
   auto splits = options.split == InkSplit::Graves  ? split_as_graves(out.lines, source.lists)
                 : options.split == InkSplit::Lines ? split_by_line(out.lines, options.split_seed)

@@ -52,12 +52,12 @@ struct HMRNN_API InkCorpus {
   std::map<std::string, std::vector<size_t>>
       parts;  ///< "train", "valid", "test" (and Graves' "valid2") → indices of lines
 
-  int64_t files = 0;             ///< number of files read, malformed ones included
-  std::vector<std::string> bad;  ///< one error message for each skipped file
-  int64_t dropped = 0;           ///< number of lines with fewer than min_points points
-  size_t divided_forms = 0;      ///< see InkSplits
-  size_t unlisted = 0;           ///< see InkSplits
-  std::string cache_note;        ///< "read from PATH", "written to PATH" or why it was not; empty: no cache
+  int64_t files = 0;                     ///< number of files read, malformed ones included
+  std::vector<std::string> file_errors;  ///< of each skipped file
+  int64_t dropped = 0;                   ///< number of lines with fewer than min_points points
+  size_t divided_forms = 0;              ///< see InkSplits
+  size_t unlisted = 0;                   ///< see InkSplits
+  std::string cache_note;                ///< "read from PATH", "written to PATH" or why it was not; empty: no cache
 
   /// Indices of the lines of a part, or of all lines for "all". Throws hmrnn::Error for an unknown name.
   std::vector<size_t> split(const std::string& split_name) const;

@@ -54,9 +54,9 @@ TEST_CASE("malformed files stop the load, or are left out and named") {
     const auto ink = parse_ink_files(source, OnBadFile::Skip, cache);
     CHECK(ink.cached == cached);
     CHECK(names(ink) == std::vector<std::string>{"first", "second", "third"});
-    REQUIRE(ink.bad.size() == 2);
-    CHECK_THAT(ink.bad[0], ContainsSubstring("broken.xml: not well-formed"));
-    CHECK_THAT(ink.bad[1], ContainsSubstring("empty.xml: not well-formed"));
+    REQUIRE(ink.file_errors.size() == 2);
+    CHECK_THAT(ink.file_errors[0], ContainsSubstring("broken.xml: not well-formed"));
+    CHECK_THAT(ink.file_errors[1], ContainsSubstring("empty.xml: not well-formed"));
   }
   // With OnBadFile::Stop, an error that is in the cache is thrown too.
   CHECK_THAT(error_of([&] { parse_ink_files(source, OnBadFile::Stop, cache); }), ContainsSubstring("broken.xml"));
@@ -75,11 +75,13 @@ TEST_CASE("errors from the cache name the files at hand, not those of an earlier
   parse_ink_files(find_ink_source(first.path), OnBadFile::Skip, caches.path);
   const auto ink = parse_ink_files(find_ink_source(second.path), OnBadFile::Skip, caches.path);
   CHECK(ink.cached);
-  REQUIRE(ink.bad.size() == 2);
-  CHECK_THAT(ink.bad[0], ContainsSubstring((second / "lineStrokes/b/broken.xml").string() + ": not well-formed"));
-  CHECK(ink.bad[1] ==
+  REQUIRE(ink.file_errors.size() == 2);
+  CHECK_THAT(ink.file_errors[0],
+             ContainsSubstring((second / "lineStrokes/b/broken.xml").string() + ": not well-formed"));
+  CHECK(ink.file_errors[1] ==
         (second / "lineStrokes/huge.xml").string() + " has more than 64 MiB, which no line of handwriting has");
-  CHECK(error_of([&] { parse_ink_files(find_ink_source(second.path), OnBadFile::Stop, caches.path); }) == ink.bad[0]);
+  CHECK(error_of([&] { parse_ink_files(find_ink_source(second.path), OnBadFile::Stop, caches.path); }) ==
+        ink.file_errors[0]);
 }
 
 TEST_CASE("two files of one name are refused") {

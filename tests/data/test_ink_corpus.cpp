@@ -82,7 +82,7 @@ TEST_CASE("a folder of lineStrokes files is read as the corpus that wrote it") {
   options.on_bad_file = OnBadFile::Skip;
   const auto rest = load_ink_corpus(options);
   CHECK(rest.files == 31);
-  CHECK(rest.bad.size() == 1);
+  CHECK(rest.file_errors.size() == 1);
   CHECK(rest.lines.size() == written.lines.size());
 }
 
@@ -143,7 +143,7 @@ TEST_CASE("IAM-OnDB itself: the paper's counts, Graves' lists, and a second star
   options.cache = folder / "cache";
   const auto first = load_ink_corpus(options);
   CHECK(first.files == 12195);
-  CHECK(first.bad.empty());
+  CHECK(first.file_errors.empty());
   CHECK(first.lines.size() == 11628);
   CHECK(first.mean_length() == Approx(648.4).margin(0.05));
   CHECK(first.split("train").size() == 10465);
