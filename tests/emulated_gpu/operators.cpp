@@ -97,7 +97,7 @@ at::Tensor device_like(const at::Tensor& x) {
 }
 
 /// Rejects what LibTorch's kernels reject: host tensors, except numbers in an expression and indices. Random operators
-/// are replaced one by one (operators_apart.cpp).
+/// are replaced one by one (custom_operators.cpp).
 void check_arguments(const c10::FunctionSchema& schema, const Stack& arguments) {
   static const std::set<std::string> take_indices = {"aten::index", "aten::index_put_", "aten::_index_put_impl_"};
   for (const auto& argument : schema.arguments()) {
@@ -268,10 +268,10 @@ class Operators {
  public:
   Operators() : library_(torch::Library::IMPL, "aten", c10::DispatchKey::CUDA, __FILE__, __LINE__) {
     c10::WarningUtils::WarningHandlerGuard quiet(&quiet_);
-    replace_operators_apart(library_);
+    register_custom_operators(library_);
     auto& dispatcher = c10::Dispatcher::singleton();
     for (const auto& name : dispatcher.getAllOpNames()) {
-      if (name.name.rfind("aten::", 0) != 0 || operators_apart().count(name.name + "." + name.overload_name) > 0) {
+      if (name.name.rfind("aten::", 0) != 0 || custom_operators().count(name.name + "." + name.overload_name) > 0) {
         continue;
       }
       const auto op = dispatcher.findOp(name);

@@ -32,8 +32,8 @@ struct Place {
   at::Tensor on_host() const { return at::from_blob(data, sizes, strides, at::TensorOptions(type)); }
 };
 
-/// Names ("name.overload") of the operators that need their own implementation (operators_apart.cpp).
-const std::set<std::string>& operators_apart();
-void replace_operators_apart(torch::Library& library);
+/// Names ("name.overload") of the operators that need their own implementation (custom_operators.cpp).
+const std::set<std::string>& custom_operators();
+void register_custom_operators(torch::Library& library);
 
 }  // namespace emulated_gpu

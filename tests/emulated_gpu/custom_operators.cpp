@@ -100,7 +100,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_cell_backward(const std::opt
 
 }  // namespace
 
-const std::set<std::string>& operators_apart() {
+const std::set<std::string>& custom_operators() {
   static const std::set<std::string> names = {"aten::copy_.",
                                               "aten::uniform_.",
                                               "aten::normal_.",
@@ -112,7 +112,7 @@ const std::set<std::string>& operators_apart() {
   return names;
 }
 
-void replace_operators_apart(torch::Library& library) {
+void register_custom_operators(torch::Library& library) {
   library.impl("copy_", copy_);
   library.impl("uniform_", uniform_);
   library.impl("normal_", normal_);
