@@ -25,20 +25,25 @@ std::map<std::string, OptionMap> presets() {
     map["corpus"] = corpus;
     return map;
   };
-  return {{"ptb",
-           {{"corpus", "ptb"},
-            {"units", "512"},
-            {"layers", "3"},
-            {"embedding", "128"},
-            {"output-embedding", "512"},
-            {"batch", "64"},
-            {"window", "100"},
-            {"lr", "0.002"},
-            {"clip", "1"},
-            {"boundary", "step"},
-            {"slope-rate", "0.04"},
-            {"slope-max", "5"},
-            {"layer-norm", "on"}}},
+  const OptionMap paper = {{"corpus", "ptb"},
+                           {"units", "512"},
+                           {"layers", "3"},
+                           {"embedding", "128"},
+                           {"output-embedding", "512"},
+                           {"batch", "64"},
+                           {"window", "100"},
+                           {"lr", "0.002"},
+                           {"clip", "1"},
+                           {"boundary", "step"},
+                           {"slope-rate", "0.04"},
+                           {"slope-max", "5"},
+                           {"layer-norm", "on"}};
+  // What won in examples/recipes.
+  OptionMap recipe = {{"norm-gain", "0.3"},   {"locked-dropout", "0.25"}, {"roll", "on"},       {"ema", "0.9995"},
+                      {"schedule", "cosine"}, {"warmup", "200"},          {"final-lr", "2e-5"}, {"epochs", "60"}};
+  recipe.insert(paper.begin(), paper.end());
+  return {{"ptb", recipe},
+          {"ptb-paper", paper},
           {"text8", with_corpus(large, "text8")},
           {"enwik8", with_corpus(large, "enwik8")}};
 }
@@ -63,7 +68,9 @@ const TrainOptions& train_options() {
         "probability of dropping a character's embedding for a whole window"},
        {"eval-streams", "N", "64", false, kLength, "streams that the validation text is cut into"}},
       {{"units", "512"}, {"output-embedding", "512"}, {"batch", "64"}, {"window", "100"}, {"lr", "0.002"}},
-      {{"preset", "the paper's settings for ptb, text8 or enwik8; other options override them"},
+      {{"preset",
+        "ptb-paper, text8 or enwik8: the paper's settings; ptb: its model by the best recipe of examples/recipes (60 "
+        "epochs); other options override them"},
        {"batch", "parallel streams of the training text"}},
       presets());
   return all;

@@ -113,7 +113,7 @@ double InkCorpus::mean_length() const {
 
 std::string InkCorpus::report() const {
   auto out = fmt::format("{}: {} files, {} kept, mean length {:.1f} points ({} too short, {} bad)\n", source, files,
-                         lines.size(), mean_length(), dropped, bad.size());
+                         lines.size(), mean_length(), dropped, file_errors.size());
   for (const char* part : {"train", "valid", "valid2", "test"}) {
     const auto found = parts.find(part);
     if (found != parts.end())

@@ -56,6 +56,22 @@ meta = json.loads(json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])["__me
 assert meta["hidden_sizes"] == [6, 6] and meta["output_embedding_size"] == 512 and 32 in meta["vocabulary"] and 95 not in meta["vocabulary"]
 EOF
 done
+# ptb is the recipe of examples/recipes, ptb-paper the paper's text, which has no more than a dropping learning rate.
+for preset in ptb ptb-paper; do
+  rm -rf preset
+  "$bin" train --preset $preset --data-dir ptb --out preset --units 6 --batch 2 --window 10 --embedding 4 --steps 1 --device cpu > /dev/null
+  python3 - $preset << 'EOF' || fail "options of --preset $preset"
+import json, struct, sys
+data = open("preset/last/state.safetensors", "rb").read()
+options = json.loads(json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]["hmrnn"])["run"]["options"]
+both = {"lr": "0.002", "clip": "1", "slope-rate": "0.04", "slope-max": "5", "output-embedding": "512", "weight-decay": "0", "dropout": "0"}
+recipe = {"norm-gain": "0.3", "locked-dropout": "0.25", "roll": "on", "ema": "0.9995", "schedule": "cosine", "warmup": "200", "epochs": "60"}
+paper = {"norm-gain": "1", "locked-dropout": "0", "roll": "off", "ema": "0", "schedule": "plateau", "warmup": "0", "epochs": "0"}
+want = both | (recipe if sys.argv[1] == "ptb" else paper)
+found = {name: options[name] for name in want}
+assert found == want, (found, want)
+EOF
+done
 
 # ---------------------------------------------------------------- stop and resume
 # signalled SIGNAL CODE: a long run that gets SIGNAL during training must save and exit with CODE.
