@@ -12,10 +12,10 @@ namespace hmrnn {
 
 /// Options of BoundaryCost: one value for each boundary detector (L-1 of them, bottom to top), one for all, or none.
 struct BoundaryCostOptions {
-  std::vector<double> cost;         ///< λ: cost of a firing rate of 1, in nats per target
-  std::vector<double> target_rate;  ///< in (0, 1): λ adapts until the detector fires at this rate; excludes `cost`
-  double speed = 3e-4;              ///< step size of λ: per update, times the difference of rates
-  double limit = 0.2;               ///< |λ| is clamped to it
+  std::vector<double> cost{};         ///< λ: cost of a firing rate of 1, in nats per target
+  std::vector<double> target_rate{};  ///< in (0, 1): λ adapts until the detector fires at this rate; excludes `cost`
+  double speed = 3e-4;                ///< step size of λ: per update, times the difference of rates
+  double limit = 0.2;                 ///< |λ| is clamped to it
 };
 
 /// Controls how often boundary detectors fire: adds Σ_l λ_l · (mean of z^l over the window) to the loss; the

@@ -199,4 +199,26 @@ else
   [ $code = 2 ] && [ "$(wc -l <"$work/err")" = 1 ] || fail "--device cuda: exit code $code, $(cat "$work/err")"
   echo "skipped: a GPU's rows, $(cat "$work/err")"
 fi
+# time_to_quality.sh: a validation that a tiny model soon reaches, and one that it does not reach.
+quality() { HMRNN_BIN_DIR=$(dirname "$bin") tests/bench/time_to_quality.sh --corpus synthetic --units 16 --eval-every 25 \
+  --both "--synthetic-length 20000 --batch 8 --window 20" "$@" >"$work/out" 2>"$work/err"; }
+quality --bits 3.5 --minutes 2 --out "$work/quality" || fail "time_to_quality.sh: $(cat "$work/err")"
+python3 - "$work" <<'PY' || fail "time_to_quality.sh: $(cat "$work/out")"
+import json, re, sys
+text = open(sys.argv[1] + "/out").read()
+rows = {name: (int(steps), float(seconds)) for name, steps, seconds in re.findall(r"^\| (hm_lstm|lstm) \| (\d+) \| ([\d.]+) \|", text, re.M)}
+assert set(rows) == {"hm_lstm", "lstm"}, text
+for name, (steps, seconds) in rows.items():
+    records = [json.loads(line) for line in open(f"{sys.argv[1]}/quality/{name}/metrics.jsonl")]
+    evals = [r for r in records if r["event"] == "eval"]
+    first = next(r for r in evals if r["bpc"] <= 3.5)
+    assert first["step"] == steps, (name, steps, first)
+    spent = sum(25 * 160 / r["characters_per_second"] for r in records if r["event"] == "train" and r["step"] <= steps)
+    assert abs(spent - seconds) < 0.1, (spent, seconds)
+ratio = float(re.search(r"^HM-LSTM / LSTM: ([\d.]+)$", text, re.M)[1])
+assert abs(ratio - rows["hm_lstm"][1] / rows["lstm"][1]) <= 0.006, text
+PY
+quality --bits 0.01 --minutes 0.05 || fail "time_to_quality.sh: $(cat "$work/err")"
+[ "$(grep -c 'not reached' "$work/out")" = 2 ] || fail "time_to_quality.sh does not say what was not reached: $(cat "$work/out")"
+
 "$bin" --help | grep -q -- --json || fail "--help does not name --json"

@@ -182,6 +182,20 @@ TEST_CASE("gated_output in blocks of rows: the same bits with every number of th
   }
 }
 
+TEST_CASE("gated_output takes more rows of the batch than a loop of a team has parts") {
+  const int64_t B = 70'000;
+  const auto generator = at::detail::createCPUGenerator(6);
+  const auto normal = [&](torch::IntArrayRef shape) { return torch::randn(shape, generator, torch::kFloat32); };
+  const std::vector<torch::Tensor> h{normal({1, B, 2}).requires_grad_(), normal({1, B, 3}).requires_grad_()};
+  const std::vector<torch::Tensor> embedding{normal({2, 2}), normal({2, 3})};
+  const auto gates = normal({2, 5}), grad = normal({1, B, 2});
+  const ThreadCount threads(2);
+  const auto fast = gated_output(h, {}, gates, embedding), plain = reference_gated_output(h, gates, embedding);
+  CHECK(distance(fast.detach(), plain.detach()) < 1e-5);
+  const auto a = torch::autograd::grad({fast}, h, {grad}), b = torch::autograd::grad({plain}, h, {grad});
+  for (size_t l = 0; l < 2; ++l) CHECK(distance(a[l], b[l]) < 1e-5);
+}
+
 TEST_CASE("gated_output in bfloat16: output and every gradient equal those that round the same operands") {
   // The explicit formulas of both passes in float64. A sum whose last bit differs may round to the neighbour in
   // bfloat16, 1/256 away (test_hm_lstm_bfloat16.cpp); therefore the median of several draws must be within the bound.

@@ -72,23 +72,40 @@ void with_team_for(int64_t multiplications, Work work) {
   multiplications < worth_a_team ? work() : with_product_team<P>(work);
 }
 
-/// f(layer, begin, end) for blocks of the rows [0, rows[layer]) of each layer, which threads take as they come: what is
-/// made of a block stays in a core's second-level cache. One block where a BLAS multiplies, which has its own.
-template <class P, class F>
-void for_blocks(const std::vector<int64_t>& rows, F f) {
-  constexpr int64_t kRows = 64, kMostBlocks = 16384;  // a team's loop has fewer than 65,536 parts
-  const bool own = choose_backend<P>() == ProductBackend::Rows;
+constexpr int64_t kBlock = 64;  ///< rows of which all that is made stays in a core's second-level cache
+
+/// f(layer, begin, end) for blocks of the rows [0, rows[layer]) of each layer, `least` rows or more, which threads take
+/// as they come.
+template <class F>
+void for_blocks(const std::vector<int64_t>& rows, int64_t least, F f) {
+  constexpr int64_t kMostBlocks = 16384;  // a team's loop has fewer than 65,536 parts
   struct Block {
     int64_t layer, begin, end;
   };
   std::vector<Block> blocks;
   const int64_t L = static_cast<int64_t>(rows.size());
   for (int64_t l = 0; l < L; ++l) {
-    const int64_t size = own ? std::max(kRows, rows[l] * L / kMostBlocks) : std::max<int64_t>(rows[l], 1);
+    const int64_t size = std::max(least, (rows[l] * L + kMostBlocks - 1) / kMostBlocks);
     for (int64_t i = 0; i < rows[l]; i += size) blocks.push_back({l, i, std::min(i + size, rows[l])});
   }
   for_parts(static_cast<int64_t>(blocks.size()),
             [&](int64_t i) { f(blocks[i].layer, blocks[i].begin, blocks[i].end); });
+}
+
+/// multiply(layer, begin, end), then rest(layer, begin, end), for blocks; all rows of a layer at a time for a BLAS,
+/// which has threads of its own.
+template <class P, class Multiply, class Rest>
+void for_product_blocks(const std::vector<int64_t>& rows, Multiply multiply, Rest rest) {
+  if (choose_backend<P>() == ProductBackend::Rows) {
+    return for_blocks(rows, kBlock, [&](int64_t l, int64_t begin, int64_t end) {
+      multiply(l, begin, end);
+      rest(l, begin, end);
+    });
+  }
+  for (size_t l = 0; l < rows.size(); ++l) {
+    if (rows[l] > 0) multiply(static_cast<int64_t>(l), int64_t{0}, rows[l]);
+  }
+  for_blocks(rows, kBlock, rest);
 }
 
 /// The columns of `gates` [L, Σd] that belong to each layer, [L, d].
@@ -128,17 +145,21 @@ void forward(const std::vector<at::Tensor>& h, const at::Tensor& state_index, co
     matrices.emplace_back(embedding[l].const_data_ptr<T>(), out, states[l].d);
     matrices.back().pack_forward();
   }
-  for_blocks<P>(counts, [&](int64_t l, int64_t begin, int64_t end) {
-    std::vector<P> rounded;
-    const auto x = states[l].operands(begin, end, rounded);
-    matrices[l].beside().forward(end - begin, x.data(), row_of<P>(tape.projected[l], begin, out), out);
-    for (int64_t i = begin; i < end; ++i) {
-      k.matrix_vector(L, states[l].d, gates_of[l].const_data_ptr<T>(), states[l][i], row_of<T>(pre[l], i, L));
-    }
-  });
+  for_product_blocks<P>(
+      counts,
+      [&](int64_t l, int64_t begin, int64_t end) {
+        std::vector<P> rounded;
+        const auto x = states[l].operands(begin, end, rounded);
+        matrices[l].beside().forward(end - begin, x.data(), row_of<P>(tape.projected[l], begin, out), out);
+      },
+      [&](int64_t l, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          k.matrix_vector(L, states[l].d, gates_of[l].const_data_ptr<T>(), states[l][i], row_of<T>(pre[l], i, L));
+        }
+      });
   tape.gate = at::empty({n, L}, options);
   tape.output = at::empty({steps, batch, out}, options);
-  for_blocks<P>({n}, [&](int64_t, int64_t begin, int64_t end) {
+  for_blocks({n}, kBlock, [&](int64_t, int64_t begin, int64_t end) {
     std::vector<const P*> x(L);
     for (int64_t i = begin; i < end; ++i) {
       T* gate = row_of<T>(tape.gate, i, L);
@@ -182,8 +203,12 @@ class GatedOutputBackward {
 
   void run() {
     for (auto& matrix : matrices_) matrix.pack_backward();
-    for_parts(batch_, [&](int64_t b) { output_gradients(b); });
-    for_blocks<P>({steps_ * batch_}, [&](int64_t, int64_t begin, int64_t end) { state_gradients(begin, end); });
+    for_blocks({batch_}, 1, [&](int64_t, int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b) output_gradients(b);
+    });
+    for_product_blocks<P>(
+        {steps_ * batch_}, [&](int64_t, int64_t begin, int64_t end) { multiply_back(begin, end); },
+        [&](int64_t, int64_t begin, int64_t end) { state_gradients(begin, end); });
     for (int64_t l = 0; l < L_; ++l) embedding_gradient(l);
     gate_gradients();
   }
@@ -215,20 +240,27 @@ class GatedOutputBackward {
     }
   }
 
-  /// dh = g_l · (e W) + (dL/d pre) w of some steps: the gate is a factor of the row, so that all layers' products read
-  /// the same e.
-  void state_gradients(int64_t begin, int64_t end) {
+  /// e W of some steps and all layers.
+  void multiply_back(int64_t begin, int64_t end) {
     for (int64_t l = 0; l < L_; ++l) {
-      const int64_t d = states_[l].d;
       std::vector<T*> to;
-      for (int64_t i = begin; i < end; ++i) to.push_back(row_of<T>(g.h[l], i, d));
+      for (int64_t i = begin; i < end; ++i) to.push_back(row_of<T>(g.h[l], i, states_[l].d));
       auto matrix = matrices_[l].beside();
       const typename Product<P>::Backward product{
           &matrix, end - begin, raw_row<P>(e_, begin, out_), row_stride<P>(out_), to.data(), /*add=*/false};
       Product<P>::backward({&product, 1});
+    }
+  }
+
+  /// From that, dh = g_l · (e W) + (dL/d pre) w: the gate is a factor of the row, so that all layers' products read the
+  /// same e.
+  void state_gradients(int64_t begin, int64_t end) {
+    for (int64_t l = 0; l < L_; ++l) {
+      const int64_t d = states_[l].d;
+      const T* w = gates_[l].template const_data_ptr<T>();
       for (int64_t i = begin; i < end; ++i) {
-        cell_kernels<T, P>().scale_and_add(d, row_of<T>(tape_.gate, i, L_)[l], L_, row_of<T>(d_pre_, i, L_),
-                                           gates_[l].template const_data_ptr<T>(), to[i - begin]);
+        cell_kernels<T, P>().scale_and_add(d, row_of<T>(tape_.gate, i, L_)[l], L_, row_of<T>(d_pre_, i, L_), w,
+                                           row_of<T>(g.h[l], i, d));
       }
     }
   }

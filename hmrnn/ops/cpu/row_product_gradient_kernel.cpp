@@ -9,17 +9,6 @@ inline namespace HMRNN_ISA {
 
 namespace {
 
-/// One row of a panel, of `columns` values.
-void panel_line(const float* row, const float*, int64_t columns, float* line) {
-  std::copy_n(row, columns, line);
-  std::fill_n(line + columns, kWidth - columns, 0.0f);
-}
-
-/// to [kTile, ..] at column i = rows i … of y [.., kTile], transposed
-void transpose_tile(const float* y, int64_t stride, float* to, int64_t depth) {
-  at::vec::transpose_mxn<float, kTile, kTile>(y, stride, to, depth);
-}
-
 #if defined(__AVX512BF16__)
 __m512i beside(const c10::BFloat16* first, const c10::BFloat16* second) {
   const auto load = [](const c10::BFloat16* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); };
@@ -45,6 +34,17 @@ void transpose_tile(const c10::BFloat16* y, int64_t stride, c10::BFloat16* to, i
     _mm512_store_si512(pairs[i], beside(y + 2 * i * stride, y + (2 * i + 1) * stride));
   }
   at::vec::transpose_mxn<float, kTile, kTile>(&pairs[0][0], kTile, reinterpret_cast<float*>(to), depth / 2);
+}
+#else
+/// One row of a panel, of `columns` values.
+void panel_line(const float* row, const float*, int64_t columns, float* line) {
+  std::copy_n(row, columns, line);
+  std::fill_n(line + columns, kWidth - columns, 0.0f);
+}
+
+/// to [kTile, ..] at column i = rows i … of y [.., kTile], transposed
+void transpose_tile(const float* y, int64_t stride, float* to, int64_t depth) {
+  at::vec::transpose_mxn<float, kTile, kTile>(y, stride, to, depth);
 }
 #endif
 

@@ -39,22 +39,8 @@ void put(P* panel, int64_t i, int64_t j, float value) {
   panel[(i / pairs * kWidth + j) * pairs + i % pairs] = static_cast<P>(value);
 }
 
-/// B(i, j) = weight[j·stride + i] for kTile columns.
-void pack_transposed(const float* weight, int64_t stride, int64_t k, float* panel) {
-  int64_t i = 0;
-  for (; i + kTile <= k; i += kTile) {
-    at::vec::transpose_mxn<float, kTile, kTile>(weight + i, stride, panel + i * kWidth, kWidth);
-  }
-  for (; i < k; ++i) {
-    for (int64_t j = 0; j < kTile; ++j) put(panel, i, j, weight[j * stride + i]);
-  }
-}
-
-void pack_line(const float* weight, int64_t, int64_t columns, float* line) {
-  std::memcpy(line, weight, static_cast<size_t>(columns) * sizeof(float));
-}
-
 #if defined(__AVX512BF16__)
+/// B(i, j) = weight[j·stride + i] for kTile columns.
 void pack_transposed(const float* weight, int64_t stride, int64_t k, c10::BFloat16* panel) {
   alignas(kLine) c10::BFloat16 tile[kTile][2 * kTile];
   int64_t i = 0;
@@ -77,6 +63,21 @@ void pack_line(const float* weight, int64_t stride, int64_t, c10::BFloat16* line
     const auto round = [&](const float* from) { return (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + v * 16)); };
     _mm512_storeu_si512(line + v * 32, interleave(round(weight), round(weight + stride)));
   }
+}
+#else
+/// B(i, j) = weight[j·stride + i] for kTile columns.
+void pack_transposed(const float* weight, int64_t stride, int64_t k, float* panel) {
+  int64_t i = 0;
+  for (; i + kTile <= k; i += kTile) {
+    at::vec::transpose_mxn<float, kTile, kTile>(weight + i, stride, panel + i * kWidth, kWidth);
+  }
+  for (; i < k; ++i) {
+    for (int64_t j = 0; j < kTile; ++j) put(panel, i, j, weight[j * stride + i]);
+  }
+}
+
+void pack_line(const float* weight, int64_t, int64_t columns, float* line) {
+  std::memcpy(line, weight, static_cast<size_t>(columns) * sizeof(float));
 }
 #endif
 
