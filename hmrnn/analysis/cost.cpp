@@ -1,7 +1,5 @@
 #include "hmrnn/analysis/cost.h"
 
-#include <numeric>
-
 #include "hmrnn/analysis/operations.h"
 #include "hmrnn/ops/rules.h"
 
@@ -54,20 +52,19 @@ double core_flops(const ProductRows& rows, const CostSizes& sizes) {
   return sum;
 }
 
-/// FLOPs of W^e h, with the given number of rows per layer.
+/// FLOPs of the output module's W^e h and gates, with the given number of rows per layer.
 double embedding_flops(const std::vector<double>& rows, const CostSizes& sizes) {
+  if (sizes.output_embedding == 0) return 0;
+  const auto gates = static_cast<int64_t>(sizes.hidden.size());
   double sum = 0;
   for (size_t l = 0; l < sizes.hidden.size(); ++l)
-    sum += multiply_add(rows[l], sizes.output_embedding, sizes.hidden[l]);
+    sum += multiply_add(rows[l], sizes.output_embedding + gates, sizes.hidden[l]);
   return sum;
 }
 
-/// FLOPs of the output module's gates and of the layer after it.
-double output_flops(double steps, const CostSizes& sizes) {
-  if (sizes.output_embedding == 0) return 0;
-  const auto units = std::accumulate(sizes.hidden.begin(), sizes.hidden.end(), int64_t{0});
-  return multiply_add(steps, static_cast<int64_t>(sizes.hidden.size()), units) +
-         multiply_add(steps, sizes.classes, sizes.output_embedding);
+/// FLOPs of the layer after the output module.
+double classes_flops(double steps, const CostSizes& sizes) {
+  return multiply_add(steps, sizes.classes, sizes.output_embedding);
 }
 
 }  // namespace
@@ -127,13 +124,13 @@ ProductRows rows_lstm(int64_t live, int64_t steps, int64_t layers, int64_t input
 }
 
 double forward_flops(const ProductRows& rows, const CostSizes& sizes) {
-  return core_flops(rows, sizes) + embedding_flops(rows.output, sizes) + output_flops(rows.steps, sizes);
+  return core_flops(rows, sizes) + embedding_flops(rows.output, sizes) + classes_flops(rows.steps, sizes);
 }
 
 double training_flops(const ProductRows& rows, const CostSizes& sizes) {
   const std::vector<double> every_step(sizes.hidden.size(), rows.steps);
   return 3 * core_flops(rows, sizes) + 2 * embedding_flops(rows.output, sizes) + embedding_flops(every_step, sizes) +
-         3 * output_flops(rows.steps, sizes);
+         3 * classes_flops(rows.steps, sizes);
 }
 
 CostCounter::CostCounter(CostSizes sizes, bool skips) : sizes_(std::move(sizes)), skips_(skips) {

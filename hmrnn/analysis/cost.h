@@ -32,8 +32,8 @@ struct HMRNN_API ProductRows {
   std::vector<double> recurrent;  ///< U h
   std::vector<double> bottom_up;  ///< W x: x is the input in the first layer, else h of the layer below
   std::vector<double> top_down;   ///< V h of the layer above; 0 for the top layer
-  std::vector<double> output;     ///< W^e h of the output module
-  double steps = 0;               ///< rows of the output module's gates and of the layer after it
+  std::vector<double> output;     ///< W^e h and gates of the output module
+  double steps = 0;               ///< rows of the layer after the output module
 
   /// Adds another window.
   ProductRows& operator+=(const ProductRows& other);

