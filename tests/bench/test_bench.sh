@@ -220,5 +220,22 @@ assert abs(ratio - rows["hm_lstm"][1] / rows["lstm"][1]) <= 0.006, text
 PY
 quality --bits 0.01 --minutes 0.05 || fail "time_to_quality.sh: $(cat "$work/err")"
 [ "$(grep -c 'not reached' "$work/out")" = 2 ] || fail "time_to_quality.sh does not say what was not reached: $(cat "$work/out")"
+code=0
+quality --bits 3.5 --hm "--target-rate 2" || code=$?
+[ $code = 2 ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -q "target-rate" "$work/err" || fail "time_to_quality.sh of a bad option: $code, $(cat "$work/err")"
+# Its trainings end with it.
+quality --bits 0.01 --out "$work/orphans" &
+script=$!
+for _ in $(seq 100); do
+  [ -e "$work/orphans/lstm/metrics.jsonl" ] && break
+  sleep 0.1
+done
+pkill -TERM -P $script -f time_to_quality.sh || kill -TERM $script
+wait $script || true
+for _ in $(seq 50); do
+  pgrep -f "$work/orphans" >/dev/null || break
+  sleep 0.1
+done
+! pgrep -f "$work/orphans" >/dev/null || fail "trainings of time_to_quality.sh still run"
 
 "$bin" --help | grep -q -- --json || fail "--help does not name --json"

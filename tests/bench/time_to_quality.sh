@@ -37,7 +37,10 @@ done
 [[ $bits =~ ^[0-9]+([.][0-9]+)?$ ]] || refuse "--bits $bits: is not a number"
 [ -x "$bin/char_lm" ] || refuse "$bin has no char_lm (HMRNN_BIN_DIR names the folder of the programs)"
 work=$(mktemp -d)
-trap 'jobs -p | xargs -r kill -KILL 2>/dev/null || true; rm -rf "$work"' EXIT
+declare -A pids=()
+trap '[ ${#pids[@]} = 0 ] || kill -KILL "${pids[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 runs=${out:-$work}
 mkdir -p "$runs"
 
@@ -65,35 +68,46 @@ sys.exit(1)
 PY
 }
 
-# train NAME CORE [OPTION...]: until the bits are reached, or --minutes have passed.
-train() {
-  local name=$1 core=$2 pid pinned=()
+# start NAME CORE [OPTION...]: a training of at most --minutes, on that core if it is not empty.
+start() {
+  local name=$1 core=$2 pinned=()
   shift 2
   [ -z "$core" ] || pinned=(taskset -c "$core")
   rm -rf "${runs:?}/$name"
   OMP_NUM_THREADS=1 "${pinned[@]}" "$bin/char_lm" train --corpus "$corpus" ${data_dir:+--data-dir "$data_dir"} --out "$runs/$name" --units "$units" \
     --layers 3 --output-embedding "$units" --seed "$seed" --threads 1 --device cpu --eval-every "$eval_every" --log-every 25 \
     --checkpoint-every 1000000 --minutes "$minutes" $both "$@" >"$runs/$name.txt" 2>&1 &
-  pid=$!
-  while kill -0 $pid 2>/dev/null; do
-    if [ -e "$runs/$name/last/state.safetensors" ] && reached "$name" >/dev/null 2>&1; then
-      kill -TERM $pid
-      break
-    fi
+  pids[$name]=$!
+}
+
+# finish: ends each of the started trainings when it has reached the bits.
+finish() {
+  local name code
+  while [ ${#pids[@]} -gt 0 ]; do
+    for name in "${!pids[@]}"; do
+      if kill -0 "${pids[$name]}" 2>/dev/null; then
+        [ -e "$runs/$name/last/state.safetensors" ] && reached "$name" >/dev/null 2>&1 || continue
+        kill -TERM "${pids[$name]}" 2>/dev/null || true
+      fi
+      code=0
+      wait "${pids[$name]}" || code=$?
+      unset "pids[$name]"
+      [ $code = 0 ] || [ $code = 143 ] || { tail -n 1 "$runs/$name.txt" >&2; exit 2; }
+    done
     sleep 1
   done
-  wait $pid || [ $? = 143 ] || { tail -n 1 "$runs/$name.txt" >&2; return 1; }
 }
 
 mapfile -t cores < <(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0)), sep="\n")')
 if [ ${#cores[@]} -ge 2 ] && command -v taskset >/dev/null; then
-  train hm_lstm "${cores[0]}" $hm &
-  first=$!
-  train lstm "${cores[1]}" --core lstm || exit 2
-  wait $first || exit 2
+  start hm_lstm "${cores[0]}" $hm
+  start lstm "${cores[1]}" --core lstm
+  finish
 else
-  train hm_lstm '' $hm || exit 2
-  train lstm '' --core lstm || exit 2
+  start hm_lstm '' $hm
+  finish
+  start lstm '' --core lstm
+  finish
 fi
 
 echo "3x$units on $corpus, seed $seed, until $bits bits per character of validation; both: $both; HM-LSTM: $hm"

@@ -16,6 +16,18 @@ using namespace hmrnn::test;
 using cpu::Product;
 using cpu::ProductBackend;
 
+namespace {
+
+/// y = x · Mᵀ for the rows of x.
+template <class P>
+void forward(Product<P>& product, const torch::Tensor& x, const torch::Tensor& y) {
+  std::vector<const P*> rows;
+  for (int64_t i = 0; i < x.size(0); ++i) rows.push_back(x.data_ptr<P>() + i * x.size(1));
+  product.forward(x.size(0), rows.data(), y.data_ptr<P>(), y.size(1));
+}
+
+}  // namespace
+
 TEST_CASE("products of rows: every backend equals at::mm, wherever the rows lie") {
   const auto backend = GENERATE(ProductBackend::Blas, ProductBackend::Rows);
   const int64_t m = GENERATE(1, 2, 5, 7, 13, 32, 64, 65, 150, 1300);
@@ -30,8 +42,8 @@ TEST_CASE("products of rows: every backend equals at::mm, wherever the rows lie"
   const double bound = 1e-6 * static_cast<double>(std::max({int64_t{in}, int64_t{out}, m})) + 1e-5;
   for (int repeat = 0; repeat < 2; ++repeat) {  // the second time with the weights packed by the first
     auto y = torch::full({m, out}, 7.0), x_grad = torch::full({m, in}, 7.0), weight_grad = torch::ones({out, in});
-    product.forward(m, x.data_ptr<float>(), y.data_ptr<float>());
-    product.backward(m, y_grad.data_ptr<float>(), x_grad.data_ptr<float>());
+    forward(product, x, y);
+    product.backward(m, y_grad.data_ptr<float>(), out, x_grad.data_ptr<float>());
     product.weight_gradient(m, y_grad.data_ptr<float>(), x.data_ptr<float>(), weight_grad.data_ptr<float>());
     CHECK(distance(y, x.mm(M.t())) < bound);
     CHECK(distance(x_grad, y_grad.mm(M)) < bound);
@@ -81,7 +93,7 @@ TEST_CASE("products of different numbers of rows share what is packed") {
   for (const int64_t m : {3, 64, 1, 17}) {
     const auto x = torch::randn({m, 8});
     auto y = torch::empty({m, 12});
-    product.forward(m, x.data_ptr<float>(), y.data_ptr<float>());
+    forward(product, x, y);
     CHECK(distance(y, x.mm(weight.t())) < 1e-4);
   }
 }
@@ -130,7 +142,7 @@ TEST_CASE("products are the same bits on one thread and on two") {
     at::set_num_threads(threads);
     Product<float> product(weight.data_ptr<float>(), out, in, ProductBackend::Rows);
     auto y = torch::empty({m, out});
-    product.forward(m, x.data_ptr<float>(), y.data_ptr<float>());
+    forward(product, x, y);
     return y;
   };
   const int before = at::get_num_threads();
@@ -150,8 +162,8 @@ TEST_CASE("bfloat16 products: operands and results rounded, sums are not") {
   auto y = torch::empty({m, out}, torch::kBFloat16);
   auto x_grad = torch::empty({m, in}), weight_grad = torch::ones({out, in});
   const auto data = [](const torch::Tensor& t) { return t.data_ptr<c10::BFloat16>(); };
-  product.forward(m, data(x), data(y));
-  product.backward(m, data(y_grad), x_grad.data_ptr<float>());
+  forward(product, x, y);
+  product.backward(m, data(y_grad), out, x_grad.data_ptr<float>());
   product.weight_gradient(m, data(y_grad), data(x), weight_grad.data_ptr<float>());
   const auto wide = [](const torch::Tensor& t) { return t.to(torch::kFloat64); };
   const auto M = wide(weight.to(torch::kBFloat16));

@@ -12,6 +12,7 @@
 using namespace hmrnn;
 using hmrnn::test::find_cuda;
 using hmrnn::test::InkRun;
+using hmrnn::test::parsed_records;
 using hmrnn::test::PersistentWindows;
 using hmrnn::test::records;
 using hmrnn::test::same_tensors;
@@ -28,10 +29,11 @@ void check_same_cuda_run(const std::filesystem::path& a, const std::filesystem::
   CHECK(records(a) == records(b));
 }
 
-/// Runs to the end with launches, with graphs, and with graphs in parts; returns the number of replays in the second
+/// Runs to the end with launches, with graphs, and with graphs in parts. With `rate_drops` the learning rate must have
+/// dropped on the way. Returns the number of replays in the second
 /// run.
 template <typename Run>
-int64_t compare_graphs_with_launches(Run run, const std::vector<int64_t>& stops) {
+int64_t compare_graphs_with_launches(Run run, const std::vector<int64_t>& stops, bool rate_drops = false) {
   const TemporaryFolder folder;
   const auto plain = folder.path / "plain", whole = folder.path / "whole", parts = folder.path / "parts";
   run.trainer.cuda_graph = false;
@@ -42,6 +44,10 @@ int64_t compare_graphs_with_launches(Run run, const std::vector<int64_t>& stops)
   REQUIRE(run(whole, false) == StopReason::Steps);
   run.finish = {};
   check_same_cuda_run(plain, whole);
+  if (rate_drops) {
+    const auto trained = parsed_records(plain, "train");
+    CHECK(trained.back()["lr"].get<double>() < trained.front()["lr"].get<double>());
+  }
   bool resume = false;
   for (const auto step : stops) {
     run.stop = [step](const Trainer& trainer) { return trainer.step() >= step; };
@@ -72,7 +78,7 @@ TEST_CASE("text on a GPU: a graph's replays are plain launches, bit for bit", "[
   }
   SECTION("the control") { run.core = Core::LSTM; }
   SECTION("updates that are not finite") { run.bad_windows = {0, 9, 10, 20}; }
-  CHECK(compare_graphs_with_launches(run, {2, 15, 30}) == 40 - WindowRunner::kWarmUp - 1);
+  CHECK(compare_graphs_with_launches(run, {2, 15, 30}, /*rate_drops=*/true) == 40 - WindowRunner::kWarmUp - 1);
 }
 
 TEST_CASE("text on a GPU, each window one kernel: a graph's replays are plain launches", "[cuda][persistent]") {

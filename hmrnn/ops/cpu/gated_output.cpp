@@ -22,21 +22,19 @@ struct States {
 
   const T* operator[](int64_t i) const { return h_ + birth_[i] * d; }
 
-  /// States [begin, end) as products of P read them; `rounded` holds them if P is not T.
+  /// Puts into `out` states [begin, end) as products of P read them; if P is not T, `rounded` gets them one after
+  /// another.
   template <class P>
-  std::vector<const P*> operands(int64_t begin, int64_t end, std::vector<P>& rounded) const {
-    std::vector<const P*> out(end - begin);
-    if constexpr (!std::is_same_v<T, P>) rounded.resize((end - begin) * d);
-    for (int64_t i = begin; i < end; ++i) {
+  void operands(int64_t begin, int64_t end, [[maybe_unused]] P* rounded, const P** out) const {
+    for (int64_t i = begin; i < end; ++i, ++out) {
       if constexpr (std::is_same_v<T, P>) {
-        out[i - begin] = (*this)[i];
+        *out = (*this)[i];
       } else {
-        P* to = rounded.data() + (i - begin) * d;
-        cell_kernels<T, P>().narrow(d, (*this)[i], to);
-        out[i - begin] = to;
+        cell_kernels<T, P>().narrow(d, (*this)[i], rounded);
+        *out = rounded;
+        rounded += d;
       }
     }
-    return out;
   }
 
   int64_t count, d;
@@ -148,8 +146,9 @@ void forward(const std::vector<at::Tensor>& h, const at::Tensor& state_index, co
   for_product_blocks<P>(
       counts,
       [&](int64_t l, int64_t begin, int64_t end) {
-        std::vector<P> rounded;
-        const auto x = states[l].operands(begin, end, rounded);
+        std::vector<P> rounded(std::is_same_v<T, P> ? 0 : (end - begin) * states[l].d);
+        std::vector<const P*> x(end - begin);
+        states[l].operands(begin, end, rounded.data(), x.data());
         matrices[l].beside().forward(end - begin, x.data(), row_of<P>(tape.projected[l], begin, out), out);
       },
       [&](int64_t l, int64_t begin, int64_t end) {
@@ -243,12 +242,8 @@ class GatedOutputBackward {
   /// e W of some steps and all layers.
   void multiply_back(int64_t begin, int64_t end) {
     for (int64_t l = 0; l < L_; ++l) {
-      std::vector<T*> to;
-      for (int64_t i = begin; i < end; ++i) to.push_back(row_of<T>(g.h[l], i, states_[l].d));
-      auto matrix = matrices_[l].beside();
-      const typename Product<P>::Backward product{
-          &matrix, end - begin, raw_row<P>(e_, begin, out_), row_stride<P>(out_), to.data(), /*add=*/false};
-      Product<P>::backward({&product, 1});
+      matrices_[l].beside().backward(end - begin, raw_row<P>(e_, begin, out_), row_stride<P>(out_),
+                                     row_of<T>(g.h[l], begin, states_[l].d));
     }
   }
 
@@ -266,12 +261,28 @@ class GatedOutputBackward {
   }
 
   void embedding_gradient(int64_t l) {
-    const auto dy = d_projected_[l].to(e_.scalar_type());
-    std::vector<P> rounded;
-    const auto x = states_[l].operands(0, states_[l].count, rounded);
+    const auto& states = states_[l];
+    auto dy = d_projected_[l];
+    at::Tensor rounded;
+    if constexpr (!std::is_same_v<T, P>) {
+      rounded = at::empty({states.count, states.d}, e_.options());
+      dy = at::empty(dy.sizes(), e_.options());
+    }
+    std::vector<const P*> x(states.count);
+    for_blocks({states.count}, kBlock, [&](int64_t, int64_t begin, int64_t end) {
+      P* to = nullptr;
+      if constexpr (!std::is_same_v<T, P>) {
+        to = row_of<P>(rounded, begin, states.d);
+        for (int64_t i = begin; i < end; ++i) {
+          cell_kernels<T, P>().narrow(out_, raw_row<T>(d_projected_[l], i, out_),
+                                      row_of<P>(dy, i, row_stride<T>(out_)));
+        }
+      }
+      states.operands(begin, end, to, x.data() + begin);
+    });
     at::Tensor memory;
-    matrices_[l].reserve_gradient(states_[l].count, memory);
-    matrices_[l].weight_gradient(states_[l].count, dy.template const_data_ptr<P>(), row_stride<T>(out_), x.data(),
+    matrices_[l].reserve_gradient(states.count, memory);
+    matrices_[l].weight_gradient(states.count, dy.template const_data_ptr<P>(), row_stride<T>(out_), x.data(),
                                  g.embedding[l].template data_ptr<T>(), /*add=*/false, memory);
   }
 

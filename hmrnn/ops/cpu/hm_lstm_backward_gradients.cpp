@@ -95,7 +95,9 @@ void Backward<T, P>::table_gradient() {
     }
   }
   auto& matrix = weights_.bottom_up[0];
-  if (input_gradient_) matrix.backward(rows, d_raw.template data_ptr<P>(), g_.window.input.template data_ptr<T>());
+  if (input_gradient_) {
+    matrix.backward(rows, d_raw.template data_ptr<P>(), 4 * y.d, g_.window.input.template data_ptr<T>());
+  }
   matrix.weight_gradient(rows, d_raw.template data_ptr<P>(), window_.input.template const_data_ptr<P>(),
                          g_.layers[0].bottom_up.template data_ptr<T>());
 }

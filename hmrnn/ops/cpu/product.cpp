@@ -258,14 +258,9 @@ void Product<P>::forward(int64_t m, const P* const* x, P* y, int64_t stride) {
 }
 
 template <class P>
-void Product<P>::forward(int64_t m, const P* x, P* y) {
-  forward(m, pointers(m, in_, x).data(), y, out_);
-}
-
-template <class P>
-void Product<P>::backward(int64_t m, const P* y_grad, Wide<P>* x_grad) {
+void Product<P>::backward(int64_t m, const P* y_grad, int64_t stride, Wide<P>* x_grad) {
   const auto rows = pointers(m, in_, x_grad);
-  const Backward product{this, m, y_grad, out_, rows.data(), /*add=*/false};
+  const Backward product{this, m, y_grad, stride, rows.data(), /*add=*/false};
   backward({&product, 1});
 }
 

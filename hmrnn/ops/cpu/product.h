@@ -82,11 +82,10 @@ class Product {
   static void forward(std::span<const Forward> products);
   static void backward(std::span<const Backward> products);
 
-  /// One product, of x [m, in]
-  void forward(int64_t m, const P* x, P* y);
+  /// One product
   void forward(int64_t m, const P* const* x, P* y, int64_t stride);
-  /// x_grad [m, in] = y_grad [m, out] · M
-  void backward(int64_t m, const P* y_grad, Wide<P>* x_grad);
+  /// x_grad [m, in] = y_grad [m, out] · M; rows of y_grad are `stride` values apart
+  void backward(int64_t m, const P* y_grad, int64_t stride, Wide<P>* x_grad);
 
   /// weight_grad [out, in] = y_gradᵀ · x for y_grad [m, out], rows `stride` values apart, and rows x_i [in] at any
   /// addresses; added to what is there if `add`. `memory`: of reserve_gradient's size or more.
