@@ -32,8 +32,7 @@ if(HMRNN_KERNELS)
     list(APPEND HMRNN_KERNEL_OBJECTS $<TARGET_OBJECTS:hmrnn_kernels_${_isa}>)
     list(APPEND HMRNN_KERNEL_DEFINITIONS HMRNN_KERNELS_${_isa}=1)
   endforeach()
-  # Only for the files that choose a set: the programs reuse the library's precompiled header, and g++ rejects a
+  # Only for the sources that choose a set: the programs reuse the library's precompiled header, and g++ rejects a
   # precompiled header with definitions that the source lacks.
-  file(GLOB_RECURSE _dispatch CONFIGURE_DEPENDS hmrnn/*_dispatch.cpp)
-  set_source_files_properties(${_dispatch} PROPERTIES COMPILE_DEFINITIONS "${HMRNN_KERNEL_DEFINITIONS}")
+  set_source_files_properties(${HMRNN_INTERNAL_SOURCES} PROPERTIES COMPILE_DEFINITIONS "${HMRNN_KERNEL_DEFINITIONS}")
 endif()

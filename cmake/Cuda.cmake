@@ -29,8 +29,10 @@ set(CMAKE_CUDA_STANDARD 17)
 enable_language(CUDA)
 find_package(CUDAToolkit REQUIRED)
 
-file(GLOB_RECURSE HMRNN_CUDA_SOURCES CONFIGURE_DEPENDS hmrnn/*/cuda/*.cu hmrnn/*/cuda/*.cpp)
-add_library(hmrnn_cuda SHARED ${HMRNN_CUDA_SOURCES})
+file(GLOB_RECURSE _kernels CONFIGURE_DEPENDS hmrnn/*/cuda/*.cu)
+file(GLOB_RECURSE _sources CONFIGURE_DEPENDS hmrnn/*/cuda/*.cpp)
+hmrnn_group_sources(_sources ${_sources})
+add_library(hmrnn_cuda SHARED ${_kernels} ${_sources})
 set_target_properties(hmrnn_cuda PROPERTIES DEFINE_SYMBOL "") # to reuse libhmrnn's precompiled header
 target_include_directories(hmrnn_cuda PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
 # Ubuntu's compiler links with --as-needed and would drop libtorch_cuda, whose operators are only registered, never

@@ -1,6 +1,3 @@
-// Seeds LibTorch once, so that tests without their own seed are repeatable.
-#include <ATen/Context.h>
-#undef CHECK
 #ifdef HMRNN_CATCH2_V3
 #include <catch2/catch_session.hpp>
 #else
@@ -8,7 +5,9 @@
 #include <catch2/catch.hpp>
 #endif
 
+#include "support/seed.h"
+
 int main(int argc, char** argv) {
-  at::manual_seed(1);
+  hmrnn::test::seed();
   return Catch::Session().run(argc, argv);
 }

@@ -15,7 +15,7 @@ namespace hmrnn {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kFormat = 2;  // version of the cache format and of the parser: raise it when either changes
+constexpr int kCacheFormat = 2;  // version of the cache format and of the parser: raise it when either changes
 
 /// Result of parsing. Errors hold paths within the source, so that the cache also serves a copy of the same files
 /// elsewhere.
@@ -49,7 +49,7 @@ void write_cache(const fs::path& path, const Parsed& parsed) {
   }
   SafeTensors file;
   file.tensors = {{"xy", xy}, {"pen_up", pen}, {"offsets", offsets}};
-  const nlohmann::json about = {{"kind", "ink"}, {"format", kFormat}, {"names", names}, {"bad", parsed.file_errors}};
+  const nlohmann::json about = {{"kind", "ink"}, {"format", kCacheFormat}, {"names", names}, {"bad", parsed.file_errors}};
   file.metadata["hmrnn"] = about.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   fs::create_directories(path.parent_path());
   write_safetensors(path, file);
@@ -61,7 +61,7 @@ std::optional<Parsed> read_cache(const fs::path& path) try {
   if (!fs::exists(path, error)) return std::nullopt;
   const auto file = read_safetensors(path);
   const auto about = parse_json(file.metadata.at("hmrnn"));
-  if (about.at("kind") != "ink" || about.at("format") != kFormat) return std::nullopt;
+  if (about.at("kind") != "ink" || about.at("format") != kCacheFormat) return std::nullopt;
   const auto names = about.at("names").get<std::vector<std::string>>();
   const auto lines = static_cast<int64_t>(names.size());
   const auto xy = file.find("xy"), pen = file.find("pen_up"), offsets = file.find("offsets");

@@ -14,9 +14,7 @@
 namespace hmrnn {
 namespace {
 
-using nlohmann::json;
-
-bool is_checksum(const json& value) {
+bool is_checksum(const nlohmann::json& value) {
   if (!value.is_string()) return false;
   const auto& text = value.get_ref<const std::string&>();
   return text.size() == 16 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
@@ -31,20 +29,22 @@ std::string checksum_of(const void* data, size_t size) {
 }
 
 std::string checksum_of(const SafetensorsHeader& header) {
-  json tensors = json::object();
+  nlohmann::json tensors = nlohmann::json::object();
   for (const auto& entry : header.entries) {
-    tensors[entry.name] = json::array({std::string(safetensors_dtype_name(entry.dtype)), json(entry.shape)});
+    tensors[entry.name] =
+        nlohmann::json::array({std::string(safetensors_dtype_name(entry.dtype)), nlohmann::json(entry.shape)});
   }
-  json metadata = header.metadata;
+  nlohmann::json metadata = header.metadata;
   metadata.erase(kChecksumKey);
   // Invalid UTF-8 is replaced here; writing the header refuses it later.
-  const auto text = json{{"metadata", std::move(metadata)}, {"tensors", std::move(tensors)}}.dump(
-      -1, ' ', false, json::error_handler_t::replace);
+  const auto text = nlohmann::json{{"metadata", std::move(metadata)}, {"tensors", std::move(tensors)}}.dump(
+      -1, ' ', false, nlohmann::json::error_handler_t::replace);
   return checksum_of(text.data(), text.size());
 }
 
 std::string SafetensorsChecksums::format() const {
-  return json{{"header", header}, {"tensors", tensors}}.dump(-1, ' ', false, json::error_handler_t::replace);
+  return nlohmann::json{{"header", header}, {"tensors", tensors}}.dump(-1, ' ', false,
+                                                                       nlohmann::json::error_handler_t::replace);
 }
 
 SafetensorsChecksums SafetensorsChecksums::parse(const std::string& text, const std::string& path) {

@@ -12,8 +12,6 @@
 namespace hmrnn {
 namespace {
 
-using nlohmann::json;
-
 constexpr std::array<std::pair<std::string_view, c10::ScalarType>, 10> kDtypes{{
     {"BOOL", c10::ScalarType::Bool},
     {"U8", c10::ScalarType::Byte},
@@ -30,7 +28,7 @@ constexpr std::array<std::pair<std::string_view, c10::ScalarType>, 10> kDtypes{{
 /// Parses the header event by event. A document tree would hide duplicate keys, and a malicious file could nest it to
 /// any depth; this handler refuses any object or array that the format does not have there. Errors are thrown through
 /// the parser.
-class HeaderHandler : public nlohmann::json_sax<json> {
+class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
  public:
   HeaderHandler(const std::string& path, SafetensorsHeader* header) : path_(path), header_(header) {}
 
@@ -122,7 +120,7 @@ class HeaderHandler : public nlohmann::json_sax<json> {
   }
 
   // The parser's message may quote raw bytes of the file and span several lines, so only the position is reported.
-  bool parse_error(std::size_t position, const std::string&, const json::exception&) override {
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception&) override {
     fail("the header is not valid UTF-8 JSON (near its byte " + std::to_string(position) + ")");
   }
 
@@ -209,7 +207,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view text, uint64_t data_
   }
   SafetensorsHeader header;
   HeaderHandler handler(path, &header);
-  json::sax_parse(text.begin(), text.end(), &handler);
+  nlohmann::json::sax_parse(text.begin(), text.end(), &handler);
   check_layout(header, data_size, path);
   return header;
 }
@@ -218,8 +216,8 @@ std::string format_safetensors_header(const SafetensorsHeader& header, const std
   // Built piece by piece: an ordered document searches for duplicates in quadratic time.
   const auto text = [&path](const std::string& value) {
     try {
-      return json(value).dump();
-    } catch (const json::exception&) {
+      return nlohmann::json(value).dump();
+    } catch (const nlohmann::json::exception&) {
       throw Error(path + ": cannot write " + quote(value) + ": not UTF-8");
     }
   };
@@ -237,8 +235,8 @@ std::string format_safetensors_header(const SafetensorsHeader& header, const std
   for (const SafetensorsEntry& entry : header.entries) {
     key(entry.name);
     out += "{\"dtype\":\"" + std::string(safetensors_dtype_name(entry.dtype)) +
-           "\",\"shape\":" + json(entry.shape).dump() + ",\"data_offsets\":[" + std::to_string(entry.begin) + "," +
-           std::to_string(entry.end) + "]}";
+           "\",\"shape\":" + nlohmann::json(entry.shape).dump() + ",\"data_offsets\":[" + std::to_string(entry.begin) +
+           "," + std::to_string(entry.end) + "]}";
   }
   return out.empty() ? "{}" : out + "}";
 }
@@ -268,7 +266,8 @@ std::optional<uint64_t> safetensors_byte_size(c10::ScalarType dtype, const std::
 
 std::string quote(const std::string& text) {
   constexpr size_t kLongest = 120;
-  std::string out = json(text.substr(0, kLongest)).dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
+  std::string out = nlohmann::json(text.substr(0, kLongest))
+                        .dump(-1, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace);
   if (text.size() > kLongest) out.insert(out.size() - 1, "...");
   return out;
 }

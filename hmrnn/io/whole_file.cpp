@@ -18,7 +18,7 @@
 namespace hmrnn {
 namespace {
 
-constexpr size_t kBlock = 1 << 20;  // bytes read at a time
+constexpr size_t kReadSize = 1 << 20;  // bytes read at a time
 constexpr uint64_t kFreeSize = uint64_t{256} << 20, kGreatestRatio = 200;
 
 std::string text_of(int error) { return std::generic_category().message(error); }
@@ -48,8 +48,8 @@ std::string read_whole_file(const std::filesystem::path& path) {
   try {
     std::string bytes;
     bytes.reserve(static_cast<size_t>(status.st_size));
-    std::vector<char> block(kBlock);
-    for (size_t count = kBlock; count == kBlock;) {
+    std::vector<char> block(kReadSize);
+    for (size_t count = kReadSize; count == kReadSize;) {
       if (const int error = read_fully(file.get(), block.data(), block.size(), &count)) {
         throw Error("cannot read " + path.string() + ": " + text_of(error));
       }

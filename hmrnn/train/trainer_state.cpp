@@ -10,7 +10,7 @@ namespace hmrnn {
 
 namespace {
 
-constexpr int kFormat = 1;
+constexpr int kStateFormat = 1;
 const std::string kPrefix = "model.";
 
 nlohmann::ordered_json parse_metadata(const SafeTensors& file, const std::string& where) {
@@ -20,8 +20,8 @@ nlohmann::ordered_json parse_metadata(const SafeTensors& file, const std::string
   if (!json.is_object() || json.value("kind", "") != "state") {
     throw Error(where + ": the metadata under the key hmrnn are not those of a run's state");
   }
-  if (!json.contains("format") || json["format"] != kFormat) {
-    throw Error(where + ": the state's format is not " + std::to_string(kFormat));
+  if (!json.contains("format") || json["format"] != kStateFormat) {
+    throw Error(where + ": the state's format is not " + std::to_string(kStateFormat));
   }
   return json;
 }
@@ -38,7 +38,7 @@ std::optional<double> optional_number(const nlohmann::ordered_json& value) {
 }  // namespace
 
 void TrainerState::store(SafeTensors& file, const nlohmann::ordered_json& run_settings) const {
-  const nlohmann::ordered_json json = {{"format", kFormat},
+  const nlohmann::ordered_json json = {{"format", kStateFormat},
                                        {"kind", "state"},
                                        {"step", step},
                                        {"evaluated_step", evaluated_step},

@@ -13,7 +13,7 @@
 
 namespace {
 
-double seen = 0;  // counted floating-point operations
+double counted_flops = 0;  // counted floating-point operations
 constexpr int64_t kOutputEmbedding = 10;
 int64_t gates = 0;               // of the output module; 0: none is counted
 bool without_remainder = false;  // rounds output rows down to a multiple of 4: drops the boundary row of 4d + 1
@@ -28,12 +28,12 @@ std::unique_ptr<at::ObserverContext> see(const at::RecordFunction& function) {
   const auto count = [](int64_t rows, int64_t from, int64_t to) {
     return 2.0 * static_cast<double>(rows) * static_cast<double>(from) * static_cast<double>(to);
   };
-  seen += count(a.size(0), a.size(1), columns);
+  counted_flops += count(a.size(0), a.size(1), columns);
   const auto rows = a.size(0), inner = a.size(1);
   const auto hidden = [](int64_t d) { return d == 12 || d == 8 || d == 20; };             // sizes of the models below
-  if (columns == kOutputEmbedding && hidden(inner)) seen += count(rows, inner, gates);    // W^e h
-  if (inner == kOutputEmbedding && hidden(columns)) seen += count(rows, columns, gates);  // e W
-  if (rows == kOutputEmbedding && hidden(columns)) seen += count(inner, columns, gates);  // the gradient of W^e
+  if (columns == kOutputEmbedding && hidden(inner)) counted_flops += count(rows, inner, gates);    // W^e h
+  if (inner == kOutputEmbedding && hidden(columns)) counted_flops += count(rows, columns, gates);  // e W
+  if (rows == kOutputEmbedding && hidden(columns)) counted_flops += count(inner, columns, gates);  // the gradient of W^e
   return nullptr;
 }
 
@@ -41,12 +41,12 @@ std::unique_ptr<at::ObserverContext> see(const at::RecordFunction& function) {
 template <class F>
 double instrumented(F run) {
   const torch::NoGradGuard no_grad;
-  seen = 0;
+  counted_flops = 0;
   const auto handle =
       at::addThreadLocalCallback(at::RecordFunctionCallback(see).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
   run();
   at::removeCallback(handle);
-  return seen;
+  return counted_flops;
 }
 
 hmrnn::CharLM small_model(hmrnn::Core core) {
@@ -160,14 +160,14 @@ TEST_CASE("training costs what forward and backward pass of a plain LSTM multipl
   const auto sizes = hmrnn::cost_sizes(model->options);
   const int64_t steps = 9, batch = 2;
   const auto index = torch::randint(11, {steps, batch});
-  seen = 0;
+  counted_flops = 0;
   // The backward pass runs in another thread.
   const auto handle =
       at::addGlobalCallback(at::RecordFunctionCallback(see).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
   auto m = model;
   m->forward(index, m->initial_state(batch)).logits.sum().backward();
   at::removeCallback(handle);
-  CHECK(hmrnn::training_flops(hmrnn::rows_lstm(steps * batch, steps * batch, 3, 11), sizes) == seen);
+  CHECK(hmrnn::training_flops(hmrnn::rows_lstm(steps * batch, steps * batch, 3, 11), sizes) == counted_flops);
 }
 
 TEST_CASE("rows refuse layers that do not fit") {

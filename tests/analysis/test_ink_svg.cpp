@@ -5,6 +5,7 @@
 #include "catch.h"
 #include "hmrnn/analysis/ink_svg.h"
 #include "hmrnn/error.h"
+#include "support/ink_point.h"
 
 using namespace hmrnn;
 

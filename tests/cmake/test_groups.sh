@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# cmake/Unity.cmake compiles small sources of a folder as one, and the grouping depends on their lengths. So no two
-# sources of a folder may define the same name in anonymous namespaces, and none may contain `using namespace` or a
+# cmake/Unity.cmake compiles several sources of a target as one, and the grouping depends on their lengths. So no two
+# sources of a target may define the same name in anonymous namespaces, and none may contain `using namespace` or a
 # macro that another one would see.
 set -euo pipefail
 cd "$(git rev-parse --show-toplevel 2>/dev/null || pwd)"
@@ -57,25 +57,47 @@ def definitions(path):
                 continue
             if match := re.match(r'(?:template <.*?> )?(?:class|struct|enum(?: class)?|union) (\w+)', head):
                 yield ('type', match[1])
+            elif match := re.match(r'TORCH_MODULE\((\w+)\)', head):
+                yield ('type', match[1])
             elif match := re.search(r'(\w+)\s*\((.*)\)', head):
                 yield ('function', match[1], types(match[2]))
             elif match := re.search(r'(\w+)(?:\[.*\])?(?: =.*)?$', head):
                 yield ('variable', match[1])
 
-folders = sys.argv[1:] or ['hmrnn', 'examples', 'tests']
+# What is compiled into one target. A folder given as an argument is one by itself.
+targets = [[folder] for folder in sys.argv[1:]] or [
+    ['hmrnn/ops', 'hmrnn/nn', 'hmrnn/models', 'hmrnn/io'], ['hmrnn/ops/cuda'],
+    ['hmrnn/data', 'hmrnn/train', 'hmrnn/tasks', 'hmrnn/run', 'hmrnn/analysis'],
+    ['examples/program'], ['examples/char_lm'], ['examples/handwriting'], ['tests/bench'],
+    ['hmrnn/ops/cuda', 'tests/analysis', 'tests/data', 'tests/io', 'tests/models', 'tests/nn', 'tests/ops', 'tests/run',
+     'tests/support', 'tests/tasks', 'tests/train']]
+apart = ('emulated_grid.cpp', 'host_kernels.cpp')  # compiled separately
 bad = 0
-for root in folders:
-    for folder, _, files in os.walk(root):
-        if os.path.basename(folder) in ('cuda', 'emulated_gpu', 'fuzz') or os.path.exists(folder + '/CMakeLists.txt') and root == 'examples' and folder != root:
-            continue
-        where = defaultdict(list)
-        for name in sorted(files):
-            if name.endswith('.cpp') and not name.endswith('_kernel.cpp'):
-                for what in set(definitions(os.path.join(folder, name))):
-                    where[what].append(name)
-        for what, names in sorted(where.items()):
-            if len(names) > 1:
-                bad += 1
-                print(f'{folder}: {what[0]} {what[1]} is in {", ".join(names)}')
+for target in targets:
+    where = defaultdict(list)
+    for root in target:
+        for folder, _, files in os.walk(root):
+            if folder == 'hmrnn/ops/cuda' and root == 'hmrnn/ops':
+                continue
+            for name in sorted(files):
+                if name.endswith('.cpp') and not name.endswith('_kernel.cpp') and name not in apart:
+                    path = os.path.join(folder, name)
+                    for what in set(definitions(path)):
+                        where[what].append(path)
+    # Tests use the namespace of their support's headers, whose functions must have other names too.
+    for name in sorted(os.listdir('tests/support')) if target[-1].startswith('tests/') else []:
+        if name.endswith('.h'):
+            text = without_comments(open('tests/support/' + name, encoding='utf-8').read())
+            for function, parameters in re.findall(r'^inline [\w:<>,& ]+?(\w+)\(([^;{}]*?)\)\s*\{', text, re.M):
+                what = ('function', function, types(parameters))
+                if what in where:
+                    where[what].append('tests/support/' + name)
+            for function in re.findall(r'^template <.*>\n[\w:<>,& ]+?(\w+)\(', text, re.M):
+                for what in [w for w in where if w[:2] == ('function', function)]:
+                    where[what].append('tests/support/' + name)
+    for what, names in sorted(where.items()):
+        if len(names) > 1:
+            bad += 1
+            print(f'{what[0]} {what[1]} is in {", ".join(names)}')
 sys.exit(1 if bad else 0)
 PY

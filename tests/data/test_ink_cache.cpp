@@ -2,6 +2,7 @@
 #include "catch.h"
 #include "hmrnn/data/ink_cache.h"
 #include "support/ink_files.h"
+#include "support/ink_point.h"
 
 using namespace hmrnn;
 using namespace hmrnn::test;

@@ -9,6 +9,7 @@
 #include "hmrnn/data/ink_xml.h"
 #include "hmrnn/data/synthetic_ink.h"
 #include "support/files.h"
+#include "support/ink_point.h"
 
 using namespace hmrnn;
 

@@ -4,6 +4,7 @@
 #include "hmrnn/data/ink_xml.h"
 #include "hmrnn/data/synthetic_ink.h"
 #include "hmrnn/error.h"
+#include "support/ink_point.h"
 #include "support/temporary_folder.h"
 
 using namespace hmrnn;

@@ -4,6 +4,7 @@
 
 #include "catch.h"
 #include "hmrnn/data/synthetic_ink.h"
+#include "support/ink_point.h"
 
 using namespace hmrnn;
 

@@ -38,7 +38,7 @@ std::string text(const TextCorpus& corpus, const std::string& split) {
 
 /// The message of the hmrnn::Error that `f` throws; it must be one line.
 template <typename F>
-std::string error_of(F&& f) {
+std::string one_line_error(F&& f) {
   try {
     f();
   } catch (const Error& error) {
@@ -98,7 +98,7 @@ TEST_CASE("PTB as characters: a symbol each, _ is the space, the blank last line
   CHECK(text(corpus, "all") == "a <unk>\nN $\nb\ncab\n");
   CHECK(corpus.vocabulary == Vocabulary::of("a <unk>\nN $\nb\ncab\n"));
   CHECK(corpus.train.scalar_type() == torch::kUInt8);
-  CHECK(error_of([&] { corpus.split("dev"); }) == "unknown split 'dev': it is train, valid, test or all");
+  CHECK(one_line_error([&] { corpus.split("dev"); }) == "unknown split 'dev': it is train, valid, test or all");
 }
 
 TEST_CASE("PTB as words gives the symbols that PTB as characters gives") {
@@ -128,7 +128,7 @@ TEST_CASE("PTB: the character files come first, a set that is incomplete does no
 TEST_CASE("PTB: what is missing, malformed or empty is named") {
   TemporaryFolder folder;
   const auto dir = folder.path.string();
-  const auto message = [&] { return error_of([&] { load("ptb", folder.path); }); };
+  const auto message = [&] { return one_line_error([&] { load("ptb", folder.path); }); };
   CHECK(message() == "neither ptb.char.{train,valid,test}.txt nor ptb.{train,valid,test}.txt is in " + dir);
   folder.write("ptb.char.train.txt", "a b\nc d\n");
   folder.write("ptb.char.test.txt", "a\n");
@@ -176,7 +176,7 @@ TEST_CASE("several files are one text, and parts may have files of their own") {
   CHECK(both.train.numel() == 90);
   CHECK(both.name == "a.txt,b.txt");
   CHECK(text(load(comma), "all") == std::string(100, 'c'));  // an existing file of that name has precedence
-  CHECK(error_of([&] { load(a + "," + (folder / "none").string()); }).find("none") != std::string::npos);
+  CHECK(one_line_error([&] { load(a + "," + (folder / "none").string()); }).find("none") != std::string::npos);
 
   TextCorpusOptions options;
   options.corpus = a + "," + b;
@@ -265,7 +265,7 @@ TEST_CASE(".xz files are decompressed") {
   const auto compressed = from_hex(kNumbersXz);
   const auto packed = folder.write("text8.xz", compressed);
   if (!hmrnn::has_libarchive()) {
-    CHECK(error_of([&] { read_text_file(packed); }) ==
+    CHECK(one_line_error([&] { read_text_file(packed); }) ==
           "cannot read " + packed.string() + ": this build is without libarchive; unpack it");
     return;
   }
@@ -276,27 +276,27 @@ TEST_CASE(".xz files are decompressed") {
   CHECK(read_text_file(folder.path / "two_streams.xz") == numbers() + numbers());
 
   const auto nothing = folder.write("nothing.xz", from_hex(kNothingXz));
-  CHECK(error_of([&] { read_text_file(nothing); }) == nothing.string() + " is empty");
+  CHECK(one_line_error([&] { read_text_file(nothing); }) == nothing.string() + " is empty");
   const auto plain = folder.write("plain.xz", "this is not compressed");
-  CHECK(error_of([&] { read_text_file(plain); }) == plain.string() + " is not an xz file");
+  CHECK(one_line_error([&] { read_text_file(plain); }) == plain.string() + " is not an xz file");
   const auto hollow = folder.write("hollow.xz", "");
-  CHECK(error_of([&] { read_text_file(hollow); }) == hollow.string() + " is empty");
+  CHECK(one_line_error([&] { read_text_file(hollow); }) == hollow.string() + " is empty");
 
   for (const size_t length : {compressed.size() / 4, compressed.size() / 2, compressed.size() - 1}) {
     CAPTURE(length);
     const auto cut = folder.write("cut.xz", compressed.substr(0, length));
-    CHECK_THAT(error_of([&] { read_text_file(cut); }), ContainsSubstring("cannot decompress " + cut.string()));
+    CHECK_THAT(one_line_error([&] { read_text_file(cut); }), ContainsSubstring("cannot decompress " + cut.string()));
   }
   auto flipped = compressed;
   flipped[flipped.size() / 2] ^= 0x20;
   const auto bad = folder.write("bad.xz", flipped);
-  CHECK_THAT(error_of([&] { read_text_file(bad); }), ContainsSubstring("cannot decompress " + bad.string()));
+  CHECK_THAT(one_line_error([&] { read_text_file(bad); }), ContainsSubstring("cannot decompress " + bad.string()));
 }
 
 TEST_CASE("text8* and enwik*: one file, found by its prefix") {
   TemporaryFolder folder;
   const auto dir = folder.path.string();
-  const auto message = [&](const char* corpus) { return error_of([&] { load(corpus, folder.path); }); };
+  const auto message = [&](const char* corpus) { return one_line_error([&] { load(corpus, folder.path); }); };
   CHECK(message("text8") == "no file text8* (plain or .xz) in " + dir);
   CHECK(message("enwik8") == "no file enwik* (plain or .xz) in " + dir);
   folder.write("text8.zip", "PK");
@@ -318,7 +318,7 @@ TEST_CASE("text8* and enwik*: one file, found by its prefix") {
 TEST_CASE("a given vocabulary must cover the text, and is kept") {
   TemporaryFolder folder;
   const auto path = folder.write("notes.txt", "0123456789abcdefgAh").string();
-  CHECK(error_of([&] { load(path, {}, Vocabulary::of("0123456789abcdefgh")); }) ==
+  CHECK(one_line_error([&] { load(path, {}, Vocabulary::of("0123456789abcdefgh")); }) ==
         path + " has byte 0x41 ('A') at offset 17, which is not in the vocabulary");
   const auto wide = Vocabulary::of("0123456789abcdefghA xyz");
   const auto corpus = load(path, {}, wide);
@@ -327,19 +327,19 @@ TEST_CASE("a given vocabulary must cover the text, and is kept") {
 
   for (const char* split : {"train", "valid", "test"}) folder.write(std::string("ptb.") + split + ".txt", "word\n");
   CHECK(load("ptb", folder.path, Vocabulary::of("word\nX")).vocabulary.size() == 6);
-  CHECK(error_of([&] { load("ptb", folder.path, Vocabulary::of("wor\n")); }) ==
+  CHECK(one_line_error([&] { load("ptb", folder.path, Vocabulary::of("wor\n")); }) ==
         folder.path.string() + "/ptb.train.txt has byte 0x64 ('d') at offset 3, which is not in the vocabulary");
 }
 
 TEST_CASE("a file that cannot be read is named") {
   TemporaryFolder folder;
   const auto dir = folder.path.string();
-  CHECK(error_of([&] { read_text_file(dir + "/none"); }) == "cannot open " + dir + "/none: No such file or directory");
-  CHECK(error_of([&] { read_text_file(dir); }) == dir + " is a folder, not a file");
-  CHECK(error_of([&] { load(dir); }) == dir + " is a folder, not a file");
-  CHECK(error_of([&] { load("text9"); }) == "corpus 'text9' is neither ptb, text8, enwik8 or synthetic nor a file");
-  CHECK(error_of([&] { load("ptb", dir + "/none"); }) == "the data folder " + dir + "/none does not exist");
-  CHECK(error_of([&] { load("ptb", folder.write("file", "x")); }) == dir + "/file is not a folder");
+  CHECK(one_line_error([&] { read_text_file(dir + "/none"); }) == "cannot open " + dir + "/none: No such file or directory");
+  CHECK(one_line_error([&] { read_text_file(dir); }) == dir + " is a folder, not a file");
+  CHECK(one_line_error([&] { load(dir); }) == dir + " is a folder, not a file");
+  CHECK(one_line_error([&] { load("text9"); }) == "corpus 'text9' is neither ptb, text8, enwik8 or synthetic nor a file");
+  CHECK(one_line_error([&] { load("ptb", dir + "/none"); }) == "the data folder " + dir + "/none does not exist");
+  CHECK(one_line_error([&] { load("ptb", folder.write("file", "x")); }) == dir + "/file is not a folder");
 }
 
 TEST_CASE("the default folder: HMRNN_DATA_DIR, then data/, and only if it is there") {
@@ -355,7 +355,7 @@ TEST_CASE("the default folder: HMRNN_DATA_DIR, then data/, and only if it is the
     CHECK(hmrnn::default_data_dir("text8") == fs::path("data/text8"));
     CHECK(hmrnn::default_data_dir("enwik8").empty());
     CHECK(text(load("text8"), "all") == "beside");
-    CHECK(error_of([&] { load("enwik8"); }) == "no data folder for corpus enwik8: looked for " +
+    CHECK(one_line_error([&] { load("enwik8"); }) == "no data folder for corpus enwik8: looked for " +
                                                    (folder.path / "env/enwik8").string() +
                                                    " and data/enwik8; data/fetch.sh enwik8 brings it, "
                                                    "--data-dir names another folder");
@@ -363,7 +363,7 @@ TEST_CASE("the default folder: HMRNN_DATA_DIR, then data/, and only if it is the
   {
     ScopedEnvironment environment("HMRNN_DATA_DIR", nullptr);
     CHECK(hmrnn::default_data_dir("ptb") == fs::path("data/ptb"));
-    CHECK_THAT(error_of([&] { load("enwik8"); }), ContainsSubstring("HMRNN_DATA_DIR is not set"));
+    CHECK_THAT(one_line_error([&] { load("enwik8"); }), ContainsSubstring("HMRNN_DATA_DIR is not set"));
   }
   fs::current_path(before);
 }
@@ -381,7 +381,7 @@ TEST_CASE("the synthetic corpus is the generator's text") {
   options.synthetic_length = 20;
   CHECK(load_text_corpus(options).vocabulary == corpus.vocabulary);
   options.synthetic_length = 0;
-  CHECK_THAT(error_of([&] { load_text_corpus(options); }), ContainsSubstring("at least 1 character, not 0"));
+  CHECK_THAT(one_line_error([&] { load_text_corpus(options); }), ContainsSubstring("at least 1 character, not 0"));
 }
 
 TEST_CASE("the real PTB has the published number of symbols") {
@@ -423,11 +423,11 @@ TEST_CASE("what is packed in another way, and what is no regular file, is refuse
       {"\x04\x22\x4d\x18rest"s, "lz4"},        {"LZIP\1"s, "lzip"}};
   for (const auto& [bytes, kind] : packed) {
     const auto path = folder.write("text", bytes);
-    CHECK(error_of([&] { read_text_file(path); }) ==
+    CHECK(one_line_error([&] { read_text_file(path); }) ==
           path.string() + " is packed (" + kind + "), not a text; unpack it first");
   }
   const auto path = folder.write("text", "\xfd"s + "7zXZ\0rest"s);
-  CHECK_THAT(error_of([&] { read_text_file(path); }),
+  CHECK_THAT(one_line_error([&] { read_text_file(path); }),
              ContainsSubstring("packed (xz), not a text; its name must end in .xz"));
   for (const std::string text :
        {"BZh is no number", "PK", "7z", "LZ", "Rar", "\x1f"}) {  // text that looks similar to a magic number
@@ -435,6 +435,6 @@ TEST_CASE("what is packed in another way, and what is no regular file, is refuse
   }
   const auto pipe = folder.path / "pipe.xz";
   REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
-  CHECK(error_of([&] { read_text_file(pipe); }) == pipe.string() + " is not a regular file");
-  CHECK(error_of([&] { read_text_file("/dev/zero"); }) == "/dev/zero is not a regular file");
+  CHECK(one_line_error([&] { read_text_file(pipe); }) == pipe.string() + " is not a regular file");
+  CHECK(one_line_error([&] { read_text_file("/dev/zero"); }) == "/dev/zero is not a regular file");
 }

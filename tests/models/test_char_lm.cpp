@@ -10,6 +10,7 @@
 #include "hmrnn/error.h"
 #include "hmrnn/models/char_lm.h"
 #include "support/gradient_check.h"
+#include "support/small_model.h"
 #include "support/tensors.h"
 
 using namespace hmrnn;
@@ -19,23 +20,17 @@ namespace {
 
 using Shapes = std::map<std::string, std::vector<int64_t>>;
 
-CharLMOptions small(Core core = Core::HMLSTM) {
-  return CharLMOptions(7).embedding_size(5).hidden_sizes({6, 4, 3}).output_embedding_size(8).core(core);
-}
-
 Shapes shapes(const CharLM& model) {
   Shapes out;
   for (const auto& p : model->named_parameters()) out[p.key()] = p.value().sizes().vec();
   return out;
 }
 
-torch::Tensor symbols(int64_t steps, int64_t batch) { return torch::randint(7, {steps, batch}, torch::kInt64); }
-
 }  // namespace
 
 TEST_CASE("names and shapes of the parameters are the checkpoint's") {
   const bool norm = GENERATE(true, false);
-  const CharLM model(small().layer_norm(norm));
+  const CharLM model(small_model().layer_norm(norm));
   Shapes expected = {{"embedding.weight", {7, 5}},   {"output.gates", {3, 13}},      {"output.embedding.0", {8, 6}},
                      {"output.embedding.1", {8, 4}}, {"output.embedding.2", {8, 3}}, {"output.softmax.weight", {7, 8}},
                      {"output.softmax.bias", {7}}};
@@ -67,7 +62,7 @@ TEST_CASE("names and shapes of the parameters are the checkpoint's") {
 }
 
 TEST_CASE("the control has a plain LSTM's parameters") {
-  const CharLM model(small(Core::LSTM).layer_norm(false));
+  const CharLM model(small_model(Core::LSTM).layer_norm(false));
   CHECK(shapes(model) == Shapes{{"embedding.weight", {7, 5}},
                                 {"lstm.layers.0.recurrent", {24, 6}},
                                 {"lstm.layers.0.bottom_up", {24, 5}},
@@ -98,8 +93,8 @@ TEST_CASE("logits, boundaries and state of either core") {
   torch::manual_seed(20);
   const auto core = GENERATE(Core::HMLSTM, Core::LSTM);
   INFO(to_string(core));
-  CharLM model(small(core));
-  const auto index = symbols(9, 4);
+  CharLM model(small_model(core));
+  const auto index = random_symbols(9, 4);
   const auto out = model->forward(index);
   CHECK(out.logits.sizes() == torch::IntArrayRef({9, 4, 7}));
   CHECK(out.core.z.sizes() == torch::IntArrayRef({9, 4, core == Core::HMLSTM ? 2 : 0}));
@@ -120,7 +115,7 @@ TEST_CASE("logits, boundaries and state of either core") {
   CHECK(distance(other.slice(0, 0, 8), out.logits.slice(0, 0, 8)) < 1e-6);
   CHECK(distance(other[8], out.logits[8]) > 1e-5);
   // Every parameter gets a gradient from the loss (one step with z in each layer is enough for the detector).
-  cross_entropy(out.logits, symbols(9, 4)).backward();
+  cross_entropy(out.logits, random_symbols(9, 4)).backward();
   for (const auto& p : model->named_parameters()) {
     INFO(p.key());
     CHECK((p.value().grad().defined() && p.value().grad().isfinite().all().item<bool>()));
@@ -176,8 +171,8 @@ TEST_CASE("cross_entropy is the mean over targets, or over those of weight 1") {
 
 TEST_CASE("dropout acts in training alone, on h^e alone") {
   torch::manual_seed(22);
-  CharLM model(small().dropout(0.5));
-  const auto index = symbols(6, 4);
+  CharLM model(small_model().dropout(0.5));
+  const auto index = random_symbols(6, 4);
   model->eval();
   const auto calm = model->forward(index);
   CHECK(same(model->forward(index).logits, calm.logits));
@@ -185,17 +180,17 @@ TEST_CASE("dropout acts in training alone, on h^e alone") {
   const auto a = model->forward(index), b = model->forward(index);
   CHECK_FALSE(same(a.logits, b.logits));
   CHECK(same(a.core.h[2], calm.core.h[2]));
-  CHECK_THROWS_WITH(CharLM(small().dropout(1.5)), ContainsSubstring("dropout"));
+  CHECK_THROWS_WITH(CharLM(small_model().dropout(1.5)), ContainsSubstring("dropout"));
 }
 
 TEST_CASE("the slope of either core") {
-  CharLM model(small().slope(1.5));
+  CharLM model(small_model().slope(1.5));
   CHECK(model->slope() == 1.5);
   model->set_slope(2.5);
   CHECK(model->slope() == 2.5);
   CHECK(model->hm_lstm->slope() == 2.5);
   CHECK_THROWS_WITH(model->set_slope(0), ContainsSubstring("slope"));
-  CharLM control(small(Core::LSTM));
+  CharLM control(small_model(Core::LSTM));
   control->set_slope(3);
   CHECK(control->slope() == 1);
 }
@@ -231,8 +226,8 @@ TEST_CASE("core names") {
 TEST_CASE("a model clones, saves, loads and prints") {
   torch::manual_seed(23);
   const auto core = GENERATE(Core::HMLSTM, Core::LSTM);
-  CharLM model(small(core).slope(1.25));
-  const auto index = symbols(6, 3);
+  CharLM model(small_model(core).slope(1.25));
+  const auto index = random_symbols(6, 3);
   const auto expected = model->forward(index).logits;
   const auto copy = std::dynamic_pointer_cast<CharLMImpl>(model->clone());
   CHECK(same(copy->forward(index).logits, expected));
@@ -246,7 +241,7 @@ TEST_CASE("a model clones, saves, loads and prints") {
 
   std::stringstream file;
   torch::save(model, file);
-  CharLM loaded(small(core));
+  CharLM loaded(small_model(core));
   torch::load(loaded, file);
   CHECK(same(loaded->forward(index).logits, expected));
   CHECK(loaded->slope() == model->slope());
@@ -258,10 +253,10 @@ TEST_CASE("a model clones, saves, loads and prints") {
 TEST_CASE("a model names a bad argument") {
   CHECK_THROWS_AS(CharLM(CharLMOptions(0)), c10::Error);
   CHECK_THROWS_WITH(CharLM(CharLMOptions(0)), ContainsSubstring("vocabulary_size"));
-  CHECK_THROWS_WITH(CharLM(small().embedding_size(0)), ContainsSubstring("embedding_size"));
-  CHECK_THROWS_WITH(CharLM(small().hidden_sizes({})), ContainsSubstring("hidden_sizes"));
-  CHECK_THROWS_WITH(CharLM(small().output_embedding_size(0)), ContainsSubstring("embedding_size"));
-  CharLM model(small());
+  CHECK_THROWS_WITH(CharLM(small_model().embedding_size(0)), ContainsSubstring("embedding_size"));
+  CHECK_THROWS_WITH(CharLM(small_model().hidden_sizes({})), ContainsSubstring("hidden_sizes"));
+  CHECK_THROWS_WITH(CharLM(small_model().output_embedding_size(0)), ContainsSubstring("embedding_size"));
+  CharLM model(small_model());
   CHECK_THROWS_WITH(model->forward(torch::zeros({3, 2})), ContainsSubstring("index"));
   CHECK_THROWS_AS(model->forward(torch::full({3, 2}, 7, torch::kInt64)), c10::Error);
 }

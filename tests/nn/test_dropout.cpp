@@ -12,18 +12,11 @@
 #include "hmrnn/nn/hm_lstm.h"
 #include "hmrnn/nn/stacked_lstm.h"
 #include "hmrnn/ops/gated_output.h"
+#include "support/small_model.h"
 #include "support/tensors.h"
 
 using namespace hmrnn;
 using namespace hmrnn::test;
-
-namespace {
-
-CharLMOptions small(Core core = Core::HMLSTM) {
-  return CharLMOptions(7).embedding_size(5).hidden_sizes({6, 4, 3}).output_embedding_size(8).core(core);
-}
-
-}  // namespace
 
 TEST_CASE("a mask has zeros at its rate, and a mean of one") {
   torch::manual_seed(1);
@@ -137,11 +130,11 @@ TEST_CASE("a model's regularisers act in training alone, each on what it says") 
   const auto core = GENERATE(Core::HMLSTM, Core::LSTM);
   INFO(to_string(core));
   torch::manual_seed(7);
-  CharLM plain(small(core));
+  CharLM plain(small_model(core));
   const auto index = torch::randint(7, {9, 4}, torch::kInt64);
   const auto expected = plain->forward(index);
-  for (const auto& options :
-       {small(core).locked_dropout(0.5), small(core).weight_drop(0.5), small(core).embedding_dropout(0.5)}) {
+  for (const auto& options : {small_model(core).locked_dropout(0.5), small_model(core).weight_drop(0.5),
+                              small_model(core).embedding_dropout(0.5)}) {
     CharLM model(options);
     {
       torch::NoGradGuard no_grad;
@@ -160,7 +153,7 @@ TEST_CASE("a model's regularisers act in training alone, each on what it says") 
     }
   }
   // The output module reads the masked h, bit for bit.
-  CharLM locked(small(core).locked_dropout(0.5));
+  CharLM locked(small_model(core).locked_dropout(0.5));
   const auto out = locked->forward(index);
   const auto h_e = locked->output->forward(out.core.shown(), out.core.state_index);
   CHECK(same(out.logits, locked->output->softmax(h_e)));
@@ -175,7 +168,7 @@ TEST_CASE("a probability out of range is named, and one that is set is printed")
     CHECK_THROWS_WITH(HMLSTM(HMLSTMOptions(2, {3}).weight_drop(p)), ContainsSubstring("weight_drop must be"));
     CHECK_THROWS_WITH(StackedLSTM(StackedLSTMOptions(2, {3}).locked_dropout(p)), ContainsSubstring("locked_dropout"));
     CHECK_THROWS_WITH(StackedLSTM(StackedLSTMOptions(2, {3}).weight_drop(p)), ContainsSubstring("weight_drop"));
-    CHECK_THROWS_WITH(CharLM(small().embedding_dropout(p)), ContainsSubstring("embedding_dropout"));
+    CHECK_THROWS_WITH(CharLM(small_model().embedding_dropout(p)), ContainsSubstring("embedding_dropout"));
   }
   std::ostringstream text;
   text << HMLSTM(HMLSTMOptions(2, {3, 4}).locked_dropout(0.25).weight_drop(0.5));

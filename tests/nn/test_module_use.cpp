@@ -9,6 +9,7 @@
 
 #include "catch.h"
 #include "hmrnn/hmrnn.h"
+#include "support/small_model.h"
 #include "support/tensors.h"
 
 using namespace hmrnn;
@@ -18,11 +19,9 @@ namespace {
 
 const std::vector<int64_t> kTwoLayers = {4, 3};
 
-CharLMOptions small_model(Core core = Core::HMLSTM) {
+CharLMOptions two_layer_model(Core core = Core::HMLSTM) {
   return CharLMOptions(7).embedding_size(3).hidden_sizes(kTwoLayers).output_embedding_size(5).core(core);
 }
-
-torch::Tensor symbols(int64_t steps, int64_t batch) { return torch::randint(7, {steps, batch}, torch::kInt64); }
 
 std::vector<std::string> names(const torch::nn::Module& module) {
   std::vector<std::string> out;
@@ -81,9 +80,9 @@ TEST_CASE("every module is the last of a Sequential, with the defaults of its fo
   CHECK(same(alone->forward<HMLSTMOutput>(first->forward(input), std::make_optional(state)).h[1],
              core->forward(first->forward(input), state).h[1]));
 
-  CharLM model(small_model());
+  CharLM model(two_layer_model());
   torch::nn::Sequential whole(model);
-  const auto index = symbols(4, 2);
+  const auto index = random_symbols(4, 2);
   CHECK(same(whole->forward<CharLMOutput>(index).logits, model->forward(index).logits));
   OutputModule output(OutputModuleOptions(kTwoLayers, 5));
   torch::nn::Sequential last(output);
@@ -94,8 +93,8 @@ TEST_CASE("every module is the last of a Sequential, with the defaults of its fo
 TEST_CASE("a model moves between dtypes and back, buffers and state as well") {
   torch::manual_seed(33);
   const auto core = GENERATE(Core::HMLSTM, Core::LSTM);
-  CharLM model(small_model(core));
-  const auto index = symbols(5, 2);
+  CharLM model(two_layer_model(core));
+  const auto index = random_symbols(5, 2);
   const auto before = model->forward(index).logits;
   model->to(torch::kCPU, torch::kFloat64);
   for (const auto& p : model->parameters()) CHECK(p.scalar_type() == torch::kFloat64);
@@ -115,11 +114,11 @@ TEST_CASE("a model moves between dtypes and back, buffers and state as well") {
 
 TEST_CASE("clone(device) trains apart from its original") {
   torch::manual_seed(34);
-  CharLM model(small_model());
+  CharLM model(two_layer_model());
   const auto copy = std::dynamic_pointer_cast<CharLMImpl>(model->clone(torch::kCPU));
   REQUIRE(copy);
   CHECK(names(*copy) == names(*model));
-  const auto index = symbols(5, 2);
+  const auto index = random_symbols(5, 2);
   copy->forward(index).logits.square().sum().backward();
   CHECK(copy->hm_lstm->layer_parameters()[0].recurrent.grad().defined());
   CHECK_FALSE(model->hm_lstm->layer_parameters()[0].recurrent.grad().defined());
@@ -128,20 +127,20 @@ TEST_CASE("clone(device) trains apart from its original") {
 
 TEST_CASE("torch::save and safetensors bring back the same model") {
   torch::manual_seed(35);
-  CharLM model(small_model());
+  CharLM model(two_layer_model());
   model->set_slope(1.75);
-  const auto index = symbols(6, 2);
+  const auto index = random_symbols(6, 2);
   const auto expected = model->forward(index).logits;
 
   std::stringstream file;
   torch::save(model, file);
-  CharLM by_torch(small_model());
+  CharLM by_torch(two_layer_model());
   CHECK_FALSE(same(by_torch->forward(index).logits, expected));
   torch::load(by_torch, file);
   CHECK(same(by_torch->forward(index).logits, expected));
   CHECK(by_torch->slope() == 1.75);
 
-  CharLM by_safetensors(small_model());
+  CharLM by_safetensors(two_layer_model());
   unpack_module(*by_safetensors, pack_module(*model), "memory");
   CHECK(same(by_safetensors->forward(index).logits, expected));
   CHECK(by_safetensors->slope() == 1.75);
@@ -158,8 +157,8 @@ TEST_CASE("torch::save and safetensors bring back the same model") {
 
 TEST_CASE("eval() and NoGradGuard: dropout off, no graph, the same values") {
   torch::manual_seed(36);
-  CharLM model(small_model().dropout(0.5));
-  const auto index = symbols(6, 3);
+  CharLM model(two_layer_model().dropout(0.5));
+  const auto index = random_symbols(6, 3);
   CHECK(model->is_training());
   model->eval();
   for (const auto& module : model->modules()) CHECK_FALSE(module->is_training());
@@ -179,11 +178,11 @@ TEST_CASE("eval() and NoGradGuard: dropout off, no graph, the same values") {
 TEST_CASE("several threads infer with one module, each with a state of its own") {
   torch::manual_seed(37);
   const auto core = GENERATE(Core::HMLSTM, Core::LSTM);
-  CharLM model(small_model(core));
+  CharLM model(two_layer_model(core));
   model->eval();
   constexpr int kThreads = 4, kWindows = 20;
   std::vector<torch::Tensor> texts, expected(kThreads), found(kThreads);
-  for (int i = 0; i < kThreads; ++i) texts.push_back(symbols(kWindows * 5, 1));
+  for (int i = 0; i < kThreads; ++i) texts.push_back(random_symbols(kWindows * 5, 1));
   const auto read = [&](const torch::Tensor& text) {
     const torch::NoGradGuard no_grad;
     std::optional<HMLSTMState> state;
@@ -205,10 +204,10 @@ TEST_CASE("several threads infer with one module, each with a state of its own")
 
 TEST_CASE("several streams of one model run side by side") {
   torch::manual_seed(38);
-  CharLM model(small_model());
+  CharLM model(two_layer_model());
   model->eval();
   constexpr int kThreads = 3;
-  const auto text = symbols(30, kThreads);
+  const auto text = random_symbols(30, kThreads);
   const auto expected = model->forward(text).logits[-1];
   std::vector<torch::Tensor> found(kThreads);
   std::vector<std::thread> threads;
@@ -238,8 +237,8 @@ TEST_CASE("an argument on another device is named") {
   CHECK_THROWS_WITH(model->forward(input, std::nullopt, call), ContainsSubstring("HMLSTM: boundaries must be on cpu"));
   StackedLSTM control(StackedLSTMOptions(2, kTwoLayers));
   CHECK_THROWS_WITH(control->forward(away(input)), ContainsSubstring("StackedLSTM: input must be on cpu"));
-  CharLM lm(small_model());
-  CHECK_THROWS_WITH(lm->forward(away(symbols(3, 2))), ContainsSubstring("index must be on cpu"));
+  CharLM lm(two_layer_model());
+  CHECK_THROWS_WITH(lm->forward(away(random_symbols(3, 2))), ContainsSubstring("index must be on cpu"));
 
   HMLSTMCell cell(HMLSTMCellOptions(2, 3));
   CHECK_THROWS_WITH(cell->forward(away(torch::zeros({5, 2})), torch::ones({5}), cell->initial_state(5)),

@@ -20,7 +20,7 @@ bool is_mapped(const std::string& library) {
 }
 
 /// The message of the Error that this device causes; empty if there is none.
-std::string refusal(const std::string& name) {
+std::string why_refused(const std::string& name) {
   try {
     resolve_device(name);
   } catch (const Error& error) {
@@ -47,13 +47,13 @@ TEST_CASE("a program that stays on the CPU loads no CUDA library") {
 
 TEST_CASE("a device that does not exist is named in one line") {
   for (const char* name : {"", "gpu", "CPU", "cuda:", "cuda:x", "cuda:-1", "cuda:1 ", "cuda:128", "cuda0"}) {
-    const auto text = refusal(name);
+    const auto text = why_refused(name);
     CHECK_THAT(text, ContainsSubstring("device '" + std::string(name) + "' is not one of cpu, cuda, cuda:N, auto"));
   }
 }
 
 TEST_CASE("auto is CUDA exactly where cuda works, and a refusal is one line") {
-  const auto text = refusal("cuda");
+  const auto text = why_refused("cuda");
   const auto device = resolve_device("auto");
   if (text.empty()) {
     CHECK(device == torch::Device(torch::kCUDA, 0));
@@ -72,7 +72,7 @@ TEST_CASE("auto is CUDA exactly where cuda works, and a refusal is one line") {
                                               : "CUDA was asked for, but libhmrnn_cuda.so cannot be opened: "));
   }
   // No machine has that many.
-  CHECK_FALSE(refusal("cuda:127").empty());
+  CHECK_FALSE(why_refused("cuda:127").empty());
 }
 
 TEST_CASE("threads that ask at the same time get the same answer") {

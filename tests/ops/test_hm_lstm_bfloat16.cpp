@@ -2,9 +2,9 @@
 // rounds: operands and results of the gate products, in both passes. The remaining difference is float32 rounding of
 // everything else, at most about 1e-5 of the largest value.
 //
-// A sum whose last bit differs may round to the neighbour in bfloat16, 1/256 away, and then the window differs by as
-// much: this happens in about one of ten windows of this size. So every case has several windows, of which the median
-// must be within the bound; a fault affects all of them.
+// A sum whose last bit differs in float32 may round to the neighbour in bfloat16, 1/256 away, and then the window
+// differs by as much. The reference knows when that can happen: a value that it rounds lies next to the middle of two
+// bfloat16 numbers. Windows with such a value are left out, and every other one must be within the bound.
 #include <torch/autograd.h>
 #include <torch/types.h>
 
@@ -23,7 +23,20 @@ using namespace hmrnn::test;
 
 namespace {
 
-torch::Tensor rounded(const torch::Tensor& x) { return x.to(torch::kBFloat16).to(x.scalar_type()); }
+/// Smallest distance of a rounded value from the middle of two neighbours in bfloat16, as a share of their distance;
+/// since it was last set.
+thread_local double closest_tie = 1;
+
+/// x [any] as the nearest bfloat16 numbers, in x's dtype; notes the distance from a tie of what was rounded.
+torch::Tensor rounded(const torch::Tensor& x) {
+  const auto y = x.to(torch::kBFloat16).to(x.scalar_type());
+  const auto value = x.detach().to(torch::kFloat64).abs();
+  // Numbers of [2^e, 2^(e+1)) are 2^(e-7) apart.
+  const auto ulp = torch::exp2(torch::floor(torch::log2(value.clamp_min(1e-30))) - 7);
+  const auto from_tie = ((value / ulp).frac() - 0.5).abs();
+  if (from_tie.numel() > 0) closest_tie = std::min(closest_tie, from_tie.min().item<double>());
+  return y;
+}
 
 /// Whether the CPU's products round their results in the backward pass too, as a bfloat16 BLAS does; our own products
 /// do not.
@@ -49,6 +62,10 @@ class RoundedProduct : public torch::autograd::Function<RoundedProduct> {
 torch::Tensor rounded_product(const torch::Tensor& x, const torch::Tensor& weight) {
   return RoundedProduct::apply(x, weight);
 }
+
+/// Float32 errors of this size, as a share of the distance of neighbours in bfloat16, can round a value to the other
+/// neighbour: some 20 units in the last place of float32.
+constexpr double kFloat32Error = 3e-4;
 
 /// Largest difference of any tensor, relative to the tensor's largest value, with the tensor's name.
 struct Worst {
@@ -97,8 +114,9 @@ TEST_CASE("hm_lstm in bfloat16: outputs and every gradient equal those of a refe
   const bool norm = GENERATE(true, false);
   const bool table = GENERATE(false, true);
   INFO("layer norm " << norm << ", table " << table);
-  std::vector<Worst> windows;
-  for (uint64_t seed = 1; seed <= 9; ++seed) {
+  int compared = 0;
+  constexpr uint64_t kWindows = 40;
+  for (uint64_t seed = 1; seed <= kWindows; ++seed) {
     auto p = random_problem(
         {.sizes = {4, 3, 5}, .steps = 4, .batch = 2, .layer_norm = norm, .seed = seed, .dtype = torch::kFloat32});
     p.rule.given = p.uniform({4, 2, 2}).lt(0.5).to(torch::kFloat32);
@@ -107,14 +125,18 @@ TEST_CASE("hm_lstm in bfloat16: outputs and every gradient equal those of a refe
       p.window.input = p.normal({3, 2}).requires_grad_();
       p.window.index = torch::tensor({{0, 2}, {1, 1}, {2, 0}, {2, 1}}, torch::kInt64);
     }
-    windows.push_back(compare_window(p));
+    closest_tie = 1;
+    const auto worst = compare_window(p);
+    INFO("seed " << seed << ": " << worst.value << " (" << worst.name << "), from a tie " << closest_tie);
+    CHECK(worst.value < 0.1);
+    if (closest_tie > kFloat32Error) {
+      CHECK(worst.value < 1e-5);
+      ++compared;
+    }
     if (seed > 1) continue;
     // Checks that the results are rounded at all.
     const auto with = p.op(), without = hm_lstm(p.layers, p.window, p.rule, torch::kBFloat16);
     CHECK(distance(with.h[2], without.h[2]) > 1e-4);
   }
-  std::sort(windows.begin(), windows.end(), [](const Worst& a, const Worst& b) { return a.value < b.value; });
-  for (const auto& w : windows) UNSCOPED_INFO(w.value << " (" << w.name << ")");
-  CHECK(windows[windows.size() / 2].value < 1e-5);
-  CHECK(windows.back().value < 0.1);
+  CHECK(compared >= 10);
 }

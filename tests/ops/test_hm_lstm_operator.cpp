@@ -5,6 +5,7 @@
 #include "catch.h"
 #include "hmrnn/nn/hm_lstm.h"
 #include "hmrnn/ops/hm_lstm.h"
+#include "support/window_comparison.h"
 
 namespace {
 
@@ -13,6 +14,7 @@ using hmrnn::BoundaryRule;
 using hmrnn::LayerParameters;
 using hmrnn::WindowInput;
 using hmrnn::WindowResult;
+using hmrnn::test::outputs;
 
 struct Case {
   int64_t layers;
@@ -91,13 +93,6 @@ OperatorProblem make_problem(const Case& c, torch::ScalarType dtype, int64_t T =
 WindowResult by_reference(const OperatorProblem& p) {
   const auto input = p.window.index.defined() ? torch::embedding(p.window.input, p.window.index) : p.window.input;
   return hmrnn::reference_window(p.layers, input, p.window.h0, p.window.c0, p.window.z0, p.rule, p.window.lengths);
-}
-
-std::vector<torch::Tensor> outputs(const WindowResult& r) {
-  std::vector<torch::Tensor> out = r.h;
-  out.insert(out.end(), r.c_n.begin(), r.c_n.end());
-  out.push_back(r.z);
-  return out;
 }
 
 double error(const torch::Tensor& a, const torch::Tensor& b) {

@@ -87,8 +87,6 @@ void PackedMatrix<P>::backward(int64_t m, const P* x, int64_t stride, float* con
       });
 }
 
-namespace {
-
 /// How x goes into a weight gradient: in chunks of rows, of which each about fills a second-level cache when packed.
 /// Every part of y_grad is multiplied with all of a chunk.
 template <class P>
@@ -103,8 +101,6 @@ struct GradientChunks {
   }
   int64_t values() const { return panels * kernels.panel_size(depth); }  ///< of one
 };
-
-}  // namespace
 
 template <class P>
 int64_t row_weight_gradient_scratch(int64_t m, int64_t n) {

@@ -50,7 +50,7 @@ class NcclSum : public DeviceSum {
   nccl::ncclComm_t comm_ = nullptr;
 };
 
-[[maybe_unused]] const bool registered = [] {
+[[maybe_unused]] const bool sum_registered = [] {
   static const DeviceSums sums = {[] {
                                     nccl::ncclUniqueId id;
                                     with_errors_of_nccl([&] { nccl::get_unique_id(id); });

@@ -13,7 +13,7 @@ namespace hmrnn::cuda {
 namespace {
 
 template <class T, class P>
-class StreamKernels : public GatedOutputKernels<T, P> {
+class StreamOutputKernels : public GatedOutputKernels<T, P> {
  public:
   void gated_sum(const GatedSum<T>& sum) override { run(sum); }
   void gated_sum_backward(const GatedSumBackward<T, P>& sum) override { run(sum); }
@@ -23,14 +23,14 @@ class StreamKernels : public GatedOutputKernels<T, P> {
 template <class F>
 auto with_kernels(at::ScalarType type, std::optional<at::ScalarType> product_dtype, F f) {
   if (type == at::kDouble) {
-    StreamKernels<double, double> kernels;
+    StreamOutputKernels<double, double> kernels;
     return f(kernels);
   }
   if (product_dtype == at::kBFloat16) {
-    StreamKernels<float, c10::BFloat16> kernels;
+    StreamOutputKernels<float, c10::BFloat16> kernels;
     return f(kernels);
   }
-  StreamKernels<float, float> kernels;
+  StreamOutputKernels<float, float> kernels;
   return f(kernels);
 }
 

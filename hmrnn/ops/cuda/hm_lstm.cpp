@@ -15,7 +15,7 @@ namespace hmrnn::cuda {
 namespace {
 
 template <class T, class P>
-class StreamKernels : public WindowKernels<T, P> {
+class StreamWindowKernels : public WindowKernels<T, P> {
  public:
   void boundary_shares(const BoundaryShares<T>& shares) override { run(shares); }
   void step_forward(const std::vector<StepForward<T, P>>& steps) override { run_wave(steps); }
@@ -57,29 +57,29 @@ class StreamKernels : public WindowKernels<T, P> {
 template <class F>
 auto with_kernels(const HMLSTMArguments& a, F f) {
   if (a.window.h0[0].scalar_type() == at::kDouble) {
-    StreamKernels<double, double> kernels;
+    StreamWindowKernels<double, double> kernels;
     return f(kernels);
   }
   if (a.bfloat16()) {
-    StreamKernels<float, c10::BFloat16> kernels;
+    StreamWindowKernels<float, c10::BFloat16> kernels;
     return f(kernels);
   }
-  StreamKernels<float, float> kernels;
+  StreamWindowKernels<float, float> kernels;
   return f(kernels);
 }
 
-HMLSTMForward forward(const HMLSTMArguments& a, bool training) {
+HMLSTMForward operator_forward(const HMLSTMArguments& a, bool training) {
   const c10::cuda::CUDAGuard guard(a.window.input.device());
   return with_kernels(a, [&](auto& kernels) { return window_forward(a, training, kernels); });
 }
 
-HMLSTMGradients backward(const HMLSTMArguments& a, const HMLSTMBackward& given) {
+HMLSTMGradients operator_backward(const HMLSTMArguments& a, const HMLSTMBackward& given) {
   const c10::cuda::CUDAGuard guard(a.window.input.device());
   return with_kernels(a, [&](auto& kernels) { return window_backward(a, given, kernels); });
 }
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(hmrnn, CUDA, m) { register_backend<forward, backward>(m); }
+TORCH_LIBRARY_IMPL(hmrnn, CUDA, m) { register_backend<operator_forward, operator_backward>(m); }
 
 }  // namespace hmrnn::cuda

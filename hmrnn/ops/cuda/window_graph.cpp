@@ -53,7 +53,7 @@ class CudaWindowGraph : public WindowGraph {
   std::unique_ptr<at::cuda::CUDAGraph> graph_;
 };
 
-[[maybe_unused]] const bool registered = [] {
+[[maybe_unused]] const bool graph_registered = [] {
   register_window_graphs(
       [](torch::Device device) -> std::unique_ptr<WindowGraph> { return std::make_unique<CudaWindowGraph>(device); });
   return true;

@@ -13,7 +13,7 @@ using namespace hmrnn::test;
 
 namespace {
 
-struct Case {
+struct OutputCase {
   std::vector<int64_t> sizes;
   int64_t out, steps, batch;
   int threads;
@@ -27,7 +27,7 @@ struct Values {
 /// Forward pass in types T, P; backward pass from the result of the forward pass in types T, T, so that a sum whose
 /// sign changes by rounding does not switch the ReLU.
 template <class T, class P>
-Values by_blocks(const Case& c, const std::vector<torch::Tensor>& h, const torch::Tensor& gates,
+Values by_blocks(const OutputCase& c, const std::vector<torch::Tensor>& h, const torch::Tensor& gates,
                  const std::vector<torch::Tensor>& embedding, const torch::Tensor& grad) {
   torch::NoGradGuard no_grad;
   const PoisonedMemory poison;
@@ -57,8 +57,9 @@ double worst(const Values& a, const Values& b) {
 }  // namespace
 
 TEST_CASE("the CUDA gated output equals the reference, with every gradient") {
-  const auto c = GENERATE(Case{{5}, 1, 2, 3, 1, false, false}, Case{{8, 3, 12}, 8, 3, 5, 5, true, true},
-                          Case{{31, 33}, 513, 2, 3, 32, false, false}, Case{{4, 1, 1, 6}, 400, 1, 64, 7, false, true});
+  const auto c =
+      GENERATE(OutputCase{{5}, 1, 2, 3, 1, false, false}, OutputCase{{8, 3, 12}, 8, 3, 5, 5, true, true},
+               OutputCase{{31, 33}, 513, 2, 3, 32, false, false}, OutputCase{{4, 1, 1, 6}, 400, 1, 64, 7, false, true});
   auto generator = at::detail::createCPUGenerator(c.out);
   const auto normal = [&](torch::IntArrayRef shape) { return torch::randn(shape, generator, torch::kFloat64); };
   std::vector<torch::Tensor> h, embedding;
