@@ -1,11 +1,10 @@
 #include "train_settings.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include <algorithm>
 #include <filesystem>
 
+#include "examples/program/initial_weights.h"
 #include "hmrnn/error.h"
 #include "hmrnn/run/run_folder.h"
 
@@ -98,29 +97,13 @@ OptionMap with_absolute_paths(OptionMap map) {
   return map;
 }
 
-/// Copies the sizes of the model at `from` into `map`; throws hmrnn::Error if `map` contradicts them.
-void take_sizes_over(const std::string& from, OptionMap& map) {
+/// Adds the sizes of the model at `from` to `map`; throws hmrnn::Error if `map` contradicts them.
+void take_model_over(const std::string& from, OptionMap& map) {
   const auto path = hmrnn::RunFolder::find_model(from);
   const auto options = hmrnn::load_char_lm(path).model->options;
-  const OptionMap sizes = {{"units", fmt::format("{}", fmt::join(options.hidden_sizes(), ","))},
-                           {"layers", std::to_string(options.hidden_sizes().size())},
-                           {"embedding", std::to_string(options.embedding_size())},
-                           {"output-embedding", std::to_string(options.output_embedding_size())},
-                           {"core", hmrnn::to_string(options.core())},
-                           {"layer-norm", options.layer_norm() ? "on" : "off"}};
-  // "--units 512" means 512 units in every layer.
-  const auto& units = options.hidden_sizes();
-  const bool equal = std::all_of(units.begin(), units.end(), [&](int64_t d) { return d == units[0]; });
-  for (const auto& [name, value] : sizes) {
-    const auto asked = map.find(name);
-    const bool same = asked == map.end() || asked->second == value ||
-                      (name == "units" && equal && asked->second == std::to_string(units[0]));
-    if (!same) {
-      throw Error(fmt::format("--{} {} contradicts --init-from: the model in {} has {}", name, asked->second,
-                              path.string(), value));
-    }
-    map[name] = value;
-  }
+  auto sizes = sizes_of(options);
+  sizes["embedding"] = std::to_string(options.embedding_size());
+  take_sizes_over(sizes, path.string(), map);
 }
 
 TrainSettings parse_settings(const OptionMap& map, bool layers_given) {
@@ -157,7 +140,7 @@ std::vector<OptionSpec> TrainSettings::specs() { return train_options().specs();
 
 TrainSettings TrainSettings::create(const OptionMap& given) {
   auto map = with_absolute_paths(given);
-  if (const auto from = map.find("init-from"); from != map.end()) take_sizes_over(from->second, map);
+  if (const auto from = map.find("init-from"); from != map.end()) take_model_over(from->second, map);
   return parse_settings(train_options().create(map), given.contains("layers"));
 }
 

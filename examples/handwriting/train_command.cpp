@@ -4,7 +4,9 @@
 #include "commands.h"
 #include "examples/program/memory.h"
 #include "examples/program/training.h"
+#include "hmrnn/error.h"
 #include "hmrnn/run/out_of_memory.h"
+#include "hmrnn/run/run_folder.h"
 #include "hmrnn/tasks/ink_task.h"
 #include "train_settings.h"
 
@@ -15,6 +17,11 @@ Json data_of(const hmrnn::InkCorpus& corpus, const hmrnn::InkNormalisation& norm
   return {{"lines", {corpus.split("train").size(), corpus.split("valid").size()}},
           {"normalisation", Json::parse(hmrnn::describe_normalisation(normalisation))},
           {kContents, corpus.content_hash()}};
+}
+
+hmrnn::InkNormalisation stored_normalisation(const Json& stored) {
+  if (!stored.contains("normalisation")) throw hmrnn::Error("the run's normalisation is missing");
+  return hmrnn::parse_normalisation(stored["normalisation"].dump());
 }
 
 }  // namespace
@@ -32,12 +39,25 @@ int train_command(int argc, char** argv) {
   require_memory(settings, /*input_size=*/3, /*symbols=*/0, 6 * settings.mixtures + 1, device);
   torch::manual_seed(settings.seed);
   hmrnn::HandwritingModel model(settings.model());
+  // A model that goes on with other lines sees them as it saw those before.
+  std::optional<hmrnn::InkNormalisation> normalisation;
+  std::string continues;
+  if (!settings.init_from.empty() && resume) {
+    normalisation = stored_normalisation(stored);
+  } else if (!settings.init_from.empty()) {
+    const auto first = hmrnn::load_handwriting(hmrnn::RunFolder::find_model(settings.init_from));
+    hmrnn::init_from(model, first.model);
+    normalisation = first.normalisation;
+    continues = fmt::format("begins with the weights and the normalisation of a model trained on {} ({} steps)\n",
+                            first.corpus.corpus, first.step);
+  }
   int exit_code = 0;
   hmrnn::with_memory_errors_of(describe_sizes(settings, *model), [&] {
     hmrnn::InkTask task(model, corpus, settings.corpus,
                         {.batch = settings.batch,
                          .window = settings.window,
                          .coordinates = settings.coordinates,
+                         .normalisation = normalisation,
                          .scale_jitter = settings.scale_jitter,
                          .boundary_cost = settings.boundary_cost,
                          .detector_norm_cap = settings.detector_norm_cap,
@@ -51,6 +71,7 @@ int train_command(int argc, char** argv) {
     Json run_settings = {{"options", settings.options()}};
     run_settings.update(data);
     exit_code = run_training(task, settings.trainer, folder, run_settings, resume, group.get(), [&] {
+      fmt::print("{}", continues);
       for (const auto& error : corpus.file_errors) fmt::print("left out: {}\n", error);
       const auto& n = task.normalisation();
       fmt::print(

@@ -4,7 +4,9 @@
 
 #include <filesystem>
 
+#include "examples/program/initial_weights.h"
 #include "hmrnn/error.h"
+#include "hmrnn/run/run_folder.h"
 
 using hmrnn::Error;
 namespace fs = std::filesystem;
@@ -19,6 +21,8 @@ const TrainOptions& train_options() {
        {"data-dir", "DIR", "", true, kData,
         "IAM-OnDB: a folder of lineStrokes files, or their archive (default: $HMRNN_DATA_DIR/iam_ondb, "
         "data/iam_ondb)"},
+       {"init-from", "RUN", "", false, kData,
+        "start from the weights of this run or model.safetensors, with its sizes and its normalisation of x and y"},
        {"split", "NAME", "paper", false, kData,
         "paper (10465 / 581 / 582, by form), lines (the same by line) or graves (the form lists)"},
        {"split-seed", "N", "1", false, kData, "of the splits paper and lines"},
@@ -58,12 +62,25 @@ const TrainOptions& train_options() {
   return all;
 }
 
-/// Makes the path absolute, so that a run can be resumed from another working directory.
-OptionMap with_absolute_path(OptionMap map) {
-  if (const auto found = map.find("data-dir"); found != map.end() && !found->second.empty()) {
-    found->second = fs::absolute(found->second).lexically_normal().string();
+/// Makes paths absolute, so that a run can be resumed from another working directory.
+OptionMap with_absolute_paths(OptionMap map) {
+  for (const char* name : {"data-dir", "init-from"}) {
+    if (const auto found = map.find(name); found != map.end() && !found->second.empty()) {
+      found->second = fs::absolute(found->second).lexically_normal().string();
+    }
   }
   return map;
+}
+
+/// Adds the sizes of the model at `from`, and how it sees x and y, to `map`; throws hmrnn::Error if `map` contradicts
+/// them.
+void take_model_over(const std::string& from, OptionMap& map) {
+  const auto path = hmrnn::RunFolder::find_model(from);
+  const auto checkpoint = hmrnn::load_handwriting(path);
+  auto sizes = sizes_of(checkpoint.model->options);
+  sizes["mixtures"] = std::to_string(checkpoint.model->options.mixtures());
+  sizes["coordinates"] = hmrnn::to_string(checkpoint.normalisation.coordinates);
+  take_sizes_over(sizes, path.string(), map);
 }
 
 TrainSettings parse_settings(OptionMap map, bool layers_given) {
@@ -84,6 +101,7 @@ TrainSettings parse_settings(OptionMap map, bool layers_given) {
   out.coordinates =
       hmrnn::parse_ink_coordinates(parse_choice("coordinates", option_of(map, "coordinates"), {"offsets", "absolute"}));
   out.scale_jitter = parse_below_one("scale-jitter", option_of(map, "scale-jitter"));
+  out.init_from = option_of(map, "init-from");
   out.mixtures = parse_integer("mixtures", option_of(map, "mixtures"), 1, kMaxMixtures);
   return out;
 }
@@ -93,12 +111,14 @@ TrainSettings parse_settings(OptionMap map, bool layers_given) {
 std::vector<OptionSpec> TrainSettings::specs() { return train_options().specs(); }
 
 TrainSettings TrainSettings::create(const OptionMap& given) {
-  return parse_settings(train_options().create(with_absolute_path(given)), given.contains("layers"));
+  auto map = with_absolute_paths(given);
+  if (const auto from = map.find("init-from"); from != map.end()) take_model_over(from->second, map);
+  return parse_settings(train_options().create(map), given.contains("layers"));
 }
 
 TrainSettings TrainSettings::resumed(const OptionMap& stored, const OptionMap& given, const std::string& where) {
   const auto settings =
-      parse_settings(train_options().resume(stored, with_absolute_path(given)), given.contains("layers"));
+      parse_settings(train_options().resume(stored, with_absolute_paths(given)), given.contains("layers"));
   train_options().require_unchanged(stored, given, settings.options(), where);
   return settings;
 }
@@ -114,6 +134,7 @@ OptionMap TrainSettings::options() const {
   out["on-bad-file"] = corpus.on_bad_file;
   out["synthetic-lines"] = std::to_string(corpus.synthetic_lines);
   out["scale-jitter"] = fmt::format("{}", scale_jitter);
+  out["init-from"] = init_from;
   out["mixtures"] = std::to_string(mixtures);
   return out;
 }

@@ -14,6 +14,7 @@ struct TrainSettings : CommonSettings {
   hmrnn::InkCoordinates coordinates = hmrnn::InkCoordinates::Offsets;
   int64_t mixtures = 0;
   double scale_jitter = 0;
+  std::string init_from;  ///< a run or a model that provides the initial weights and the normalisation; empty: none
 
   /// The same functions as char_lm's.
   static std::vector<OptionSpec> specs();

@@ -2,6 +2,7 @@
 
 #include <torch/nn/functional/loss.h>
 
+#include "hmrnn/models/copy_weights.h"
 #include "hmrnn/nn/dropout.h"
 
 namespace hmrnn {
@@ -39,18 +40,9 @@ CharLMOutput CharLMImpl::forward(const torch::Tensor& index, const std::optional
 }
 
 void init_from(CharLM model, const CharLM& source) {
-  const torch::NoGradGuard no_grad;
-  auto from = source->named_parameters();
-  for (auto& item : model->named_parameters()) {
-    const auto* value = from.find(item.key());
-    TORCH_CHECK(value, "init_from: the source has no ", item.key());
-    const bool of_symbols = item.key() == "embedding.weight" || item.key().starts_with("output.softmax.");
-    auto to = item.value().detach();
-    if (of_symbols && to.size(0) > value->size(0)) to = to.narrow(0, 0, value->size(0));
-    TORCH_CHECK(to.sizes() == value->sizes(), "init_from: ", item.key(), " has shape ", value->sizes(), ", not ",
-                to.sizes());
-    to.copy_(*value);
-  }
+  copy_weights(*model, *source, [](const std::string& name) {
+    return name == "embedding.weight" || name.starts_with("output.softmax.");  // a row for each symbol
+  });
   model->set_slope(source->slope());
 }
 

@@ -17,19 +17,6 @@ void check_sizes(const HandwritingOptions& options, const SafeTensors& file, con
   expect_size(file, where, "mixture.linear.weight", 0, 6 * options.mixtures() + 1, "mixture's number of outputs");
 }
 
-InkNormalisation read_normalisation(const Json& json) {
-  InkNormalisation out;
-  out.coordinates = parse_ink_coordinates(json.at("coordinates").get<std::string>());
-  out.mean = json.at("mean").get<std::array<double, 2>>();
-  out.deviation = json.at("deviation").get<std::array<double, 2>>();
-  for (size_t k = 0; k < 2; ++k) {
-    if (!std::isfinite(out.mean[k]) || !std::isfinite(out.deviation[k]) || out.deviation[k] <= 0) {
-      throw Error("normalisation: means must be finite and deviations above 0");
-    }
-  }
-  return out;
-}
-
 InkReference read_reference(const Json& json) {
   InkReference out;
   out.corpus = json.at("name").get<std::string>();
@@ -71,7 +58,7 @@ HandwritingCheckpoint load_handwriting(const std::filesystem::path& path) {
     read_model_options(json, options);
     options.mixtures(json.at("mixtures").get<int64_t>());
     if (options.mixtures() < 1 || options.mixtures() > kMaxMixtures) throw Error("mixtures is out of range");
-    out.normalisation = read_normalisation(json.at("normalisation"));
+    out.normalisation = parse_normalisation(json.at("normalisation").dump());
     out.step = json.value("step", int64_t{0});
     out.corpus = read_reference(json.at("corpus"));
     require_known_keys(json, Json::parse(describe_handwriting(options, 1, out.normalisation, out.corpus)));

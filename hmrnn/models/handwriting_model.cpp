@@ -1,5 +1,7 @@
 #include "hmrnn/models/handwriting_model.h"
 
+#include "hmrnn/models/copy_weights.h"
+
 namespace hmrnn {
 
 namespace {
@@ -26,6 +28,11 @@ HandwritingOutput HandwritingModelImpl::forward(const torch::Tensor& input, cons
   out.core = hm_lstm.is_empty() ? lstm->forward(input, state, call) : hm_lstm->forward(input, state, call);
   out.raw = mixture(dropout(output(out.core.shown(), out.core.state_index)));
   return out;
+}
+
+void init_from(HandwritingModel model, const HandwritingModel& source) {
+  copy_weights(*model, *source, [](const std::string&) { return false; });
+  model->set_slope(source->slope());
 }
 
 torch::Tensor handwriting_loss(const torch::Tensor& raw, const torch::Tensor& target, const torch::Tensor& weight) {

@@ -82,6 +82,10 @@ class HMRNN_API HandwritingModelImpl : public RecurrentModel<HandwritingModelImp
 
 TORCH_MODULE(HandwritingModel);
 
+/// Copies the weights and the slope of `source` into `model`, which has the same core and sizes. Throws c10::Error
+/// naming what differs.
+HMRNN_API void init_from(HandwritingModel model, const HandwritingModel& source);
+
 /// Mean negative log-likelihood in nats of `target` [T, B, 3] under the mixtures `raw` [T, B, 6M + 1]; with `weight`
 /// [T, B] (0 or 1, not all 0) the mean over the targets of weight 1. Throws c10::Error where the shapes do not agree.
 HMRNN_API torch::Tensor handwriting_loss(const torch::Tensor& raw, const torch::Tensor& target,

@@ -1,5 +1,6 @@
 #include "hmrnn/models/ink_normalisation.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "hmrnn/error.h"
@@ -21,6 +22,24 @@ std::string describe_normalisation(const InkNormalisation& normalisation) {
                                        {"mean", normalisation.mean},
                                        {"deviation", normalisation.deviation}};
   return json.dump();
+}
+
+InkNormalisation parse_normalisation(const std::string& text) {
+  InkNormalisation out;
+  try {
+    const auto json = nlohmann::json::parse(text);
+    out.coordinates = parse_ink_coordinates(json.at("coordinates").get<std::string>());
+    out.mean = json.at("mean").get<std::array<double, 2>>();
+    out.deviation = json.at("deviation").get<std::array<double, 2>>();
+  } catch (const nlohmann::json::exception&) {
+    throw Error("normalisation: malformed");
+  }
+  for (size_t k = 0; k < 2; ++k) {
+    if (!std::isfinite(out.mean[k]) || !std::isfinite(out.deviation[k]) || out.deviation[k] <= 0) {
+      throw Error("normalisation: means must be finite and deviations above 0");
+    }
+  }
+  return out;
 }
 
 }  // namespace hmrnn

@@ -24,5 +24,8 @@ struct InkNormalisation {
 
 /// The normalisation as the text of a JSON object: {"coordinates", "mean": [x, y], "deviation": [x, y]}, in units.
 HMRNN_API std::string describe_normalisation(const InkNormalisation& normalisation);
+/// The normalisation that describe_normalisation describes. Throws hmrnn::Error for anything else, for values that are
+/// not finite and for deviations that are not above 0.
+HMRNN_API InkNormalisation parse_normalisation(const std::string& json);
 
 }  // namespace hmrnn

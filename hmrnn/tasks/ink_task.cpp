@@ -47,7 +47,8 @@ InkTask::InkTask(HandwritingModel model, const InkCorpus& corpus, InkReference r
     : model_(std::move(model)),
       reference_(std::move(reference)),
       options_(options),
-      normalisation_(measure_ink(corpus, corpus.split("train"), options.coordinates)),
+      normalisation_(options.normalisation ? *options.normalisation
+                                           : measure_ink(corpus, corpus.split("train"), options.coordinates)),
       train_(ink_sequences(corpus, corpus.split("train"), normalisation_), options.batch, options.window, options.seed,
              {options.scale_jitter, zero_units(normalisation_)}),
       valid_(ink_sequences(corpus, share_of(corpus.split("valid"), options.rank, options.ranks), normalisation_),

@@ -24,10 +24,13 @@ struct InkTaskOptions {
   int64_t batch = 32;                                    ///< sequences per batch
   int64_t window = 0;                                    ///< steps of truncated back-propagation; 0: the whole sequence
   InkCoordinates coordinates = InkCoordinates::Offsets;  ///< how x and y are given to the model
-  double scale_jitter = 0;                               ///< for training lines (InkJitter)
-  BoundaryCostOptions boundary_cost = {};                ///< control of the detectors' firing rates
-  double detector_norm_cap = 0;                          ///< HMLSTM::cap_detector_norms after every update; 0: no cap
-  uint64_t seed = 1;            ///< for order and jitter of the sequences, and for Bernoulli boundaries in validation
+  /// How x and y are standardised, with coordinates of its own (a model's that goes on with other lines); none: by mean
+  /// and deviation of the training lines.
+  std::optional<InkNormalisation> normalisation = std::nullopt;
+  double scale_jitter = 0;                 ///< for training lines (InkJitter)
+  BoundaryCostOptions boundary_cost = {};  ///< control of the detectors' firing rates
+  double detector_norm_cap = 0;            ///< HMLSTM::cap_detector_norms after every update; 0: no cap
+  uint64_t seed = 1;  ///< for order and jitter of the sequences, and for Bernoulli boundaries in validation
   int64_t rank = 0;   ///< index of this process, which trains on its rows of every batch and validates on its lines
   int64_t ranks = 1;  ///< number of processes that train the model together
   torch::Device device = torch::kCPU;                             ///< for model and windows
@@ -38,8 +41,8 @@ struct InkTaskOptions {
 /// zeros; with a window, state is carried along the lines.
 class HMRNN_API InkTask : public TrainingTask {
  public:
-  /// Moves `model` to the device and measures the training lines. Throws hmrnn::Error if the corpus lacks a part, or
-  /// a batch cannot be shared evenly among `ranks`.
+  /// Moves `model` to the device and measures the training lines where no normalisation is given. Throws hmrnn::Error
+  /// if the corpus lacks a part, or a batch cannot be shared evenly among `ranks`.
   InkTask(HandwritingModel model, const InkCorpus& corpus, InkReference reference, const InkTaskOptions& options);
 
   torch::nn::Module& module() override { return *model_; }
@@ -62,7 +65,7 @@ class HMRNN_API InkTask : public TrainingTask {
   std::vector<std::pair<std::string, double>> measures(double loss, bool validation) const override;
   std::string loss_text(double loss) const override;
 
-  /// Measured on the training lines.
+  /// The one given, or measured on the training lines.
   const InkNormalisation& normalisation() const { return normalisation_; }
   /// The training lines.
   const InkBatches& batches() const { return train_; }
@@ -77,7 +80,7 @@ class HMRNN_API InkTask : public TrainingTask {
   BoundaryCost cost_;
   double slope_ = 1;
   CarriedState state_;
-  WindowFeed feed_;       ///< windows of train_
+  WindowFeed feed_;      ///< windows of train_
   int64_t targets_ = 0;  ///< of the loaded window, in this process
 };
 

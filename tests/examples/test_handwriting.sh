@@ -228,6 +228,22 @@ cmp -s b1.json b3.json && fail "different seeds draw the same boundaries"
 json absolute.json 'rows[0]["normalisation"]["coordinates"] == "absolute" and rows[0]["normalisation"]["deviation"][0] > 200'
 "$bin" draw absolute --out absolute.svg --count 1 --points 20
 
+# ---------------------------------------------------------------- initial weights
+# Other lines, seen as the first run saw its own.
+"$bin" train --init-from run --synthetic-lines 9 --batch 3 --window 40 --lr 0.001 --steps 4 --eval-every 2 --device cpu --out continued \
+  > continued.txt || fail "--init-from: $(cat continued.txt)"
+grep -q '^begins with the weights and the normalisation of a model trained on synthetic (30 steps)$' continued.txt ||
+  fail "the source is not named: $(head -2 continued.txt)"
+"$bin" eval continued --json > continued.json
+"$bin" eval run --json > source.json
+json continued.json 'rows[0]["normalisation"] == json.loads(open("source.json").readline())["normalisation"]'
+"$bin" train --out continued --resume --steps 6 > /dev/null || fail "a resume after --init-from"
+"$bin" eval continued --json > continued.json
+json continued.json 'rows[0]["normalisation"] == json.loads(open("source.json").readline())["normalisation"]'
+refuse "contradicts --init-from" train --synthetic-lines 9 --init-from run --units 13 --out new
+refuse "contradicts --init-from" train --synthetic-lines 9 --init-from absolute --coordinates offsets --out new
+refuse "does not exist" train --synthetic-lines 9 --init-from nothing --out new
+
 # ---------------------------------------------------------------- help
 "$bin" --help > /dev/null || fail "--help"
 for command in train eval draw align report synthesize export; do
@@ -235,7 +251,7 @@ for command in train eval draw align report synthesize export; do
   [ -s help.txt ] && [ ! -s help.err ] || fail "$command --help prints to the wrong place"
 done
 "$bin" train --help > help_of_train.txt
-for option in scale-jitter schedule ema target-rate detector-norm-cap corpus data-dir split split-seed coordinates min-points on-bad-file synthetic-lines mixtures out preset units \
+for option in init-from scale-jitter schedule ema target-rate detector-norm-cap corpus data-dir split split-seed coordinates min-points on-bad-file synthetic-lines mixtures out preset units \
   layers output-embedding batch window lr clip boundary slope-rate slope-max forget-bias boundary-bias dropout recurrent-dropout locked-dropout weight-drop layer-norm \
   core steps epochs minutes eval-every checkpoint-every log-every patience max-skipped recover seed threads device cuda-graph cuda-persistent dtype resume; do
   grep -q -- "--$option" help_of_train.txt || fail "train --help does not name --$option"

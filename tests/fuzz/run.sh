@@ -23,20 +23,24 @@ io="safetensors safetensors_header safetensors_checksums atomic_file file_descri
 declare -A sources=(
   [safetensors]="$io"
   [metadata]="$io checkpoint model_metadata char_lm_checkpoint handwriting_checkpoint"
-  [settings]="$io trainer_state arguments train_options training train_settings program printable standard_streams"
+  [settings]="$io trainer_state arguments initial_weights train_options training train_settings program printable standard_streams"
   [ink_xml]="$io ink_xml"
   [tar]="$io ink_files tar_reader"
   [text]="$io text_corpus xz_file vocabulary"
 )
-flags=(-std=c++20 -g -O1 -fsanitize=address,undefined -DFMT_HEADER_ONLY=1 -DHMRNN_LIBARCHIVE=1 -Wno-everything -I.
+flags=(-std=c++20 -g -O1 -fsanitize=address,undefined,fuzzer-no-link -DFMT_HEADER_ONLY=1 -DHMRNN_LIBARCHIVE=1 -Wno-everything -I.
   -isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include")
-# object FILE [FLAG …]: compiles FILE if it has changed; prints the object's path.
+# LibTorch's headers take clang longer than all the rest.
+precompiled=$work/precompiled.pch
+if [ ! -e $precompiled ] || [ cmake/precompiled.h -nt $precompiled ]; then
+  clang++ "${flags[@]}" -x c++-header cmake/precompiled.h -o $precompiled
+fi
+# object FILE: compiles FILE if it has changed; prints the object.
 object() {
   local file=$1 object
-  shift
   object=$work/objects/$(tr '/' '_' <<< "${file%.cpp}").o
   if [ ! -e "$object" ] || [ -n "$(find hmrnn examples tests/fuzz -name '*.h' -newer "$object" -print -quit)" ] || [ "$file" -nt "$object" ]; then
-    clang++ "${flags[@]}" "$@" -c "$file" -o "$object"
+    clang++ "${flags[@]}" -include-pch $precompiled -c "$file" -o "$object"
   fi
   echo "$object"
 }
@@ -45,8 +49,8 @@ find_source() { find hmrnn examples/program examples/char_lm -name "$1.cpp" | he
 
 failed=()
 for target in "${targets[@]}"; do
-  objects=("$(object tests/fuzz/fuzz_$target.cpp -fsanitize=fuzzer-no-link)")
-  for name in ${sources[$target]}; do objects+=("$(object "$(find_source "$name")" -fsanitize=fuzzer-no-link)"); done
+  objects=("$(object tests/fuzz/fuzz_$target.cpp)")
+  for name in ${sources[$target]}; do objects+=("$(object "$(find_source "$name")")"); done
   libraries=()
   for library in "$build"/lib/libhmrnn.so "$build"/lib/libhmrnn_train.so; do [ ! -e "$library" ] || libraries+=("$(realpath "$library")"); done
   clang++ -fsanitize=fuzzer,address,undefined "${objects[@]}" "${libraries[@]}" -L"$torch/lib" -ltorch_cpu -lc10 -lpugixml -larchive \

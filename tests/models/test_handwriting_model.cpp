@@ -4,7 +4,9 @@
 
 #include "catch.h"
 #include "hmrnn/data/ink_batches.h"
+#include "hmrnn/error.h"
 #include "hmrnn/models/handwriting_model.h"
+#include "hmrnn/models/ink_normalisation.h"
 #include "support/gradient_check.h"
 #include "support/small_ink.h"
 #include "support/tensors.h"
@@ -129,4 +131,35 @@ TEST_CASE("handwriting: weights of the loss, and shapes that do not fit") {
   CHECK_THROWS_AS(handwriting_loss(raw, target, torch::ones({4})), c10::Error);
   HandwritingModel model(small_ink());
   CHECK_THROWS_AS(model->forward(torch::zeros({4, 2, 2})), c10::Error);
+}
+
+TEST_CASE("handwriting: a model begins with another's weights") {
+  torch::manual_seed(5);
+  const auto core = GENERATE(Core::HMLSTM, Core::LSTM);
+  HandwritingModel source(small_ink(core)), model(small_ink(core)), wider(small_ink(core).mixtures(4));
+  source->set_slope(2);
+  const auto input = torch::randn({5, 2, 3});
+  REQUIRE_FALSE(torch::equal(model->forward(input).raw, source->forward(input).raw));
+  init_from(model, source);
+  CHECK(torch::equal(model->forward(input).raw, source->forward(input).raw));
+  CHECK(model->slope() == source->slope());
+  CHECK_THROWS_WITH(init_from(wider, source), ContainsSubstring("mixture.linear"));
+  HandwritingModel other(small_ink(core == Core::LSTM ? Core::HMLSTM : Core::LSTM));
+  CHECK_THROWS_WITH(init_from(other, source), ContainsSubstring("the source has no "));
+}
+
+TEST_CASE("handwriting: a normalisation is read as it was described") {
+  const InkNormalisation written{InkCoordinates::Absolute, {1.5, -0.1}, {3, 1e-7}};
+  const auto read = parse_normalisation(describe_normalisation(written));
+  CHECK(read.coordinates == written.coordinates);
+  CHECK(read.mean == written.mean);
+  CHECK(read.deviation == written.deviation);
+  const std::string absolute = R"({"coordinates": "absolute", "mean": )";
+  for (const std::string& bad :
+       {absolute + "[0, 0]}", absolute + R"([0, 0], "deviation": [1, 0]})", absolute + R"([0], "deviation": [1, 1]})",
+        absolute + R"([0, 1e999], "deviation": [1, 1]})", std::string("[]"), std::string("{"),
+        std::string(R"({"coordinates": "polar", "mean": [0, 0], "deviation": [1, 1]})")}) {
+    INFO(bad);
+    CHECK_THROWS_AS(parse_normalisation(bad), Error);
+  }
 }

@@ -12,10 +12,10 @@ namespace hmrnn::cpu {
 #define HMRNN_JOIN(a, b) HMRNN_JOIN2(a, b)
 
 // Everything that a row function calls becomes part of it: a loop's body that is a function of its own, which g++ makes
-// of large ones, reads what it works with from memory again for each vector. (With AddressSanitizer that takes the
-// compiler minutes a file, and so it does where a vector is an array that is worked on value by value, on x86 CPUs
-// without AVX2: there every exp and tanh of a vector is many calls, and nobody trains.)
-#if defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && \
+// of large ones, reads what it works with from memory again for each vector. (With AddressSanitizer or ThreadSanitizer
+// that takes the compiler minutes a file, and so it does where a vector is an array that is worked on value by value,
+// on x86 CPUs without AVX2: there every exp and tanh of a vector is many calls, and nobody trains.)
+#if defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
     (defined(CPU_CAPABILITY_AVX2) || defined(CPU_CAPABILITY_AVX512) || !defined(__x86_64__))
 #define HMRNN_FLATTEN __attribute__((flatten))
 #else

@@ -1,0 +1,30 @@
+#include "examples/program/initial_weights.h"
+
+#include <fmt/format.h>
+
+#include "hmrnn/error.h"
+
+namespace {
+
+/// Whether "--units 512" means these sizes: 512 units in every layer.
+bool means_sizes(const std::string& units, const std::string& sizes) {
+  for (size_t begin = 0; begin <= sizes.size();) {
+    const auto end = std::min(sizes.find(',', begin), sizes.size());
+    if (sizes.substr(begin, end - begin) != units) return false;
+    begin = end + 1;
+  }
+  return true;
+}
+
+}  // namespace
+
+void take_sizes_over(const OptionMap& sizes, const std::string& path, OptionMap& map) {
+  for (const auto& [name, value] : sizes) {
+    const auto asked = map.find(name);
+    if (asked != map.end() && asked->second != value && !(name == "units" && means_sizes(asked->second, value))) {
+      throw hmrnn::Error(
+          fmt::format("--{} {} contradicts --init-from: the model in {} has {}", name, asked->second, path, value));
+    }
+    map[name] = value;
+  }
+}

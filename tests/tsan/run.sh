@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# The trainer, the operators and streams under ThreadSanitizer: builds what the preset `tsan` names and runs it, file by file.
+#   tests/tsan/run.sh [TEST …]     TEST: files of tests/ without folder and ending; default: those of the preset
+# Says what was run and how many races were found; exit code 1 if any. openmp_order.cpp says why OpenMP needs help.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cmake --preset tsan > /dev/null
+cmake --build --preset tsan
+build=build/tsan
+tests=("$@")
+[ ${#tests[@]} -gt 0 ] || mapfile -t tests < <(ctest --preset tsan -N | sed -n 's/^ *Test *#[0-9]*: [a-z]*\/\(test_[a-z_]*\)$/\1/p' |
+  while read -r name; do find tests -name "$name.cpp" -printf '%f\n'; done | sed 's/\.cpp$//' | sort -u)
+# Compilers before 14 do not know where newer kernels put libraries.
+run=()
+! setarch "$(uname -m)" -R true 2> /dev/null || run=(setarch "$(uname -m)" -R)
+export OMP_WAIT_POLICY=passive OMP_NUM_THREADS=${OMP_NUM_THREADS:-4}
+# What LibTorch, which is not instrumented, does through functions that are (memcpy) is not judged.
+export TSAN_OPTIONS="suppressions=$PWD/tests/tsan/suppressions.txt ignore_noninstrumented_modules=1 ${TSAN_OPTIONS:-}"
+failed=()
+# The sanitizer sees what it is for, with the same libraries.
+torch=$(ldd $build/bin/hmrnn_tests | sed -n 's/.*libgomp[^ ]* => \([^ ]*\) .*/\1/p')
+"${CXX:-g++}" -fsanitize=thread -fopenmp -g -O1 tests/tsan/race.cpp -Wl,--no-as-needed $build/lib/libhmrnn_openmp_order.so "$torch" \
+  -Wl,-rpath,"$PWD/$build/lib" -Wl,-rpath,"$(dirname "$torch")" -o $build/race
+"${run[@]}" $build/race disjoint > $build/race.log 2>&1 || { echo "tsan: reports a region without a race, see $build/race.log" >&2; exit 1; }
+if "${run[@]}" $build/race shared > $build/race.log 2>&1 || ! grep -q 'ThreadSanitizer: data race' $build/race.log; then
+  echo "tsan: does not see a race in a region, see $build/race.log" >&2
+  exit 1
+fi
+for test in "${tests[@]}"; do
+  log=$build/$test.tsan
+  code=0
+  "${run[@]}" $build/bin/hmrnn_tests -# "[#$test]" > "$log" 2>&1 || code=$?
+  races=$(grep -c '^WARNING: ThreadSanitizer' "$log") || true
+  echo "tsan: $test, $OMP_NUM_THREADS threads: $races races, exit code $code; $(tail -n 3 "$log" | grep -E 'passed|failed' || tail -n 1 "$log")"
+  [ "$code" = 0 ] || failed+=("$log")
+done
+[ ${#failed[@]} = 0 ] || { echo "tsan: see ${failed[*]}" >&2; exit 1; }
