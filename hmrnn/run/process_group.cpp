@@ -281,7 +281,12 @@ void ProcessGroup::lead(const std::function<void()>& work) const {
   }
 }
 
+void require_rank(int64_t rank, int64_t ranks) {
+  if (rank < 0 || rank >= ranks) throw Error(fmt::format("there is no process {} of {}", rank, ranks));
+}
+
 std::pair<int64_t, int64_t> rows_of_rank(int64_t n, int64_t rank, int64_t size) {
+  require_rank(rank, size);
   const auto begin = n * rank / size;
   return {begin, n * (rank + 1) / size - begin};
 }

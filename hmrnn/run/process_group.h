@@ -72,7 +72,11 @@ class HMRNN_API ProcessGroup {
   mutable double seconds_ = 0;
 };
 
+/// Throws hmrnn::Error unless there is a process `rank` of `ranks`: 0 ≤ rank < ranks.
+HMRNN_API void require_rank(int64_t rank, int64_t ranks);
+
 /// The contiguous rows of process `rank` of `size`, as (first, number), if `n` rows are divided as evenly as possible.
+/// Throws as require_rank does.
 HMRNN_API std::pair<int64_t, int64_t> rows_of_rank(int64_t n, int64_t rank, int64_t size);
 
 }  // namespace hmrnn

@@ -46,7 +46,7 @@ void take_rows(HostWindow& window, const std::vector<int64_t>& dim, int64_t rank
 InkTask::InkTask(HandwritingModel model, const InkCorpus& corpus, InkReference reference, const InkTaskOptions& options)
     : model_(std::move(model)),
       reference_(std::move(reference)),
-      options_(options),
+      options_((require_rank(options.rank, options.ranks), options)),
       normalisation_(options.normalisation ? *options.normalisation
                                            : measure_ink(corpus, corpus.split("train"), options.coordinates)),
       train_(ink_sequences(corpus, corpus.split("train"), normalisation_), options.batch, options.window, options.seed,

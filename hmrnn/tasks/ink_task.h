@@ -42,7 +42,7 @@ struct InkTaskOptions {
 class HMRNN_API InkTask : public TrainingTask {
  public:
   /// Moves `model` to the device and measures the training lines where no normalisation is given. Throws hmrnn::Error
-  /// if the corpus lacks a part, or a batch cannot be shared evenly among `ranks`.
+  /// if the corpus lacks a part, a batch cannot be shared evenly among `ranks`, or there is no such `rank`.
   InkTask(HandwritingModel model, const InkCorpus& corpus, InkReference reference, const InkTaskOptions& options);
 
   torch::nn::Module& module() override { return *model_; }

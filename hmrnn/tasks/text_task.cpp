@@ -7,6 +7,7 @@
 #include "hmrnn/analysis/operations.h"
 #include "hmrnn/data/split_mix.h"
 #include "hmrnn/error.h"
+#include "hmrnn/run/process_group.h"
 #include "hmrnn/tasks/evaluate_text.h"
 
 namespace hmrnn {
@@ -25,7 +26,7 @@ TextTask::TextTask(CharLM model, const TextCorpus& corpus, CorpusReference refer
     : model_(std::move(model)),
       vocabulary_(corpus.vocabulary),
       reference_(std::move(reference)),
-      options_(options),
+      options_((require_rank(options.rank, options.ranks), options)),
       train_(corpus.train, options.batch, options.window, /*exact=*/false, "the training text of " + corpus.source),
       valid_(corpus.valid, options.eval_streams, kEvaluationWindow, /*exact=*/true,
              "the validation text of " + corpus.source),

@@ -40,8 +40,8 @@ struct TextTaskOptions {
 class HMRNN_API TextTask : public TrainingTask {
  public:
   /// Moves `model` to the device. Throws hmrnn::Error if the training text is shorter than one window of every stream
-  /// or the validation text has fewer than two characters, the streams cannot be shared evenly among `ranks`, or
-  /// `boundaries` or `boundary_cost` do not fit the model.
+  /// or the validation text has fewer than two characters, the streams cannot be shared evenly among `ranks`, there
+  /// is no such `rank`, or `boundaries` or `boundary_cost` do not fit the model.
   TextTask(CharLM model, const TextCorpus& corpus, CorpusReference reference, const TextTaskOptions& options);
 
   torch::nn::Module& module() override { return *model_; }

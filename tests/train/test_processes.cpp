@@ -1,11 +1,14 @@
 // Several processes that train one model do what one does with the whole batch. Processes are threads here, each with a
 // group, a task and a trainer of its own (tests/examples/test_torchrun.sh has real ones).
+#include <fmt/format.h>
+
 #include <cmath>
 #include <thread>
 #include <type_traits>
 
 #include "catch.h"
 #include "hmrnn/error.h"
+#include "hmrnn/run/process_group.h"
 #include "run/in_group.h"
 #include "support/temporary_folder.h"
 #include "tasks/ink_fixture.h"
@@ -250,4 +253,14 @@ TEST_CASE("what cannot be shared is refused") {
   InkRun ink;
   ink.ranks = 2;
   CHECK_THROWS_WITH(ink(folder.path / "ink", false), "a batch of 5 lines cannot be shared among 2 processes");
+  run.batch = 8;
+  ink.batch = 6;
+  for (const auto& [rank, ranks] : std::vector<std::pair<int64_t, int64_t>>{{0, 0}, {2, 2}, {-1, 2}, {0, -1}}) {
+    run.rank = ink.rank = rank;
+    run.ranks = ink.ranks = ranks;
+    const auto message = fmt::format("there is no process {} of {}", rank, ranks);
+    CHECK_THROWS_WITH(run(folder.path / "run", false), message);
+    CHECK_THROWS_WITH(ink(folder.path / "ink", false), message);
+    CHECK_THROWS_WITH(rows_of_rank(10, rank, ranks), message);
+  }
 }
