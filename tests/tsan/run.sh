@@ -18,9 +18,9 @@ export OMP_WAIT_POLICY=passive OMP_NUM_THREADS=${OMP_NUM_THREADS:-4}
 export TSAN_OPTIONS="suppressions=$PWD/tests/tsan/suppressions.txt ignore_noninstrumented_modules=1 ${TSAN_OPTIONS:-}"
 failed=()
 # The sanitizer sees what it is for, with the same libraries.
-torch=$(ldd $build/bin/hmrnn_tests | sed -n 's/.*libgomp[^ ]* => \([^ ]*\) .*/\1/p')
-"${CXX:-g++}" -fsanitize=thread -fopenmp -g -O1 tests/tsan/race.cpp -Wl,--no-as-needed $build/lib/libhmrnn_openmp_order.so "$torch" \
-  -Wl,-rpath,"$PWD/$build/lib" -Wl,-rpath,"$(dirname "$torch")" -o $build/race
+gomp=$(ldd $build/bin/hmrnn_tests | sed -n 's/.*libgomp[^ ]* => \([^ ]*\) .*/\1/p')
+"${CXX:-g++}" -fsanitize=thread -fopenmp -g -O1 tests/tsan/race.cpp -Wl,--no-as-needed $build/lib/libhmrnn_openmp_order.so "$gomp" \
+  -Wl,-rpath,"$PWD/$build/lib" -Wl,-rpath,"$(dirname "$gomp")" -o $build/race
 "${run[@]}" $build/race disjoint > $build/race.log 2>&1 || { echo "tsan: reports a region without a race, see $build/race.log" >&2; exit 1; }
 if "${run[@]}" $build/race shared > $build/race.log 2>&1 || ! grep -q 'ThreadSanitizer: data race' $build/race.log; then
   echo "tsan: does not see a race in a region, see $build/race.log" >&2
