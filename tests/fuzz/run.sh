@@ -51,7 +51,11 @@ failed=()
 for target in "${targets[@]}"; do
   objects=("$(object tests/fuzz/fuzz_$target.cpp)")
   for name in ${sources[$target]}; do objects+=("$(object "$(find_source "$name")")"); done
-  libraries=()
+  # What the instrumented sources need of the other files of the programs. Those were compiled in groups, which define
+  # again what is instrumented: the first definition counts.
+  libraries=(-Wl,-z,muldefs "$build/examples/libhmrnn_program.a")
+  utf8proc=$(sed -n 's/^HMRNN_UTF8PROC_LIBRARY:[A-Z]*=\(.*\)$/\1/p' "$build/CMakeCache.txt")
+  [ ! -e "$utf8proc" ] || libraries+=("$utf8proc")
   for library in "$build"/lib/libhmrnn.so "$build"/lib/libhmrnn_train.so; do [ ! -e "$library" ] || libraries+=("$(realpath "$library")"); done
   clang++ -fsanitize=fuzzer,address,undefined "${objects[@]}" "${libraries[@]}" -L"$torch/lib" -ltorch_cpu -lc10 -lpugixml -larchive \
     -Wl,--allow-shlib-undefined -Wl,-rpath,"$torch/lib" -Wl,-rpath,"$(realpath "$build/lib")" -o $work/fuzz_$target
