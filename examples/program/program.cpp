@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <new>
 #include <system_error>
 
@@ -101,6 +102,8 @@ int run_program(const std::string& name, const std::string& about, const std::ve
     return report(text.substr(0, text.find('\n')), 1);
   } catch (const std::bad_alloc&) {
     return report("out of memory", 2);
+  } catch (const std::filesystem::filesystem_error& error) {  // a path that the user named
+    return report(error.path1().string() + ": " + error.code().message(), 2);
   } catch (const std::system_error& error) {  // lost output, or an error that is not the user's
     return report(error.what(), output_is_whole() ? 1 : 2);
   } catch (const std::exception& error) {

@@ -52,10 +52,17 @@ std::string read_plain(const fs::path& path) {
   return bytes;
 }
 
+/// Whether there is something of that name; no if that cannot be told, as of several files' names in one (too long).
+bool names_something(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
 /// Folder of a named corpus: the given one, or the default.
 fs::path corpus_dir(const TextCorpusOptions& options) {
   if (!options.data_dir.empty()) {
-    if (!fs::exists(options.data_dir)) throw Error("the data folder " + options.data_dir.string() + " does not exist");
+    if (!names_something(options.data_dir))
+      throw Error("the data folder " + options.data_dir.string() + " does not exist");
     if (!fs::is_directory(options.data_dir)) throw Error(options.data_dir.string() + " is not a folder");
     return options.data_dir;
   }
@@ -75,7 +82,10 @@ fs::path find_by_prefix(const fs::path& dir, const std::string& prefix) {
   static const std::set<std::string> not_text = {".zip", ".gz",   ".tgz", ".bz2",  ".zst", ".7z",
                                                  ".rar", ".part", ".tmp", ".json", ".md5", ".sha256"};
   std::vector<std::string> texts, others;
-  for (const auto& entry : fs::directory_iterator(dir)) {
+  std::error_code error;
+  const fs::directory_iterator entries(dir, error);
+  if (error) throw Error("cannot read " + dir.string() + ": " + error.message());
+  for (const auto& entry : entries) {
     const auto name = entry.path().filename().string();
     if (name.rfind(prefix, 0) != 0 || !entry.is_regular_file()) continue;
     (not_text.count(entry.path().extension().string()) ? others : texts).push_back(name);
@@ -145,7 +155,7 @@ std::array<Source, 3> read_ptb_splits(const fs::path& dir) {
     for (size_t s = 0; s < splits.size(); ++s) {
       const auto name = std::string(characters ? "ptb.char." : "ptb.") + kSplits[s] + ".txt";
       splits[s].path = (dir / name).string();
-      if (!fs::exists(splits[s].path)) absent.push_back(name);
+      if (!names_something(splits[s].path)) absent.push_back(name);
     }
     if (absent.empty()) {
       for (auto& split : splits) split.text = read_ptb(split.path, characters);
@@ -214,12 +224,12 @@ void TextCorpus::use_vocabulary(const Vocabulary& symbols) {
 }
 
 std::vector<fs::path> corpus_files(const std::string& corpus) {
-  if (fs::exists(corpus)) return {corpus};
+  if (names_something(corpus)) return {corpus};
   std::vector<fs::path> out;
   for (size_t begin = 0; begin <= corpus.size();) {
     const auto end = std::min(corpus.find(',', begin), corpus.size());
     out.emplace_back(corpus.substr(begin, end - begin));
-    if (!fs::exists(out.back())) return {};
+    if (!names_something(out.back())) return {};
     begin = end + 1;
   }
   return out;

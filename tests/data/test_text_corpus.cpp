@@ -293,6 +293,23 @@ TEST_CASE(".xz files are decompressed") {
   CHECK_THAT(one_line_error([&] { read_text_file(bad); }), ContainsSubstring("cannot decompress " + bad.string()));
 }
 
+TEST_CASE("names that are too long for a file: several files are read, one is an error") {
+  TemporaryFolder folder;
+  std::string names;
+  for (int i = 0; i < 4; ++i) {
+    const auto name = std::string(100, static_cast<char>('a' + i));
+    folder.write(name, "some text of a file");
+    names += (i > 0 ? "," : "") + name;
+  }
+  const auto here = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path);  // without a slash the list is one name
+  const auto files = hmrnn::corpus_files(names);
+  std::filesystem::current_path(here);
+  CHECK(files.size() == 4);
+  CHECK(hmrnn::corpus_files(std::string(300, 'a')).empty());
+  CHECK_THAT(one_line_error([] { load(std::string(300, 'a'), ""); }), ContainsSubstring("nor a file"));
+}
+
 TEST_CASE("text8* and enwik*: one file, found by its prefix") {
   TemporaryFolder folder;
   const auto dir = folder.path.string();
