@@ -80,7 +80,7 @@ bool is_named_corpus(const std::string& name) {
 }
 
 /// Makes paths absolute, so that a run can be resumed from another working directory.
-OptionMap with_absolute_paths(OptionMap map) {
+OptionMap with_absolute_files(OptionMap map) {
   const auto absolute = [](const fs::path& path) { return fs::absolute(path).lexically_normal().string(); };
   if (const auto found = map.find("corpus"); found != map.end() && !is_named_corpus(found->second)) {
     auto files = hmrnn::corpus_files(found->second);
@@ -89,12 +89,7 @@ OptionMap with_absolute_paths(OptionMap map) {
     for (const auto& file : files) list += (list.empty() ? "" : ",") + absolute(file);
     found->second = list;
   }
-  for (const char* name : {"data-dir", "valid-file", "test-file", "init-from"}) {
-    if (const auto found = map.find(name); found != map.end() && !found->second.empty()) {
-      found->second = absolute(found->second);
-    }
-  }
-  return map;
+  return with_absolute_paths(std::move(map), {"data-dir", "valid-file", "test-file", "init-from"});
 }
 
 /// Adds the sizes of the model at `from` to `map`; throws hmrnn::Error if `map` contradicts them.
@@ -139,14 +134,14 @@ std::string data_dir_of(const std::string& corpus, const std::string& data_dir) 
 std::vector<OptionSpec> TrainSettings::specs() { return train_options().specs(); }
 
 TrainSettings TrainSettings::create(const OptionMap& given) {
-  auto map = with_absolute_paths(given);
+  auto map = with_absolute_files(given);
   if (const auto from = map.find("init-from"); from != map.end()) take_model_over(from->second, map);
   return parse_settings(train_options().create(map), given.contains("layers"));
 }
 
 TrainSettings TrainSettings::resumed(const OptionMap& stored, const OptionMap& given, const std::string& where) {
   const auto settings =
-      parse_settings(train_options().resume(stored, with_absolute_paths(given)), given.contains("layers"));
+      parse_settings(train_options().resume(stored, with_absolute_files(given)), given.contains("layers"));
   train_options().require_unchanged(stored, given, settings.options(), where);
   return settings;
 }

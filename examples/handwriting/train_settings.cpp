@@ -2,14 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "examples/program/initial_weights.h"
 #include "hmrnn/error.h"
 #include "hmrnn/run/run_folder.h"
 
 using hmrnn::Error;
-namespace fs = std::filesystem;
 
 namespace {
 
@@ -62,15 +59,7 @@ const TrainOptions& train_options() {
   return all;
 }
 
-/// Makes paths absolute, so that a run can be resumed from another working directory.
-OptionMap with_absolute_paths(OptionMap map) {
-  for (const char* name : {"data-dir", "init-from"}) {
-    if (const auto found = map.find(name); found != map.end() && !found->second.empty()) {
-      found->second = fs::absolute(found->second).lexically_normal().string();
-    }
-  }
-  return map;
-}
+const std::vector<std::string> kPaths = {"data-dir", "init-from"};
 
 /// Adds the sizes of the model at `from`, and how it sees x and y, to `map`; throws hmrnn::Error if `map` contradicts
 /// them.
@@ -111,14 +100,14 @@ TrainSettings parse_settings(OptionMap map, bool layers_given) {
 std::vector<OptionSpec> TrainSettings::specs() { return train_options().specs(); }
 
 TrainSettings TrainSettings::create(const OptionMap& given) {
-  auto map = with_absolute_paths(given);
+  auto map = with_absolute_paths(given, kPaths);
   if (const auto from = map.find("init-from"); from != map.end()) take_model_over(from->second, map);
   return parse_settings(train_options().create(map), given.contains("layers"));
 }
 
 TrainSettings TrainSettings::resumed(const OptionMap& stored, const OptionMap& given, const std::string& where) {
   const auto settings =
-      parse_settings(train_options().resume(stored, with_absolute_paths(given)), given.contains("layers"));
+      parse_settings(train_options().resume(stored, with_absolute_paths(given, kPaths)), given.contains("layers"));
   train_options().require_unchanged(stored, given, settings.options(), where);
   return settings;
 }

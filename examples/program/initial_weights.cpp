@@ -2,18 +2,17 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <limits>
+
 #include "hmrnn/error.h"
 
 namespace {
 
 /// Whether "--units 512" means these sizes: 512 units in every layer.
 bool means_sizes(const std::string& units, const std::string& sizes) {
-  for (size_t begin = 0; begin <= sizes.size();) {
-    const auto end = std::min(sizes.find(',', begin), sizes.size());
-    if (sizes.substr(begin, end - begin) != units) return false;
-    begin = end + 1;
-  }
-  return true;
+  const auto all = parse_sizes("units", sizes, std::numeric_limits<int64_t>::max());
+  return std::all_of(all.begin(), all.end(), [&](int64_t d) { return std::to_string(d) == units; });
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "examples/program/processes.h"
 #include "hmrnn/error.h"
@@ -308,6 +309,15 @@ OptionMap TrainOptions::create(const OptionMap& given) const {
     for (const auto& [name, value] : found->second) map[name] = value;
   }
   for (const auto& [name, value] : given) map[name] = value;
+  return map;
+}
+
+OptionMap with_absolute_paths(OptionMap map, const std::vector<std::string>& names) {
+  for (const auto& name : names) {
+    if (const auto found = map.find(name); found != map.end() && !found->second.empty()) {
+      found->second = std::filesystem::absolute(found->second).lexically_normal().string();
+    }
+  }
   return map;
 }
 

@@ -28,6 +28,10 @@ inline const std::string kNoDefault = "\x01";
 inline const std::string kData = "Data", kModel = "Model", kRecipe = "Recipe", kLength = "Length and records",
                          kMachine = "Machine";
 
+/// Makes the paths in the named options absolute where they are given, so that a run can be resumed from another working
+/// directory.
+OptionMap with_absolute_paths(OptionMap map, const std::vector<std::string>& names);
+
 /// Checked values of the options that all programs have.
 struct CommonSettings {
   std::string preset;  ///< empty: none

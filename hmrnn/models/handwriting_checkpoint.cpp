@@ -1,7 +1,5 @@
 #include "hmrnn/models/handwriting_checkpoint.h"
 
-#include <cmath>
-
 #include "hmrnn/models/model_metadata.h"
 
 namespace hmrnn {

@@ -132,7 +132,7 @@ std::unique_ptr<ProcessGroup> ProcessGroup::from_environment(std::chrono::millis
 
 std::unique_ptr<ProcessGroup> ProcessGroup::from_file(const std::string& store, int64_t rank, int64_t size,
                                                       std::chrono::milliseconds timeout) {
-  TORCH_CHECK(size >= 1 && rank >= 0 && rank < size, "ProcessGroup: there is no rank ", rank, " of ", size);
+  require_rank(rank, size);
   const BlockedPipeSignal blocked;
   try {
     std::unique_ptr<Backend> backend;

@@ -25,7 +25,7 @@ class HMRNN_API ProcessGroup {
   /// malformed, where the group did not come together, or where LibTorch was built without Gloo.
   static std::unique_ptr<ProcessGroup> from_environment(std::chrono::milliseconds timeout);
   /// Process `rank` of `size` on this machine, which find each other through the file `store`, which must be new. For
-  /// tests and benchmarks.
+  /// tests and benchmarks. Throws as require_rank does, or where the group did not come together.
   static std::unique_ptr<ProcessGroup> from_file(const std::string& store, int64_t rank, int64_t size,
                                                  std::chrono::milliseconds timeout);
   ~ProcessGroup();

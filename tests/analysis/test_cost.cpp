@@ -49,7 +49,7 @@ double instrumented(F run) {
   return counted_flops;
 }
 
-hmrnn::CharLM small_model(hmrnn::Core core) {
+hmrnn::CharLM counted_model(hmrnn::Core core) {
   torch::manual_seed(5);
   hmrnn::CharLM model(hmrnn::CharLMOptions(11)
                           .core(core)
@@ -69,7 +69,7 @@ torch::Tensor random_boundaries(at::IntArrayRef shape, double rate) {
 }  // namespace
 
 TEST_CASE("the rows made are those that the operators multiply, whatever the rates") {
-  const auto model = small_model(hmrnn::Core::HMLSTM);
+  const auto model = counted_model(hmrnn::Core::HMLSTM);
   const auto sizes = hmrnn::cost_sizes(model->options);
   const int64_t steps = 23, batch = 3;
   for (const double rate : {0.0, 0.1, 0.5, 1.0}) {
@@ -123,7 +123,7 @@ TEST_CASE("rows made past the ends of sequences are those of the output alone") 
 }
 
 TEST_CASE("a dense HM-LSTM costs what the paper's equations, written down, multiply") {
-  const auto model = small_model(hmrnn::Core::HMLSTM);
+  const auto model = counted_model(hmrnn::Core::HMLSTM);
   auto sizes = hmrnn::cost_sizes(model->options);
   sizes.output_embedding = sizes.classes = 0;
   const int64_t steps = 7, batch = 3;
@@ -141,7 +141,7 @@ TEST_CASE("a dense HM-LSTM costs what the paper's equations, written down, multi
 }
 
 TEST_CASE("a plain LSTM costs what the control multiplies") {
-  const auto model = small_model(hmrnn::Core::LSTM);
+  const auto model = counted_model(hmrnn::Core::LSTM);
   const auto sizes = hmrnn::cost_sizes(model->options);
   const int64_t steps = 9, batch = 2;
   const auto state = model->initial_state(batch);
@@ -156,7 +156,7 @@ TEST_CASE("a plain LSTM costs what the control multiplies") {
 }
 
 TEST_CASE("training costs what forward and backward pass of a plain LSTM multiply") {
-  const auto model = small_model(hmrnn::Core::LSTM);
+  const auto model = counted_model(hmrnn::Core::LSTM);
   const auto sizes = hmrnn::cost_sizes(model->options);
   const int64_t steps = 9, batch = 2;
   const auto index = torch::randint(11, {steps, batch});

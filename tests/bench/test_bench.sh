@@ -238,4 +238,8 @@ for _ in $(seq 50); do
 done
 ! pgrep -f "$work/orphans" >/dev/null || fail "trainings of time_to_quality.sh still run"
 
+"$(dirname "$bin")/hmrnn_products" 32 >"$work/out" || fail "hmrnn_products: $(cat "$work/out")"
+grep -q "no products of ours" "$work/out" || [ "$(awk 'NR > 1 && $11 < 1e-3' "$work/out" | wc -l)" = 6 ] ||
+  fail "hmrnn_products and brgemm differ: $(cat "$work/out")"
+
 "$bin" --help | grep -q -- --json || fail "--help does not name --json"

@@ -43,7 +43,7 @@ def types(parameters):
             out.append('')
         else:
             out[-1] += c
-    return tuple(re.sub(r'\s*\b\w+$', '', p.split('=')[0].strip()) for p in out)
+    return tuple(re.sub(r'\s*\b\w+$', '', p.split('=')[0].strip()).replace('hmrnn::', '') for p in out)
 
 def definitions(path):
     text = without_comments(open(path, encoding='utf-8').read())

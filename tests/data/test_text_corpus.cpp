@@ -1,5 +1,3 @@
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <fstream>
 #include <iostream>
@@ -8,8 +6,8 @@
 #include "catch.h"
 #include "hmrnn/data/synthetic_text.h"
 #include "hmrnn/data/text_corpus.h"
-#include "hmrnn/data/xz_file.h"
 #include "hmrnn/error.h"
+#include "support/files.h"
 #include "support/temporary_folder.h"
 
 namespace fs = std::filesystem;
@@ -34,42 +32,6 @@ TextCorpus load(const std::string& corpus, const fs::path& dir = {}, const Vocab
 
 std::string text(const TextCorpus& corpus, const std::string& split) {
   return corpus.vocabulary.decode(corpus.split(split));
-}
-
-/// The message of the hmrnn::Error that `f` throws; it must be one line.
-template <typename F>
-std::string one_line_error(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    const std::string message = error.what();
-    CHECK(message.find('\n') == std::string::npos);
-    return message;
-  }
-  return "(nothing was thrown)";
-}
-
-/// The numbers 0 … 99, each followed by a space, and the same as an .xz file.
-std::string numbers() {
-  std::string all;
-  for (int i = 0; i < 100; ++i) all += std::to_string(i) + " ";
-  return all;
-}
-
-constexpr std::string_view kNumbersXz =
-    "fd377a585a000004e6d6b4460200210116000000742fe5a3e0012100875d0018080286490fb87cadf6ea2ae90c6993503ed0"
-    "089f8f45b497e796ee21cf1ef38bbc3161e27d014cc147ab28765ea0c91f24a9f0102360a66ad1d1161a0774ec16b29de6a8"
-    "3520aa6f565d95f1218bc5adc4ac7e55012affda62ff46296ba9c30fb4f06650c634989725cad0aafcccbfa0103f4268200d"
-    "cd495b67a67b990503269894ae1b460a0000135d727b2322b3820001a301a2020000cd9b5b85b1c467fb020000000004595a";
-
-constexpr std::string_view kNothingXz = "fd377a585a000004e6d6b446000000001cdf44211fb6f37d010000000004595a";
-
-std::string from_hex(std::string_view digits) {
-  std::string bytes;
-  for (size_t i = 0; i < digits.size(); i += 2) {
-    bytes += static_cast<char>(std::stoi(std::string(digits.substr(i, 2)), nullptr, 16));
-  }
-  return bytes;
 }
 
 /// 300 kB of text that compresses moderately.
@@ -98,7 +60,7 @@ TEST_CASE("PTB as characters: a symbol each, _ is the space, the blank last line
   CHECK(text(corpus, "all") == "a <unk>\nN $\nb\ncab\n");
   CHECK(corpus.vocabulary == Vocabulary::of("a <unk>\nN $\nb\ncab\n"));
   CHECK(corpus.train.scalar_type() == torch::kUInt8);
-  CHECK(one_line_error([&] { corpus.split("dev"); }) == "unknown split 'dev': it is train, valid, test or all");
+  CHECK(error_of([&] { corpus.split("dev"); }) == "unknown split 'dev': it is train, valid, test or all");
 }
 
 TEST_CASE("PTB as words gives the symbols that PTB as characters gives") {
@@ -128,7 +90,7 @@ TEST_CASE("PTB: the character files come first, a set that is incomplete does no
 TEST_CASE("PTB: what is missing, malformed or empty is named") {
   TemporaryFolder folder;
   const auto dir = folder.path.string();
-  const auto message = [&] { return one_line_error([&] { load("ptb", folder.path); }); };
+  const auto message = [&] { return error_of([&] { load("ptb", folder.path); }); };
   CHECK(message() == "neither ptb.char.{train,valid,test}.txt nor ptb.{train,valid,test}.txt is in " + dir);
   folder.write("ptb.char.train.txt", "a b\nc d\n");
   folder.write("ptb.char.test.txt", "a\n");
@@ -176,7 +138,7 @@ TEST_CASE("several files are one text, and parts may have files of their own") {
   CHECK(both.train.numel() == 90);
   CHECK(both.name == "a.txt,b.txt");
   CHECK(text(load(comma), "all") == std::string(100, 'c'));  // an existing file of that name has precedence
-  CHECK(one_line_error([&] { load(a + "," + (folder / "none").string()); }).find("none") != std::string::npos);
+  CHECK(error_of([&] { load(a + "," + (folder / "none").string()); }).find("none") != std::string::npos);
 
   TextCorpusOptions options;
   options.corpus = a + "," + b;
@@ -260,39 +222,6 @@ TEST_CASE("a FILE may hold any bytes, UTF-8 or not") {
   CHECK(text(corpus, "all") == bytes);
 }
 
-TEST_CASE(".xz files are decompressed") {
-  TemporaryFolder folder;
-  const auto compressed = from_hex(kNumbersXz);
-  const auto packed = folder.write("text8.xz", compressed);
-  if (!hmrnn::has_libarchive()) {
-    CHECK(one_line_error([&] { read_text_file(packed); }) ==
-          "cannot read " + packed.string() + ": this build is without libarchive; unpack it");
-    return;
-  }
-  CHECK(read_text_file(folder.path / "text8.xz") == numbers());
-  CHECK(text(load("text8", folder.path), "all") == numbers());
-  CHECK(text(load((folder.path / "text8.xz").string()), "all") == numbers());
-  folder.write("two_streams.xz", compressed + compressed);
-  CHECK(read_text_file(folder.path / "two_streams.xz") == numbers() + numbers());
-
-  const auto nothing = folder.write("nothing.xz", from_hex(kNothingXz));
-  CHECK(one_line_error([&] { read_text_file(nothing); }) == nothing.string() + " is empty");
-  const auto plain = folder.write("plain.xz", "this is not compressed");
-  CHECK(one_line_error([&] { read_text_file(plain); }) == plain.string() + " is not an xz file");
-  const auto hollow = folder.write("hollow.xz", "");
-  CHECK(one_line_error([&] { read_text_file(hollow); }) == hollow.string() + " is empty");
-
-  for (const size_t length : {compressed.size() / 4, compressed.size() / 2, compressed.size() - 1}) {
-    CAPTURE(length);
-    const auto cut = folder.write("cut.xz", compressed.substr(0, length));
-    CHECK_THAT(one_line_error([&] { read_text_file(cut); }), ContainsSubstring("cannot decompress " + cut.string()));
-  }
-  auto flipped = compressed;
-  flipped[flipped.size() / 2] ^= 0x20;
-  const auto bad = folder.write("bad.xz", flipped);
-  CHECK_THAT(one_line_error([&] { read_text_file(bad); }), ContainsSubstring("cannot decompress " + bad.string()));
-}
-
 TEST_CASE("names that are too long for a file: several files are read, one is an error") {
   TemporaryFolder folder;
   std::string names;
@@ -307,13 +236,13 @@ TEST_CASE("names that are too long for a file: several files are read, one is an
   std::filesystem::current_path(here);
   CHECK(files.size() == 4);
   CHECK(hmrnn::corpus_files(std::string(300, 'a')).empty());
-  CHECK_THAT(one_line_error([] { load(std::string(300, 'a'), ""); }), ContainsSubstring("nor a file"));
+  CHECK_THAT(error_of([] { load(std::string(300, 'a'), ""); }), ContainsSubstring("nor a file"));
 }
 
 TEST_CASE("text8* and enwik*: one file, found by its prefix") {
   TemporaryFolder folder;
   const auto dir = folder.path.string();
-  const auto message = [&](const char* corpus) { return one_line_error([&] { load(corpus, folder.path); }); };
+  const auto message = [&](const char* corpus) { return error_of([&] { load(corpus, folder.path); }); };
   CHECK(message("text8") == "no file text8* (plain or .xz) in " + dir);
   CHECK(message("enwik8") == "no file enwik* (plain or .xz) in " + dir);
   folder.write("text8.zip", "PK");
@@ -335,7 +264,7 @@ TEST_CASE("text8* and enwik*: one file, found by its prefix") {
 TEST_CASE("a given vocabulary must cover the text, and is kept") {
   TemporaryFolder folder;
   const auto path = folder.write("notes.txt", "0123456789abcdefgAh").string();
-  CHECK(one_line_error([&] { load(path, {}, Vocabulary::of("0123456789abcdefgh")); }) ==
+  CHECK(error_of([&] { load(path, {}, Vocabulary::of("0123456789abcdefgh")); }) ==
         path + " has byte 0x41 ('A') at offset 17, which is not in the vocabulary");
   const auto wide = Vocabulary::of("0123456789abcdefghA xyz");
   const auto corpus = load(path, {}, wide);
@@ -344,19 +273,19 @@ TEST_CASE("a given vocabulary must cover the text, and is kept") {
 
   for (const char* split : {"train", "valid", "test"}) folder.write(std::string("ptb.") + split + ".txt", "word\n");
   CHECK(load("ptb", folder.path, Vocabulary::of("word\nX")).vocabulary.size() == 6);
-  CHECK(one_line_error([&] { load("ptb", folder.path, Vocabulary::of("wor\n")); }) ==
+  CHECK(error_of([&] { load("ptb", folder.path, Vocabulary::of("wor\n")); }) ==
         folder.path.string() + "/ptb.train.txt has byte 0x64 ('d') at offset 3, which is not in the vocabulary");
 }
 
 TEST_CASE("a file that cannot be read is named") {
   TemporaryFolder folder;
   const auto dir = folder.path.string();
-  CHECK(one_line_error([&] { read_text_file(dir + "/none"); }) == "cannot open " + dir + "/none: No such file or directory");
-  CHECK(one_line_error([&] { read_text_file(dir); }) == dir + " is a folder, not a file");
-  CHECK(one_line_error([&] { load(dir); }) == dir + " is a folder, not a file");
-  CHECK(one_line_error([&] { load("text9"); }) == "corpus 'text9' is neither ptb, text8, enwik8 or synthetic nor a file");
-  CHECK(one_line_error([&] { load("ptb", dir + "/none"); }) == "the data folder " + dir + "/none does not exist");
-  CHECK(one_line_error([&] { load("ptb", folder.write("file", "x")); }) == dir + "/file is not a folder");
+  CHECK(error_of([&] { read_text_file(dir + "/none"); }) == "cannot open " + dir + "/none: No such file or directory");
+  CHECK(error_of([&] { read_text_file(dir); }) == dir + " is a folder, not a file");
+  CHECK(error_of([&] { load(dir); }) == dir + " is a folder, not a file");
+  CHECK(error_of([&] { load("text9"); }) == "corpus 'text9' is neither ptb, text8, enwik8 or synthetic nor a file");
+  CHECK(error_of([&] { load("ptb", dir + "/none"); }) == "the data folder " + dir + "/none does not exist");
+  CHECK(error_of([&] { load("ptb", folder.write("file", "x")); }) == dir + "/file is not a folder");
 }
 
 TEST_CASE("the default folder: HMRNN_DATA_DIR, then data/, and only if it is there") {
@@ -372,7 +301,7 @@ TEST_CASE("the default folder: HMRNN_DATA_DIR, then data/, and only if it is the
     CHECK(hmrnn::default_data_dir("text8") == fs::path("data/text8"));
     CHECK(hmrnn::default_data_dir("enwik8").empty());
     CHECK(text(load("text8"), "all") == "beside");
-    CHECK(one_line_error([&] { load("enwik8"); }) == "no data folder for corpus enwik8: looked for " +
+    CHECK(error_of([&] { load("enwik8"); }) == "no data folder for corpus enwik8: looked for " +
                                                    (folder.path / "env/enwik8").string() +
                                                    " and data/enwik8; data/fetch.sh enwik8 brings it, "
                                                    "--data-dir names another folder");
@@ -380,7 +309,7 @@ TEST_CASE("the default folder: HMRNN_DATA_DIR, then data/, and only if it is the
   {
     ScopedEnvironment environment("HMRNN_DATA_DIR", nullptr);
     CHECK(hmrnn::default_data_dir("ptb") == fs::path("data/ptb"));
-    CHECK_THAT(one_line_error([&] { load("enwik8"); }), ContainsSubstring("HMRNN_DATA_DIR is not set"));
+    CHECK_THAT(error_of([&] { load("enwik8"); }), ContainsSubstring("HMRNN_DATA_DIR is not set"));
   }
   fs::current_path(before);
 }
@@ -398,7 +327,7 @@ TEST_CASE("the synthetic corpus is the generator's text") {
   options.synthetic_length = 20;
   CHECK(load_text_corpus(options).vocabulary == corpus.vocabulary);
   options.synthetic_length = 0;
-  CHECK_THAT(one_line_error([&] { load_text_corpus(options); }), ContainsSubstring("at least 1 character, not 0"));
+  CHECK_THAT(error_of([&] { load_text_corpus(options); }), ContainsSubstring("at least 1 character, not 0"));
 }
 
 TEST_CASE("the real PTB has the published number of symbols") {
@@ -428,30 +357,4 @@ TEST_CASE("the real heads of text8 and enwik8") {
     CHECK(corpus.split("all").numel() >= 1'000'000);
     CHECK(text(corpus, "train").starts_with("<mediawiki"));
   }
-}
-
-TEST_CASE("what is packed in another way, and what is no regular file, is refused and not read as text") {
-  const TemporaryFolder folder;
-  using namespace std::string_literals;
-  const std::vector<std::pair<std::string, std::string>> packed = {
-      {"\x1f\x8b\x08\0rest"s, "gzip"},         {"BZh91AY&SY"s, "bzip2"},
-      {"\x28\xb5\x2f\xfd rest"s, "Zstandard"}, {"PK\3\4rest"s, "zip"},
-      {"7z\xbc\xaf\x27\x1crest"s, "7z"},       {"Rar!\x1a\7\0"s, "rar"},
-      {"\x04\x22\x4d\x18rest"s, "lz4"},        {"LZIP\1"s, "lzip"}};
-  for (const auto& [bytes, kind] : packed) {
-    const auto path = folder.write("text", bytes);
-    CHECK(one_line_error([&] { read_text_file(path); }) ==
-          path.string() + " is packed (" + kind + "), not a text; unpack it first");
-  }
-  const auto path = folder.write("text", "\xfd"s + "7zXZ\0rest"s);
-  CHECK_THAT(one_line_error([&] { read_text_file(path); }),
-             ContainsSubstring("packed (xz), not a text; its name must end in .xz"));
-  for (const std::string text :
-       {"BZh is no number", "PK", "7z", "LZ", "Rar", "\x1f"}) {  // text that looks similar to a magic number
-    CHECK(read_text_file(folder.write("text", text)) == text);
-  }
-  const auto pipe = folder.path / "pipe.xz";
-  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
-  CHECK(one_line_error([&] { read_text_file(pipe); }) == pipe.string() + " is not a regular file");
-  CHECK(one_line_error([&] { read_text_file("/dev/zero"); }) == "/dev/zero is not a regular file");
 }

@@ -1,6 +1,6 @@
 // The operator with bfloat16 products against an independent implementation in float64 that rounds what the operator
 // rounds: operands and results of the gate products, in both passes. The remaining difference is float32 rounding of
-// everything else, 1e-5 of the largest value, 1.4e-5 at most in what was seen.
+// everything else, about 1e-5 of the largest value (1.4e-5 in the worst window that was seen).
 //
 // A sum whose last bit differs in float32 may round to the neighbour in bfloat16, 1/256 away, and then the window
 // differs by as much. The reference knows when that can happen: a value that it rounds lies next to the middle of two
@@ -119,7 +119,8 @@ Problem make_window(bool norm, bool table, int64_t steps, int64_t batch, uint64_
   p.rule.boundary_gradient = true;
   if (table) {
     p.window.input = p.normal({3, 2}).requires_grad_();
-    p.window.index = torch::arange(steps * batch, torch::kInt64).mul(5).add(seed).remainder(3).view({steps, batch});
+    p.window.index = torch::tensor({0, 2, 1, 1, 2, 0, 2, 1}, torch::kInt64).narrow(0, 0, steps * batch);
+    p.window.index = p.window.index.view({steps, batch});
   }
   return p;
 }
@@ -148,11 +149,15 @@ TEST_CASE("hm_lstm in bfloat16: most windows of several rows are as the referenc
   const bool table = GENERATE(false, true);
   INFO("layer norm " << norm << ", table " << table);
   std::vector<Worst> windows;
-  for (uint64_t seed = 1; seed <= 9; ++seed) windows.push_back(compare_window(make_window(norm, table, 4, 2, seed)));
+  for (uint64_t seed = 1; seed <= 9; ++seed) {
+    const auto p = make_window(norm, table, 4, 2, seed);
+    windows.push_back(compare_window(p));
+    if (seed > 1) continue;
+    // Checks that the results are rounded at all.
+    CHECK(distance(p.op().h[2], hm_lstm(p.layers, p.window, p.rule, torch::kBFloat16).h[2]) > 1e-4);
+  }
   std::sort(windows.begin(), windows.end(), [](const Worst& a, const Worst& b) { return a.value < b.value; });
   for (const auto& w : windows) UNSCOPED_INFO(w.value << " (" << w.name << ")");
   CHECK(windows[windows.size() / 2].value < 1e-5);
-  // The results are rounded at all.
-  const auto p = make_window(norm, table, 4, 2, 1);
-  CHECK(distance(p.op().h[2], hm_lstm(p.layers, p.window, p.rule, torch::kBFloat16).h[2]) > 1e-4);
+  CHECK(windows.back().value < 0.1);
 }

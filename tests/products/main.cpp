@@ -1,7 +1,9 @@
 // hmrnn_products: PackedMatrix (ops/cpu/row_product.h) against ATen's brgemm, which is oneDNN's, with one thread:
 //   m rows of k values × [k, 4k], as a layer of k units makes them
 // brgemm takes rows one after another and weights in panels [k, width] that were packed before; our products take rows
-// at any addresses. Not part of the usual build: cmake --build --preset release --target hmrnn_products
+// at any addresses.
+//
+//   hmrnn_products [K …]     default: 128 256 512; each a multiple of 32
 #include <ATen/Parallel.h>
 #include <ATen/native/CPUBlas.h>
 #include <fmt/format.h>
@@ -10,6 +12,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "hmrnn/ops/cpu/row_product.h"
@@ -73,14 +76,17 @@ void compare(int64_t m, int64_t k) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
   at::set_num_threads(1);
   if (hmrnn::cpu::row_product_kernels<float>().width == 0) {
     fmt::print("this CPU has no products of ours\n");
     return 0;
   }
   fmt::print("  m    k     n     ours brgemm16 brgemm32 brgemm64 brgem128  brgemmN    ratio difference\n");
-  for (const int64_t k : {128, 256, 512}) {
+  std::vector<int64_t> depths;
+  for (int i = 1; i < argc; ++i) depths.push_back(std::stoll(argv[i]));
+  if (depths.empty()) depths = {128, 256, 512};
+  for (const int64_t k : depths) {
     for (const int64_t m : {1, 4, 8, 16, 32, 64}) compare(m, k);
   }
 }

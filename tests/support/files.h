@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "catch.h"
 #include "hmrnn/error.h"
 #include "support/temporary_folder.h"
 
@@ -25,13 +26,15 @@ inline std::string get(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// The message of the hmrnn::Error that `action` throws; another text if it throws none.
+/// The message of the hmrnn::Error that `action` throws, which must be one line; another text if it throws none.
 template <class Action>
 std::string error_of(Action&& action) {
   try {
     action();
   } catch (const hmrnn::Error& error) {
-    return error.what();
+    const std::string message = error.what();
+    CHECK(message.find('\n') == std::string::npos);
+    return message;
   }
   return "(no hmrnn::Error was thrown)";
 }
