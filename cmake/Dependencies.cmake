@@ -6,7 +6,7 @@
 #   libarchive, utf8proc  are only searched for on the system
 # fmt comes with LibTorch.
 set(HMRNN_DEPS "$ENV{HMRNN_DEPS}" CACHE PATH "Folder with the headers of nlohmann-json, cxxopts, Catch2 v2, xxHash and pugixml")
-# Needed only for certain files: without them the library throws an error when it is to read one.
+# Needed only to read certain files: without these libraries, reading one is an error at run time.
 set(HMRNN_ARCHIVE AUTO CACHE STRING "Read .xz files and tar archives, by libarchive: AUTO (if it is found), ON or OFF")
 set(HMRNN_PUGIXML AUTO CACHE STRING "Read handwriting's XML, by pugixml: AUTO (if it is found), ON or OFF")
 # Aligns boundary marks with wide and combined characters; without it every code point counts as one column. Linked
@@ -74,8 +74,8 @@ if(NOT HMRNN_TRAIN)
   return()
 endif()
 
-# Several processes that train together need Gloo, which LibTorch has inside where it was built with it; its headers are
-# there in any case. Asked for by linking one of its functions.
+# Training in several processes needs Gloo. A LibTorch contains it only if it was built with it, but has c10d's header
+# for it in any case: so the check links one of its functions.
 if(NOT HMRNN_GLOO STREQUAL "OFF")
   include(CheckCXXSourceCompiles)
   set(CMAKE_REQUIRED_LIBRARIES hmrnn::torch)

@@ -1,8 +1,8 @@
-# Compiles several sources as one: with LibTorch, the work before a file's own first line (7 s of pending templates on an
-# AMD Zen 3, with the precompiled header) outweighs the file. CMake's UNITY_BUILD is not used, since it writes absolute
-# paths into the generated sources, so that clones could not share compiler cache entries.
+# Compiles several sources as one: with LibTorch, the fixed cost of each compilation (7 s of pending templates on an AMD
+# Zen 3, with the precompiled header) outweighs that of a file's own code. CMake's UNITY_BUILD is not used, since it
+# writes absolute paths into the generated sources, so that clones could not share compiler cache entries.
 option(HMRNN_UNITY "Compile sources of one target together" ON)
-# Long groups make a clean build short, short groups an edit: whoever edits much sets 350.
+# Large groups make a clean build fast, small groups the rebuild after an edit: 350 suits development.
 set(HMRNN_UNITY_LINES 2500 CACHE STRING "Lines of sources that are compiled together")
 
 # Sets `out` to the sources in groups of about equal length, as few as HMRNN_UNITY_LINES lines each allow. Do not pass

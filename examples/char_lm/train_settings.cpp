@@ -37,7 +37,7 @@ std::map<std::string, OptionMap> presets() {
                            {"slope-rate", "0.04"},
                            {"slope-max", "5"},
                            {"layer-norm", "on"}};
-  // After what won in examples/recipes with smaller models, with a little more dropout.
+  // Based on the best settings of examples/recipes, found with smaller models; with a little more dropout.
   OptionMap recipe = {{"norm-gain", "0.3"},   {"locked-dropout", "0.25"}, {"roll", "on"},       {"ema", "0.9995"},
                       {"schedule", "cosine"}, {"warmup", "200"},          {"final-lr", "2e-5"}, {"epochs", "60"}};
   recipe.insert(paper.begin(), paper.end());

@@ -20,8 +20,7 @@ struct TrainSettings : CommonSettings {
 
   /// The options of `train` for the help, including --out and --resume.
   static std::vector<OptionSpec> specs();
-  /// Settings of a new run: `given`, else the preset's, else the defaults. Throws hmrnn::Error for values that make no
-  /// sense.
+  /// Settings of a new run: `given`, else the preset's, else the defaults. Throws hmrnn::Error for invalid values.
   static TrainSettings create(const OptionMap& given);
   /// Settings of a resumed run: `stored` (a result of `options`), with those of `given` that a resume may change.
   /// Throws hmrnn::Error if another of `given` contradicts `stored`; `where` names the run.

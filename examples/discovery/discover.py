@@ -28,7 +28,7 @@ VARIANTS = {
     # A cost of firing, in nats.
     "step, annealed, cost 0.01": "--boundary step --update-cost 0.01 " + ANNEALED,
     "step, annealed, cost 0.03": "--boundary step --update-cost 0.03 " + ANNEALED,
-    # A cost that moves by itself until the layers fire at these rates.
+    # A cost that adapts until the layers fire at these rates.
     "step, annealed, rates 0.4, 0.15": "--boundary step --target-rate 0.4,0.15 " + ANNEALED,
     # Controls that discover nothing: true ends of words and phrases (lines), clocks, an LSTM.
     "given: spaces and line ends": "--boundaries spaces",

@@ -1,6 +1,6 @@
-// A trained character model that Python has compiled and packaged (python/README.md, hmrnn.package), in C++: no Python
-// runs. libhmrnn is linked for its operators; here the model of the checkpoint is beside the package, to show that both
-// give the same.
+// Runs a trained character model, compiled and packaged by Python (python/README.md, hmrnn.package), in C++ without
+// Python. libhmrnn is linked for its operators. The example also loads the checkpoint of the model, to show that the
+// package computes the same logits up to rounding.
 //
 //   packaged MODEL.pt2 MODEL.safetensors < TEXT
 #include <hmrnn/hmrnn.h>

@@ -1,6 +1,6 @@
-// A trained character model with many users: each gives the beginning of a text and gets the 20 characters that the
-// model thinks most probable after it. A user comes at every step, all read one character at once, and each leaves with
-// the answer: the states join and part, and the product with a matrix of weights is one for all users.
+// A trained character model with many users: each sends the beginning of a text and gets its continuation, 20
+// characters, of which each is the most probable one. At every step one user joins the batch, all users of the batch
+// read one character, and those whose answer is complete leave it: all rows share one product per weight matrix.
 //
 //   service MODEL.safetensors TEXT…
 #include <hmrnn/hmrnn.h>
@@ -15,9 +15,9 @@
 namespace {
 
 struct User {
-  std::string text;  // what is given, then the answer
-  size_t given;      // characters that are
-  size_t read = 0;
+  std::string text;  // the given beginning, then the answer
+  size_t given;      // length of the beginning
+  size_t read = 0;   // number of characters that the model has read
 };
 
 }  // namespace

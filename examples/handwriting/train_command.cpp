@@ -39,7 +39,7 @@ int train_command(int argc, char** argv) {
   require_memory(settings, /*input_size=*/3, /*symbols=*/0, 6 * settings.mixtures + 1, device);
   torch::manual_seed(settings.seed);
   hmrnn::HandwritingModel model(settings.model());
-  // A model that goes on with other lines sees them as it saw those before.
+  // A model that is trained further on other lines keeps its normalisation of x and y.
   std::optional<hmrnn::InkNormalisation> normalisation;
   std::string continues;
   if (!settings.init_from.empty() && resume) {

@@ -61,7 +61,7 @@ const TrainOptions& train_options() {
 
 const std::vector<std::string> kPaths = {"data-dir", "init-from"};
 
-/// Adds the sizes of the model at `from`, and how it sees x and y, to `map`; throws hmrnn::Error if `map` contradicts
+/// Adds the sizes and the kind of coordinates of the model at `from` to `map`; throws hmrnn::Error if `map` contradicts
 /// them.
 void take_model_over(const std::string& from, OptionMap& map) {
   const auto path = hmrnn::RunFolder::find_model(from);

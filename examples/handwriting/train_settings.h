@@ -8,7 +8,7 @@
 #include "hmrnn/models/handwriting_checkpoint.h"
 #include "hmrnn/models/handwriting_model.h"
 
-/// Everything that an option of `train` sets, checked.
+/// Checked values of all options of `train`.
 struct TrainSettings : CommonSettings {
   hmrnn::InkReference corpus;
   hmrnn::InkCoordinates coordinates = hmrnn::InkCoordinates::Offsets;

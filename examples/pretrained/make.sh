@@ -21,7 +21,7 @@ else
   options=(--units 256 --embedding 64 --output-embedding 256 --batch 32 --window 100 --epochs 5 --lr 0.002 --warmup 100
            --schedule cosine --final-lr 1e-5 --norm-gain 0.3 --target-rate "0.4,0.15" --roll on --ema 0.999 --threads 1
            --device cpu --seed 1 --log-every 20)
-  # An option that is given twice is an error, so those of the caller go first and win.
+  # An option that is given twice is an error, so a default is added only if the caller does not give that option.
   train=("$@")
   for ((i = 0; i < ${#options[@]}; i += 2)); do
     case " $* " in *" ${options[i]} "*) ;; *) train+=("${options[i]}" "${options[i + 1]}") ;; esac

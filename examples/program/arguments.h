@@ -43,8 +43,8 @@ class Arguments {
   std::vector<std::string> rest_;
 };
 
-/// Values of options; each function throws hmrnn::Error "--NAME TEXT: …" for what it does not accept. An integer in
-/// [min, max].
+/// An integer in [min, max]. This function and those below throw hmrnn::Error "--NAME TEXT: …" for a value that they do
+/// not accept.
 int64_t parse_integer(const std::string& name, const std::string& text, int64_t min,
                       int64_t max = std::numeric_limits<int64_t>::max());
 /// A finite number in [min, max].

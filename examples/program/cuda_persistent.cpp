@@ -45,8 +45,8 @@ std::optional<std::string> CudaPersistent::choose(hmrnn::Trainer& trainer, hmrnn
     const auto steps = time_windows(trainer, false), whole = time_windows(trainer, true);
     const double of_steps = 1e3 * std::min(steps.seconds, time_windows(trainer, false).seconds);
     const double of_whole = 1e3 * std::min(whole.seconds, time_windows(trainer, true).seconds);
-    // The two add in different orders, so that now and then a boundary differs; the losses differ by far less than
-    // this.
+    // The two sum in different orders, so that a boundary differs occasionally; the losses then differ by far less than
+    // kAlike.
     const bool alike = std::abs(whole.loss - steps.loss) <= kAlike * std::max(1.0, std::abs(steps.loss));
     wanted_ = alike && of_whole < of_steps ? "on" : "off";
     progress.message(

@@ -5,7 +5,7 @@
 #include "examples/program/arguments.h"
 #include "hmrnn/models/core.h"
 
-/// The options of `train` that say the core and the sizes that every model has. `ModelOptions`: of a model of hmrnn.
+/// The core and the sizes of a model, as options of `train`. `ModelOptions`: CharLMOptions or HandwritingOptions.
 template <typename ModelOptions>
 OptionMap sizes_of(const ModelOptions& options) {
   std::string units;

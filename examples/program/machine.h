@@ -7,7 +7,7 @@
 
 #include "examples/program/arguments.h"
 
-/// --threads and --device, which all commands have.
+/// --threads and --device of all commands that compute with a model, except `train`, which has its own.
 std::vector<OptionSpec> machine_options();
 
 /// Sets the number of threads (0: OMP_NUM_THREADS, else the number of CPUs that this process may use) and returns the

@@ -12,7 +12,7 @@ namespace {
 
 bool several(const hmrnn::ProcessGroup* group) { return group && group->size() > 1; }
 
-/// In how many processes `is` is true.
+/// The number of processes in which `is` is true.
 int64_t count(const hmrnn::ProcessGroup& group, bool is) {
   auto number = torch::full({1}, is ? 1 : 0, torch::kInt64);
   group.sum(number);

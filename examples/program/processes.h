@@ -9,24 +9,24 @@
 #include "hmrnn/run/process_group.h"
 #include "hmrnn/run/run_folder.h"
 
-/// Seconds, of --timeout.
+/// Default of --timeout, seconds.
 inline constexpr const char* kProcessTimeout = "600";
 
 // `train` as one of several processes that torchrun starts (docs/many_machines.md).
 
-/// The group that the environment names, waiting for each other as long as --timeout says; null: there is this process
-/// alone. Throws hmrnn::Error.
+/// The process group that the environment describes (ProcessGroup::from_environment), with --timeout; null if this
+/// process was started alone. Throws hmrnn::Error.
 std::unique_ptr<hmrnn::ProcessGroup> join_processes(const Arguments& arguments);
 
-/// Whether the run in `folder` is to be resumed: it was asked for, or torchrun has restarted the processes and it is
-/// this very job that began the run. All processes come to the same answer.
+/// Whether to resume the run in `folder`: the user requested it (`asked`), or torchrun has restarted the processes and
+/// the run was started by the same job. The result is the same in all processes.
 bool agree_on_resume(const hmrnn::ProcessGroup* group, const hmrnn::RunFolder& folder, bool asked);
-/// Says that the run in `folder` is this job's, which is what agree_on_resume looks for.
+/// Marks the run in `folder` as started by this job, for agree_on_resume after a restart.
 void claim_run(const hmrnn::ProcessGroup* group, const hmrnn::RunFolder& folder);
 
-/// Sets up threads and device (set_up_machine). Of several processes each gets the GPU of its LOCAL_RANK where `device`
-/// names none, and the group sums on GPUs. Throws hmrnn::Error where one process has a GPU and another has none.
+/// Sets up threads and device (set_up_machine). With several processes, each uses the GPU of its LOCAL_RANK unless
+/// `device` has an index, and the group sums tensors on GPUs. Throws hmrnn::Error if only some processes have a GPU.
 torch::Device set_up_machine_of(hmrnn::ProcessGroup* group, int64_t threads, const std::string& device);
 
-/// Throws hmrnn::Error where a batch of so many rows cannot be shared evenly.
+/// Throws hmrnn::Error if `batch` rows cannot be divided evenly among the processes.
 void require_even_shares(const hmrnn::ProcessGroup* group, int64_t batch);

@@ -323,7 +323,7 @@ OptionMap with_absolute_paths(OptionMap map, const std::vector<std::string>& nam
 
 OptionMap TrainOptions::resume(const OptionMap& stored, const OptionMap& given) const {
   OptionMap map = stored;
-  map.try_emplace("cuda-persistent", "off");  // the first default of this option
+  map.try_emplace("cuda-persistent", "off");  // in runs from before this option there was no persistent kernel
   // Options that are newer than the run get their defaults.
   for (const auto& o : all_) {
     if (o.default_value != kNoDefault) map.try_emplace(o.name, o.default_value);

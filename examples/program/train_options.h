@@ -28,8 +28,8 @@ inline const std::string kNoDefault = "\x01";
 inline const std::string kData = "Data", kModel = "Model", kRecipe = "Recipe", kLength = "Length and records",
                          kMachine = "Machine";
 
-/// Makes the paths in the named options absolute where they are given, so that a run can be resumed from another working
-/// directory.
+/// Makes the paths in the named options absolute where they are given, so that a run can be resumed from another
+/// working directory.
 OptionMap with_absolute_paths(OptionMap map, const std::vector<std::string>& names);
 
 /// Checked values of the options that all programs have.
@@ -55,7 +55,7 @@ struct CommonSettings {
   hmrnn::TrainerOptions trainer;
 
   /// `layers_given`: --layers was given, not taken from the defaults. `least_window`: 0 if that means the whole
-  /// sequence, else 1. Throws hmrnn::Error for values that make no sense.
+  /// sequence, else 1. Throws hmrnn::Error for invalid values.
   static CommonSettings parse(const OptionMap& map, bool layers_given, int64_t least_window);
   /// Every option with its value, in a canonical form.
   OptionMap options() const;

@@ -18,7 +18,7 @@
 
 OptionMap stored_options(const Json& stored, const std::string& where) {
   try {
-    // Runs from the time of a single program do not name it.
+    // Runs from before there was a second program do not store its name.
     const auto program = stored.value("program", program_name());
     if (program != program_name()) throw hmrnn::Error(where + " is a run of " + program + ", not of " + program_name());
     return stored.at("options").get<OptionMap>();
@@ -85,7 +85,7 @@ namespace {
 /// Key of the number of threads that --threads auto has chosen.
 constexpr const char* kThreads = "threads";
 
-/// That of a resumed run; 0: none.
+/// The number of threads that a resumed run has stored; 0: none.
 int64_t stored_threads(const hmrnn::RunFolder& folder) {
   const auto stored = Json::parse(hmrnn::Trainer::read_run_settings(folder));
   const auto found = stored.find(kThreads);
@@ -106,10 +106,10 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
   settings.update(run_settings);
   const auto& run_options = settings.at("options");
   auto wanted = run_options.at("cuda-persistent").get<std::string>();
-  if (options.group && wanted == "auto") wanted = "off";  // windows are timed by one process alone
+  if (options.group && wanted == "auto") wanted = "off";  // Trainer::time_windows supports only a single process
   CudaPersistent persistent(wanted, task.device(),
                             hmrnn::resolve_product_dtype(run_options.at("dtype").get<std::string>(), task.device()));
-  // Windows are timed by one process alone: several keep as many threads as they begin with.
+  // Trainer::time_windows supports only a single process: several processes keep their initial number of threads.
   const bool automatic = !options.group && run_options.at("threads") == "auto";
   const auto stored = automatic && resume ? stored_threads(folder) : 0;
   if (stored > 0) settings[kThreads] = stored;

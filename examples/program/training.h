@@ -18,7 +18,7 @@
 
 using Json = nlohmann::ordered_json;
 
-/// What `train` checks before it reads any data, so that a wrong option leaves no files.
+/// The setup of `train`, checked before any data is read, so that a wrong option leaves no files.
 template <typename Settings>
 struct TrainSetup {
   hmrnn::RunFolder folder;
@@ -59,7 +59,7 @@ TrainSetup<Settings> set_up_training(const Arguments& arguments) {
     compare_options(options, arguments.values(), out.settings.options(), out.folder.path().string(), out.rank() == 0);
   } else {
     out.settings = Settings::create(arguments.values());
-    const auto check = [&] { out.folder.require_absent(); };  // only the first process has a say in the folder
+    const auto check = [&] { out.folder.require_absent(); };  // by the first process, which alone writes the folder
     out.group ? out.group->lead(check) : check();
   }
   require_even_shares(out.group.get(), out.settings.batch);

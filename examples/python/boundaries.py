@@ -27,7 +27,7 @@ def draw(model, text: bytes, path: str) -> None:
     for l in range(layers):
         begin = 0
         for end in [t for t in range(count) if z[t, l] > 0] + [count - 1]:
-            # A segment is what lies behind one boundary, up to and including the character of the next.
+            # A segment begins after one boundary and ends with the character of the next.
             if end >= begin:
                 bottom.barh(l, end + 1 - begin - 0.15, left=begin - 0.425, height=0.7, color=f"C{l}")
             begin = end + 1

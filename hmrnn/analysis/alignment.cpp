@@ -17,8 +17,8 @@ std::vector<int64_t> places(const std::vector<uint8_t>& marks) {
   return out;
 }
 
-/// Both ascending. The greedy matching has the most pairs: of the free boundaries within its tolerance, an event takes
-/// the first, which is the least useful to later events.
+/// Both ascending. The greedy matching has the maximum number of pairs: each event is paired with the first free
+/// boundary within the tolerance, which is the least useful one for later events.
 int64_t count_pairs(const std::vector<int64_t>& boundaries, const std::vector<int64_t>& events, int64_t tolerance) {
   int64_t pairs = 0;
   auto next = boundaries.begin();

@@ -41,15 +41,15 @@ struct HMRNN_API ProductRows {
 
 /// Rows that the CPU operators multiply in a window with hard boundaries z [T, B, M] after z0 [B, M] (M = L - 1, or 0
 /// for a plain LSTM), with `layers` L: U h where a layer UPDATEs or FLUSHes, W h where the boundary below fires, V h
-/// where the layer's own boundary fired at the previous step, W^e h once per state that the window shows. `input_rows`:
-/// rows of the first layer's W x: one per symbol of the table in each window (V), or one per step (T·B). Steps after
-/// `lengths` int64 [B] only count for `steps`.
+/// where the layer's own boundary fired at the previous step, W^e h once per state in the window. `input_rows`: rows of
+/// the first layer's W x: one per symbol of the table in each window (V), or one per step (T·B). Steps after `lengths`
+/// int64 [B] only count for `steps`.
 HMRNN_API ProductRows rows_made(const torch::Tensor& z, const torch::Tensor& z0, int64_t layers, int64_t input_rows,
                                 const torch::Tensor& lengths = {});
 
-/// Rows of a dense HM-LSTM, which computes every product at each of `live` row-steps (batch row × time step), as the
-/// paper's formula is written. `steps` = T·B ≥ `live` includes the padding. `input_rows` is the same as in rows_made:
-/// the table of the first layer is independent of the hierarchy.
+/// Rows of a dense HM-LSTM, which computes every product at each of `live` row-steps (batch row × time step), as in the
+/// paper's formulas. `steps` = T·B ≥ `live` includes the padding. `input_rows` is the same as in rows_made: the table
+/// of the first layer is independent of the hierarchy.
 HMRNN_API ProductRows rows_dense(int64_t live, int64_t steps, int64_t layers, int64_t input_rows);
 /// Rows of a plain LSTM of the same sizes: without V.
 HMRNN_API ProductRows rows_lstm(int64_t live, int64_t steps, int64_t layers, int64_t input_rows);
@@ -57,8 +57,8 @@ HMRNN_API ProductRows rows_lstm(int64_t live, int64_t steps, int64_t layers, int
 /// Floating-point operations of a forward pass; a multiply-add counts as two.
 HMRNN_API double forward_flops(const ProductRows& rows, const CostSizes& sizes);
 /// Floating-point operations of forward and backward pass: each product also needs the gradients of its weights and of
-/// its operand. In the output module the gradient of h is computed at every step, not once per state. Not counted: what
-/// only the gradients of z need.
+/// its operand. In the output module the gradient of h is computed at every step, not once per state. Not counted: the
+/// products that only the gradients of z need.
 HMRNN_API double training_flops(const ProductRows& rows, const CostSizes& sizes);
 
 /// Sums over the windows of an evaluation.

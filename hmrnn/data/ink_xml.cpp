@@ -103,7 +103,7 @@ void require_one_line(const pugi::xml_document& document, const pugi::xml_node& 
 }
 
 /// Throws hmrnn::Error for a point far from the line, which would determine the scale of all others. In the 12,195
-/// lines of IAM-OnDB no point is more than half that far away.
+/// lines of IAM-OnDB no point is farther away than half of the limit.
 void refuse_strays(const InkLine& line, const std::string& where) {
   constexpr size_t kFewest = 20;  // the fewest points of which 5% is at least one
   constexpr float kFarthest = 1.5F;

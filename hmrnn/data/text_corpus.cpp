@@ -52,7 +52,7 @@ std::string read_plain(const fs::path& path) {
   return bytes;
 }
 
-/// Whether there is something of that name; no if that cannot be told, as of several files' names in one (too long).
+/// Whether `path` exists; false also on an error, for example if a list of files is too long for the name of one.
 bool names_something(const fs::path& path) {
   std::error_code error;
   return fs::exists(path, error);

@@ -15,7 +15,7 @@ namespace hmrnn {
 
 /// A text in three splits over one vocabulary.
 struct HMRNN_API TextCorpus {
-  std::string name;       ///< "ptb", "text8", "enwik8", "synthetic" or the file's name
+  std::string name;       ///< "ptb", "text8", "enwik8", "synthetic" or the names of the files, separated by commas
   std::string source;     ///< path of the data, for messages
   Vocabulary vocabulary;  ///< covers all splits
   torch::Tensor train;    ///< uint8 [N], indices, CPU
@@ -24,7 +24,7 @@ struct HMRNN_API TextCorpus {
 
   /// "train", "valid", "test", or "all" (the three concatenated); throws hmrnn::Error for another name.
   torch::Tensor split(const std::string& split_name) const;
-  /// 16 hexadecimal digits: a hash (XXH3) of all characters of the three splits and of the order of the symbols.
+  /// 16 hexadecimal digits: a hash (XXH3) of the indices of the three splits, which depend on the order of the symbols.
   std::string content_hash() const;
   /// Re-encodes the splits with the vocabulary `symbols`, which must contain the present one; throws hmrnn::Error
   /// naming a byte that it lacks.

@@ -32,8 +32,8 @@ class TemporaryFile {
       const std::filesystem::path candidate = folder / (stem + tail);
       const int descriptor = open_file(candidate, O_WRONLY | O_CREAT | O_EXCL, 0666);
       if (descriptor >= 0) {
-        // The lock protects the file from remove_stale_temporary_files of other processes. A file system without locks
-        // refuses theirs as well, so they remove nothing there.
+        // The lock protects the file from remove_stale_temporary_files of other processes. On a file system without
+        // locks their flock fails as well, so they remove nothing.
         (void)!::flock(descriptor, LOCK_EX | LOCK_NB);
         descriptor_ = descriptor;
         path_ = candidate;

@@ -50,7 +50,7 @@ std::vector<fs::path> group_folders(const fs::path& root, const std::string& con
     if (!wanted) continue;
     auto mount = root / "sys/fs/cgroup";
     if (!controller.empty()) mount /= controller;
-    // In a container the path may be the host's, which does not exist here: then the mount's own folder is the group.
+    // In a container the path may be the host's, which does not exist here: then the mount point itself is the group.
     auto inner = fs::path(line.substr(second + 1)).relative_path();
     for (; !inner.empty(); inner = inner.parent_path()) out.push_back(mount / inner);
     out.push_back(mount);

@@ -36,7 +36,7 @@ std::string checksum_of(const SafetensorsHeader& header) {
   }
   nlohmann::json metadata = header.metadata;
   metadata.erase(kChecksumKey);
-  // Invalid UTF-8 is replaced here; writing the header refuses it later.
+  // Invalid UTF-8 is replaced here; format_safetensors_header rejects it later.
   const auto text = nlohmann::json{{"metadata", std::move(metadata)}, {"tensors", std::move(tensors)}}.dump(
       -1, ' ', false, nlohmann::json::error_handler_t::replace);
   return checksum_of(text.data(), text.size());

@@ -32,7 +32,7 @@ std::string checksum_of(const void* data, size_t size);
 std::string checksum_of(const SafetensorsHeader& header);
 
 /// Removes the checksums from the header's metadata and returns them; empty if it has none. Throws hmrnn::Error naming
-/// `path` if they are malformed, do not name the header's tensors, or differ from the header's checksum.
+/// `path` if they are malformed, do not name the header's tensors, or if the header's own checksum is wrong.
 std::optional<SafetensorsChecksums> take_checksums(SafetensorsHeader& header, const std::string& path);
 
 }  // namespace hmrnn

@@ -26,8 +26,8 @@ constexpr std::array<std::pair<std::string_view, c10::ScalarType>, 10> kDtypes{{
 }};
 
 /// Parses the header event by event. A document tree would hide duplicate keys, and a malicious file could nest it to
-/// any depth; this handler refuses any object or array that the format does not have there. Errors are thrown through
-/// the parser.
+/// any depth; this handler rejects any object or array that the format does not allow at its position. Errors are
+/// thrown through the parser.
 class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
  public:
   HeaderHandler(const std::string& path, SafetensorsHeader* header) : path_(path), header_(header) {}

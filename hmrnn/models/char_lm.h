@@ -38,7 +38,7 @@ struct HMRNN_API CharLMOptions {
   TORCH_ARG(double, forget_bias) = 0.0;
   /// initial bias of the boundary rows
   TORCH_ARG(double, boundary_bias) = 0.0;
-  /// how the core's matrices start
+  /// how the core's matrices are initialised
   TORCH_ARG(Initialisation, init) = Initialisation::Uniform;
   /// initial gain of the core's product norms, see HMLSTMCellOptions
   TORCH_ARG(double, norm_gain) = 1.0;
@@ -79,13 +79,13 @@ class HMRNN_API CharLMImpl : public RecurrentModel<CharLMImpl> {
 
   /// A stream from `state` (batch 1; none: zeros): a text read symbol by symbol. See models/char_lm_stream.h.
   CharLMStream stream(const std::optional<HMLSTMState>& state = std::nullopt) const;
-  /// A batched stream: `batch` texts from zeros, at least 1, which are read at once.
+  /// A batched stream of `batch` ≥ 1 texts, which are read together, from zeros.
   CharLMStream streams(int64_t batch) const;
   /// A batched stream from the B rows of `state`.
   CharLMStream streams(const HMLSTMState& state) const;
 
-  /// Reads one symbol, in [0, V), without dropout or gradients; returns the logits [V] of the next one, or an undefined
-  /// tensor without `predict`, which spares the output module. `call` is for the HM-LSTM alone.
+  /// Reads one symbol, in [0, V), without dropout or gradients; returns the logits [V] of the next one, or, without
+  /// `predict`, an undefined tensor: the output module is not computed. The LSTM core ignores `call`.
   torch::Tensor step(int64_t symbol, CharLMStream& stream, const HMLSTMStepCall& call = {}, bool predict = true) const;
   /// The same for a batched stream: `symbols` int64 [B], one for each text; logits [B, V]. A text's states have the
   /// same bits as if it was read alone; its logits may differ in the last bits, since the BLAS sums in an order that

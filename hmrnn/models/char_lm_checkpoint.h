@@ -26,9 +26,9 @@ struct CharLMCheckpoint {
 /// another shape, values that are not finite.
 HMRNN_API CharLMCheckpoint load_char_lm(const std::filesystem::path& path);
 
-/// What model.safetensors says of its model beside the tensors: the text of a JSON object, to be kept under the
-/// metadata key `hmrnn`, without what belongs to training: format, model options, vocabulary (byte values in index
-/// order), slope, corpus, and the given segmentation, if there is one.
+/// The metadata of a model: the text of a JSON object that model.safetensors has under the metadata key `hmrnn`,
+/// without the entries of training: format, model options, vocabulary (byte values in index order), slope, corpus, and
+/// the given segmentation, if there is one.
 HMRNN_API std::string describe_char_lm(const CharLMOptions& options, double slope, const Vocabulary& vocabulary,
                                        const CorpusReference& corpus, const std::string& boundaries = {});
 

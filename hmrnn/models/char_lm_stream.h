@@ -11,28 +11,28 @@
 
 namespace hmrnn {
 
-/// The state of a text that a CharLM reads symbol by symbol, or of B texts that it reads at once (batched): made by
+/// The state of a text that a CharLM reads symbol by symbol, or of B texts that it reads together (batched): made by
 /// CharLM::stream or CharLM::streams, advanced by CharLM::step, owned by the caller (several threads may read several
-/// texts with one model). What is said of HMLSTMStream holds for it.
+/// texts with one model). Valid only for the parameters' values at its creation, as an HMLSTMStream is.
 ///
 ///     auto stream = model->stream();
 ///     for (int64_t symbol : text) logits = model->step(symbol, stream);
 ///
-///     auto crowd = CharLMStream::join({&stream, &another});
-///     logits = model->step(torch::tensor({3, 5}, torch::kInt64), crowd);  // [2, V]
+///     auto batch = CharLMStream::join({&stream, &another});
+///     logits = model->step(torch::tensor({3, 5}, torch::kInt64), batch);  // [2, V]
 class HMRNN_API CharLMStream {
  public:
-  /// Its tensors have a batch dimension.
+  /// Whether its tensors have a batch dimension.
   bool batched() const { return batched_; }
   /// B; 1 of a stream that is not batched
   int64_t batch() const { return projected_.size(0); }
-  /// [L-1], batched [B, L-1]: the boundaries that the last symbols brought (L-1 = 0 for the control). Overwritten by
+  /// [L-1], batched [B, L-1]: the boundaries that the last step decided ([0] or [B, 0] for the control). Overwritten by
   /// the next step.
   torch::Tensor z() const;
   /// A copy of the recurrent layers' state (batch B).
   HMLSTMState state() const;
 
-  /// A batched stream of copies of all texts of these, in this order; see HMLSTMStream::join.
+  /// A batched stream of copies of all texts of `streams`, in this order; see HMLSTMStream::join.
   static CharLMStream join(const std::vector<const CharLMStream*>& streams);
   /// A copy of text `row` as a stream that is not batched; throws c10::Error for a row outside [0, B).
   CharLMStream select(int64_t row) const;
@@ -43,25 +43,25 @@ class HMRNN_API CharLMStream {
 
  private:
   friend class CharLMImpl;
-  /// The rows of all but the core.
+  /// Copies these rows of all members but core_.
   CharLMStream take_rows(const std::vector<int64_t>& rows, bool batched) const;
 
   bool batched_ = false;
   std::optional<HMLSTMStream> core_;
-  HMLSTMState control_;                // of Core::LSTM, which has no COPY to gain from
+  HMLSTMState control_;                // of Core::LSTM, which has no COPY steps that a stream could skip
   torch::Tensor projected_;            // [B, L, out] W^e_l h_l of the present states
-  torch::Tensor gate_terms_;           // [B, L, L]   column l': the share of h_l' in the gates' sums
-  std::vector<char> projected_known_;  // [B, L]
+  torch::Tensor gate_terms_;           // [B, L, L]   column l': the term of h_l' in the gates' sums
+  std::vector<char> projected_known_;  // [B, L]      whether projected_ and gate_terms_ are those of the present state
 };
 
-/// Feeds pieces of text to a stream of its own, with Bernoulli boundaries from a generator of its own.
+/// Feeds a text piece by piece to a stream; draws Bernoulli boundaries from its own generator.
 class HMRNN_API CharLMReader {
  public:
-  /// What a call of `feed` gave for T characters.
+  /// The result of `feed` for T characters.
   struct Result {
     torch::Tensor logits;    ///< float32 [V], CPU: of the character that follows the last one
     torch::Tensor z;         ///< [T, L-1], CPU: the boundaries found ([T, 0] for the control)
-    torch::Tensor z_before;  ///< [L-1]: those of the step before
+    torch::Tensor z_before;  ///< [L-1], CPU: the boundaries of the step before the first of these
   };
 
   /// Bernoulli boundaries are drawn from a generator seeded with `seed`.

@@ -6,7 +6,7 @@
 
 namespace hmrnn {
 
-/// The recurrent part of a model: the HM-LSTM, or the plain LSTM of the same sizes as the control.
+/// The recurrent part of a model: the HM-LSTM, or a plain LSTM of the same sizes, the control of experiments.
 enum class Core { HMLSTM, LSTM };
 
 /// "hm_lstm" or "lstm"; throws hmrnn::Error for anything else.

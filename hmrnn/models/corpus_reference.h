@@ -5,8 +5,8 @@
 
 namespace hmrnn {
 
-/// The text that a model was trained on, as its checkpoint names it. How to load it again: options_to_load of
-/// libhmrnn_train.
+/// The text that a model was trained on, as its checkpoint stores it. options_to_load of libhmrnn_train converts it to
+/// the options that load the text again.
 struct CorpusReference {
   std::string corpus = "synthetic";  ///< as in TextCorpusOptions; a file by its absolute path
   std::string data_dir = {};         ///< absolute; empty: the default one
@@ -16,8 +16,8 @@ struct CorpusReference {
   uint64_t synthetic_seed = 0;       ///< of the synthetic corpus
 };
 
-/// The handwriting that a model was trained on, as its checkpoint names it. How to load it again: options_to_load of
-/// libhmrnn_train.
+/// The handwriting that a model was trained on, as its checkpoint stores it. options_to_load of libhmrnn_train converts
+/// it to the options that load the handwriting again.
 struct InkReference {
   std::string corpus = "synthetic";  ///< as in InkCorpusOptions
   std::string data_dir = {};         ///< absolute; empty: the default one

@@ -11,7 +11,7 @@
 namespace hmrnn {
 
 /// A segmentation that is given to a character model in place of its detectors' decisions (HMLSTMCall::boundaries), as
-/// a baseline to learned boundaries:
+/// a baseline for learned boundaries:
 ///
 ///     spaces        layer 1 ends a segment at each space and line end, every layer above it at line ends
 ///     clock:N[,N…]  layer l ends a segment every N_l symbols, counted from the beginning of a stream
@@ -26,9 +26,9 @@ class HMRNN_API GivenBoundaries {
   /// naming what is wrong.
   GivenBoundaries(const std::string& spec, int64_t detectors, const std::vector<uint8_t>& symbols);
 
-  /// There is a segmentation.
+  /// Whether there is a segmentation.
   bool defined() const { return !spec_.empty(); }
-  /// As it was given.
+  /// The `spec` of the constructor.
   const std::string& spec() const { return spec_; }
 
   /// float32 [T, B, L-1] on the CPU for `index` int64 [T, B] (CPU), whose first row is at `position` of its stream;
@@ -39,7 +39,7 @@ class HMRNN_API GivenBoundaries {
   std::string spec_;
   int64_t detectors_ = 0;
   std::vector<int64_t> periods_;  ///< of a clock; empty: spaces
-  torch::Tensor fires_;           ///< float32 [V, L-1]: where a symbol ends segments
+  torch::Tensor fires_;           ///< float32 [V, L-1]: 1 where a symbol ends a layer's segment; undefined for a clock
 };
 
 }  // namespace hmrnn

@@ -13,14 +13,14 @@ namespace hmrnn {
 /// A handwriting model as model.safetensors holds it.
 struct HandwritingCheckpoint {
   HandwritingModel model{nullptr};  ///< float32 on the CPU, slope as saved, evaluation mode
-  InkNormalisation normalisation;   ///< of its input and of what it writes
+  InkNormalisation normalisation;   ///< of its input and of the points that it generates
   InkReference corpus;              ///< what it was trained on
   int64_t step = 0;                 ///< of training
   bool verified = false;            ///< the file had checksums, see read_safetensors
 };
 
-/// What model.safetensors says of its model beside the tensors: the text of a JSON object, to be kept under the
-/// metadata key `hmrnn`, without what belongs to training: format, model options, slope, normalisation, corpus.
+/// The metadata of a model: the text of a JSON object that model.safetensors has under the metadata key `hmrnn`,
+/// without the entries of training: format, model options, slope, normalisation, corpus.
 HMRNN_API std::string describe_handwriting(const HandwritingOptions& options, double slope,
                                            const InkNormalisation& normalisation, const InkReference& corpus);
 

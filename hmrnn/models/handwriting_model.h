@@ -36,7 +36,7 @@ struct HMRNN_API HandwritingOptions {
   TORCH_ARG(double, forget_bias) = 0.0;
   /// initial bias of the boundary rows
   TORCH_ARG(double, boundary_bias) = 0.0;
-  /// how the core's matrices start
+  /// how the core's matrices are initialised
   TORCH_ARG(Initialisation, init) = Initialisation::Uniform;
   /// initial gain of the core's product norms, see HMLSTMCellOptions
   TORCH_ARG(double, norm_gain) = 1.0;
@@ -52,7 +52,7 @@ struct HMRNN_API HandwritingOptions {
 
 /// What HandwritingModel::forward returns.
 struct HandwritingOutput {
-  torch::Tensor raw;  ///< [T, B, 6M + 1], for read_mixture: the density of the point after each
+  torch::Tensor raw;  ///< [T, B, 6M + 1], for read_mixture: at each step the density of the next point
   HMLSTMOutput core;  ///< the recurrent layers' outputs, boundaries and final state
 };
 
@@ -67,8 +67,8 @@ class HMRNN_API HandwritingModelImpl : public RecurrentModel<HandwritingModelImp
   void reset() override;
   void pretty_print(std::ostream& stream) const override;
 
-  /// `input` [T, B, 3]: standardised x and y, and 1 where the pen is lifted; no state: zeros. `call.lengths` says how
-  /// many of the T steps belong to each sequence; the outputs of later steps mean nothing.
+  /// `input` [T, B, 3]: standardised x and y, and 1 where the pen is lifted; no state: zeros. `call.lengths`: how many
+  /// of the T steps belong to each sequence; the outputs of later steps have no meaning.
   HandwritingOutput forward(const torch::Tensor& input, const std::optional<HMLSTMState>& state = std::nullopt,
                             const HMLSTMCall& call = {});
 

@@ -7,7 +7,7 @@
 
 namespace hmrnn {
 
-/// What a model of handwriting sees of x and y: offsets from point to point, or the coordinates as they are.
+/// What a handwriting model reads as x and y: offsets from point to point, or absolute coordinates.
 enum class InkCoordinates { Offsets, Absolute };
 
 /// "offsets" or "absolute"; throws hmrnn::Error for anything else.

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the metadata of all models' checkpoints share. Internal to hmrnn/models: not part of what libhmrnn shows.
+// The common part of the metadata of all models' checkpoints. Internal to hmrnn/models: libhmrnn does not export it.
 
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -18,22 +18,22 @@ namespace hmrnn {
 
 using Json = nlohmann::ordered_json;
 
-/// Gives `read` the JSON object under the metadata key `hmrnn`, of a model of this kind ("char_lm": `description` "a
-/// character model") and of our format, and returns the slope. Throws hmrnn::Error naming `where`, also for what `read`
-/// throws: hmrnn::Error or nlohmann's exceptions.
+/// Checks kind ("char_lm", in errors `description`: "a character model") and format of the JSON object under the
+/// metadata key `hmrnn`, passes it to `read`, and returns the slope. Throws hmrnn::Error naming `where`, also if `read`
+/// throws hmrnn::Error or nlohmann's exceptions.
 double read_model_metadata(const SafeTensors& file, const std::string& where, const std::string& kind,
                            const std::string& description, const std::function<void(const Json&)>& read);
 
-/// Throws hmrnn::Error unless tensor `name` is a matrix whose dimension `dim` has `size`, which `what` of the metadata
-/// says. A model is built before its tensors are compared with the file's, so sizes that the file does not bear out
-/// must not reach an allocation.
+/// Throws hmrnn::Error unless tensor `name` is a matrix whose dimension `dim` has the size `size`, which the metadata
+/// give as `what`. A model is allocated before its tensors are compared with the file's, so sizes of the metadata are
+/// first compared with the file: an absurd one must not reach the allocation.
 void expect_size(const SafeTensors& file, const std::string& where, const std::string& name, int64_t dim, int64_t size,
                  const std::string& what);
 
 /// Throws hmrnn::Error naming `where` and a tensor with a value that is not finite.
 void require_finite(const SafeTensors& file, const std::string& where);
 
-/// A model of the file's tensors, as it is used: float32 (from bfloat16 or float16 too), slope set, in evaluation mode.
+/// A model with the file's tensors: float32 (bfloat16 and float16 are converted), slope set, in evaluation mode.
 /// Throws hmrnn::Error naming `where` and a tensor that is missing, left over, of another shape or dtype, or has a
 /// value that is not finite.
 template <typename Model, typename Options>
@@ -48,7 +48,7 @@ Model load_model(const Options& options, double slope, SafeTensors file, const s
 }
 
 /// Throws hmrnn::Error for a key of `json` that `written`, the same model's metadata as this version writes them, does
-/// not have: a newer version's option, without which the model would be another one. What the Trainer adds is let pass.
+/// not have: it may be an option of a newer version that changes the model. Keys that the Trainer adds are accepted.
 void require_known_keys(const Json& json, const Json& written);
 
 /// Format and kind, and the options that every model has.
@@ -72,14 +72,14 @@ Json describe_model(const std::string& kind, const Options& options, double slop
   return json;
 }
 
-/// A probability of dropping something, 0 in checkpoints from before there was one of this name. Throws hmrnn::Error.
+/// The dropout probability `name`; 0 in checkpoints from before this option existed. Throws hmrnn::Error.
 inline double read_dropout(const Json& json, const char* name) {
   const auto p = json.value(name, 0.0);
   if (!(p >= 0 && p < 1)) throw Error(std::string(name) + " is not in [0, 1)");
   return p;
 }
 
-/// The way back. Throws hmrnn::Error or nlohmann's exceptions.
+/// Reads the options that describe_model writes. Throws hmrnn::Error or nlohmann's exceptions.
 template <typename Options>
 void read_model_options(const Json& json, Options& options) {
   options.core(parse_core(json.at("core").get<std::string>()));
@@ -89,7 +89,7 @@ void read_model_options(const Json& json, Options& options) {
   options.boundary(parse_boundary_mode(json.at("boundary").get<std::string>()));
   options.forget_bias(json.at("forget_bias").get<double>());
   options.boundary_bias(json.at("boundary_bias").get<double>());
-  // Models from before these options were begun with their defaults.
+  // Checkpoints from before these options existed: their models were initialised as the defaults do.
   if (json.contains("init")) options.init(parse_initialisation(json["init"].get<std::string>()));
   options.norm_gain(json.value("norm_gain", options.norm_gain()));
   options.dropout(json.at("dropout").get<double>());

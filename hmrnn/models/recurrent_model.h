@@ -14,7 +14,7 @@
 
 namespace hmrnn {
 
-/// What CharLM and HandwritingModel are alike in: a core, which is the HM-LSTM or the control, under the gated output
+/// The common part of CharLM and HandwritingModel: a core, which is the HM-LSTM or the control, and the gated output
 /// module. Parameter names: `hm_lstm.layers.{l}.…` (or `lstm.layers.{l}.…`) and `output.…`.
 template <typename Derived>
 class HMRNN_API RecurrentModel : public torch::nn::Cloneable<Derived> {
@@ -28,15 +28,15 @@ class HMRNN_API RecurrentModel : public torch::nn::Cloneable<Derived> {
   void set_slope(double slope) {
     if (!hm_lstm.is_empty()) hm_lstm->set_slope(slope);
   }
-  /// The slope in force.
+  /// The current slope.
   double slope() const { return hm_lstm.is_empty() ? 1.0 : hm_lstm->slope(); }
 
-  /// HMLSTM::cap_detector_norms; nothing for the control.
+  /// HMLSTM::cap_detector_norms; no effect on the control.
   void cap_detector_norms(double cap) {
     if (!hm_lstm.is_empty()) hm_lstm->cap_detector_norms(cap);
   }
 
-  /// bfloat16: products of the recurrent layers and of the output module on rounded operands; nullopt: float32.
+  /// bfloat16: operands of the products of the recurrent layers and of the output module are rounded; nullopt: float32.
   void set_product_dtype(std::optional<torch::ScalarType> dtype) {
     if (!hm_lstm.is_empty()) hm_lstm->set_product_dtype(dtype);
     if (!lstm.is_empty()) lstm->set_product_dtype(dtype);
@@ -49,7 +49,7 @@ class HMRNN_API RecurrentModel : public torch::nn::Cloneable<Derived> {
   torch::nn::Dropout dropout{nullptr};  ///< of h^e
 
  protected:
-  /// Makes the core that `options` name, for inputs of `input_size` features.
+  /// Makes the core that `options` select, for inputs of `input_size` features.
   template <typename Options>
   void register_core(int64_t input_size, const Options& options) {
     if (options.core() == Core::HMLSTM) {
@@ -75,7 +75,7 @@ class HMRNN_API RecurrentModel : public torch::nn::Cloneable<Derived> {
                                                            .weight_drop(options.weight_drop())));
     }
   }
-  /// Makes the output module, with `classes` of a softmax or (0) without one, and the dropout.
+  /// Makes the output module, with a softmax layer of `classes` classes (0: without one), and the dropout.
   template <typename Options>
   void register_output(const Options& options, int64_t classes) {
     const auto of = OutputModuleOptions(options.hidden_sizes(), options.output_embedding_size()).classes(classes);

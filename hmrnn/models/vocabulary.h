@@ -30,8 +30,8 @@ class HMRNN_API Vocabulary {
   /// `byte` is a symbol
   bool contains(uint8_t byte) const { return index_[byte] >= 0; }
 
-  /// Every symbol is a character by itself. One with bytes of 0x80 and above is of bytes: UTF-8 writes a character in
-  /// several of these.
+  /// Whether all bytes are below 0x80, so that every symbol is a character. UTF-8 encodes any other character as
+  /// several bytes of 0x80 and above.
   bool is_ascii() const;
 
   /// Index of `byte`; throws hmrnn::Error naming the byte if it is not in the vocabulary.

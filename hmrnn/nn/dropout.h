@@ -1,6 +1,6 @@
-/// What the regularisers of a window draw: masks of locked dropout, weight-drop and embedding dropout, seeds of
-/// recurrent dropout. Internal. All are inverted: what is kept is divided by 1-p, so that evaluation needs no factor.
-/// They are drawn by LibTorch's generator of the device, at every call and at every replay of a CUDA graph.
+/// Random tensors of a window's regularisers: masks of locked dropout, weight-drop and embedding dropout, seeds of
+/// recurrent dropout. Internal. Dropout is inverted: kept values are divided by 1-p, and evaluation needs no factor.
+/// LibTorch's generator of the device draws them anew at every call and at every replay of a CUDA graph.
 #pragma once
 
 #include <torch/types.h>

@@ -38,7 +38,7 @@ struct HMRNN_API HMLSTMOptions {
   TORCH_ARG(double, forget_bias) = 0.0;
   /// initial bias of the boundary rows
   TORCH_ARG(double, boundary_bias) = 0.0;
-  /// how U, V and W start
+  /// how U, V and W are initialised
   TORCH_ARG(Initialisation, init) = Initialisation::Uniform;
   /// initial gain of the norms of U h, V h and W h, see HMLSTMCellOptions
   TORCH_ARG(double, norm_gain) = 1.0;
@@ -47,9 +47,9 @@ struct HMRNN_API HMLSTMOptions {
   /// probability, in training, of dropping a unit of g at an UPDATE or FLUSH; at a COPY nothing is drawn
   /// (WindowDropout; Semeniuta et al. 2016)
   TORCH_ARG(double, recurrent_dropout) = 0.0;
-  /// probability, in training, of dropping a unit of a layer for a whole window, and for each batch row,
-  /// from what others than the layer itself read: gate rows of W above and V below (WindowDropout), and the output
-  /// module, see HMLSTMOutput::shown (Gal and Ghahramani 2016)
+  /// probability, in training, of dropping a unit of h, drawn once per window and batch row. The mask applies where
+  /// other parts of the model read h: the gate rows of W above and V below (WindowDropout), and the output module, see
+  /// HMLSTMOutput::shown (Gal and Ghahramani 2016); the layer itself reads h unmasked
   TORCH_ARG(double, locked_dropout) = 0.0;
   /// probability, in training, of dropping a weight of the gate rows of U for a whole window (Merity et al. 2018)
   TORCH_ARG(double, weight_drop) = 0.0;
@@ -59,11 +59,11 @@ struct HMRNN_API HMLSTMOptions {
 struct HMRNN_API HMLSTMOutput {
   std::vector<torch::Tensor> h;  ///< per layer [T, B, d_l]
   torch::Tensor z;               ///< [T, B, L-1]: the boundaries of every layer but the top
-  torch::Tensor state_index;     ///< int32 [L, T, B]: which state of its row each step shows (ops/hm_lstm.h)
+  torch::Tensor state_index;     ///< int32 [L, T, B]: number of the row's state after each step (ops/reference.h)
   HMLSTMState state;             ///< after the last step
   torch::Tensor locked_mask;     ///< [B, Σ d_l]: 0, or 1/(1-p); undefined without locked dropout, and in evaluation
 
-  /// h as an output module is to read it: under the locked mask, if there is one.
+  /// h as input of an output module: multiplied by the locked mask, if there is one.
   std::vector<torch::Tensor> shown() const;
 };
 
@@ -85,7 +85,7 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
   explicit HMLSTMImpl(const HMLSTMOptions& options);
 
   void reset() override;
-  /// Every layer as HMLSTMCell::reset_parameters leaves it.
+  /// HMLSTMCell::reset_parameters of every layer.
   void reset_parameters();
   /// HMLSTMCell::cap_detector_norm of every layer.
   void cap_detector_norms(double cap);
@@ -100,22 +100,22 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
   HMLSTMOutput forward_indexed(const torch::Tensor& table, const torch::Tensor& index,
                                const std::optional<HMLSTMState>& state = std::nullopt, const HMLSTMCall& call = {});
 
-  /// A stream from `state` (batch 1; none: zeros) through the parameters as they are: one sequence, without a batch
-  /// dimension. Evaluation only: no gradients.
+  /// A stream of one sequence, without a batch dimension, from `state` (batch 1; none: zeros), for the present values
+  /// of the parameters. Evaluation only: no gradients.
   HMLSTMStream stream(const std::optional<HMLSTMState>& state = std::nullopt) const;
-  /// A batched stream of `batch` sequences from zeros: a service with many users. At least 1.
+  /// A batched stream of `batch` ≥ 1 sequences from zeros, for example for a service with many users.
   HMLSTMStream streams(int64_t batch) const;
   /// A batched stream from the B rows of `state`.
   HMLSTMStream streams(const HMLSTMState& state) const;
 
   /// One step of every sequence: `input` [input_size], of a batched stream [B, input_size]. On the CPU with hard
-  /// boundaries a COPY costs nothing, and all rows that UPDATE one product a matrix, in the parameters' dtype
-  /// (set_product_dtype has no effect); elsewhere it is a window of one step. Throws c10::Error where input, boundaries
-  /// or noise have another shape, dtype or device, before any row has moved.
+  /// boundaries a COPY costs nothing, and all rows of a layer that UPDATE or FLUSH share one product per matrix, in the
+  /// parameters' dtype (set_product_dtype has no effect); otherwise the step is a window of one step. Throws
+  /// c10::Error, before any row has changed, where input, boundaries or noise have another shape, dtype or device.
   void step(const torch::Tensor& input, HMLSTMStream& stream, const HMLSTMStepCall& call = {}) const;
 
-  /// The same for row `index` of a table [V, input_size], always the same one: W x of a row is computed once. For a
-  /// stream that is not batched.
+  /// The same for row `index` of a table [V, input_size], which must be the same at every step: W x of a row is
+  /// computed only once. For a stream that is not batched.
   void step_indexed(const torch::Tensor& table, int64_t index, HMLSTMStream& stream,
                     const HMLSTMStepCall& call = {}) const;
   /// The same for a batched stream: `index` int64 [B]. Throws c10::Error where one is outside [0, V).
@@ -125,7 +125,7 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
   /// All zeros, in the parameters' dtype and on their device.
   HMLSTMState initial_state(int64_t batch) const;
 
-  /// The slope a of hardσ in force; a finite number above 0.
+  /// Sets the slope a of hardσ: a finite number above 0.
   void set_slope(double slope);
   double slope() const;  ///< see set_slope
 

@@ -10,7 +10,7 @@ namespace hmrnn {
 
 namespace {
 
-/// Fills the matrix [R, e] of a layer of d units as Initialisation::Orthogonal says.
+/// Fills the matrix [R, e] of a layer of d units as Initialisation::Orthogonal defines.
 void init_orthogonal(torch::Tensor& matrix, int64_t d) {
   const auto inputs = matrix.size(1);
   auto gates = matrix.narrow(0, 0, 4 * d);

@@ -16,8 +16,8 @@ namespace hmrnn {
 /// Initialisation of a layer's matrices, which the paper leaves open.
 enum class Initialisation {
   Uniform,     ///< U, V, W uniform(±1/√d)
-  Orthogonal,  ///< gate rows of square matrices: one orthogonal [d, d] block, the same for each of the four gates; of
-               ///< other matrices, and the boundary row of all: uniform(±√(6 / (fan in + fan out))) (Glorot)
+  Orthogonal,  ///< gate rows of square matrices: one orthogonal [d, d] block, the same for each of the four gates; gate
+               ///< rows of other matrices, and all boundary rows: uniform(±√(6 / (fan in + fan out))) (Glorot)
 };
 
 /// "uniform" or "orthogonal"; throws hmrnn::Error for anything else.
@@ -45,9 +45,9 @@ struct HMRNN_API HMLSTMCellOptions {
   TORCH_ARG(double, forget_bias) = 0.0;
   /// initial bias of the boundary row
   TORCH_ARG(double, boundary_bias) = 0.0;
-  /// how U, V and W start
+  /// how U, V and W are initialised
   TORCH_ARG(Initialisation, init) = Initialisation::Uniform;
-  /// initial gain of the norms of U h, V h and W h (that of c starts at 1); below 1 early gradients do not explode
+  /// initial gain of the norms of U h, V h and W h (that of c starts at 1); a gain below 1 keeps early gradients small
   TORCH_ARG(double, norm_gain) = 1.0;
   /// added to the variance in layer norm
   TORCH_ARG(double, eps) = 1e-5;
@@ -71,10 +71,10 @@ class HMRNN_API HMLSTMCellImpl : public torch::nn::Cloneable<HMLSTMCellImpl> {
   explicit HMLSTMCellImpl(const HMLSTMCellOptions& options);
 
   void reset() override;
-  /// U, V, W as `init` says, gains norm_gain (that of c: 1), all biases 0 but for forget_bias and boundary_bias.
+  /// U, V, W according to `init`, gains norm_gain (that of c: 1), all biases 0 but for forget_bias and boundary_bias.
   void reset_parameters();
   /// Scales the boundary row of U, V and W down to a norm of at most `cap`, which keeps hardσ where it has a gradient.
-  /// Nothing at the top. Nothing in it waits for a device.
+  /// Has no effect on the top layer. Does not synchronise with the device.
   void cap_detector_norm(double cap);
   void pretty_print(std::ostream& stream) const override;
 

@@ -8,7 +8,7 @@
 
 namespace hmrnn {
 
-/// What is carried from one window to the next.
+/// The state that is carried from one window to the next.
 struct HMRNN_API HMLSTMState {
   std::vector<torch::Tensor> h;  ///< per layer [B, d_l]
   std::vector<torch::Tensor> c;  ///< per layer [B, d_l]
@@ -22,13 +22,13 @@ struct HMRNN_API HMLSTMState {
   HMLSTMState detach() const;
   /// The same values on `device`.
   HMLSTMState to(torch::Device device) const;
-  /// The rows of all of these, in this order. Throws c10::Error for none, or where layers or sizes differ.
+  /// Concatenates the rows of `states`, in this order. Throws c10::Error for none, or where layers or sizes differ.
   static HMLSTMState join(const std::vector<HMLSTMState>& states);
-  /// These rows, in this order: batch is how many there are. Throws c10::Error for a row outside [0, B).
+  /// These rows, in this order; the new batch size is their number. Throws c10::Error for a row outside [0, B).
   HMLSTMState select_rows(const std::vector<int64_t>& rows) const;
   /// B
   int64_t batch() const { return z.size(0); }
-  /// It holds tensors.
+  /// Whether it has tensors.
   bool defined() const { return z.defined(); }
 };
 

@@ -6,7 +6,8 @@
 
 namespace hmrnn {
 
-/// Either the CPU's stream or, where there is none (another device, soft boundaries), the state of one-step windows.
+/// Either the CPU's stream or, where that is not available (another device, soft boundaries), the state between windows
+/// of one step.
 struct HMLSTMStream::Data {
   std::unique_ptr<cpu::HMLSTMStream> fast;
   HMLSTMState window;
@@ -14,18 +15,18 @@ struct HMLSTMStream::Data {
   int64_t input_size = 0;
   int64_t batch = 1;
   bool batched = false;
-  std::vector<torch::Tensor> parameters;  ///< detached: which module's they are
-  std::vector<torch::Tensor> fast_h;      ///< of `fast`, as the stream shows them
+  std::vector<torch::Tensor> parameters;  ///< detached; identify the module and its parameters, see same_parameters
+  std::vector<torch::Tensor> fast_h;      ///< views of fast->h, as HMLSTMStream::h returns them
   torch::Tensor fast_z;
 
-  /// x [B, …] as the stream shows it
+  /// x [B, …] without its batch dimension if the stream is not batched
   torch::Tensor shown(const torch::Tensor& x) const { return batched ? x : x[0]; }
   void set_fast(std::unique_ptr<cpu::HMLSTMStream> stream) {
     fast = std::move(stream);
     for (const auto& x : fast->h) fast_h.push_back(shown(x));
     fast_z = shown(fast->z);
   }
-  /// What every row of a tensor that goes in or out has: [shape…], batched [B, shape…]
+  /// Shape of a step's tensor with `size` values per row: [size], batched [B, size]
   std::vector<int64_t> shape(int64_t size) const {
     return batched ? std::vector<int64_t>{batch, size} : std::vector<int64_t>{size};
   }
@@ -174,7 +175,7 @@ HMLSTMStream HMLSTMImpl::make_stream(const char* function, const HMLSTMState& st
   const auto start = state.detach();
   const auto& like = layers->ptr(0)->as<HMLSTMCell>()->bias;
   const auto batch = batched ? start.batch() : 1;
-  // The checks of forward, on a window of one step.
+  // The same checks as in forward, for a window of one step.
   const auto step = torch::zeros({1, batch, options.input_size()}, like.options());
   check_window(function, sequence_window(function, step, options.input_size()), start, {}, options.hidden_sizes(),
                num_layers() - 1, like);
@@ -190,7 +191,7 @@ HMLSTMStream HMLSTMImpl::make_stream(const char* function, const HMLSTMState& st
     window.c0 = start.c;
     window.z0 = start.z;
     BoundaryRule rule;
-    rule.mode = BoundaryMode::Step;  // noise comes with each step
+    rule.mode = BoundaryMode::Step;  // Bernoulli boundaries: each step passes its noise
     rule.slope = slope_;
     data->set_fast(cpu::make_stream({layer_parameters(), window, rule, {}, std::nullopt, options.eps()}));
   } else {

@@ -11,30 +11,31 @@
 
 namespace hmrnn {
 
-/// What one call of HMLSTM::step may set beside the input. For a batched stream each has B rows.
+/// Optional arguments of HMLSTM::step. For a batched stream each has B rows.
 struct HMLSTMStepCall {
   torch::Tensor boundaries;  ///< [L-1] or [B, L-1]: z to use instead of the detector's
   torch::Tensor noise;  ///< the same shape, uniform in [0, 1), Bernoulli; undefined: drawn from LibTorch's generator
 };
 
-/// Sequences that are carried through an HMLSTM step by step: their states and what is computed once per change of
-/// state. Made by HMLSTM::stream (one sequence, whose tensors have no batch dimension) or HMLSTM::streams (batched: B
-/// rows, which step together and COPY each by itself), moved on by HMLSTM::step, owned by the caller: a module has no
-/// state of its own, so several threads may step several streams of one module. A stream belongs to the parameters as
-/// they were when it was made: after an optimiser's step or a load make a new one, `module->stream(old.state())`.
+/// The states of sequences that an HMLSTM processes step by step, with the products that are computed once per change
+/// of state. Made by HMLSTM::stream (one sequence, whose tensors have no batch dimension) or HMLSTM::streams (batched:
+/// B rows, which step together, and each of which can COPY while others UPDATE), advanced by HMLSTM::step, owned by the
+/// caller: a module has no state, so several threads may step several streams of one module. A stream is valid only for
+/// the parameters' values at its creation: after an optimiser step or a load make a new one with
+/// `module->stream(old.state())`.
 ///
-/// A row's h, c and z have the same bits whichever rows are beside it, so that sequences can come and go:
+/// A row's h, c and z have the same bits whatever the other rows are, so that sequences can come and go:
 ///
-///     auto crowd = HMLSTMStream::join({&first, &second});  // 2 rows
-///     module->step(input, crowd);                          // input [2, input_size]
-///     first = crowd.select(0);                             // goes on by itself
+///     auto batch = HMLSTMStream::join({&first, &second});  // 2 rows
+///     module->step(input, batch);                          // input [2, input_size]
+///     first = batch.select(0);                             // a stream of one sequence again
 class HMRNN_API HMLSTMStream {
  public:
   HMLSTMStream(HMLSTMStream&&) noexcept;             ///< `other` must not be used any more
   HMLSTMStream& operator=(HMLSTMStream&&) noexcept;  ///< the same
   ~HMLSTMStream();
 
-  /// Its tensors have a batch dimension.
+  /// Whether its tensors have a batch dimension.
   bool batched() const;
   /// B; 1 of a stream that is not batched
   int64_t batch() const;
@@ -43,13 +44,14 @@ class HMRNN_API HMLSTMStream {
   torch::Tensor h(int64_t layer) const;
   /// [L-1], batched [B, L-1]: the boundaries that the last step decided. Written in place by later steps.
   torch::Tensor z() const;
-  /// The last step changed the layer's state of this row: it was UPDATE or FLUSH, not COPY.
+  /// Whether the last step changed this row's state of the layer: UPDATE or FLUSH, not COPY. Always true on the devices
+  /// and for the boundaries where a step is a window of one step (HMLSTM::step).
   bool changed(int64_t layer, int64_t row = 0) const;
   /// A copy of the state for HMLSTM::forward (batch B).
   HMLSTMState state() const;
 
-  /// A batched stream of copies of all rows of these, in this order. Throws c10::Error where there is none, or where
-  /// they were not made by one module with the same parameters.
+  /// A batched stream of copies of all rows of `streams`, in this order. Throws c10::Error if there are no streams, or
+  /// if they were not made by one module with the same parameters.
   static HMLSTMStream join(const std::vector<const HMLSTMStream*>& streams);
   /// A copy of row `row` as a stream that is not batched; throws c10::Error for a row outside [0, B).
   HMLSTMStream select(int64_t row) const;

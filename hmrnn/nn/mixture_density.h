@@ -10,13 +10,13 @@
 
 namespace hmrnn {
 
-/// Bounds of the mixture's log σ (± this) and of its correlations (± this), approached smoothly by a tanh: so no
-/// density and no gradient can overflow float32, whatever the network says, while targets and means stay within 1e10.
-/// Near 0, where training happens, both are Graves' functions to within a few per cent.
+/// Bounds of the mixture's log σ (± this) and of its correlations (± this), approached smoothly by a tanh, so that no
+/// density and no gradient can overflow float32, whatever the network's outputs, as long as targets and means are
+/// within ±1e10. Near 0, where training happens, both are Graves' functions to within a few per cent.
 constexpr double kMixtureLogDeviation = 7;
 constexpr double kMixtureCorrelation = 0.995;
 
-/// M bivariate Gaussians and a Bernoulli variable, one set for each place of the leading dimensions "…".
+/// M bivariate Gaussians and a Bernoulli variable, one set for each position of the leading dimensions "…".
 struct HMRNN_API MixtureParameters {
   torch::Tensor log_weight;       ///< […, M]: log π, its exponentials sum to 1
   torch::Tensor mean_x;           ///< […, M]: the means μ_x of the Gaussians
@@ -41,7 +41,7 @@ HMRNN_API MixtureParameters read_mixture(const torch::Tensor& raw);
 /// the leading dimensions differ.
 HMRNN_API torch::Tensor mixture_log_density(const MixtureParameters& mixture, const torch::Tensor& target);
 
-/// A draw (x, y, pen) from the mixture at one place (leading dimensions of size 1 in all), float64 [3] on the CPU.
+/// A sample (x, y, pen) of one mixture (all leading dimensions have size 1), float64 [3] on the CPU.
 /// `bias` ≥ 0 sharpens it as in Graves' equations 61 and 62: σ = exp(log σ - bias), π = softmax((1 + bias) · log π);
 /// the pen is drawn unbiased.
 HMRNN_API torch::Tensor sample_mixture(const MixtureParameters& mixture, double bias, torch::Generator& generator);

@@ -26,8 +26,8 @@ struct HMRNN_API OutputModuleOptions {
   TORCH_ARG(int64_t, classes) = 0;
 };
 
-/// The matrices W^e_l [embedding_size, d_l] as parameters "0", "1", …: what torch::nn::ParameterList would be, whose
-/// clone() throws, because its reset() registers nothing.
+/// The matrices W^e_l [embedding_size, d_l] as parameters "0", "1", … In place of torch::nn::ParameterList, whose
+/// clone() throws because its reset() registers nothing.
 class HMRNN_API OutputEmbeddingImpl : public torch::nn::Cloneable<OutputEmbeddingImpl> {
  public:
   /// Sizes are checked by OutputModule.

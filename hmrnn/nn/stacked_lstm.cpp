@@ -72,7 +72,7 @@ HMLSTMOutput StackedLSTMImpl::run(WindowInput window, const std::optional<HMLSTM
                                 options.locked_dropout(), start.z.options());
   }
   WindowDropout dropout;
-  torch::Tensor seeds;  // a layer's own: to the operator each is layer 0
+  torch::Tensor seeds;  // one per layer: in its own call every layer is layer 0, so one seed would give equal masks
   if (is_training() && options.recurrent_dropout() > 0) {
     dropout.recurrent = options.recurrent_dropout();
     seeds = draw_seeds(num_layers(), start.z.device());

@@ -27,7 +27,7 @@ struct HMRNN_API StackedLSTMOptions {
   TORCH_ARG(bool, layer_norm) = true;
   /// initial bias of the forget gates
   TORCH_ARG(double, forget_bias) = 0.0;
-  /// how U and W start
+  /// how U and W are initialised
   TORCH_ARG(Initialisation, init) = Initialisation::Uniform;
   /// initial gain of the norms of U h and W h, see HMLSTMCellOptions
   TORCH_ARG(double, norm_gain) = 1.0;
@@ -35,14 +35,14 @@ struct HMRNN_API StackedLSTMOptions {
   TORCH_ARG(double, eps) = 1e-5;
   /// See HMLSTMOptions.
   TORCH_ARG(double, recurrent_dropout) = 0.0;
-  /// See HMLSTMOptions: what the layer above and the output module read is under the mask.
+  /// See HMLSTMOptions: the layer above and the output module read the masked h.
   TORCH_ARG(double, locked_dropout) = 0.0;
   /// See HMLSTMOptions.
   TORCH_ARG(double, weight_drop) = 0.0;
 };
 
-/// The control: plain stacked LSTM layers, with the layer norm and the kernels of HMLSTM. A top HM-LSTM layer always
-/// UPDATEs, which is an LSTM step; so this is L chained one-layer calls of ops/hm_lstm.
+/// The control of experiments: plain stacked LSTM layers, with the layer norm and the kernels of HMLSTM. A single
+/// HM-LSTM layer always UPDATEs, which is an LSTM step; so this is L chained one-layer calls of ops/hm_lstm.
 /// Parameters: `layers.{l}.recurrent [4d, d]`, `.bottom_up [4d, d_below]`, `.bias [4d]`, rows f, i, o, g, and the
 /// norms.
 class HMRNN_API StackedLSTMImpl : public torch::nn::Cloneable<StackedLSTMImpl> {
@@ -51,11 +51,11 @@ class HMRNN_API StackedLSTMImpl : public torch::nn::Cloneable<StackedLSTMImpl> {
   explicit StackedLSTMImpl(const StackedLSTMOptions& options);
 
   void reset() override;
-  /// Every layer as HMLSTMCell::reset_parameters leaves it.
+  /// HMLSTMCell::reset_parameters of every layer.
   void reset_parameters();
   void pretty_print(std::ostream& stream) const override;
 
-  /// `input` [T, B, input_size]. The output is HMLSTM's, with z [T, B, 0]. Of `call`, `lengths` is used.
+  /// `input` [T, B, input_size]. The output is as of HMLSTM, with z [T, B, 0]. Of `call`, only `lengths` is used.
   HMLSTMOutput forward(const torch::Tensor& input, const std::optional<HMLSTMState>& state = std::nullopt,
                        const HMLSTMCall& call = {});
   /// See HMLSTM::forward_indexed.

@@ -1,5 +1,5 @@
-/// What HMLSTM and StackedLSTM check of a call before they compute: a state of another model or batch would otherwise
-/// be read past its end, or broadcast silently. Internal.
+/// Checks of the arguments of HMLSTM and StackedLSTM: without them a state of another model or batch would be read past
+/// its end, or broadcast silently. Internal.
 #pragma once
 
 #include <torch/types.h>
@@ -13,10 +13,10 @@ namespace hmrnn {
 
 // All errors are c10::Error that begins with `module` and names the argument, what was expected and what was found.
 
-/// The window of a sequence `input` [T, B, input_size], its state still to be set.
+/// The window of a sequence `input` [T, B, input_size]; its state is not set.
 WindowInput sequence_window(const char* module, const torch::Tensor& input, int64_t input_size);
 
-/// The same of rows of a table [V, input_size]: `index` int64 [T, B].
+/// The same for rows of a table [V, input_size]: `index` int64 [T, B].
 WindowInput table_window(const char* module, const torch::Tensor& table, const torch::Tensor& index,
                          int64_t input_size);
 

@@ -1,17 +1,18 @@
 #pragma once
 
 // One HM-LSTM step of one row, forwards and backwards: the only fast definition of the cell. Every function is a
-// template on a Row policy, which says how a loop over the units runs: vectorised on the CPU (cpu/vector_row.h), a
+// template on a Row policy, which defines how a loop over the units runs: vectorised on the CPU (cpu/vector_row.h), a
 // thread block on CUDA (cuda/block.h). A policy has
-//   T                      the scalar type;  V  what one iteration holds (a vector register, or T)
-//   each(n, f)             f(at) for all 0 ≤ j < n, where at.load(p), at.store(p, v), at.add(p, v) touch p[j…]
+//   T                      the scalar type;  V  the values of one iteration (a vector register, or T)
+//   each(n, f)             f(at) for all 0 ≤ j < n, where at.load(p), at.store(p, v), at.add(p, v) access p[j…]
 //                          (load and store also for p of the products' type P, below), and at.factors(dropout) are
 //                          the factors of the units j… (dropout_bits.h)
 //   sums<K>(n, f)          K sums over j of what f(at) returns (an array of K values V)
-//   sigmoid(v)             of a V
-//   kUnswitch              whether what holds for a whole row is to be a constant of its loops, which then are compiled
-//                          once for each value (a condition inside a loop keeps the compiler from vectorising it well)
-// P is what the products are stored in: T, or bfloat16 beside T = float; everything is computed in T.
+//   sigmoid(v), sqrt(x)    of a V, of a T
+//   kUnswitch              whether a condition that is the same for a whole row becomes a compile-time constant of its
+//                          loops, which are then compiled once for each value (a condition inside a loop keeps the
+//                          compiler from vectorising it well)
+// P is the type that products are stored in: T, or bfloat16 if T is float; everything is computed in T.
 // Names follow the paper; the formulas of the backward pass are derived in the comments beside them.
 
 #include <array>
@@ -55,7 +56,7 @@ struct CellNorm {
   T eps = T(1e-5);
 };
 
-/// What active_backward returns beside its gradients: products needed for dL/dz.
+/// What active_backward returns besides its gradients: dot products that dL/dz needs.
 template <class T>
 struct ActiveDots {
   T forget;  ///< D · (f⊙c)
@@ -64,7 +65,7 @@ struct ActiveDots {
   T jump;    ///< dh' · (h' - h)
 };
 
-/// The two dots of a COPY run with dc, constant over the run.
+/// The two dot products of a COPY run with dc, which are constant over the run.
 template <class T>
 struct CopyDots {
   T forget;  ///< dc · (f⊙c)
@@ -180,8 +181,8 @@ struct Gates {
   int64_t d;
   Term<T, P> recurrent, bottom_up, top_down;
   const T* bias;
-  Normed normed;  ///< whether the terms have gains, and
-  Biased biased;  ///< whether one has a bias of its own
+  Normed normed;  ///< whether the terms have gains
+  Biased biased;  ///< whether a term has a bias of its own
 
   template <class At>
   HMRNN_HOST_DEVICE HMRNN_INLINE V of(At at, int64_t offset, const Term<T, P>& term) const {
@@ -281,8 +282,8 @@ HMRNN_HOST_DEVICE Moments<T> active_forward(const Row& row, int64_t d, const Ter
 /// An active step backwards: from dh', dc' (d each) to ds (4d) and dc of t-1 (d).
 ///   D = dc' + LN'(dh' ⊙ o ⊙ (1-q²)), q = tanh(LN(c'));
 ///   ds = [D c f(1-f) (UPDATE only), D m g i(1-i), dh' q o(1-o), D i m(1-g²)];  dc = D f at UPDATE, 0 at FLUSH.
-/// `c`, `h` are those of t-1 (needed at FLUSH too, for the dots; h' is o ⊙ q), `flush` says which operation it was.
-/// `scratch`: 2d values. gain_grad, bias_grad: d each, added to (null without layer norm). `ds` may not alias `gates`.
+/// `c`, `h` are those of t-1 (needed at FLUSH too, for the dots; h' is o ⊙ q), `flush`: whether the step was a FLUSH.
+/// `scratch`: d values. gain_grad, bias_grad: d each, added to (null without layer norm). `ds` may not alias `gates`.
 template <class Row, class T = typename Row::T>
 HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool flush, const T* dh, const T* dc,
                                                 const T* gates, const T* c, const T* c_new, const T* h,
@@ -338,7 +339,7 @@ HMRNN_HOST_DEVICE ActiveDots<T> active_backward(const Row& row, int64_t d, bool 
 
 /// Gradient of a term's raw product from ds (n = 4d values): LN backwards, or a copy of ds. Adds ds⊙normalised to
 /// gain_grad (with layer norm) and ds to bias_grad (null: not needed). Returns ds · value, the gradient of the z factor
-/// before the term. `d_raw` is stored in a type of its own.
+/// before the term. `Raw`: the type that d_raw is stored in.
 template <class Row, class P, class Raw, class T = typename Row::T>
 HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const Term<T, P>& of, Raw* d_raw,
                                   T* gain_grad, T* bias_grad) {
@@ -372,8 +373,8 @@ HMRNN_HOST_DEVICE T term_backward(const Row& row, int64_t n, const T* ds, const 
   return s[1] + s[2];
 }
 
-/// At a COPY step z changes nothing forwards, but has gradients through what UPDATE or FLUSH would have done. Over the
-/// run of a state (h, c) the gates that they would use are constant: those of s = R(h) + b. Fills `delta` =
+/// A COPY step changes nothing, but its z have gradients through what an UPDATE or FLUSH would have written. During a
+/// run of COPYs of a state (h, c) the gates of these operations are constant: those of s = R(h) + b. Fills `delta` =
 /// o⊙tanh(LN(c)) - h (d values; its dot with dh' is needed at every step) and returns the dots with dc. `scratch`: d
 /// values.
 template <class Row, class P, class T = typename Row::T>

@@ -25,7 +25,7 @@ std::string dl_error() {
   return out;
 }
 
-/// libhmrnn_cuda.so in the folder that this very library was loaded from; empty if there is none.
+/// libhmrnn_cuda.so in the folder that this library was loaded from; empty if there is none.
 std::filesystem::path beside_this_library() {
   Dl_info info;
   if (!dladdr(reinterpret_cast<const void*>(&load_cuda_library), &info) || !info.dli_fname) return {};

@@ -1,5 +1,5 @@
-// Where CUDA comes in: libhmrnn_cuda, which holds every CUDA operator, is opened at run time when a CUDA device is
-// asked for. Programs that stay on the CPU never load it, nor libtorch_cuda.
+// libhmrnn_cuda, which contains every CUDA operator, is opened at run time when a CUDA device is requested. Programs
+// that stay on the CPU load neither it nor libtorch_cuda.
 #pragma once
 
 #include <torch/types.h>
@@ -11,13 +11,13 @@
 
 namespace hmrnn {
 
-/// Opens libhmrnn_cuda.so, which is beside libhmrnn.so or on the loader's path; its operators register themselves.
-/// Any number of threads may call it any number of times; it is opened once. Has to come before LibTorch is asked
-/// anything about CUDA, since LibTorch looks for its CUDA half only once.
+/// Opens libhmrnn_cuda.so, which is beside libhmrnn.so or on the loader's path; its operators register themselves. Any
+/// number of threads may call it any number of times; it is opened once. Must be called before any function of LibTorch
+/// that concerns CUDA, since LibTorch looks for libtorch_cuda only once.
 /// @throws Error (one line) when it cannot be opened; a later call tries again.
 HMRNN_API void load_cuda_library();
 
-/// What is known of a CUDA device.
+/// Properties of a CUDA device.
 struct CudaDevice {
   std::string name;          ///< the vendor's
   int major = 0;             ///< compute capability

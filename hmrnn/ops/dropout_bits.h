@@ -1,12 +1,12 @@
 #pragma once
 
 // Recurrent dropout (Semeniuta, Severyn and Barth 2016): an UPDATE or FLUSH writes i ⊙ m ⊙ g in place of i ⊙ g, where m
-// is 0 with probability p and else 1/(1-p), unit by unit. Which units are dropped is a function of a seed and of the
-// place, so that nothing is stored: the backward pass computes it again.
+// is 0 with probability p and else 1/(1-p), unit by unit. Which units are dropped is a function of a seed and a
+// position, so that nothing is stored: the backward pass recomputes it.
 //
-// A place is a layer, a row of the batch, a unit and the number of the state that the step ends (not the step's time).
-// So nothing is drawn at a COPY, and what an UPDATE or FLUSH would have written there, which the gradients of z want,
-// is one and the same over the whole run.
+// A position is a layer, a row of the batch, a unit and the number of the state that the step ends (not the time step).
+// So nothing is drawn at a COPY, and what an UPDATE or FLUSH would have written there, which the gradients of z need,
+// is constant over a run of COPYs.
 //
 // ops/recurrent_dropout.h has the same in ATen's operators, for the reference.
 
@@ -16,7 +16,7 @@
 
 namespace hmrnn::cell {
 
-constexpr int kDropoutBits = 24;  ///< of a unit: p is rounded to so many
+constexpr int kDropoutBits = 24;  ///< random bits of a unit; p is rounded to so many bits
 
 /// A unit is dropped if its bits are below this; 0: none is.
 inline uint32_t dropout_threshold(double p) { return static_cast<uint32_t>(p * (1 << kDropoutBits) + 0.5); }
@@ -28,8 +28,8 @@ HMRNN_HOST_DEVICE HMRNN_INLINE uint64_t mix64(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-/// The bits of a unit, or of a vector of units, in place of its number: two rounds of multiplication and shift ("low
-/// bias 32" of Wellons's hash prospector), the key's halves before the one and the other.
+/// Replaces the number of a unit, or those of a vector of units, by their random bits: two rounds of multiplication and
+/// shift ("low bias 32" of Wellons's hash prospector), each with one half of the key.
 template <class Units>
 HMRNN_HOST_DEVICE HMRNN_INLINE void unit_bits(Units& x, uint32_t first, uint32_t second) {
   x = x ^ first;
@@ -54,7 +54,7 @@ struct Dropout {
   }
 };
 
-/// That of a window, without its seed.
+/// The dropout of a window, without its seed.
 template <class T>
 struct DropoutRule {
   uint32_t threshold = 0;

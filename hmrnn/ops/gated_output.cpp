@@ -70,7 +70,7 @@ torch::Tensor reference_gated_output(const std::vector<torch::Tensor>& h, const 
 
 namespace {
 
-/// Above autograd: the backend's kernels, or the composite where there are none.
+/// Above autograd: calls the backend's kernels, or the composite where there are none.
 at::Tensor entry(at::TensorList h, const std::optional<at::Tensor>& state_index, const at::Tensor& gates,
                  at::TensorList embedding, std::optional<at::ScalarType> product_dtype) {
   check(h, state_index, gates, embedding);
@@ -116,7 +116,7 @@ std::vector<at::Tensor> backward_cpu(at::TensorList h, const at::Tensor& gates, 
   return out;
 }
 
-// For the meta device, and for torch.compile and torch.export, whose shapes may be symbols.
+// For the meta device, and for symbolic shapes (torch.compile, torch.export).
 std::tuple<at::Tensor, at::Tensor> forward_meta(at::TensorList h, const std::optional<at::Tensor>&, const at::Tensor&,
                                                 at::TensorList embedding, std::optional<at::ScalarType>) {
   const auto options = h[0].options().requires_grad(false);

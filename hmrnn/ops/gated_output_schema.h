@@ -6,7 +6,7 @@
 #include <tuple>
 #include <vector>
 
-// The operators of the gated output as the dispatcher sees them.
+// The C++ signatures of the gated output's operators, for the dispatcher.
 
 namespace hmrnn {
 

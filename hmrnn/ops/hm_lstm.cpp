@@ -20,7 +20,7 @@ WindowResult call_window(const HMLSTMArguments& a) {
   return take_result(stack);
 }
 
-/// The oracle: dense, plain autograd. Soft boundaries (which skip nothing) and devices without a backend of their own.
+/// The reference, dense, plain autograd: for soft boundaries (nothing can be skipped) and devices without a backend.
 WindowResult composite(const HMLSTMArguments& a) {
   const auto& w = a.window;
   auto dropout = a.dropout;
@@ -44,8 +44,7 @@ WindowResult choose(HMLSTMArguments a) {
   return call_forward(a, false).first;
 }
 
-/// The shapes of a backend's results: for the meta device, and for torch.compile and torch.export, whose shapes may be
-/// symbols.
+/// The shapes of a backend's results: for the meta device, and for symbolic shapes (torch.compile, torch.export).
 std::pair<WindowResult, at::Tensor> forward_shapes(const HMLSTMArguments& a) {
   const auto options = a.window.input.options().requires_grad(false);
   const auto T = a.sym_steps(), B = a.sym_batch();
@@ -80,7 +79,7 @@ void backward_meta(const c10::OperatorHandle&, torch::jit::Stack* stack) {
   stack->emplace_back(std::move(gradients));
 }
 
-/// Under torch.autocast to bfloat16: products of bfloat16 operands, everything else as without, in float32.
+/// Under torch.autocast to bfloat16: products of bfloat16 operands, everything else in float32, as without autocast.
 WindowResult autocast(HMLSTMArguments a) {
   const auto device = a.window.input.device().type();
   const c10::impl::ExcludeDispatchKeyGuard once(at::autocast::get_autocast_dispatch_key_from_device_type(device));

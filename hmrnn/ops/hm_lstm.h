@@ -10,7 +10,7 @@
 
 namespace hmrnn {
 
-/// What one window of the stack is computed from. L layers, T steps, B rows (sequences), layer l of d_l units.
+/// The inputs of one window of the stack. L layers, T steps, B rows (sequences), layer l of d_l units.
 struct WindowInput {
   torch::Tensor input;            ///< [T, B, e]; or, with `index`, a table [V, e] of the inputs that occur
   torch::Tensor index;            ///< int64 [T, B], rows of the table; undefined: `input` is the sequence itself
@@ -28,19 +28,19 @@ struct WindowInput {
 /// Dtypes: input, states and parameters all float32 or all float64; `product_dtype` bfloat16 rounds the operands of the
 /// gate products (float32 only), everything else stays float32.
 /// `dropout`: regularisers of training, under which a COPY still computes nothing and draws nothing.
-/// z0 and given boundaries are 0 or 1, but for a soft z0 with soft boundaries.
-/// Errors: c10::Error naming the argument, what was expected and what was found. (Values of an index or of boundaries
-/// on a device are not looked at, since the host would have to wait for them.)
+/// z0 and given boundaries are 0 or 1, except a soft z0 with soft boundaries.
+/// Errors: c10::Error naming the argument, what was expected and what was found. (On a device the host does not check
+/// the values of an index or of boundaries, since it would have to wait for them.)
 ///
-/// CPU: each product once per change of state (COPY costs nothing). CUDA: `load_cuda_library()` or
-/// `resolve_device("cuda")` (ops/cuda_library.h) first, then all tensors on the device, `slope` and `lengths` too: one
-/// that is not is copied, which makes the host wait. Dense over time with static shapes, four launches one after
-/// the other for a step, whatever L (or one for the whole window: ops/cuda_persistent.h); the host reads nothing back,
-/// so that a call, its backward pass included, can be captured in a CUDA graph whatever the boundary mode, and a replay
-/// reads `slope`, noise, lengths, states and parameters anew. Results repeat bit for bit. An `index` out of range is a
+/// CPU: each product once per change of state (a COPY needs none). CUDA: `load_cuda_library()` or
+/// `resolve_device("cuda")` (ops/cuda_library.h) first, then all tensors on the device, also `slope` and `lengths`:
+/// otherwise they are copied, which makes the host wait. Dense over time with static shapes, four dependent launches
+/// per step, whatever L (or one for the whole window: ops/cuda_persistent.h); the host reads nothing back, so that a
+/// call, its backward pass included, can be captured in a CUDA graph whatever the boundary mode, and a replay reads
+/// `slope`, noise, lengths, states and parameters anew. Results repeat bit for bit. An `index` out of range is a
 /// device-side assertion there, as with torch::embedding. float32 products follow LibTorch's own TF32 switch
-/// (`at::globalContext().setAllowTF32CuBLAS(true)`), bfloat16 products are accumulated and kept in float32. Soft
-/// boundaries, and devices without a backend of their own, get the composite `reference_window`, in plain ATen, which
+/// (`at::globalContext().setAllowTF32CuBLAS(true)`), bfloat16 products are accumulated and stored in float32. Soft
+/// boundaries, and devices without a backend of their own, use the composite `reference_window`, in plain ATen, which
 /// reads nothing back either.
 HMRNN_API WindowResult hm_lstm(const std::vector<LayerParameters>& layers, const WindowInput& window,
                                const BoundaryRule& rule, std::optional<torch::ScalarType> product_dtype = std::nullopt,

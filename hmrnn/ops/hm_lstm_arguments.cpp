@@ -24,8 +24,8 @@ void check_tensor(const char* name, int64_t layer, const torch::Tensor& x, c10::
               " like the input, got ", x.device());
 }
 
-/// The states of a layer, B at the start and one for each step of each row at most, are numbered by int32. (A shape
-/// that is a symbol is checked when the window is computed.)
+/// The states of a layer, B at the start and at most one for each step of each row, are numbered by int32. (A symbolic
+/// shape is checked when the window is computed.)
 void check_int32(const HMLSTMArguments& a) {
   constexpr int64_t largest = std::numeric_limits<int32_t>::max();
   const auto T = a.sym_steps().maybe_as_int(), B = a.sym_batch().maybe_as_int();
@@ -83,7 +83,7 @@ void check_arguments(const HMLSTMArguments& a) {
   TORCH_SYM_CHECK(T.sym_ge(1).sym_and(B.sym_ge(1)),
                   "hm_lstm: a window needs at least one step and one row, got T = ", T, ", B = ", B);
   check_int32(a);
-  int64_t norms = 0;  // of the layers before: an entry of the schema's lists is named by its place there
+  int64_t norms = 0;  // of the layers before: an error names an entry by its index in the schema's lists
   for (int64_t l = 0; l < L; ++l) {
     const auto& y = a.layers[l];
     TORCH_CHECK(y.recurrent.dim() == 2, "hm_lstm: recurrent[", l, "] must have shape [R, d], got ",

@@ -9,8 +9,8 @@
 
 namespace hmrnn {
 
-/// The arguments of the operator hmrnn::hm_lstm, in the structs that modules have them in. In which order the schema
-/// lists them says hm_lstm_schema.h. Tensors that are left out are undefined.
+/// The arguments of the operator hmrnn::hm_lstm, in the structs that the modules use. hm_lstm_schema.h defines their
+/// order in the schema. Omitted tensors are undefined.
 struct HMLSTMArguments {
   std::vector<LayerParameters> layers;
   WindowInput window;
@@ -24,7 +24,7 @@ struct HMLSTMArguments {
   int64_t steps() const { return indexed() ? window.index.size(0) : window.input.size(0); }
   int64_t batch() const { return indexed() ? window.index.size(1) : window.input.size(1); }
   int64_t units(int64_t l) const { return layers[l].units(); }
-  /// The same where shapes may be symbols: while torch.compile or torch.export derives them.
+  /// The same for symbolic shapes (torch.compile, torch.export).
   c10::SymInt sym_steps() const { return (indexed() ? window.index : window.input).sym_size(0); }
   c10::SymInt sym_batch() const { return (indexed() ? window.index : window.input).sym_size(1); }
   c10::SymInt sym_units(int64_t l) const { return layers[l].recurrent.sym_size(1); }
@@ -39,23 +39,23 @@ struct HMLSTMArguments {
 /// values; shapes may be symbols.
 void check_arguments(const HMLSTMArguments& a);
 
-/// Every tensor that kernels read through a pointer contiguous; an input that is undefined stays so.
+/// Makes every tensor that kernels read through a pointer contiguous; an undefined one stays undefined.
 HMLSTMArguments contiguous(HMLSTMArguments a);
 
 /// Throws c10::Error where z0 or the boundaries (contiguous, on the CPU) have a value that is neither 0 nor 1: the
-/// reference would take it as a factor, the kernels as one of the two.
+/// reference would use it as a factor, the kernels would take it as 0 or 1.
 void check_hard_boundaries(const HMLSTMArguments& a);
 
 /// Throws c10::Error where the index (contiguous, on the CPU) has a value that is no row of the table.
 void check_index(const HMLSTMArguments& a);
 
-/// What a backend's forward leaves for its backward: opaque tensors.
+/// Result of a backend's forward pass, and what its backward pass needs: opaque tensors.
 struct HMLSTMForward {
   WindowResult result;
   std::vector<torch::Tensor> saved;  ///< empty without `training`
 };
 
-/// What a backend's backward gets beside the arguments.
+/// What a backend's backward pass gets in addition to the arguments.
 struct HMLSTMBackward {
   WindowResult result;                  ///< h and z of forward
   std::vector<torch::Tensor> saved;     ///< of forward
@@ -65,7 +65,7 @@ struct HMLSTMBackward {
   bool input_gradient = true;           ///< whether the gradient of `input` is needed
 };
 
-/// Gradients of what is differentiable, in its own place; undefined where there is none.
+/// Gradients of the differentiable arguments, each in its argument's field; undefined where there is none.
 struct HMLSTMGradients {
   std::vector<LayerParameters> layers;
   WindowInput window;  ///< input, h0, c0, z0
@@ -73,8 +73,8 @@ struct HMLSTMGradients {
 
 namespace cpu {
 
-/// The skipping kernel; hard boundaries only (`soft` false). `training`: keep what backward needs. Checks the values of
-/// index, z0 and boundaries, as no caller above it can: it runs on tensors, the callers on their shapes too.
+/// The kernel that skips COPYs; hard boundaries only (`soft` false). `training`: keep what backward needs. Checks the
+/// values of index, z0 and boundaries, which its callers cannot do: they also run without values, for shapes alone.
 HMLSTMForward hm_lstm_forward(const HMLSTMArguments& a, bool training);
 
 HMLSTMGradients hm_lstm_backward(const HMLSTMArguments& a, const HMLSTMBackward& b);

@@ -13,13 +13,13 @@
 #include "hmrnn/ops/hm_lstm_arguments.h"
 #include "hmrnn/ops/saved_tensors.h"
 
-// The operators hm_lstm, _hm_lstm_forward and _hm_lstm_backward as the dispatcher has them. They share a list of
-// arguments, HMLSTMArguments as a plain struct: the schema's text, push_arguments and take_arguments are the three
-// places that know its order. Kernels are boxed: they get their arguments on a stack.
+// The operators hm_lstm, _hm_lstm_forward and _hm_lstm_backward as registered in the dispatcher. They share a list of
+// arguments, HMLSTMArguments as a plain struct. Only this file depends on their order: the schema's text,
+// push_arguments, take_arguments and each_differentiable. Kernels are boxed: they get their arguments on a stack.
 
 namespace hmrnn {
 
-/// The schema's arguments; with `defaults`, as hm_lstm has them: everything behind the slope may be left out.
+/// The schema's arguments; with `defaults`, those of hm_lstm: every argument after the slope has a default.
 inline std::string schema_arguments(bool defaults) {
   std::string out =
       "Tensor input, Tensor? index, Tensor[] h0, Tensor[] c0, Tensor z0, Tensor[] recurrent, Tensor[] bottom_up, "
@@ -40,7 +40,7 @@ inline std::string schema_arguments(bool defaults) {
   return out;
 }
 constexpr size_t kSchemaArguments = 22;
-/// Of _hm_lstm_backward, behind those.
+/// Additional arguments of _hm_lstm_backward, after those.
 constexpr size_t kBackwardArguments = 7;
 
 /// f(norm) for the norms of a layer, in the order of the schema's lists: recurrent, bottom_up, top_down (not at the
@@ -86,7 +86,7 @@ inline void set_differentiable(HMLSTMArguments& a, bool layer_norm, const std::v
   each_differentiable(a, layer_norm, [&](at::Tensor& t) { t = *next++; });
 }
 
-/// The other tensors of the arguments but for the slope, each of which may be left out.
+/// The optional tensors: those that are neither differentiable nor the slope.
 template <class Arguments>
 auto constants(Arguments& a) {
   return std::array{&a.window.index,   &a.rule.given,   &a.rule.noise,
@@ -140,8 +140,8 @@ inline void push_arguments(torch::jit::Stack& stack, const HMLSTMArguments& a) {
   stack.push_back(optional_value(a.dropout.locked_mask));
 }
 
-/// The arguments that push_arguments has pushed, or a caller of the operator; throws where lists do not belong
-/// together.
+/// The arguments that push_arguments, or a caller of the operator, has pushed; throws c10::Error if the lengths of the
+/// lists do not match.
 inline HMLSTMArguments take_arguments(c10::ArrayRef<c10::IValue> values) {
   auto next = values.begin();
   const auto tensor = [&] { return (next++)->toTensor(); };
@@ -214,8 +214,8 @@ inline std::vector<at::Tensor> tensors_or_none(const c10::IValue& list) {
   return out;
 }
 
-/// The backend's operators, through the dispatcher. Forward returns what pack_saved made beside its result; backward
-/// takes it, and not `b.saved`.
+/// Calls of the backend's operators through the dispatcher. Forward returns the result and the tensor of pack_saved;
+/// backward takes that tensor as `saved` and does not read `b.saved`.
 inline std::pair<WindowResult, at::Tensor> call_forward(const HMLSTMArguments& a, bool training) {
   static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_forward", "");
   torch::jit::Stack stack;
@@ -250,7 +250,7 @@ inline std::vector<at::Tensor> gradient_list(HMLSTMGradients g, const HMLSTMArgu
   return out;
 }
 
-/// A backend's functions as kernels of its operators, which pack what is saved.
+/// Boxed kernels of a backend's functions, which pack and unpack the saved tensors.
 template <HMLSTMForward (*function)(const HMLSTMArguments&, bool training)>
 void forward_kernel(const c10::OperatorHandle&, torch::jit::Stack* stack) {
   const auto in = torch::jit::last(*stack, kSchemaArguments + 1);

@@ -1,6 +1,6 @@
 #pragma once
 
-// What functions are marked with that kernels of a CPU and of CUDA share.
+// Markers of functions that the kernels for the CPU and for CUDA share.
 
 #ifndef HMRNN_HOST_DEVICE
 #ifdef __CUDACC__

@@ -22,7 +22,7 @@ std::optional<torch::ScalarType> resolve_product_dtype(const std::string& name, 
 
 namespace {
 
-/// By the getter that never throws: those of the older interface do where a program has used the newer one.
+/// Uses the getter that never throws: those of the older interface throw if a program has used the newer one.
 bool tf32_allowed() {
   return at::globalContext().float32Precision(at::Float32Backend::CUDA, at::Float32Op::MATMUL) ==
          at::Float32Precision::TF32;
@@ -39,7 +39,7 @@ bool is_medium() {
 
 }  // namespace
 
-// The older setter: it leaves both interfaces of LibTorch in agreement, of which its CUDA half still reads both.
+// Uses the older setter, which keeps LibTorch's two interfaces consistent: its CUDA code still reads both.
 TF32Products::TF32Products(bool allowed) : changed_(tf32_allowed() != allowed) {
   if (!changed_) return;
   medium_ = is_medium();

@@ -17,9 +17,8 @@ HMRNN_API bool cpu_has_bfloat16();
 /// another name, and for "tf32" unless the device is CUDA.
 HMRNN_API std::optional<torch::ScalarType> resolve_product_dtype(const std::string& name, torch::Device device);
 
-/// While it lives, float32 products of CUDA devices round their operands to TF32 (10 bits of mantissa), or do not:
-/// LibTorch's own switch, for the whole process, changed only where it differs. Afterwards the precision is
-/// what it was.
+/// During its lifetime, float32 products on CUDA devices round their operands to TF32 (10 bits of mantissa), or do not.
+/// It sets LibTorch's own switch, for the whole process, if that differs; the destructor restores the precision.
 class HMRNN_API TF32Products {
  public:
   /// Allows TF32, or forbids it.

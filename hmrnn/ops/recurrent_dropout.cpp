@@ -11,7 +11,7 @@ constexpr int64_t kLow32 = 0xffffffff;
 
 int64_t as_signed(uint64_t x) { return static_cast<int64_t>(x); }
 
-/// x >> bits of numbers without a sign
+/// Logical shift: x >> bits of unsigned numbers.
 torch::Tensor shifted(const torch::Tensor& x, int64_t bits) {
   return at::bitwise_and(at::bitwise_right_shift(x, bits), as_signed(~uint64_t{0} >> bits));
 }
@@ -26,7 +26,7 @@ torch::Tensor mix64(torch::Tensor x) {
 
 torch::Tensor recurrent_dropout_factors(const torch::Tensor& seed, int64_t layer, const torch::Tensor& state,
                                         int64_t units, double p, const torch::TensorOptions& options) {
-  // ATen has no arithmetic without signs; in 64 bits with a sign the same bits come out.
+  // ATen has no unsigned arithmetic; signed arithmetic in 64 bits gives the same bits.
   constexpr uint64_t kGolden = 0x9e3779b97f4a7c15u;
   const auto longs = state.options().dtype(torch::kInt64);
   const auto number = [&](const torch::Tensor& x) { return x.add(1).mul(as_signed(kGolden)); };

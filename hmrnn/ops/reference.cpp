@@ -6,7 +6,7 @@ namespace hmrnn {
 
 namespace {
 
-/// LN(M (mask ⊙ x)) for the 4d gate rows beside the raw boundary row of x itself, [B, R].
+/// LN(M (mask ⊙ x)) for the 4d gate rows, then the raw product of the boundary row with x itself, [B, R].
 torch::Tensor project(const torch::Tensor& x, const torch::Tensor& weight, const NormParameters& norm,
                       int64_t gate_rows, double eps, const torch::Tensor& mask = {}) {
   const auto s = torch::matmul(x, weight.t());
@@ -17,7 +17,7 @@ torch::Tensor project(const torch::Tensor& x, const torch::Tensor& weight, const
   return norm.weight.defined() || mask.defined() ? torch::cat({gates, s.narrow(1, gate_rows, 1)}, 1) : s;
 }
 
-/// The columns of the layers.
+/// The columns of `mask` by layer; undefined without a mask.
 std::vector<torch::Tensor> split_mask(const torch::Tensor& mask, const std::vector<LayerParameters>& layers) {
   std::vector<torch::Tensor> out(layers.size());
   int64_t column = 0;
@@ -77,7 +77,7 @@ WindowResult reference_window(const std::vector<LayerParameters>& layers, const 
   for (int64_t l = 0; l + 1 < L; ++l) z[l] = z0.select(1, l);
   const auto ones = torch::ones({batch}, input.options().requires_grad(false));
   const auto masks = split_mask(dropout.locked_mask, layers);
-  // How many states each row has had: the number of the one that a step ends.
+  // Number of each row's current state: the one that the next active step ends.
   std::vector<torch::Tensor> states(L, torch::zeros({batch}, ones.options().dtype(torch::kInt64)));
 
   std::vector<std::vector<torch::Tensor>> hs(L);

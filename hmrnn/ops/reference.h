@@ -11,8 +11,8 @@
 
 namespace hmrnn {
 
-/// x.size(dim), also where shapes may be symbols, while torch.compile or torch.export derives them: the symbol is then
-/// fixed at its value. For what is unrolled over time and layers.
+/// x.size(dim), also for symbolic shapes (torch.compile, torch.export), where it specialises the symbol to its value.
+/// For loops that are unrolled over time and layers.
 inline int64_t static_size(const torch::Tensor& x, int64_t dim) {
   return x.sym_size(dim).guard_int(__FILE__, __LINE__);
 }
@@ -52,16 +52,17 @@ struct BoundaryRule {
   bool boundary_gradient = true;           ///< with `given`: straight-through gradients to the detector as well
 };
 
-/// How a window is regularised (not part of the paper): nothing is dropped by default. All is constant: no gradient
-/// goes to a mask. The boundaries' rows of U, W and V read every state as it is.
+/// How a window is regularised (not part of the paper): nothing is dropped by default. Masks are constants, without
+/// gradients. The boundary rows of U, W and V read unmasked states.
 struct WindowDropout {
   /// Recurrent dropout (Semeniuta et al. 2016): the probability of dropping a unit of g at an UPDATE or FLUSH, which
   /// then writes i⊙m⊙g, m = 0 or 1/(1-p). Nothing is drawn at a COPY: m depends on the state that the step ends, see
   /// ops/recurrent_dropout.h.
   double recurrent = 0;
   torch::Tensor seed;  ///< int64, 0-d, on the input's device; with `recurrent` above 0
-  /// Locked dropout (Gal and Ghahramani 2016): [B, Σ d_l], factors of h^l in layer l's columns, as the gate rows of
-  /// W^{l+1} and V^{l-1} read it, at every step and of the initial state too. U reads h, and h is what is returned.
+  /// Locked dropout (Gal and Ghahramani 2016): [B, Σ d_l], factors of h^l in layer l's columns, applied where the gate
+  /// rows of W^{l+1} and V^{l-1} read h^l, at every step and to the initial state too. U reads the unmasked h, and the
+  /// returned h is unmasked.
   torch::Tensor locked_mask;
 };
 
@@ -73,8 +74,8 @@ struct StepDropout {
 };
 
 /// One step of one layer (equations 1–7 of the paper) in plain ATen and autograd: every product at every step, c and h
-/// as the polynomial in z that the table of operations is, so that z gets its gradient through the choice of operation
-/// too. What every backend is tested against.
+/// as a polynomial in z that expresses the table of operations, so that z gets its gradient through the choice of
+/// operation too. Every backend is tested against it.
 ///   below [B, e] h^{l-1}_t;  z_below [B] z^{l-1}_t;  h, c [B, d] and z [B] of this layer at t-1;
 ///   above [B, a] h^{l+1}_{t-1} (undefined at the top).  `rule.noise`, `rule.given`: [B].
 /// Returns h [B, d], c [B, d], z [B] (z undefined at the top).
@@ -88,20 +89,20 @@ struct WindowResult {
   std::vector<torch::Tensor> h;    ///< per layer [T, B, d_l]
   std::vector<torch::Tensor> c_n;  ///< per layer [B, d_l], after the last step
   torch::Tensor z;                 ///< [T, B, L-1]
-  torch::Tensor state_index;  ///< int32 [L, T, B]: which state of its row each step shows; state 0 is the initial one
+  torch::Tensor state_index;  ///< int32 [L, T, B]: number of the row's state after each step; state 0: the initial one
 };
 
-/// A window of T steps over L layers by reference_step: the oracle of the operator hmrnn::hm_lstm, see there for the
-/// arguments' shapes. `input` [T, B, e] is differentiable; `lengths` [B] int64 or undefined. Nothing is read back from
-/// a device.
+/// A window of T steps over L layers by reference_step: the test oracle of the operator hmrnn::hm_lstm, see there for
+/// the arguments' shapes. `input` [T, B, e] is differentiable; `lengths` [B] int64 or undefined. Nothing is read back
+/// from a device.
 HMRNN_API WindowResult reference_window(const std::vector<LayerParameters>& layers, const torch::Tensor& input,
                                         const std::vector<torch::Tensor>& h0, const std::vector<torch::Tensor>& c0,
                                         const torch::Tensor& z0, const BoundaryRule& rule, const torch::Tensor& lengths,
                                         double eps = 1e-5, const WindowDropout& dropout = {});
 
 /// int32 [L, T, B] from z [T, B, L-1] and z0 [B, L-1]: the number of steps, up to and including t, at which the row's
-/// layer was active (UPDATE or FLUSH), that is where z_below ≠ 0 or its own last z ≠ 0. Steps at and past `lengths`
-/// count none (they change nothing).
+/// layer was active (UPDATE or FLUSH), that is where z_below ≠ 0 or its own previous z ≠ 0. Steps t ≥ `lengths` are not
+/// counted (they change nothing).
 HMRNN_API torch::Tensor count_states(const torch::Tensor& z, const torch::Tensor& z0,
                                      const torch::Tensor& lengths = torch::Tensor());
 

@@ -1,9 +1,8 @@
 #pragma once
 
-// The rules of the HM-LSTM that are choices, not sums: which operation a step is, how a boundary is decided, which
-// gradients the boundaries get. The backends for CPU and CUDA, the stream and analysis/ have them from here;
-// ops/reference writes them down a second time, as a polynomial in z, since it is what all are tested against. C++17,
-// for .cu files.
+// The discrete rules of the HM-LSTM: which operation a step is, how a boundary is decided, which gradients the
+// boundaries get. The CPU and CUDA backends, the stream and analysis/ use these functions; ops/reference implements the
+// rules independently, as a polynomial in z, since all backends are tested against it. C++17, for .cu files.
 
 #include <type_traits>
 
@@ -11,8 +10,8 @@
 
 namespace hmrnn::rules {
 
-/// Whether a boundary fired: hard boundaries are 0 or 1; of soft ones, the greater weight counts. Of a tensor: a bool
-/// tensor.
+/// Whether a boundary fired: z > 0.5. Hard boundaries are 0 or 1; a soft one counts as fired above 0.5. For a tensor
+/// the result is a bool tensor.
 template <class Z>
 HMRNN_HOST_DEVICE HMRNN_INLINE auto fires(const Z& z) {
   if constexpr (std::is_floating_point_v<Z>) {
@@ -22,8 +21,8 @@ HMRNN_HOST_DEVICE HMRNN_INLINE auto fires(const Z& z) {
   }
 }
 
-/// What a step of a layer is: FLUSH where the layer's own boundary fired at the step before, else UPDATE where that of
-/// the layer below fired at this step, else COPY.
+/// The operation of a layer at a step: FLUSH if the layer's own boundary fired at the previous step, else UPDATE if the
+/// boundary of the layer below fired at this step, else COPY.
 struct Operation {
   bool bottom_up;  ///< the boundary below fired: W x is part of an active step
   bool flush;
@@ -61,13 +60,13 @@ HMRNN_HOST_DEVICE HMRNN_INLINE bool passes_gradient(T pre, T slope) {
   return x >= T(-1) && x <= T(1);
 }
 
-/// dz/ds of the straight-through estimator where it passes.
+/// dL/ds of the straight-through estimator from dL/dz, where it passes.
 template <class T>
 HMRNN_HOST_DEVICE HMRNN_INLINE T slope_gradient(T dz, T slope) {
   return dz * slope * T(0.5);
 }
 
-// z chooses the operation, and so has a gradient through what the other operation would have given:
+// z selects the operation, so its gradient includes what the other operation would have changed:
 //
 // clang-format off
 //              dL/dz_t^{l-1}                                           dL/dz_{t-1}^l

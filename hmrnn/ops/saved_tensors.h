@@ -18,9 +18,9 @@ inline void release(void* owner) { delete static_cast<Owner*>(owner); }
 
 }  // namespace saved_tensors
 
-/// What a backend's forward pass leaves for its backward pass, as one opaque tensor, uint8 [1] on `device`, that owns
-/// `tensors`. How many states a window has depends on its values, but the outputs of an operator need shapes that do
-/// not: torch.compile and torch.export derive them from the shapes of the arguments.
+/// What a backend's forward pass saves for its backward pass, as one opaque tensor, uint8 [1] on `device`, that owns
+/// `tensors`. The number of states of a window depends on its values, but the shapes of an operator's outputs must not:
+/// torch.compile and torch.export derive them from the shapes of the arguments.
 inline at::Tensor pack_saved(std::vector<at::Tensor> tensors, at::Device device) {
   const auto options = at::TensorOptions().dtype(at::kByte).device(device);
   auto owner = std::make_unique<saved_tensors::Owner>();

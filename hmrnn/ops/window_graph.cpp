@@ -40,7 +40,7 @@ GraphStream::~GraphStream() {
   try {
     stream_->synchronize();
     c10::impl::VirtualGuardImpl(stream_->device_type()).exchangeStream(*previous_);
-  } catch (const c10::Error&) {  // the device is lost, as whoever uses it next will be told
+  } catch (const c10::Error&) {  // the device is lost; its next use reports the error
   }
 }
 

@@ -11,31 +11,33 @@
 
 namespace hmrnn {
 
-/// A piece of work on a device, recorded once and launched again as a whole. A recording holds kernels, the memory they
-/// read and write, and the numbers they were given: what changes from one replay to the next has to be in tensors
-/// whose memory stays where it is. Random numbers continue from the state of the device's default generator, and leave
-/// it where the work itself would have left it.
+/// A piece of work on a device, recorded once and launched again as a whole. A recording contains kernels, the
+/// addresses that they read and write, and their scalar arguments: what changes between replays must be in tensors at
+/// fixed addresses. Random numbers continue from the state of the device's default generator, and advance it as the
+/// work itself would.
 class HMRNN_API WindowGraph {
  public:
   virtual ~WindowGraph();
   /// The stream that it records and replays on; nullopt where the device has none.
   virtual std::optional<c10::Stream> stream() const = 0;
-  /// Does the work once and records it, in place of an earlier recording. The work must have been done several times on
-  /// `stream()` before (libraries set themselves up at first), and must not read a value of the device on the host.
+  /// Runs the work once and records it, in place of an earlier recording. The work must have run several times on
+  /// `stream()` before (libraries initialise themselves at first use), and must not read a value of the device on the
+  /// host.
   virtual void capture(const std::function<void()>& work) = 0;
-  /// Does the recorded work.
+  /// Launches the recorded work.
   virtual void replay() = 0;
 };
 
 /// A CUDA graph on a stream of its own. Opens libhmrnn_cuda; throws hmrnn::Error if that cannot be opened.
 HMRNN_API std::unique_ptr<WindowGraph> make_window_graph(torch::Device device);
 
-/// How libhmrnn_cuda, where LibTorch's CUDA graphs are, tells this library about them when it is opened.
+/// Function that libhmrnn_cuda, which contains the CUDA graphs, registers with register_window_graphs when it is
+/// opened.
 using WindowGraphFactory = std::unique_ptr<WindowGraph> (*)(torch::Device);
 HMRNN_API void register_window_graphs(WindowGraphFactory factory);
 
-/// While it lives, what is launched on the device goes to the stream of `graph` (if there is one). Beginning and end
-/// wait for what was launched before.
+/// During its lifetime, work for the device is launched on the stream of `graph` (if there is one). Constructor and
+/// destructor wait for the work launched before.
 class HMRNN_API GraphStream {
  public:
   /// `graph` null, or without a stream: no effect.

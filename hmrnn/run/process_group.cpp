@@ -12,7 +12,7 @@
 #include "hmrnn/error.h"
 #include "hmrnn/ops/device_sum.h"
 
-#ifdef USE_C10D_GLOO  // as LibTorch's headers have it, which do not say by themselves what they were built with
+#ifdef USE_C10D_GLOO  // LibTorch's headers require this definition but lack it; CMakeLists.txt determines it
 #include <torch/csrc/distributed/c10d/FileStore.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -44,7 +44,7 @@ int64_t number_or_zero(const char* name) {
   return value && *value ? number(name, 0, 1 << 20) : 0;
 }
 
-/// An exception's text up to the first line end: LibTorch puts a stack below it.
+/// An exception's text up to the first line end: LibTorch appends a stack trace.
 std::string first_line(const std::exception& error) {
   const std::string text = error.what();
   return text.substr(0, text.find('\n'));
@@ -60,8 +60,8 @@ std::string seconds_of(std::chrono::milliseconds time) {
 
 namespace {
 
-/// While it lives, SIGPIPE is blocked in this thread and in the threads that it creates. The threads of Gloo and of the
-/// store inherit that, so that a process that closes its connection is an error there, and not a signal.
+/// Blocks SIGPIPE during its lifetime, in this thread and in threads that it creates. The threads of Gloo and of the
+/// store inherit the mask, so that writing to a connection that a process has closed is an error there, not a signal.
 class BlockedPipeSignal {
  public:
   BlockedPipeSignal() {
@@ -82,7 +82,7 @@ class BlockedPipeSignal {
 
 struct ProcessGroup::Backend {
   c10::intrusive_ptr<c10d::Backend> gloo;
-  c10::intrusive_ptr<c10d::Store> job = {};  ///< lives as long as torchrun's job; null where nobody keeps one
+  c10::intrusive_ptr<c10d::Store> job = {};  ///< torchrun's store, which outlives restarts; null if it has none
   std::unique_ptr<DeviceSum> device_sum = {};
   std::optional<torch::Device> device = std::nullopt;  ///< of device_sum
 
@@ -116,7 +116,7 @@ std::unique_ptr<ProcessGroup> ProcessGroup::from_environment(std::chrono::millis
       const c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::TCPStore>(address, options);
       backend = std::make_unique<Backend>();
       if (agent_has_store) backend->job = c10::make_intrusive<c10d::PrefixStore>("/hmrnn/job", store);
-      // Keys of their own after each restart, as PyTorch's programs have them.
+      // Separate keys for each attempt, as in PyTorch: the store still has the keys from before a restart.
       const auto own = c10::make_intrusive<c10d::PrefixStore>(fmt::format("/hmrnn/attempt_{}", restarts), store);
       if (size > 1) backend->gloo = Backend::make_gloo(own, rank, size, timeout);
     } catch (const std::exception& error) {
@@ -184,7 +184,7 @@ torch::Tensor ProcessGroup::gather_rows(const torch::Tensor& rows) const {
   sum(counts);
   auto shape = rows.sizes().vec();
   shape[0] = counts.max().item<int64_t>();
-  // Bytes: Gloo does not know all dtypes. (Nor tensors without an element.)
+  // Gathered as bytes, since Gloo does not support all dtypes. It does not support empty tensors either.
   auto mine = torch::zeros(shape, rows.options().device(torch::kCPU));
   mine.narrow(0, 0, rows.size(0)).copy_(rows);
   if (mine.numel() == 0) {
@@ -271,7 +271,7 @@ void ProcessGroup::lead(const std::function<void()>& work) const {
   auto failed = torch::full({1}, thrown ? 1.0 : 0.0, torch::kFloat64);
   try {
     sum(failed);
-  } catch (const Error&) {  // what was thrown here tells more
+  } catch (const Error&) {  // the exception of `work`, if there is one, is more specific
     if (thrown) std::rethrow_exception(thrown);
     throw;
   }

@@ -14,18 +14,19 @@
 namespace hmrnn {
 
 /// The processes that train one model together, over c10d: Gloo for tensors on the CPU, NCCL for tensors on GPUs
-/// (use_device). All processes must call the functions marked collective, in the same order; if one does not call within
-/// the timeout, or dies, the others throw hmrnn::Error.
+/// (use_device). All processes must call the functions marked collective, in the same order; if one does not call
+/// within the timeout, or dies, the others throw hmrnn::Error.
 class HMRNN_API ProcessGroup {
  public:
   /// The group that torchrun's environment variables describe: RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT; also
   /// LOCAL_RANK, and TORCHELASTIC_USE_AGENT_STORE and TORCHELASTIC_RESTART_COUNT where torchrun holds the store itself.
-  /// (Which network interface: GLOO_SOCKET_IFNAME, NCCL_SOCKET_IFNAME.) Waits until all processes are there. Null where
-  /// WORLD_SIZE is not set. A group of one needs no address. Throws hmrnn::Error naming a variable that is missing or
-  /// malformed, where the group did not come together, or where LibTorch was built without Gloo.
+  /// (GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME select the network interface.) Waits until all processes have joined.
+  /// Null if WORLD_SIZE is not set. A group of one needs an address only if torchrun holds the store. Throws
+  /// hmrnn::Error naming a variable that is missing or malformed, if not all processes join within the timeout, or if
+  /// LibTorch was built without Gloo.
   static std::unique_ptr<ProcessGroup> from_environment(std::chrono::milliseconds timeout);
-  /// Process `rank` of `size` on this machine, which find each other through the file `store`, which must be new. For
-  /// tests and benchmarks. Throws as require_rank does, or where the group did not come together.
+  /// Process `rank` of `size` on this machine; the processes meet through the file `store`, which must be new. For
+  /// tests and benchmarks. Throws as require_rank does, or if not all processes join within the timeout.
   static std::unique_ptr<ProcessGroup> from_file(const std::string& store, int64_t rank, int64_t size,
                                                  std::chrono::milliseconds timeout);
   ~ProcessGroup();
@@ -38,22 +39,23 @@ class HMRNN_API ProcessGroup {
   int64_t local_rank() const { return local_rank_; }  ///< rank on this machine; also the index of this process's GPU
   int64_t restarts() const { return restarts_; }      ///< number of restarts by torchrun
 
-  /// Collective. From now on NCCL sums tensors on `device`, a GPU that no other process uses, without the host. Throws hmrnn::Error if that cannot be set up.
+  /// Collective. From now on NCCL sums tensors on `device`, a GPU that no other process uses, without copies to the
+  /// host. Throws hmrnn::Error if that cannot be set up.
   void use_device(torch::Device device);
 
   /// Collective. Replaces `tensor`, contiguous and of the same sizes in all processes, by the sum over all processes,
   /// the same bits in each. On the device of use_device it does not wait for the device and has no timeout.
   void sum(const torch::Tensor& tensor) const;
-  /// Collective. Concatenates the rows of all processes in the order of ranks, on the CPU; `rows` is [n, …], where n may
-  /// differ between processes.
+  /// Collective. Concatenates the rows of all processes in the order of ranks, on the CPU (a group of one returns
+  /// `rows` itself); `rows` is [n, …], where n may differ between processes.
   torch::Tensor gather_rows(const torch::Tensor& rows) const;
-  /// Collective. Waits for all.
+  /// Collective. Waits until all processes have called it.
   void barrier() const;
   /// Collective. The first process runs `work` while the others wait. If it throws, the first process rethrows the
   /// exception, and the others throw hmrnn::Error.
   void lead(const std::function<void()>& work) const;
 
-  /// Stores a mark for later restarts of the same job; only if torchrun has the store.
+  /// Stores a mark that restarts of the same job can read; no effect unless torchrun holds the store.
   void mark(const std::string& name) const;
   /// Whether the mark was stored.
   bool marked(const std::string& name) const;
@@ -66,7 +68,7 @@ class HMRNN_API ProcessGroup {
   ProcessGroup(std::unique_ptr<Backend> backend, int64_t rank, int64_t size, std::chrono::milliseconds timeout);
   void wait_for(const std::function<void()>& work) const;
 
-  std::unique_ptr<Backend> backend_;  ///< null in a group of one
+  std::unique_ptr<Backend> backend_;  ///< null in a group of one, unless torchrun holds a store
   int64_t rank_, size_, local_rank_ = 0, restarts_ = 0;
   std::chrono::milliseconds timeout_;
   mutable double seconds_ = 0;

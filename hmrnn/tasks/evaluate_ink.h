@@ -23,10 +23,10 @@ using InkVisitor =
     std::function<void(const InkWindow& window, const HMLSTMState& before, const HandwritingOutput& output)>;
 
 /// Scores every target of `batches` (made without a seed) with `model` on `device`, in evaluation mode, without
-/// gradients and in float32 (the model's modes are set back afterwards: training as it was, products to
+/// gradients and in float32 (afterwards the model's training mode is restored, and its product dtype is set to
 /// `product_dtype`). Each sequence starts from zeros. `loss` is per point; a sequence's log-likelihood is on average
-/// -loss · count / batches.sequences(). Bernoulli boundaries are drawn from a generator of its own, seeded with `seed`.
-/// Empty if `stop`, asked before each window, returned true.
+/// -loss · count / batches.sequences(). Bernoulli boundaries are drawn from a separate generator, seeded with `seed`.
+/// Empty if `stop`, called before each window, returned true.
 HMRNN_API std::optional<Evaluation> evaluate_ink(HandwritingModel model, const InkBatches& batches,
                                                  torch::Device device, uint64_t seed,
                                                  const std::function<bool()>& stop = {},

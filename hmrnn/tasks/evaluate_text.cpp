@@ -52,7 +52,7 @@ std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams
       call.noise = noise.narrow(1, first, own).to(device);
     }
     const auto out = model->forward(window.input.to(device), state, call);
-    if (window.count > 0) {  // else all of these streams have ended before the window's one step
+    if (window.count > 0) {  // else the last window has one step, and all streams of this process ended before it
       loss += cross_entropy(out.logits, window.target.to(device), weight).to(torch::kFloat64) *
               static_cast<double>(window.count);
     }

@@ -22,9 +22,9 @@ using TextVisitor =
     std::function<void(const TextWindow& window, const HMLSTMState& before, const CharLMOutput& output)>;
 
 /// Scores every target of `streams` (made with `exact`) with `model` on `device`, in evaluation mode, without gradients
-/// and in float32 (the model's modes are set back afterwards: training as it was, products to `product_dtype`). State
-/// is carried along each stream. Boundaries are the detectors', or those of `given`. Bernoulli boundaries are drawn
-/// from a generator of its own, seeded with `seed`. Of several processes, `ranks`, each scores its own streams
+/// and in float32 (afterwards the model's training mode is restored, and its product dtype is set to `product_dtype`).
+/// State is carried along each stream. Boundaries are the detectors', or those of `given`. Bernoulli boundaries are
+/// drawn from a separate generator, seeded with `seed`. Each of `ranks` processes scores its own streams
 /// (rows_of_rank). Empty if `stop`, called before each window, returned true.
 HMRNN_API std::optional<Evaluation> evaluate_text(CharLM model, const TextStreams& streams, torch::Device device,
                                                   uint64_t seed, const std::function<bool()>& stop = {},

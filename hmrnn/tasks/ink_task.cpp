@@ -32,7 +32,7 @@ double mean_scored_points(const InkCorpus& corpus, const std::vector<size_t>& li
   return points / static_cast<double>(lines.size());
 }
 
-/// The rows of a process of every tensor; row is the dimension `dim[i]` of tensor i.
+/// Narrows every tensor to the rows of this process; the rows of tensor i are its dimension `dim[i]`.
 void take_rows(HostWindow& window, const std::vector<int64_t>& dim, int64_t rank, int64_t ranks) {
   for (size_t i = 0; i < dim.size(); ++i) {
     auto& tensor = window.tensors[i];
@@ -86,8 +86,8 @@ LoadedWindow InkTask::load(int64_t epoch, int64_t i) {
 WindowLoss InkTask::forward() {
   const auto &input = feed_[0], &target = feed_[1], &lengths = feed_[2], &weight = feed_[3];
   WindowLoss result;
-  // This process has no line in the batch, or its lines have ended before this window: their state stays, and there is
-  // no mean over no targets.
+  // This process has no line in the batch, or all its lines have ended before this window: the state is unchanged, and
+  // the loss, a mean over no targets, is undefined.
   if (targets_ == 0) {
     cost_.skip();
     state_.set_next(state_.current());
@@ -138,7 +138,7 @@ std::string InkTask::describe() const {
 }
 
 std::vector<std::pair<std::string, double>> InkTask::measures(double loss, bool validation) const {
-  // For training windows, which have any length: scaled to a sequence of mean length.
+  // Windows have different lengths, so the mean per point is scaled to a sequence of mean length.
   const double length =
       validation ? validation_length_ : static_cast<double>(train_.targets()) / static_cast<double>(train_.sequences());
   return {{"log_likelihood", -loss * length}};

@@ -24,8 +24,8 @@ struct InkTaskOptions {
   int64_t batch = 32;                                    ///< sequences per batch
   int64_t window = 0;                                    ///< steps of truncated back-propagation; 0: the whole sequence
   InkCoordinates coordinates = InkCoordinates::Offsets;  ///< how x and y are given to the model
-  /// How x and y are standardised, with coordinates of its own (a model's that goes on with other lines); none: by mean
-  /// and deviation of the training lines.
+  /// Standardisation of x and y, whose coordinates replace `coordinates` (for a model that is trained further on other
+  /// lines); none: by mean and deviation of the training lines.
   std::optional<InkNormalisation> normalisation = std::nullopt;
   double scale_jitter = 0;                 ///< for training lines (InkJitter)
   BoundaryCostOptions boundary_cost = {};  ///< control of the detectors' firing rates
@@ -65,7 +65,7 @@ class HMRNN_API InkTask : public TrainingTask {
   std::vector<std::pair<std::string, double>> measures(double loss, bool validation) const override;
   std::string loss_text(double loss) const override;
 
-  /// The one given, or measured on the training lines.
+  /// The normalisation of the options, or that measured on the training lines.
   const InkNormalisation& normalisation() const { return normalisation_; }
   /// The training lines.
   const InkBatches& batches() const { return train_; }
@@ -75,7 +75,7 @@ class HMRNN_API InkTask : public TrainingTask {
   InkReference reference_;
   InkTaskOptions options_;
   InkNormalisation normalisation_;
-  InkBatches train_, valid_;  ///< of validation: the lines of this process
+  InkBatches train_, valid_;  ///< all training lines; the validation lines of this process
   double validation_length_;  ///< scored points of a validation line, mean over all of them
   BoundaryCost cost_;
   double slope_ = 1;

@@ -60,7 +60,7 @@ class HMRNN_API TextTask : public TrainingTask {
   void save_state(SafeTensors& file) const override;
   void load_state(const SafeTensors& file, const std::string& where) override;
   std::string describe() const override;
-  /// "characters"; "bytes" (and losses in bits per byte) if a byte of the vocabulary is not a character by itself
+  /// "characters"; "bytes" (and losses in bits per byte) if the vocabulary is not ASCII
   std::string unit() const override;
   std::vector<std::pair<std::string, double>> measures(double loss, bool validation) const override;
   std::string loss_text(double loss) const override;

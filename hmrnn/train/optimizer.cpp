@@ -49,7 +49,7 @@ ClippedAdam::Report ClippedAdam::step(const torch::Tensor& loss) {
   report.skipped = torch::isfinite(report.norm + loss.detach()).logical_not().to(torch::kFloat32);
   std::optional<torch::Tensor> scale;
   if (options_.clip > 0) scale = (report.norm / options_.clip).clamp_min(1);  // gradients are divided by it
-  if (scale && scale->scalar_type() == torch::kFloat64) {  // the fused passes divide by a float32 alone
+  if (scale && scale->scalar_type() == torch::kFloat64) {  // the fused passes accept only a float32 divisor
     for (auto& gradient : gradients) gradient = gradient / *scale;
     scale.reset();
   }

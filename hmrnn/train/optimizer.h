@@ -20,8 +20,9 @@ enum class WeightDecayMode {
               ///< AdamW)
 };
 
-/// Adam (Kingma and Ba, 2015; torch::optim::Adam's arithmetic) over named float32 parameters as a fused operation on
-/// CPU or CUDA, with clipping by the global norm. An update whose gradient or loss is not finite is skipped as a whole.
+/// Adam (Kingma and Ba, 2015; torch::optim::Adam's arithmetic) over named parameters, all float32 or all float64, as a
+/// fused operation on CPU or CUDA, with clipping by the global norm. An update whose gradient or loss is not finite is
+/// skipped as a whole.
 /// `step` does not wait for the device and can be part of a graph (WindowGraph): the number of updates and the learning
 /// rate are tensors.
 class HMRNN_API ClippedAdam {
@@ -37,8 +38,8 @@ class HMRNN_API ClippedAdam {
   };
   /// Result of one step, as tensors on the parameters' device.
   struct Report {
-    torch::Tensor norms;    ///< float32 [P]: the gradient norm of each parameter, before clipping; see names()
-    torch::Tensor norm;     ///< float32, 0-d: the global gradient norm, before clipping
+    torch::Tensor norms;    ///< [P], dtype of the parameters: gradient norm of each, before clipping; see names()
+    torch::Tensor norm;     ///< 0-d, dtype of the parameters: the global gradient norm, before clipping
     torch::Tensor skipped;  ///< float32, 0-d: 1 if loss or gradient was not finite and nothing was changed, else 0
   };
 

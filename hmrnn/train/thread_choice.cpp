@@ -16,13 +16,13 @@ namespace hmrnn {
 namespace {
 
 constexpr double kSpan = 1;           ///< seconds over which a speed is measured
-constexpr double kSlowFor = 10;       ///< seconds of half the speed after which to choose again
-constexpr double kInterval = 600;     ///< seconds after which to choose again anyway
-constexpr double kShareOfTime = 200;  ///< but choosing takes at most one part in so many
-constexpr double kAlike = 1.05;       ///< more threads have to be faster than this
-constexpr double kLongWindow = 0.5;   ///< seconds: of such windows only one is timed with each number
-constexpr int64_t kTimed = 20;        ///< windows to time at a time
-constexpr double kBudget = 0.25;      ///< and the limit of their time, seconds
+constexpr double kSlowFor = 10;       ///< seconds below half the best speed after which to choose again
+constexpr double kInterval = 600;     ///< seconds after which to choose again anyway,
+constexpr double kShareOfTime = 200;  ///< or this many times the duration of a choice, if that is longer
+constexpr double kAlike = 1.05;       ///< more threads are chosen only if they are faster by more than this factor
+constexpr double kLongWindow = 0.5;   ///< seconds; if a window takes longer, one is timed with each number of threads
+constexpr int64_t kTimed = 20;        ///< maximum of windows timed in a row with one number of threads,
+constexpr double kBudget = 0.25;      ///< and their intended duration, seconds; four times this is the limit
 
 }  // namespace
 
@@ -86,13 +86,13 @@ void ThreadChoice::choose(Trainer& trainer, Progress& progress, bool first) {
     at::set_num_threads(threads);
     return trainer.time_windows(/*untimed=*/0, timed, budget).seconds;
   };
-  // A first window has to get its memory. How long it takes tells how many can be timed: with each number the same
-  // ones, since windows may differ, and fewer only with one that is far slower.
+  // The first window allocates memory. Its duration determines how many windows are timed. Every number of threads is
+  // timed on the same windows, since windows differ; only one that is far slower reaches the time limit before the end.
   const double a_window = time_with(most_, 1, 0);
   const bool is_long = a_window > kLongWindow;
   const auto timed = std::clamp<int64_t>(static_cast<int64_t>(kBudget / a_window), 1, kTimed);
   const auto candidates = thread_candidates(most_);
-  // Twice in turn, since the load of the machine changes; the least time counts.
+  // Two rounds over all candidates, since the load of the machine changes; the minimum of the times counts.
   for (int round = 0; round < (is_long ? 1 : 2); ++round) {
     for (const int n : candidates) {
       if (!is_long) time_with(n, 1, 0);  // starts the threads

@@ -13,13 +13,13 @@
 
 namespace hmrnn {
 
-/// When ThreadChoice chooses again: a watch over the speed of a run.
+/// Monitors the speed of a run to determine when ThreadChoice chooses again.
 class HMRNN_API SpeedWatch {
  public:
-  /// A number was chosen, which took this long (seconds).
+  /// Starts to monitor after a choice that took `seconds`.
   void begin(double seconds);
-  /// After a step that took `seconds` for `targets`. Whether to choose again: the speed has been below half of what it
-  /// was for ten seconds, or the choice is old: ten minutes, or 200 times as long as it took, if that is more.
+  /// Adds a step that took `seconds` for `targets`. Returns whether to choose again: the speed has been below half of
+  /// its maximum for ten seconds, or the choice is old: ten minutes, or 200 times its duration, if that is longer.
   bool step(double seconds, double targets);
 
  private:
@@ -29,32 +29,32 @@ class HMRNN_API SpeedWatch {
   double seconds_ = 0, interval_ = 0;           ///< since begin(), and until the choice is old
 };
 
-/// The numbers of threads that ThreadChoice tries on `most` CPUs: 1, 2, 4, … and all.
+/// The numbers of threads that ThreadChoice tries, up to `most`: 1, 2, 4, … and `most`.
 HMRNN_API std::vector<int> thread_candidates(int most);
 
-/// The one to take: the smallest that is at most a twentieth slower than the fastest. `seconds`: of a window, by
-/// number.
+/// The number of threads to use: the smallest that is at most 5% slower than the fastest. `seconds`: time per window,
+/// by number of threads.
 HMRNN_API int choose_threads(const std::map<int, double>& seconds);
 
-/// Trains with the number of threads with which windows of this run take the least time here and now (`--threads
-/// auto`). Before the first step and whenever SpeedWatch asks for it, some windows are timed with each number, and the
-/// state of the run is put back. The last bits of some sums depend on the number, so it is to be stored with the run,
-/// and a resume begins with it.
+/// Measures which number of threads is fastest for the windows of this run on this machine, and sets it (`--threads
+/// auto`). Before the first step, and whenever SpeedWatch::step returns true, some windows are timed with each number
+/// of threads, and the state of the run is restored. The last bits of some sums depend on the number, so the caller
+/// stores it with the run, and a resume starts with it.
 class HMRNN_API ThreadChoice {
  public:
-  /// Without `automatic`, on a GPU and on one CPU this does nothing. `stored`: the number that a resumed run has
-  /// stored; 0: none. `store`: called with each number that was chosen.
+  /// Without `automatic`, on a GPU and on one CPU this has no effect. `stored`: the number that a resumed run has
+  /// stored; 0: none. `store`: called with each number that is chosen.
   ThreadChoice(bool automatic, torch::Device device, int64_t stored, std::function<void(int)> store);
 
-  /// Before the first step: chooses, unless a resume has a number.
+  /// Call this before the first step: chooses, unless a resumed run has stored a number.
   void begin(Trainer& trainer, Progress& progress);
-  /// After a step of `seconds` for `targets`.
+  /// Call this after a step that took `seconds` for `targets`.
   void after_step(Trainer& trainer, Progress& progress, double seconds, double targets);
 
  private:
   void choose(Trainer& trainer, Progress& progress, bool first);
 
-  int most_ = 1;  ///< as many as CPUs that this process may use; 1: there is no choice
+  int most_ = 1;  ///< LibTorch's number of threads, at most usable_cpus(); 1: there is no choice
   bool chosen_ = false;
   std::function<void(int)> store_;
   SpeedWatch watch_;

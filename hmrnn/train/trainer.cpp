@@ -67,12 +67,12 @@ void Trainer::start() {
     folder_.create(averaged_.has_value());
     lock_ = std::make_unique<RunLock>(folder_.path());
     folder_.drop_recovery_state();  // of another run
-    folder_.require_absent();       // another process may have made its run here since
+    folder_.require_absent();       // another process may have started a run here before the lock was taken
     metrics_ = std::make_unique<MetricsWriter>(folder_.metrics());
   });
   if (options_.group) {
     agree_on_start();
-    if (averaged_) averaged_.emplace(named_parameters(task_.module()), options_.ema);  // of these weights
+    if (averaged_) averaged_.emplace(named_parameters(task_.module()), options_.ema);  // starts from the common weights
   }
   ready_ = true;
   save();
@@ -107,7 +107,7 @@ StopReason Trainer::run() {
     if (!after_step_) continue;
     const int threads = at::get_num_threads();
     after_step_(step_seconds_, step_targets_);
-    if (at::get_num_threads() != threads) flush.emplace();  // of the new threads
+    if (at::get_num_threads() != threads) flush.emplace();  // for the new threads
   }
 }
 
@@ -168,7 +168,7 @@ bool Trainer::evaluate(bool scheduled) {
     save_if_best(folder_.best_ema_model(), averaged->loss, best_ema_loss_, "averaged weights: validation");
   }
   evaluated_step_ = step_;
-  saved_step_ = -1;  // what was saved for this step does not know the result
+  saved_step_ = -1;  // a save of this step lacks the result
   if (!evaluation_recorded_ && leads()) record_evaluation(*result, averaged);
   evaluation_recorded_ = false;
   if (save_if_best(folder_.best_model(), result->loss, best_loss_, "validation")) best_step_ = step_;

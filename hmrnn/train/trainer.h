@@ -47,7 +47,7 @@ struct TrainerOptions {
   int64_t keep = 0;                ///< keep this many of the latest saves as RUN/kept/STEP
   int64_t log_every = 10;          ///< steps between records
   int64_t max_skipped = 20;        ///< limit of consecutive skipped updates; run() then throws
-  bool recover = false;            ///< but the first time return to a checkpoint with half the rate (see Trainer)
+  bool recover = false;            ///< the first time, return to a checkpoint with half the rate (see Trainer)
   bool cuda_graph = true;          ///< on CUDA: replay windows from a graph (WindowRunner); the same bits either way
   /// The processes that train the model together, each on its rows of every window; null: this one alone. On CUDA they
   /// launch windows without a graph. The task was made for this process's rows (TextTaskOptions::rank).
@@ -63,13 +63,12 @@ enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 /// not finite in trainer_recovery.cpp.)
 ///
 /// With a process group every process makes the same updates: gradients, losses and evaluations are those of all rows
-/// together (trainer_processes.cpp), and what one of them is asked to do (stop, save) all of them do after the same
-/// step. The first process alone writes the folder, from which all of them read at a resume; its number of processes
-/// may be another one. Where no dropout or Bernoulli boundary is drawn, the number of processes changes nothing but
-/// rounding.
+/// together (trainer_processes.cpp), and a request to one process (stop, save) is followed by all after the same step.
+/// Only the first process writes the folder; at a resume all read it. A resumed run may have another number of
+/// processes. Without dropout and Bernoulli boundaries, the number of processes changes only rounding.
 ///
-/// With `ema` an evaluation scores the averaged weights as well, and `best_ema/` keeps the best of them; schedule and
-/// `best/` look at the weights themselves.
+/// With `ema` the averaged weights are evaluated as well, and `best_ema/` keeps the best of them; the schedule and
+/// `best/` use the loss of the weights themselves.
 ///
 /// `last/state.safetensors` contains all that a resume needs: parameters, moments, schedules, random generators and the
 /// task's carried state. `last/model.safetensors` is only for other uses and is written after it, so a crash between
@@ -153,7 +152,7 @@ class HMRNN_API Trainer {
   void report_large_gradient();
   void record();
 
-  /// What one process requests between two steps, and all processes then do.
+  /// Requests of single processes between two steps, which all processes then follow.
   struct Requests {
     bool stop = false;  ///< a signal was received
     bool end = false;   ///< the time limit is reached, by the clock of the first process

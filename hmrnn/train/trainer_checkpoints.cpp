@@ -55,7 +55,7 @@ void Trainer::resume() {
   });
   saved_step_ = step_;
   ready_ = true;
-  // Last: nothing that comes before may draw from the generators afterwards.
+  // Last, since the code above may draw random numbers.
   load_generators(file, where);
 }
 
@@ -93,7 +93,7 @@ void Trainer::store() {
   state.store(file, nlohmann::ordered_json::parse(run_settings_));
   lead([&] {
     metrics_->sync();  // no state on disk may be ahead of its records
-    // First: a death between the two must leave something to resume, in a new folder too.
+    // The state first: if the process dies between the two writes, even a run in a new folder can be resumed.
     write_safetensors(folder_.last_state(), file);
     save_model(folder_.last_model(), std::nullopt);
   });

@@ -20,7 +20,7 @@ bool is_generator(const std::string& name) { return name == "rng.cpu" || name ==
 void separate_generators(const ProcessGroup& group, uint64_t salt) {
   if (group.leads()) return;
   const auto& generator = at::globalContext().defaultGenerator(torch::kCPU);
-  // Of CUDA devices as well.
+  // Seeds the generators of CUDA devices as well.
   torch::manual_seed(generator.current_seed() + 0x9e3779b97f4a7c15U * static_cast<uint64_t>(group.rank()) + salt);
 }
 
@@ -78,7 +78,7 @@ void Trainer::share_window(WindowLoss& window) {
     }
     bucket_ = torch::empty({length}, parameters[0].options().requires_grad(false));
   }
-  // Places of all values in the bucket, in order. Each value is a mean over targets, or a count.
+  // Views of the bucket for all values, in order. Each value is a mean over targets, or a count.
   std::vector<torch::Tensor> places;
   int64_t at = 0;
   const auto put = [&](const torch::Tensor& value, at::IntArrayRef sizes, double weight) {

@@ -13,10 +13,10 @@
 namespace hmrnn {
 
 void Trainer::keep_for_recovery() {
-  // The state saved one step ago at a multiple of checkpoint_every: saves by signals and clocks would depend on more
-  // than the step.
+  // Whether the state of the previous step was saved, at a multiple of checkpoint_every: a save on a signal or by time
+  // would make the run depend on more than its steps.
   const bool is_saved = saved_step_ == step_ - 1 && saved_step_ % options_.checkpoint_every == 0;
-  // If the very next update is not finite, a return to these weights would meet the same problem.
+  // If the first update after a save is not finite, it would not be finite either after a return to that save.
   if (!is_saved || sums_.skipped_in_row() > 0) return;
   try {
     lead([&] { folder_.keep_recovery_state(); });

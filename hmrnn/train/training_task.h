@@ -17,7 +17,7 @@ namespace hmrnn {
 /// A window that is ready for the forward pass.
 struct LoadedWindow {
   int64_t count = 0;            ///< number of targets
-  int64_t positions = 0;        ///< number of steps of all sequences, of which WindowLoss::updates counts some
+  int64_t positions = 0;        ///< number of time steps of all sequences; WindowLoss::updates are at most this
   std::vector<int64_t> layout;  ///< equal layouts: tensors of the same sizes at the same addresses; empty: unique
 };
 

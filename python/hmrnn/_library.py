@@ -14,7 +14,7 @@ def _release(version: str) -> str:
 
 
 def _built_with(folder: Path) -> str | None:
-    """The LibTorch that the library beside this file was built with; None where there is no note of it."""
+    """The version of LibTorch that the library in ``folder`` was built with; None if it is not recorded there."""
     try:
         return (folder / "torch_version.txt").read_text().strip()
     except FileNotFoundError:
@@ -22,7 +22,8 @@ def _built_with(folder: Path) -> str | None:
 
 
 def load_library() -> Path:
-    """Loads libhmrnn, and where there is a GPU libhmrnn_cuda beside it, and returns its path: that of ``HMRNN_LIBRARY``, or the package's own.
+    """Loads libhmrnn and returns its path: that of ``HMRNN_LIBRARY``, else the package's own. If there is a GPU, also
+    loads libhmrnn_cuda from the same folder.
 
     Raises:
         ImportError: there is none, or it was built with another release of torch than the one that is installed.

@@ -1,4 +1,4 @@
-"""The parameters of a layer, and the call of the operator with those of a stack.
+"""The parameters of a layer, and the call of the operator with the parameters of a stack of layers.
 
 Shapes: T steps, B rows (sequences), L layers, layer l of d_l units. Equations are those of Chung, Ahn and Bengio (2016).
 """
@@ -74,7 +74,8 @@ class HMLSTMCell(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """U, V, W as ``init`` says, gains ``norm_gain`` (that of c: 1), biases 0 but for the two that have a value."""
+        """U, V, W according to ``init``, gains ``norm_gain`` (that of c: 1), biases 0 except ``forget_bias`` and
+        ``boundary_bias``."""
         d = self.hidden_size
         bound = 1 / math.sqrt(d)
         for matrix in (self.recurrent, self.bottom_up, self.top_down):

@@ -16,15 +16,25 @@ from .state import HMLSTMOutput, HMLSTMState
 
 
 class Vocabulary:
-    """The symbols of a character model: byte values in ascending order; a symbol's index is its place.
+    """The symbols of a character model: byte values; a symbol's index is its position in ``symbols``.
 
-        >>> Vocabulary(b"banana").encode("nab").tolist()
+        >>> Vocabulary.of("banana").encode("nab").tolist()
         [2, 0, 1]
+
+    Raises:
+        ValueError: there are none, or one occurs twice.
     """
 
     def __init__(self, symbols: bytes | Sequence[int]) -> None:
-        self.symbols = bytes(sorted(set(symbols)))
+        self.symbols = bytes(symbols)
         self._index = {byte: i for i, byte in enumerate(self.symbols)}
+        if not self.symbols or len(self._index) < len(self.symbols):
+            raise ValueError(f"a vocabulary has at least one symbol, and each once, got {self.symbols!r}")
+
+    @classmethod
+    def of(cls, text: str | bytes) -> Vocabulary:
+        """The byte values that occur in ``text`` (a ``str``: as UTF-8), in ascending order, as `train` takes them."""
+        return cls(bytes(sorted(set(text.encode() if isinstance(text, str) else text))))
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -42,7 +52,7 @@ class Vocabulary:
         return torch.tensor([self._index[byte] for byte in data], dtype=torch.int64)
 
     def decode(self, index: Tensor) -> bytes:
-        """The way back, of a tensor of one dimension."""
+        """The bytes of a tensor [N] of indices."""
         return bytes(self.symbols[i] for i in index.tolist())
 
 
@@ -60,7 +70,7 @@ class CharLM(_RecurrentModel):
     Penn Treebank.
 
     Args:
-        vocabulary: the symbols, or their number V where no text is to be read or written.
+        vocabulary: the symbols in index order, or their number V where no text is to be read or written.
         hidden_sizes, layer_norm, boundary, slope, forget_bias, boundary_bias, init, norm_gain, recurrent_dropout,
         locked_dropout, weight_drop: see :class:`HMLSTM`.
         embedding_size: of the input embedding.
@@ -147,7 +157,7 @@ class CharLM(_RecurrentModel):
 
     @torch.no_grad()
     def segment(self, text: str | bytes) -> Tensor:
-        """[number of bytes, L-1]: where each layer below the top ends a segment (z, equation 6)."""
+        """[number of bytes, L-1]: z, where each layer below the top ends a segment."""
         return self._read(text)[1]
 
     def _read(self, text: str | bytes, window: int = 1024) -> tuple[Tensor, Tensor]:
@@ -170,32 +180,35 @@ class CharLM(_RecurrentModel):
         return torch.cat(bits).cpu(), torch.cat(z).cpu()
 
     def sample(self, length: int, prime: str | bytes = b"", *, temperature: float = 1.0, seed: int = 1) -> bytes:
-        """``length`` bytes that the model writes after ``prime`` (none: the start of a line), the same for the same
-        seed. Temperature 0: always the likeliest."""
+        """Samples ``length`` bytes after ``prime`` (none: the start of a line); equal seeds give equal bytes.
+        Temperature 0: always the most probable byte."""
         return bytes(self.stream(prime, temperature=temperature, seed=seed, length=length))
 
     @torch.no_grad()
     def stream(
         self, prime: str | bytes = b"", *, temperature: float = 1.0, seed: int = 1, length: int | None = None
     ) -> Iterator[int]:
-        """Byte after byte of :meth:`sample`, without end where no length is given."""
+        """Yields the bytes of :meth:`sample` one by one; without a length it does not end."""
         if temperature < 0:
             raise ValueError(f"temperature must be at least 0, got {temperature}")
         if not prime:
             known = self.vocabulary.symbols
             prime = next((bytes([b]) for b in b"\n " if b in known), known[:1])
         generator = torch.Generator().manual_seed(seed)
-        # The programs' own generator of Bernoulli boundaries has the seed to itself.
+        # As in the programs, Bernoulli boundaries are drawn from a second generator with the same seed.
         noise = torch.Generator().manual_seed(seed)
         index, state, count = self.vocabulary.encode(prime), None, 0
-        self.eval()
         while length is None or count < length:
             call = {}
             if isinstance(self.core, HMLSTM) and self.core.boundary == "bernoulli":
                 call["noise"] = torch.rand(len(index), len(self.core.layers) - 1, generator=noise)[:, None].to(
                     self.embedding.weight.device
                 )
+            # At each symbol, since the caller may train between two.
+            was_training = self.training
+            self.eval()
             out = self(index[:, None].to(self.embedding.weight.device), state, **call)
+            self.train(was_training)
             state = out.core.state
             scores = out.logits[-1, 0].double().cpu()
             if temperature == 0:

@@ -87,8 +87,8 @@ def load(run: str | os.PathLike[str], device: torch.device | str = "cpu") -> Cha
 
 
 def save(model: CharLM | HandwritingModel, path: str | os.PathLike[str]) -> None:
-    """Writes ``model`` as a ``model.safetensors`` that :func:`load` and the programs read. Overwrites the file whole or
-    not at all.
+    """Writes ``model`` as a ``model.safetensors`` that :func:`load` and the programs read. Replaces an existing file
+    atomically.
 
     Raises:
         ValueError: a character model without a vocabulary, or a model in another dtype than float32.

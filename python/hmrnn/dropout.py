@@ -1,4 +1,4 @@
-"""What the regularisers draw."""
+"""Random tensors of the regularisers: masks and seeds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _seeds(count: int, device: torch.device) -> Tensor:
 
 
 def _drop_gate_weights(recurrent: Tensor, p: float) -> Tensor:
-    """U with weights of its gate rows dropped; the boundary row, the last of all but the top's, is left alone."""
+    """U with weights of its gate rows dropped; the boundary row (the last one; none at the top) is unchanged."""
     rows, gates = recurrent.shape[0], 4 * recurrent.shape[1]
     mask = _mask((gates, recurrent.shape[1]), p, recurrent)
     if rows > gates:

@@ -13,12 +13,12 @@ from .recurrent_model import _RecurrentModel
 from .state import HMLSTMOutput, HMLSTMState
 
 MAX_LOG_DEVIATION = 7.0
-"""Of a Gaussian of the mixture: log σ lies within ± this."""
+"""Bound of log σ of the mixture's Gaussians: within ± this."""
 MAX_CORRELATION = 0.995
 
 
 class Mixture(NamedTuple):
-    """A mixture of M Gaussians of two dimensions for an offset (x, y), and a Bernoulli for the pen."""
+    """A mixture of M bivariate Gaussians for the standardised x and y, and a Bernoulli variable for the pen."""
 
     log_weight: Tensor
     """[…, M]"""
@@ -28,11 +28,11 @@ class Mixture(NamedTuple):
     log_deviation_y: Tensor
     correlation: Tensor
     pen_logit: Tensor
-    """[…]: of the pen being lifted after the point"""
+    """[…]: log-odds of the pen being lifted after the point"""
 
     @staticmethod
     def read(raw: Tensor) -> Mixture:
-        """From the model's output [..., 6M + 1]."""
+        """The mixture of a model's raw output [..., 6M + 1]."""
         m = raw.shape[-1] // 6
         weight, mean_x, mean_y, deviation_x, deviation_y, correlation, pen = raw.split([m] * 6 + [1], dim=-1)
 
@@ -74,7 +74,7 @@ class HandwritingOutput(NamedTuple):
 
     @property
     def mixture(self) -> Mixture:
-        """The distribution of the point after each point."""
+        """At each step the distribution of the next point."""
         return Mixture.read(self.raw)
 
 

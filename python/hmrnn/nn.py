@@ -1,7 +1,7 @@
 """The recurrent stacks over the operators of libhmrnn. Their parameters have the names of the checkpoint.
 
 Shapes: T steps, B rows (sequences), L layers, layer l of d_l units. Everything is float32 or float64; the operators
-name what does not fit. Equations are those of Chung, Ahn and Bengio (2016).
+raise an error for an argument that does not fit. Equations are those of Chung, Ahn and Bengio (2016).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BOUNDARY_MODES = ("step", "bernoulli", "soft")
 
 
 class _Recurrent(nn.Module):
-    """What HMLSTM and the control are alike in."""
+    """The common part of HMLSTM and StackedLSTM."""
 
     def __init__(
         self,
@@ -65,8 +65,8 @@ class _Recurrent(nn.Module):
 
 
 class HMLSTM(_Recurrent):
-    """The stack of HM-LSTM layers over a window of steps. A layer whose layer below found no boundary COPYs, and costs
-    nothing.
+    """The stack of HM-LSTM layers over a window of steps. A layer COPYs, which costs nothing, unless the layer below
+    ends a segment at this step or the layer itself ended one at the previous step.
 
         >>> model = hmrnn.HMLSTM(64, [128, 128, 128])
         >>> out = model(torch.randn(50, 8, 64))          # [T, B, input_size]
@@ -80,8 +80,8 @@ class HMLSTM(_Recurrent):
         boundary: ``step`` (z = 1 where z̃ > 0.5), ``bernoulli`` (z drawn with probability z̃) or ``soft`` (z = z̃).
         slope: a of hardσ(x) = clamp((a x + 1) / 2, 0, 1), see :meth:`set_slope`.
         recurrent_dropout: probability of dropping a unit of g at an UPDATE or FLUSH.
-        locked_dropout: probability of dropping a unit for a whole window and row from what other layers, and the output
-            module, read.
+        locked_dropout: probability of dropping a unit of h, drawn once per window and row, where other layers and the
+            output module read it.
         weight_drop: probability of dropping a weight of the gate rows of U for a whole window.
     """
 
@@ -131,7 +131,7 @@ class HMLSTM(_Recurrent):
 
     @property
     def slope(self) -> float:
-        """The slope a of hardσ in force."""
+        """The current slope a of hardσ."""
         return self._slope.item()
 
     def set_slope(self, slope: float) -> None:
@@ -177,7 +177,7 @@ class HMLSTM(_Recurrent):
     ) -> HMLSTMOutput:
         """The same for inputs that are rows ``index`` (int64 [T, B]) of ``table`` [V, input_size], an embedding: W x of
         the first layer is then computed once for each row of the table."""
-        if table.shape[0] > index.numel():  # more products than the window's own inputs
+        if table.shape[0] > index.numel():  # W x of the table would take more products than W x of the window's inputs
             return self._run(nn.functional.embedding(index, table), None, state, boundaries, boundary_gradient, noise, lengths)
         return self._run(table, index, state, boundaries, boundary_gradient, noise, lengths)
 
@@ -222,8 +222,8 @@ class HMLSTM(_Recurrent):
 
 
 class StackedLSTM(_Recurrent):
-    """The control: a plain stack of LSTM layers with the same sizes, layer norms and regularisers, on the same kernels.
-    Its outputs are those of :class:`HMLSTM` with z of no columns. Arguments: see there."""
+    """The control of experiments: a plain stack of LSTM layers with the same sizes, layer norms and regularisers, on
+    the same kernels. Its output is as of :class:`HMLSTM`, with z [T, B, 0]. Arguments: see there."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ class _OutputEmbedding(nn.Module):
 
 class OutputModule(nn.Module):
     """The gated output embedding of all layers, h^e = ReLU(Σ_l σ(w^l · [h^1; …; h^L]) W^e_l h^l), and a softmax's
-    linear layer (equations 11 to 13).
+    linear layer (equations 8 to 10).
 
     Args:
         hidden_sizes: units of each layer.
@@ -49,7 +49,7 @@ class OutputModule(nn.Module):
 
     def forward(self, h: Sequence[Tensor], state_index: Tensor | None = None) -> Tensor:
         """``h`` per layer [T, B, d_l] → h^e [T, B, embedding_size]. With the ``state_index`` of a core, the products of
-        a layer are made once for each of its states."""
+        a layer are computed once for each of its states."""
         return torch.ops.hmrnn.gated_output(
             list(h), state_index, self.gates, self.embedding.weights(), self.product_dtype
         )

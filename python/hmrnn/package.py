@@ -15,7 +15,8 @@ __all__ = ["export", "package"]
 
 
 class _Flat(nn.Module):
-    """A :class:`CharLM` of tensors alone: (index, h of each layer, c of each layer, z) → (logits, h…, c…, z)."""
+    """A :class:`CharLM` whose arguments and results are tensors: (index, h of each layer, c of each layer, z) →
+    (logits, h…, c…, z)."""
 
     def __init__(self, model: CharLM) -> None:
         super().__init__()
@@ -23,8 +24,8 @@ class _Flat(nn.Module):
 
     def forward(self, index: Tensor, h: list[Tensor], c: list[Tensor], z: Tensor) -> tuple[Tensor, ...]:
         model = self.model
-        # CharLM.forward multiplies the whole table of embeddings where the window has more symbols than the table: a choice
-        # by size, which a program for windows of any size cannot have.
+        # Not CharLM.forward, which multiplies the whole embedding table or the window's embeddings, depending on the
+        # window's size: an exported program for windows of any size cannot choose by size.
         core = model.core(model.embedding(index), HMLSTMState(h, c, z))
         logits = model.output.softmax(model.output(core.h, core.state_index))
         return (logits, *core.state.h, *core.state.c, core.state.z)
@@ -72,6 +73,6 @@ def package(model: CharLM, path: str | Path, **example: int) -> Path:
     if path.suffix != ".pt2":
         raise ValueError(f"the name of a package ends in .pt2, not as {path.name} does")
     program = export(model, **example)
-    # The package takes LibTorch from the program: libtorch.so would bring CUDA's libraries into one for the CPU.
+    # The package uses the LibTorch of the program that loads it: libtorch.so would load CUDA's libraries on a CPU too.
     configs = {"aot_inductor.link_libtorch": False}
     return Path(torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=configs))

@@ -1,5 +1,5 @@
-"""What the models of the programs are alike in: an HM-LSTM, or the LSTM of the same sizes as the control, under the gated
-output module."""
+"""The common part of the programs' models: a core, which is an HM-LSTM or the control, an LSTM of the same sizes, and
+the gated output module."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CORES = ("hm_lstm", "lstm")
 
 
 class _RecurrentModel(nn.Module):
-    """A core under the gated output module. Parameter names: ``hm_lstm.layers.{l}.…`` (or ``lstm.layers.{l}.…``),
+    """A core and the gated output module. Parameter names: ``hm_lstm.layers.{l}.…`` (or ``lstm.layers.{l}.…``),
     ``output.…``."""
 
     def __init__(
@@ -59,7 +59,7 @@ class _RecurrentModel(nn.Module):
             "locked_dropout": locked_dropout,
             "weight_drop": weight_drop,
         }
-        """What the model was made from, as the metadata of a checkpoint name it."""
+        """The model's options, under the names of a checkpoint's metadata."""
         shared: dict[str, Any] = dict(
             layer_norm=layer_norm,
             forget_bias=forget_bias,
@@ -78,9 +78,9 @@ class _RecurrentModel(nn.Module):
         self.output = OutputModule(hidden_sizes, output_embedding_size, classes)
         self.dropout = nn.Dropout(dropout)
         self.step = 0
-        """Updates that the weights of a checkpoint have had."""
+        """Number of training steps of the loaded checkpoint."""
         self.corpus: dict[str, Any] = {}
-        """What a checkpoint says of the data it was trained on."""
+        """The training data, as the loaded checkpoint's metadata describe them."""
 
     @property
     def core(self) -> HMLSTM | StackedLSTM:
@@ -93,15 +93,15 @@ class _RecurrentModel(nn.Module):
         return self.hm_lstm.slope if self.config["core"] == "hm_lstm" else 1.0
 
     def set_slope(self, slope: float) -> None:
-        """See :meth:`hmrnn.HMLSTM.set_slope`; nothing for the control."""
+        """See :meth:`hmrnn.HMLSTM.set_slope`; no effect on the control."""
         if self.config["core"] == "hm_lstm":
             self.hm_lstm.set_slope(slope)
 
     def set_product_dtype(self, dtype: torch.dtype | None) -> None:
-        """torch.bfloat16: products of the recurrent layers and of the output module on rounded operands."""
+        """torch.bfloat16: operands of the products of the recurrent layers and of the output module are rounded."""
         self.core.product_dtype = dtype
         self.output.product_dtype = dtype
 
     def initial_state(self, batch: int) -> HMLSTMState:
-        """The core's, all zeros."""
+        """The core's state, all zeros."""
         return self.core.initial_state(batch)

@@ -1,4 +1,4 @@
-"""What goes into a window and what comes out of it.
+"""State and output of a window.
 
 Shapes: T steps, B rows (sequences), L layers, layer l of d_l units. Equations are those of Chung, Ahn and Bengio (2016).
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class HMLSTMState(NamedTuple):
-    """What is carried from one window to the next."""
+    """The state that is carried from one window to the next."""
 
     h: list[Tensor]
     """per layer [B, d_l]"""
@@ -33,14 +33,14 @@ class HMLSTMOutput(NamedTuple):
     z: Tensor
     """[T, B, L-1]: the boundaries of every layer but the top"""
     state_index: Tensor
-    """int32 [L, T, B]: which state of its row each step shows; it changes where the layer does not COPY"""
+    """int32 [L, T, B]: number of the row's state after each step; it changes where the layer does not COPY"""
     state: HMLSTMState
     """after the last step"""
     locked_mask: Tensor | None
     """[B, Σ d_l]: 0, or 1/(1-p); None without locked dropout, and in evaluation"""
 
     def shown(self) -> list[Tensor]:
-        """h as an output module reads it: under the locked mask, if there is one."""
+        """h as input of an output module: multiplied by the locked mask, if there is one."""
         if self.locked_mask is None:
             return self.h
         masks = self.locked_mask.split([x.shape[2] for x in self.h], dim=1)

@@ -83,6 +83,38 @@ def test_a_model_of_the_program_is_read(tmp_path, text_file, core):
     assert evaluate(tmp_path / "again.safetensors", text_file) == expected
 
 
+def test_a_vocabulary_that_init_from_extended_keeps_its_order(tmp_path):
+    model = make_model(b"no yes ")  # z is missing, and so is a, which sorts before all others
+    hmrnn.save(model, tmp_path / "first.safetensors")
+    file = tmp_path / "text.txt"
+    file.write_bytes(make_text(3000).replace(b"the", b"zany"))
+    run(
+        "char_lm", "train", "--corpus", file, "--init-from", tmp_path / "first.safetensors", "--out", tmp_path / "run",
+        "--batch", 4, "--window", 20, "--steps", 3, "--device", "cpu",
+    )  # fmt: skip
+    grown = hmrnn.load(tmp_path / "run")
+    symbols = model.vocabulary.symbols
+    assert grown.vocabulary.symbols[: len(symbols)] == symbols
+    assert grown.vocabulary.symbols != bytes(sorted(grown.vocabulary.symbols))
+    expected = evaluate(tmp_path / "run", file)
+    assert float(grown.bits(file.read_bytes()).mean()) == pytest.approx(expected["bpc"], abs=1e-6)
+    hmrnn.save(grown, tmp_path / "again.safetensors")
+    assert evaluate(tmp_path / "again.safetensors", file) == expected
+
+
+@pytest.mark.parametrize("symbols", [b"", b"aba"])
+def test_a_vocabulary_without_symbols_or_with_one_twice_is_refused(symbols):
+    with pytest.raises(ValueError, match="each once"):
+        hmrnn.CharLM(symbols)
+
+
+def test_sampling_leaves_the_model_in_training():
+    model = make_model(make_text(100), dropout=0.5).train()
+    model.sample(3)
+    next(model.stream())
+    assert model.training
+
+
 def clip(parameters, limit):
     norm = torch.sqrt(sum((p.grad.double() ** 2).sum() for p in parameters)).float()
     for p in parameters:

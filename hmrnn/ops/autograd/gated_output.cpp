@@ -16,8 +16,8 @@ using torch::autograd::variable_list;
 
 class GatedOutputFunction : public torch::autograd::Function<GatedOutputFunction> {
  public:
-  /// inputs: h per layer, gates, embedding per layer. state_index may be undefined, which autograd takes in a list only
-  /// that it does not track.
+  /// inputs: h per layer, gates, embedding per layer. state_index may be undefined, which autograd accepts only in a
+  /// list that it does not track.
   static torch::Tensor forward(AutogradContext* ctx, at::TensorList inputs, const variable_list& state_index,
                                std::optional<at::ScalarType> product_dtype) {
     const auto L = static_cast<int64_t>(inputs.size() - 1) / 2;

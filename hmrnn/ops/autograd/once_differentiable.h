@@ -6,11 +6,11 @@
 
 namespace hmrnn {
 
-/// Passes gradients on unchanged; differentiating them again is an error, said clearly.
+/// Returns gradients unchanged; differentiating them again is an error with a clear message.
 class OnceDifferentiable : public torch::autograd::Function<OnceDifferentiable> {
  public:
-  /// `causes`: what the gradients depend on;  `gradients` (a std::vector, so untracked): their values;  `op`: who says
-  /// it.
+  /// `causes`: what the gradients depend on;  `gradients` (a std::vector, so untracked): their values;  `op`: the
+  /// operator's name in the error.
   static torch::autograd::variable_list forward(torch::autograd::AutogradContext* ctx, at::TensorList causes,
                                                 const torch::autograd::variable_list& gradients,
                                                 const std::string& op) {

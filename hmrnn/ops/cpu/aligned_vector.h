@@ -6,8 +6,8 @@
 
 namespace hmrnn::cpu {
 
-/// Memory that begins at a cache line: a vector register is as long as one, and across two of them is read and written
-/// twice.
+/// Allocates memory that begins at a cache line: an AVX-512 register is as long as one, and an access that spans two
+/// lines costs two.
 template <class T>
 struct LineAllocator {
   using value_type = T;
@@ -21,7 +21,7 @@ struct LineAllocator {
   bool operator==(const LineAllocator&) const { return true; }
 };
 
-/// For values that row functions go over.
+/// For values that row functions read or write.
 template <class T>
 using AlignedVector = std::vector<T, LineAllocator<T>>;
 

@@ -11,10 +11,10 @@ namespace hmrnn::cpu {
 #define HMRNN_JOIN2(a, b) a##b
 #define HMRNN_JOIN(a, b) HMRNN_JOIN2(a, b)
 
-// Everything that a row function calls becomes part of it: a loop's body that is a function of its own, which g++ makes
-// of large ones, reads what it works with from memory again for each vector. (With AddressSanitizer or ThreadSanitizer
-// that takes the compiler minutes a file, and so it does where a vector is an array that is worked on value by value,
-// on x86 CPUs without AVX2: there every exp and tanh of a vector is many calls, and nobody trains.)
+// Inlines everything that a row function calls: g++ compiles a large loop body as a function of its own, which reloads
+// its operands from memory for each vector. (Not with AddressSanitizer or ThreadSanitizer, and not on x86 CPUs without
+// AVX2, where a vector is an array that is processed value by value: compiling a file would take minutes. Without AVX2
+// every exp and tanh of a vector is many calls, too slow for training in any case.)
 #if defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
     (defined(CPU_CAPABILITY_AVX2) || defined(CPU_CAPABILITY_AVX512) || !defined(__x86_64__))
 #define HMRNN_FLATTEN __attribute__((flatten))
@@ -157,7 +157,7 @@ CellKernels<T, P> make() {
 
 void HMRNN_FACTORY(AllCellKernels& all) {
   all.bfloat16 = make<float, c10::BFloat16>();
-#if !defined(__AVX512BF16__)  // the bfloat16 instructions change nothing for the others, which are those of AVX-512
+#if !defined(__AVX512BF16__)  // the others do not use bfloat16 instructions: the build for AVX-512 has them
   all.float32 = make<float, float>();
   all.float64 = make<double, double>();
 #endif

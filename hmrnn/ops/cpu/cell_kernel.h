@@ -14,8 +14,8 @@ using cell::Dropout;
 using cell::Moments;
 using cell::Term;
 
-/// The row functions of cell_math.h, compiled for one instruction set; T is float or double, P (what products are
-/// stored in) is T, or bfloat16 beside float. See cell_math.h for what each does; all pointers are to one row.
+/// The row functions of cell_math.h, compiled for one instruction set; T is float or double, P (the type that products
+/// are stored in) is T, or bfloat16 if T is float. See cell_math.h for what each does; all pointers are to one row.
 /// `prefetch`: rows that the function prefetches while it computes, or null.
 template <class T, class P = T>
 struct CellKernels {

@@ -14,7 +14,7 @@ namespace hmrnn::cpu {
 
 namespace {
 
-/// Of one layer: the distinct states that a window shows. Each stands in h where the window shows it first.
+/// The distinct states of one layer in a window. Each is read from h at the first step that has it.
 template <class T>
 struct States {
   States(const at::Tensor& h, const at::Tensor& birth)
@@ -22,8 +22,8 @@ struct States {
 
   const T* operator[](int64_t i) const { return h_ + birth_[i] * d; }
 
-  /// Puts into `out` states [begin, end) as products of P read them; if P is not T, `rounded` gets them one after
-  /// another.
+  /// Sets `out` to the addresses of states [begin, end) as products of P read them; if P is not T, rounds the states
+  /// into `rounded`, one after another.
   template <class P>
   void operands(int64_t begin, int64_t end, [[maybe_unused]] P* rounded, const P** out) const {
     for (int64_t i = begin; i < end; ++i, ++out) {
@@ -44,7 +44,7 @@ struct States {
   const int32_t* birth_;
 };
 
-/// Numbers the states that the window shows, layer by layer: `row` and `birth` of the tape.
+/// Numbers the distinct states of layer l in the window: fills `row` and `birth` of the tape.
 void number_states(const at::Tensor& state_index, int64_t l, int64_t T, int64_t B, at::Tensor& row, at::Tensor& birth) {
   row = at::empty({T * B}, at::kInt);
   auto* to = row.data_ptr<int32_t>();
@@ -70,10 +70,10 @@ void with_team_for(int64_t multiplications, Work work) {
   multiplications < worth_a_team ? work() : with_product_team<P>(work);
 }
 
-constexpr int64_t kBlock = 64;  ///< rows of which all that is made stays in a core's second-level cache
+constexpr int64_t kBlock = 64;  ///< rows whose intermediate results stay in a core's second-level cache
 
-/// f(layer, begin, end) for blocks of the rows [0, rows[layer]) of each layer, `least` rows or more, which threads take
-/// as they come.
+/// f(layer, begin, end) for blocks of the rows [0, rows[layer]) of each layer, `least` rows or more (the last may have
+/// fewer), which are the parts of one loop.
 template <class F>
 void for_blocks(const std::vector<int64_t>& rows, int64_t least, F f) {
   constexpr int64_t kMostBlocks = 16384;  // a team's loop has fewer than 65,536 parts
@@ -90,8 +90,8 @@ void for_blocks(const std::vector<int64_t>& rows, int64_t least, F f) {
             [&](int64_t i) { f(blocks[i].layer, blocks[i].begin, blocks[i].end); });
 }
 
-/// multiply(layer, begin, end), then rest(layer, begin, end), for blocks; all rows of a layer at a time for a BLAS,
-/// which has threads of its own.
+/// multiply(layer, begin, end), then rest(layer, begin, end), for each block. Without our own kernels multiply gets all
+/// rows of a layer at once, since a BLAS has threads of its own.
 template <class P, class Multiply, class Rest>
 void for_product_blocks(const std::vector<int64_t>& rows, Multiply multiply, Rest rest) {
   if (choose_backend<P>() == ProductBackend::Rows) {
@@ -117,7 +117,7 @@ std::vector<at::Tensor> by_layer(const at::Tensor& gates, const std::vector<at::
   return out;
 }
 
-/// T: of the states and of everything computed; P: of the products (T, or bfloat16 beside float).
+/// T: type of the states and of everything computed; P: type of the products (T, or bfloat16 if T is float).
 template <class T, class P>
 void forward(const std::vector<at::Tensor>& h, const at::Tensor& state_index, const at::Tensor& gates,
              const std::vector<at::Tensor>& embedding, GatedOutputTape& tape) {
@@ -215,8 +215,8 @@ class GatedOutputBackward {
   GatedOutputGradients g;
 
  private:
-  /// Of one row of the batch, whose steps share states: e = dL/d(Σ_l g_l W^e h), and what of it reaches the gates'
-  /// arguments and W^e h, the latter two also summed over the steps that show a state.
+  /// For one row of the batch, whose steps share states: e = dL/d(Σ_l g_l W^e h), and from it the gradients of the
+  /// gates' pre-activations, of each step and summed over the steps of a state, and of W^e h, only summed.
   void output_gradients(int64_t b) {
     const auto& k = cell_kernels<T, P>();
     std::vector<const P*> x(L_);
@@ -239,7 +239,7 @@ class GatedOutputBackward {
     }
   }
 
-  /// e W of some steps and all layers.
+  /// e · W^e of the steps [begin, end), for each layer.
   void multiply_back(int64_t begin, int64_t end) {
     for (int64_t l = 0; l < L_; ++l) {
       matrices_[l].beside().backward(end - begin, raw_row<P>(e_, begin, out_), row_stride<P>(out_),
@@ -247,8 +247,8 @@ class GatedOutputBackward {
     }
   }
 
-  /// From that, dh = g_l · (e W) + (dL/d pre) w: the gate is a factor of the row, so that all layers' products read the
-  /// same e.
+  /// From that, dh = g_l · (e W) + (dL/d pre) w: the gate is a factor of the whole row and is applied after the
+  /// product, so that the products of all layers read the same e.
   void state_gradients(int64_t begin, int64_t end) {
     for (int64_t l = 0; l < L_; ++l) {
       const int64_t d = states_[l].d;
@@ -322,8 +322,8 @@ class GatedOutputBackward {
   std::vector<States<T>> states_;
   std::vector<Product<P>> matrices_;
   at::Tensor d_pre_;                        ///< [T·B, L] dL/d(w·h)
-  at::Tensor e_;                            ///< [T·B, out] of P: the gradient before the ReLU
-  std::vector<at::Tensor> d_projected_;     ///< per layer [N_l, out]: summed over the steps that show a state
+  at::Tensor e_;                            ///< [T·B, out] of P (raw_row): the gradient of the ReLU's input
+  std::vector<at::Tensor> d_projected_;     ///< per layer [N_l, out] (raw_row): summed over the steps of a state
   std::vector<at::Tensor> d_pre_of_state_;  ///< per layer [N_l, L]: the same
 };
 

@@ -7,15 +7,14 @@
 
 namespace hmrnn::cpu {
 
-/// What forward leaves for backward. N_l: states of layer l that the window shows; T·B if no state_index is given.
+/// What forward saves for backward. N_l: number of distinct states of layer l in the window; T·B if no state_index is
+/// given.
 struct GatedOutputTape {
   at::Tensor gate;                    ///< [T·B, L] g = σ(w·h)
   at::Tensor output;                  ///< [T, B, out] h^e
-  std::vector<at::Tensor> projected;  ///< per layer [N_l, out]: W^e h once a state
-  std::vector<at::Tensor> row;        ///< per layer int32 [T·B]: row of `projected` that each step shows
-  std::vector<at::Tensor> birth;      ///< per layer int32 [N_l]: t·B + b of the step that shows the state first
-
-  static constexpr int kFixed = 2;
+  std::vector<at::Tensor> projected;  ///< per layer [N_l, out]: W^e h, once for each state
+  std::vector<at::Tensor> row;        ///< per layer int32 [T·B]: row of `projected` for each step
+  std::vector<at::Tensor> birth;      ///< per layer int32 [N_l]: t·B + b of the first step with this state
 };
 
 /// See ops/gated_output.h; contiguous CPU tensors of one floating dtype.

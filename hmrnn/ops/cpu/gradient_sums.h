@@ -12,11 +12,11 @@
 
 namespace hmrnn::cpu {
 
-/// What one thread adds up over the steps of one layer of d units: gradients of biases, of the layer norms, and of the
-/// boundary's rows of the weights. Without layer norm `ds` and the boundary's are used.
+/// One thread's sums over the steps of one layer of d units: gradients of biases, of the layer norms, and of the
+/// boundary's rows of the weights. Without layer norm only `ds` and the boundary's are used.
 template <class T>
 struct GradientSums {
-  std::array<AlignedVector<T>, 4> ds;  ///< [4d] Σ ds by LayerView::operation: the gradients of the biases are sums
+  std::array<AlignedVector<T>, 4> ds;  ///< [4d] Σ ds by LayerView::operation: gradients of the biases are sums of these
   T bias_z = T(0);                     ///< Σ ds_z
   AlignedVector<T> u_gain, w_gain, v_gain;  ///< [4d]
   AlignedVector<T> cell_gain, cell_bias;    ///< [d]

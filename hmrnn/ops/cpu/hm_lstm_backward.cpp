@@ -13,7 +13,8 @@ BackwardWindow<T, P>::BackwardWindow(const HMLSTMArguments& a, const HMLSTMBackw
       products(options.dtype(c10::CppTypeToScalarType<P>::value)),
       input(a.window.input.to(products.dtype())) {
   const int64_t steps = a.steps(), batch = a.batch(), L = a.num_layers();
-  // Boundary rows are added to, and so are the steps of a sequence's input past its end; all else is overwritten.
+  // Boundary rows are added to, and the gradient of a sequence's input is not written past its end: both start as
+  // zeros. Everything else is overwritten.
   const auto like = [](const at::Tensor& x) {
     auto out = empty_table(x.sizes(), x.options().requires_grad(false));
     out.narrow(0, x.size(0) - 1, 1).zero_();
@@ -40,8 +41,8 @@ BackwardWindow<T, P>::BackwardWindow(const HMLSTMArguments& a, const HMLSTMBackw
 
 namespace {
 
-/// Takes over what forward has packed of the weights. Those that are multiplied transposed are packed too if there are
-/// shares, else given memory.
+/// Reuses what forward has packed of the weights. The transposed weights are packed here if there are several shares,
+/// else memory is allocated for them.
 template <class T, class P>
 void prepare(const HMLSTMArguments& a, const HMLSTMBackward& given, int64_t shares, WindowProducts<P>& products) {
   const int64_t L = a.num_layers();
@@ -56,7 +57,7 @@ void prepare(const HMLSTMArguments& a, const HMLSTMBackward& given, int64_t shar
       products.bottom_up[l].reuse(tape.packed_w);
       products.top_down[l].reuse(tape.packed_v);
     }
-    const bool table = l == 0 && a.indexed();  // counts no products
+    const bool table = l == 0 && a.indexed();  // its products are not counted
     if (counts[0] > 0) used.push_back(&products.recurrent[l]);
     if ((counts[1] > 0 || table) && (l > 0 || given.input_gradient)) used.push_back(&products.bottom_up[l]);
     if (counts[2] > 0) used.push_back(&products.top_down[l]);
@@ -70,7 +71,7 @@ void prepare(const HMLSTMArguments& a, const HMLSTMBackward& given, int64_t shar
 
 template <class T, class P>
 HMLSTMGradients backward(const HMLSTMArguments& a, const HMLSTMBackward& given) {
-  // Forward has chosen: each of its passes has saved its layers, and the last tensor is all states' numbers.
+  // Forward chose the number of shares: each of its passes saved a tape per layer, and the last tensor is state_index.
   const int64_t shares = static_cast<int64_t>(given.saved.size() - 1) / (a.num_layers() * LayerTape<T, P>::kTensors);
   BackwardWindow<T, P> window(a, given);
   WindowProducts<P> products(window.layers);
@@ -86,7 +87,7 @@ HMLSTMGradients backward(const HMLSTMArguments& a, const HMLSTMBackward& given) 
       passes[0].finish();
     });
   } else {
-    // The last share first: the caches still have something of it.
+    // The last share first: the caches may still hold some of its data.
     for_tasks(shares, [&](int64_t i) { passes[shares - 1 - i].run(); });
     for (int64_t i = 1; i < shares; ++i) passes[0].add(passes[i]);
     std::vector<Backward<T, P>*> all;

@@ -13,15 +13,15 @@
 
 namespace hmrnn::cpu {
 
-/// Products that only dL/dz needs, made in one batch before the time loop.
+/// Products that only dL/dz needs, computed in one batch before the time loop.
 struct ExtraProducts {
   at::Tensor raw;    ///< [n, row_stride<P>(4d)] of the products' type P (raw_row)
   at::Tensor stats;  ///< [n, 2]
   std::vector<int32_t>
-      row;  ///< per slot (bottom-up), per state above (top-down) or per row (recurrent): row of raw, or -1
+      row;  ///< per slot (bottom-up) or per row (recurrent): row of raw, or -1; top-down: see boundary_terms()
 };
 
-/// What the passes over a window's rows have in common.
+/// Data that all passes over a window's rows share.
 template <class T, class P>
 struct BackwardWindow {
   BackwardWindow(const HMLSTMArguments& a, const HMLSTMBackward& given);
@@ -34,11 +34,11 @@ struct BackwardWindow {
   std::vector<at::Tensor> d_pre;  ///< per layer [T, B] dL/ds_z, zeros past a sequence's end
 };
 
-/// The backward pass over one window, for the rows of the batch that one pass forward had, in three files: the steps,
-/// from the last to the first (hm_lstm_backward_steps.cpp); what the gradients of the boundaries need beside the tape,
-/// and give (hm_lstm_backward_boundaries.cpp); the gradients that are left after the steps
+/// The backward pass over one window, for the batch rows of one forward pass, in three files: the steps, from the last
+/// to the first (hm_lstm_backward_steps.cpp); the products that the boundaries' gradients need in addition to the tape,
+/// and these gradients (hm_lstm_backward_boundaries.cpp); the gradients that are computed after the steps
 /// (hm_lstm_backward_gradients.cpp).
-/// T: type of states, parameters and gradients; P: type of the products (T, or bfloat16 beside float).
+/// T: type of states, parameters and gradients; P: type of the products (T, or bfloat16 if T is float).
 template <class T, class P>
 class Backward {
  public:
@@ -48,12 +48,12 @@ class Backward {
 
   /// All steps: the gradients of the initial state and of a sequence's input, and with one share those of the weights.
   void run();
-  /// After run: adds what `later`, the pass of the next share, has summed.
+  /// After run: adds the sums of `later`, the pass of the next share.
   void add(const Backward& later);
   /// After run of all passes of a window, two or more: the gradients of the weights, and those through the first
-  /// layer's table, for which the first pass must have added the others.
+  /// layer's table, for which add() must have been called with the other passes.
   static void weight_gradients(std::span<Backward* const> passes);
-  /// After all that: what is left.
+  /// After all that: the remaining gradients.
   void finish();
 
  private:
@@ -63,12 +63,12 @@ class Backward {
     int64_t end = 0, end_w = 0, end_v = 0;        ///< slots and rows of raw_w, raw_v that are left
     int64_t first = 0, first_w = 0, first_v = 0;  ///< where those of the current batch begin
     at::Tensor dh, dc;                            ///< BackwardWindow's
-    std::vector<T> dz;                            ///< [B] of z after each row's current step
+    std::vector<T> dz;                            ///< [B] dL/dz after each row's current step
     std::vector<WeightGradient<P>> weight;        ///< of U, W (not of a table) and V (not at the top), as in kU, kW, kV
     P *du = nullptr, *dw = nullptr, *dv = nullptr;  ///< gradients of the raw products of the current batch
     at::Tensor d_pre;                               ///< BackwardWindow's
     std::vector<GradientSums<T>> sums;              ///< per thread that shares this pass
-    // runs of COPY steps: what is constant over the run, made at its last COPY step
+    // runs of COPY steps: what is constant over the run, computed at its last COPY step
     std::vector<int32_t> ending;  ///< [B] slot of the step that ends the current state, -1: none in the window
     std::vector<char> run_ready;
     std::vector<CopyDots<T>> run_dots;
@@ -77,7 +77,7 @@ class Backward {
     ExtraProducts extra_w, extra_v, extra_u;
   };
 
-  /// Of one layer: what single steps read. (Tensor's accessors check their type at each call.)
+  /// Pointers of one layer that every step reads. (Tensor's accessors check their type at each call.)
   struct Pointers {
     const T *h0, *h;
     const P *states, *shown;
@@ -91,18 +91,18 @@ class Backward {
   const T* h_at(int64_t t, int64_t l, int64_t b) {
     return t < 0 ? at_[l].h0 + b * layers_[l].d : at_[l].h + (t * B_ + b) * layers_[l].d;
   }
-  /// The same as the products read it.
+  /// The state after step t as the products read it.
   const P* operand(int64_t t, int64_t l, int64_t b) {
     if constexpr (std::is_same_v<T, P>)
       return h_at(t, l, b);
     else
       return at_[l].states + state_row(slot(l, t, b), b, B_) * layers_[l].d;
   }
-  /// The same as W and V read it.
+  /// The state after step t as W and V read it.
   const P* shown(int64_t t, int64_t l, int64_t b) {
     return mask_.on() ? at_[l].shown + state_row(slot(l, t, b), b, B_) * layers_[l].d : operand(t, l, b);
   }
-  /// The number of the state that row b of layer l shows after step t.
+  /// The number of row b's state of layer l after step t.
   int32_t state_number(int64_t t, int64_t l, int64_t b) const {
     return t < 0 ? 0 : state_index_.template const_data_ptr<int32_t>()[(l * T_ + t) * B_ + b];
   }
@@ -113,12 +113,12 @@ class Backward {
   }
   bool has_detector(int64_t l) const { return detect_ && !layers_[l].top(); }
   bool live(int64_t t, int64_t b) const { return lengths_.empty() || t < lengths_[b]; }
-  /// The detector of layer l at step t is not saturated: dL/dz_t matters. z_0's always does.
+  /// Whether dL/dz_t matters: the detector of layer l at step t is not saturated. z_0's always matters.
   bool useful(int64_t t, int64_t b, int64_t l) {
     if (t < 0) return true;
     return rules::passes_gradient(at_[l].pre[t * B_ + b], slope_);
   }
-  /// Whether dL/dz needs W x, or V h^, of a step that they are no part of.
+  /// Whether dL/dz needs W x, or V h^, of a step that does not use it.
   bool wants_bottom_up(int64_t t, int64_t l, int64_t b) { return detect_ && l > 0 && useful(t, b, l - 1); }
   bool wants_top_down(int64_t t, int64_t l, int64_t b) { return has_detector(l) && useful(t - 1, b, l); }
   Term<T, P> term(const at::Tensor& raw, const at::Tensor& stats, int64_t i, int64_t width, const T* gain,
@@ -165,7 +165,7 @@ class Backward {
   const CellKernels<T, P>& k_;
   const int64_t T_, B_, L_, threads_;
   const BatchRows mine_;
-  const bool collects_;  ///< the rows of the weight gradients, for weight_gradients()
+  const bool collects_;  ///< whether it keeps the rows of the weight gradients, for weight_gradients()
   const T slope_;
   const bool detect_;
   const std::vector<LayerView<T>>& layers_;
@@ -180,7 +180,7 @@ class Backward {
   at::Tensor gradient_memory_;  ///< of all WeightGradients
   at::Tensor table_ds_;         ///< [V, 4d] Σ ds over the steps that read each row of the table
   at::Tensor scratch_, ds_;
-  std::vector<T*> to_u_, to_w_, to_v_;  ///< the rows that a step's products belong to
+  std::vector<T*> to_u_, to_w_, to_v_;  ///< destinations of a batch's transposed products
   at::Tensor masked_w_, masked_v_;      ///< [rows, widest] gradients of mask ⊙ h of the layers below and above
   const at::Tensor state_index_;        ///< int32 [L, T, B]
   const RecurrentDropout<T> dropout_;

@@ -1,6 +1,6 @@
-// What the gradients of the boundaries add to the backward pass: before the time loop, products that dL/dz needs beside
-// the tape, made in batches (a step did not use them, but would have used them with the other z); at each step, the
-// gradients through the boundary's pre-activation.
+// The part of the backward pass that the gradients of the boundaries need: before the time loop, products that are not
+// on the tape but that dL/dz needs, computed in batches (a step did not use them, but would have used them with the
+// other z); at each step, the gradients through the boundary's pre-activation.
 
 #include "hmrnn/ops/cpu/hm_lstm_backward.h"
 
@@ -41,7 +41,7 @@ void Backward<T, P>::boundary_terms() {
       multiply_extra(s.extra_w, weights_.bottom_up[l], x, y.cell.eps, y.w_gain != nullptr);
     }
     if (!y.top()) {  // TD at UPDATE, once per state above, for states that no FLUSH has read
-      // row: per state above (slot + B, or b for the initial ones): row of raw_v, or -2 - row of the extra ones
+      // row: per state above (slot + B, or b for the initial ones): row of raw_v, or -2 - row of the extra ones, or -1
       auto& row = s.extra_v.row;
       row.assign(layer_[l + 1].n + B_, -1);
       const auto above = [&](int64_t t, int64_t b) {
@@ -60,7 +60,7 @@ void Backward<T, P>::boundary_terms() {
       }
       multiply_extra(s.extra_v, weights_.top_down[l], x, y.cell.eps, y.v_gain != nullptr);
     }
-    // R(h) of states that see a COPY and do not end in the window
+    // R(h) of states that have a COPY step and do not end in the window
     x.clear();
     s.extra_u.row.assign(B_, -1);
     for (int64_t b = mine_.begin; b < mine_.end; ++b) {
@@ -73,9 +73,8 @@ void Backward<T, P>::boundary_terms() {
   }
 }
 
-/// The gradients through the boundary's pre-activation, of the states and of the boundary rows of the weights: vectors,
-/// no product.
-/// (The first layer's w_z: input_boundary_gradient.)
+/// The gradients through the boundary's pre-activation, of the states and of the boundary rows of the weights: scaled
+/// vectors, no product. (The first layer's w_z: input_boundary_gradient.)
 template <class T, class P>
 void Backward<T, P>::boundary_row(int64_t t, int64_t l, int64_t b, int64_t thread) {
   const auto& y = layers_[l];

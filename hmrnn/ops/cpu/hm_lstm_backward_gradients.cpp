@@ -20,7 +20,7 @@ void Backward<T, P>::add(const Backward& later) {
 template <class T, class P>
 void Backward<T, P>::weight_gradients(std::span<Backward* const> passes) {
   auto& all = *passes[0];
-  constexpr int64_t kRows = 256;  // of a task: each packs the states again
+  constexpr int64_t kRows = 256;  // rows of the gradient per task; each task packs the states again
   struct Task {
     int64_t l;
     int which;  // kU, kW, kV
@@ -77,7 +77,7 @@ void Backward<T, P>::z0_gradient() const {
   }
 }
 
-/// Through the table of the first layer's input: one product over its rows.
+/// The gradients through the table of the first layer's input: one product over its rows.
 template <class T, class P>
 void Backward<T, P>::table_gradient() {
   const auto& y = layers_[0];
@@ -102,7 +102,7 @@ void Backward<T, P>::table_gradient() {
                          g_.layers[0].bottom_up.template data_ptr<T>());
 }
 
-/// Through w_z of the first layer, for each row of its input.
+/// The gradients through w_z of the first layer, for each row of its input.
 template <class T, class P>
 void Backward<T, P>::input_boundary_gradient() {
   const auto& y = layers_[0];

@@ -1,8 +1,8 @@
 // The steps of the backward pass (hm_lstm_backward.h). dh and dc pass through a COPY. The transposed products are
-// applied once per active row-step, at the step that ends a state, since the COPY steps before it need the complete dh.
-// Weight gradients are products over many active row-steps at a time. The batches of row-steps are those of the forward
-// pass, in the opposite order; between two of them each row passes its own COPY steps. Which gradients z has is the
-// table in ops/rules.h.
+// computed once per active step of a row, at the step that ends a state, since the COPY steps before it need the
+// complete dh. Weight gradients are products over many active steps at a time. The batches of active steps are those of
+// the forward pass, in reverse order; between two of them each row passes its own COPY steps. Which gradients z has is
+// the table in ops/rules.h.
 
 #include <algorithm>
 #include <array>
@@ -98,7 +98,7 @@ void Backward<T, P>::run() {
   }
 }
 
-/// The value V h^ of the state above that layer l saw at step t, wherever it was computed.
+/// The term V h^ of layer l at step t, from the tape or from the extra products.
 template <class T, class P>
 Term<T, P> Backward<T, P>::top_down_term(int64_t l, int64_t t, int64_t b) {
   const auto& y = layers_[l];
@@ -179,7 +179,7 @@ void Backward<T, P>::step_batch(int64_t l, int64_t m) {
   s.end = s.first, s.end_w = s.first_w, s.end_v = s.first_v;
 }
 
-/// Adds to dh of the layers below and above what the products of slot `now` gave for mask ⊙ h.
+/// Adds to dh of the layers below and above the gradients of mask ⊙ h from the products of slot `now`, masked.
 template <class T, class P>
 void Backward<T, P>::add_masked_gradients(int64_t l, int64_t now, int64_t b) {
   const auto& y = layers_[l];
@@ -291,7 +291,7 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread, RowPrefetch*
   const int64_t i = now - s.first;
   T* ds = row_of<T>(ds_, i, 4 * d);
   T* dc = row_of<T>(s.dc, b, d);
-  // Biases are part of gate_bias, and of a term only where its value matters.
+  // A norm's bias is part of gate_bias; a term contains it only where the term's own value is needed.
   const auto u_term = term(tape.raw_u, tape.stats_u, now, 4 * d, y.u_gain, nullptr);
   auto w_term = w < 0 ? Term<T, P>{} : term(tape.raw_w, tape.stats_w, w, 4 * d, y.w_gain, nullptr);
   auto v_term = v < 0 ? Term<T, P>{} : term(tape.raw_v, tape.stats_v, v, 4 * d, y.v_gain, nullptr);

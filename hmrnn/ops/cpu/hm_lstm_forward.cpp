@@ -103,7 +103,7 @@ Forward<T, P>::Forward(const HMLSTMArguments& a, const std::vector<LayerView<T>>
   if (training_) schedule_.reserve(2 * L_ * T_ * mine_.size());  // if every batch were of one row
 }
 
-/// What depends on the initial states alone.
+/// Computes what depends only on the initial states.
 template <class T, class P>
 void Forward<T, P>::first_states() {
   for (int64_t l = 0; l < L_; ++l) {
@@ -189,7 +189,7 @@ HMLSTMForward forward(const HMLSTMArguments& a, bool training) {
   WindowProducts<P> products(layers);
   products.each([](Product<P>& matrix) { matrix.reserve_forward(); });
   FirstLayerInput<T, P> input(a, layers[0]);
-  // All memory is allocated by this thread: what another one allocates for a window it may give back after each.
+  // This thread allocates all memory: other threads may return theirs to the system after each window.
   const int64_t shares = row_shares(a);
   std::deque<WindowProducts<P>> own;
   std::deque<Forward<T, P>> passes;

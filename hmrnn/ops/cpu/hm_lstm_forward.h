@@ -10,8 +10,8 @@
 
 namespace hmrnn::cpu {
 
-/// What is made of the first layer's input before the steps, for all rows of the batch: of a table W x and its moments,
-/// of a sequence the operands of W x, and of both w_z·x.
+/// What is computed from the first layer's input before the steps, for all rows of the batch: for a table W x and its
+/// moments, for a sequence the operands of W x, and for both w_z·x.
 template <class T, class P>
 class FirstLayerInput {
  public:
@@ -32,19 +32,19 @@ class FirstLayerInput {
 /// The forward pass over one window, for some rows of the batch: each product once per change of state. What comes
 /// before the time loop and after it is in hm_lstm_forward.cpp, the steps are in hm_lstm_forward_steps.cpp.
 ///
-/// No operation joins two rows of the batch, so each row has a time of its own: it COPYs, which takes no product, up to
-/// the next step at which a layer has to UPDATE or FLUSH, and waits there. The layer for which most rows wait steps
-/// with all of them, whatever time each has reached: one product a matrix, then the row function of cell_math.h. If all
-/// rows had the same time, the upper layers would step with a few rows at a time, and with few rows a product costs
-/// what reading its weights costs (3×512, 32 rows, z at 0.21 and 0.035: 410 products instead of 607 in 100 steps).
-/// Threads share each product by columns, so that each reads its part of the weights only, and then the rows; or each
-/// of them makes a pass of its own, over its rows (row_shares.h).
+/// No operation combines two rows of the batch, so each row has its own current time step: it COPYs, which needs no
+/// product, up to the next step at which a layer must UPDATE or FLUSH, and waits there. The layer for which most rows
+/// wait is computed next, for all of these rows, whatever time step each has reached: one product per matrix, then the
+/// row function of cell_math.h. If all rows were at the same time step, the upper layers would step with a few rows at
+/// a time, and with few rows a product takes as long as reading its weights (3×512, 32 rows, z at 0.21 and 0.035: 410
+/// products instead of 607 in 100 steps). Threads share each product by columns, so that each reads only its part of
+/// the weights, and then the rows; or each thread computes a pass of its own, over its rows (row_shares.h).
 ///
-/// T: type of states, parameters and everything computed; P: type of the products (T, or bfloat16 beside float).
+/// T: type of states, parameters and everything computed; P: type of the products (T, or bfloat16 if T is float).
 template <class T, class P>
 class Forward {
  public:
-  /// For the rows `mine`. `result`: memory that all passes of the window share, c_n with c0 where it is not `training`.
+  /// For the rows `mine`. `result`: memory that all passes of the window share; without `training`, c_n contains c0.
   Forward(const HMLSTMArguments& a, const std::vector<LayerView<T>>& layers, BatchRows mine, bool training,
           WindowProducts<P>& products, const FirstLayerInput<T, P>& input, WindowResult& result);
 
@@ -61,7 +61,7 @@ class Forward {
     int32_t i, w, v;  // position in the batch, rows of raw_w and raw_v (or -1)
   };
 
-  /// What single steps read and write of one layer. (Tensor's accessors check their type at each call.)
+  /// Pointers of one layer that every step reads or writes. (Tensor's accessors check their type at each call.)
   struct Pointers {
     const T* h0;
     T* h;
@@ -79,8 +79,8 @@ class Forward {
   /// h of layer l after step t (t = -1: h0), [B, d].
   const T* h_at(int64_t t, int64_t l) { return t < 0 ? at_[l].h0 : h_now(t, l, 0); }
   T* h_now(int64_t t, int64_t l, int64_t b) { return at_[l].h + (t * B_ + b) * layers_[l].d; }
-  /// The state of layer l that row b is in, as the products read it. (What a step reads of any layer is always the
-  /// state that the row is in: only its values after earlier steps, in `h`, depend on t.)
+  /// The current state of layer l in row b, as the products read it. (A step reads only current states. `t` is used
+  /// only where P is T: it selects the copy in `h`.)
   const P* operand(int64_t t, int64_t l, int64_t b) {
     const int64_t d = layers_[l].d;
     if constexpr (kNarrow)
@@ -132,7 +132,7 @@ class Forward {
   const FirstLayerInput<T, P>& input_;
   const RecurrentDropout<T> dropout_;
   const LockedMask<T> mask_;
-  std::vector<std::vector<int32_t>> now_;  // of each layer and row: the state that it is in, in the tables of states
+  std::vector<std::vector<int32_t>> now_;  // of each layer and row: its current state's row in the tables of states
   const std::vector<int64_t> lengths_;     // [B], or empty
 };
 

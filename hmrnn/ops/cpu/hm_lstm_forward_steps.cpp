@@ -150,7 +150,7 @@ void Forward<T, P>::update(const Row& r, int64_t b, int64_t base, int64_t thread
   auto& tape = tape_[l];
   const int64_t d = y.d;
   const T pre = pre_activation(r, l, b);
-  // Their biases are in gate_bias.
+  // The norms' biases are in gate_bias.
   const auto norm = [&](const at::Tensor& raw, at::Tensor& stats, int64_t i, const T* gain, bool known) {
     Term<T, P> term{raw_row<P>(raw, i, 4 * d), {T(0), T(1)}, gain, nullptr};
     auto* saved = row_of<Moments<T>>(stats, i, 1);

@@ -21,10 +21,10 @@ struct InputProduct {
   T z = T(0);
 };
 
-/// What streams that were taken from one another share: the parameters, and W x of the table's rows that occurred.
+/// Shared by streams that were gathered from one another: the parameters, and W x of the table's rows that occurred.
 template <class T>
 struct Shared {
-  static constexpr int64_t kRemembered = 4096;  // characters and bytes all; of a vocabulary of words the most frequent
+  static constexpr int64_t kRemembered = 4096;  // all characters or bytes; of sorted words the most frequent
 
   struct Entry {
     AlignedVector<T> raw;
@@ -37,8 +37,8 @@ struct Shared {
   const HMLSTMArguments a;  // keeps the parameters alive
   const at::Tensor slope;
   const std::vector<LayerView<T>> layers;
-  std::mutex mutex;                             // of `table`: the streams may be on several threads
-  std::vector<std::unique_ptr<Entry>> table{};  // complete, and as they stay, once the mutex is free
+  std::mutex mutex;                             // guards `table`: the streams may be on several threads
+  std::vector<std::unique_ptr<Entry>> table{};  // complete and constant while the mutex is free
 };
 
 /// The products of one matrix in a step.
@@ -129,7 +129,7 @@ class Stream final : public HMLSTMStream {
   char& top_down_known(int64_t l, int64_t b) { return top_down_known_[l * B_ + b]; }
   T* top_down_at(int64_t l, int64_t b) { return top_down_[l].data() + b * row_stride<T>(4 * layers_[l].d); }
 
-  /// Makes row b what row `from` of `other` is.
+  /// Copies row `from` of `other` to row b.
   void take(int64_t b, const Stream& other, int64_t from) {
     for (int64_t l = 0; l < L_; ++l) {
       const int64_t d = layers_[l].d, of = l * other.B_ + from, raw = row_stride<T>(4 * d);
@@ -248,7 +248,7 @@ class Stream final : public HMLSTMStream {
     const auto operation = operations_[b];
     const bool norm = y.u_gain != nullptr;
     decide(l, b, decision);
-    // Their biases are in gate_bias.
+    // The norms' biases are in gate_bias.
     const auto term = [&](const T* raw, const T* gain) {
       return Term<T>{raw, norm ? k_.moments(4 * y.d, raw, y.cell.eps, &prefetch) : Moments<T>{T(0), T(1)}, gain,
                      nullptr};
@@ -282,10 +282,10 @@ class Stream final : public HMLSTMStream {
   std::vector<T*> h_, c_;  // of h and c
   T* z_ = nullptr;
   std::vector<AlignedVector<T>> top_down_;  // V h^ of each layer but the top, rows row_stride<T>(4d) apart
-  std::vector<char> top_down_known_;        // [L, B]: it is that of the present state above
+  std::vector<char> top_down_known_;        // [L, B]: whether top_down_ is that of the current state above
   std::vector<std::vector<Moments<T>>> top_down_moments_;
-  std::vector<T> own_z_;  // [L, B]: u_z · h of the present state
-  // Of the step, or of one layer of it
+  std::vector<T> own_z_;  // [L, B]: u_z · h of the current state
+  // Memory of one step, or of one layer's step
   std::vector<rules::Operation> operations_;
   std::vector<InputProduct<T>> input_;
   std::vector<std::pair<int64_t, InputProduct<T>*>> fresh_;
@@ -309,7 +309,7 @@ std::unique_ptr<HMLSTMStream> make(HMLSTMArguments a) {
 std::unique_ptr<HMLSTMStream> make_stream(const HMLSTMArguments& arguments) {
   auto a = contiguous(arguments);
   check_hard_boundaries(a);
-  // Tensors of their own: a parameter may get other memory (Module::to), and the stream reads what it was made with.
+  // Detached: Module::to may give a parameter other memory, and the stream reads the memory that it was created with.
   each_differentiable(a, [](at::Tensor& x) { x = x.defined() ? x.detach() : x; });
   if (a.window.h0[0].scalar_type() == at::kDouble) return make<double>(std::move(a));
   return make<float>(std::move(a));

@@ -15,7 +15,7 @@
 
 namespace hmrnn::cpu {
 
-/// Parameters of one layer as plain pointers, the boundary row apart; null where there is none.
+/// Parameters of one layer as plain pointers, boundary rows by functions of their own; null where there is none.
 template <class T>
 struct LayerView {
   int64_t d = 0;      ///< units
@@ -25,8 +25,9 @@ struct LayerView {
   const T *u_gain = nullptr, *u_bias = nullptr, *w_gain = nullptr, *w_bias = nullptr;
   const T *v_gain = nullptr, *v_bias = nullptr;
   CellNorm<T> cell;
-  /// [4d] what an active step adds to its products: b, and the biases of their norms; by operation(): whether W x is
-  /// part of it (the boundary below fired), and V h^ (it is a FLUSH). Without layer norm empty.
+  /// [4d] sum of the biases that an active step adds to its products: b, and those of the products' norms. Indexed by
+  /// operation(): whether W x is part of the step (the boundary below fired), and V h^ (it is a FLUSH). Empty without
+  /// layer norm.
   std::array<AlignedVector<T>, 4> summed_bias;
 
   static int operation(bool update, bool flush) { return (update ? 1 : 0) + (flush ? 2 : 0); }
@@ -74,7 +75,7 @@ std::vector<LayerView<T>> layer_views(const HMLSTMArguments& a) {
   return out;
 }
 
-/// What the rows of boundaries make of one state h of layer l: scalars, once for each state.
+/// Dot products of the boundary rows with one state h of layer l, computed once for each state.
 template <class T>
 struct StateDots {
   T recurrent;  ///< u_z^l · h
@@ -82,11 +83,10 @@ struct StateDots {
   T top_down;   ///< v_z^{l-1} · h
 };
 
-/// What forward records of one layer. Each active row-step (UPDATE or FLUSH) has a slot,
-/// numbered in the order in which they were made (for one row, the order of time; each row has a time of its own); the
-/// state born there has the slot's number, a row's initial state none (-1). Tables
-/// are allocated for the worst case and written densely from the front, so that memory is committed only for what
-/// changed. P: what products are stored in.
+/// The tape of one layer. Each active step (UPDATE or FLUSH) of a row has a slot; slots are numbered in the order of
+/// computation (for one row the order of time; rows may be at different time steps). A state has the number of the slot
+/// that computed it, a row's initial state none (-1). Tables are allocated for the worst case and filled from the
+/// front, so that only the memory in use is committed. P: the type that products are stored in.
 template <class T, class P>
 struct LayerTape {
   // Tables of products, rows of 4d values row_stride<P>(4d) apart (raw_row)
@@ -101,14 +101,14 @@ struct LayerTape {
   at::Tensor slot_w;    ///< int32 [N]: row of raw_w, -1 where the boundary below did not fire
   at::Tensor slot_v;    ///< int32 [N]: row of raw_v, -1 at UPDATE
   at::Tensor position;  ///< int32 [N]: t·B + b
-  at::Tensor slot;      ///< int32 [T, B]: slot of the state shown after step t, -1: the initial one
+  at::Tensor slot;      ///< int32 [T, B]: slot of the row's state after step t, -1: the initial one
   at::Tensor pre;       ///< [T, B] s_z, the boundary's pre-activation (not at the top)
   at::Tensor counts;    ///< int64 [3]: N, Nw, Nv in use
   // Tables of states: at [b] row b's initial state, at [B + s] that of slot s (state_row)
   at::Tensor states;    ///< [B + N, d] of P: h as the products read it; empty where P is T
   at::Tensor dots;      ///< [B + N] StateDots; empty without a detector
   at::Tensor schedule;  ///< int32 [n, 2], first layer only: the batches of row-steps in order, as layer and size
-  /// The weights as the products packed them; empty where backward multiplies with none of them so.
+  /// The weights as forward packed them; empty where backward does not use them in this form.
   at::Tensor packed_u, packed_w, packed_v;
   at::Tensor shown;  ///< [B + N, d] of P, a table of states: mask ⊙ h, as W and V read it; empty without a locked mask
 
@@ -130,7 +130,7 @@ class RecurrentDropout {
  public:
   explicit RecurrentDropout(const HMLSTMArguments& a)
       : rule_(a.dropout.recurrent), seed_(rule_.on() ? a.dropout.seed.item<int64_t>() : 0) {}
-  /// Of the step with which row b of layer l ends the state of this number.
+  /// The dropout of the step with which row b of layer l ends the state of this number.
   Dropout<T> of(int64_t l, int64_t b, int64_t state) const {
     return rule_.on() ? rule_.of(seed_, l, b, state) : Dropout<T>();
   }

@@ -38,7 +38,7 @@ struct Chosen {
   AllRowProductKernels products;
   AllUnpackedProductKernels unpacked;
   Chosen() {
-    // ATen's own choice, so that ATEN_CPU_CAPABILITY steers both.
+    // ATen's own choice, so that ATEN_CPU_CAPABILITY controls both.
     const std::string capability = at::get_cpu_capability();
 #ifdef HMRNN_KERNELS_AVX2
     if (capability == "AVX512") {
@@ -48,7 +48,7 @@ struct Chosen {
       if (!avx512_bf16()) return;
       cell_kernels_AVX512_BF16(cells);  // replaces the bfloat16 ones
       row_product_kernels_AVX512_BF16(products);
-      if (cpu_has("amx_bf16")) products.bfloat16 = {};  // several times as fast, and oneDNN knows how
+      if (cpu_has("amx_bf16")) products.bfloat16 = {};  // AMX is several times as fast, and oneDNN uses it
       return;
     }
     if (capability == "AVX2") {

@@ -19,7 +19,7 @@ at::Tensor matrix(const void* data, int64_t rows, int64_t columns, int64_t strid
 }
 
 /// C = op(A) · op(B), row-major, or C + that: op(A) [m, k], op(B) [k, n], C [m, n]; lda, ldb, ldc are row lengths in
-/// memory. By ATen, whose BLAS it is: a symbol `sgemm_` that the host program exports may be another one.
+/// memory. Through ATen, to use its BLAS: a symbol `sgemm_` that the host program exports may be another BLAS.
 template <class T>
 void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
           int64_t ldb, T* c, int64_t ldc, bool add = false) {
@@ -173,7 +173,7 @@ void Product<P>::reserve(bool transposed) {
   }
 }
 
-/// M for our own products.
+/// M packed for our own products.
 template <class P>
 PackedMatrix<P>& Product<P>::rows(bool transposed) requires(!std::is_same_v<P, double>) {
   reserve(transposed);
@@ -204,7 +204,8 @@ Product<P> Product<P>::beside() const {
   return out;
 }
 
-/// Products that are not Rows one after the other by alone(product), then those that are by part(product, share).
+/// Computes the products that are not Rows one after the other by alone(product), then those that are by part(product,
+/// share), in one loop over shares.
 template <class P>
 template <class Job, class Alone, class Part>
 void Product<P>::together(std::span<const Job> products, bool transposed, Alone alone, Part part) {

@@ -12,12 +12,12 @@
 
 namespace hmrnn::cpu {
 
-/// Who multiplies: the BLAS (for bfloat16 at::mm), oneDNN with weights that it packed before (bfloat16), or our own
-/// products of rows at any addresses (row_product.h).
+/// Implementation of a product: the BLAS (for bfloat16 at::mm), oneDNN with weights that it packed before (bfloat16),
+/// or our own products of rows at any addresses (row_product.h).
 enum class ProductBackend { Blas, OneDnn, Rows };
 
 /// The fastest for P on this CPU: Rows where there is a kernel for it (float32: AVX2, AVX-512; bfloat16: AVX512-BF16
-/// without AMX), else OneDnn for bfloat16 where it takes it, else Blas. The same answer in every run.
+/// without AMX), else OneDnn for bfloat16 where oneDNN supports it, else Blas. The same choice in every run.
 template <class P>
 ProductBackend choose_backend();
 
@@ -28,15 +28,16 @@ void with_product_team(Work work) {
   choose_backend<P>() == ProductBackend::Rows ? with_team(work) : work();
 }
 
-/// The stride of rows of `n` values of P that many products or row functions read: a cache line more than
-/// they are long, since of rows a power of two apart a cache keeps but a few.
+/// The stride, in values, of rows of `n` values of P that many products or row functions read: padded by one cache
+/// line, since a cache can keep only a few rows whose addresses are a power of two apart.
 template <class P>
 constexpr int64_t row_stride(int64_t n) {
   return n + 64 / static_cast<int64_t>(sizeof(P));
 }
 
-/// One weight matrix M [out, in] of the window, applied to a few rows at a time, both ways, by all threads. P is the
-/// type of the operands and of forward's results; sums are made in Wide<P>. To be used by one thread at a time.
+/// One weight matrix M [out, in] of the window, multiplied with a few rows at a time, forwards and backwards, by all
+/// threads. P is the type of the operands and of forward's results; sums are computed in Wide<P>. To be used by one
+/// thread at a time.
 template <class P>
 class Product {
  public:
@@ -44,7 +45,7 @@ class Product {
   /// `backend`: instead of the fastest one; one that this CPU or LibTorch lacks becomes Blas.
   Product(const Wide<P>* weight, int64_t out, int64_t in, std::optional<ProductBackend> backend = std::nullopt);
 
-  /// Allocates what forward, or backward, packs the weights into at its first product.
+  /// Allocates the memory into which forward, or backward, packs the weights at its first product.
   void reserve_forward() { reserve(/*transposed=*/false); }
   void reserve_backward() { reserve(/*transposed=*/true); }
   /// Packs them now, instead of at the first product.
@@ -78,7 +79,8 @@ class Product {
     Wide<P>* const* x_grad;
     bool add;
   };
-  /// All of them, between which no thread waits for another. None may write what another one reads or writes.
+  /// Computes all products; threads do not wait for each other between them. None may write what another one reads or
+  /// writes.
   static void forward(std::span<const Forward> products);
   static void backward(std::span<const Backward> products);
 
@@ -93,7 +95,7 @@ class Product {
                        at::Tensor& memory) const {
     weight_gradient_rows(m, y_grad, stride, x, weight_grad, add, memory, 0, out_);
   }
-  /// The same of rows [first, first + rows) of weight_grad alone. May be called by several threads at a time, each with
+  /// The same for rows [first, first + rows) of weight_grad only. May be called by several threads at a time, each with
   /// memory of its own.
   void weight_gradient_rows(int64_t m, const P* y_grad, int64_t stride, const P* const* x, Wide<P>* weight_grad,
                             bool add, at::Tensor& memory, int64_t first, int64_t rows) const;
@@ -121,7 +123,7 @@ class Product {
   std::array<std::unique_ptr<PackedMatrix<P>>, 2> rows_;
   std::array<at::Tensor, 2> onednn_;
   at::Tensor plain_;    ///< [out, in] of P: the weights, or their rounded copy
-  at::Tensor scratch_;  ///< without Rows: rows brought together, or a product before it is taken apart
+  at::Tensor scratch_;  ///< without Rows: rows copied one after another, or a product before its rows are distributed
 };
 
 }  // namespace hmrnn::cpu

@@ -87,8 +87,8 @@ void PackedMatrix<P>::backward(int64_t m, const P* x, int64_t stride, float* con
       });
 }
 
-/// How x goes into a weight gradient: in chunks of rows, of which each about fills a second-level cache when packed.
-/// Every part of y_grad is multiplied with all of a chunk.
+/// Division of x for a weight gradient: chunks of rows, each about as large as a second-level cache when packed. Each
+/// block of columns of y_grad is multiplied with a whole chunk.
 template <class P>
 struct GradientChunks {
   const RowProductKernels<P>& kernels = row_product_kernels<P>();
@@ -99,7 +99,7 @@ struct GradientChunks {
     depth = std::clamp<int64_t>(cache / (panels * kernels.width) / 32 * 32, 32, kernels.kGradientDepth);
     count = (m + depth - 1) / depth;
   }
-  int64_t values() const { return panels * kernels.panel_size(depth); }  ///< of one
+  int64_t values() const { return panels * kernels.panel_size(depth); }  ///< of a packed chunk
 };
 
 template <class P>

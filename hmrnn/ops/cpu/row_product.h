@@ -11,20 +11,21 @@
 
 namespace hmrnn::cpu {
 
-/// What is computed with beside products of type P: float for bfloat16, P itself for float and double.
+/// The type that everything besides products of type P is computed in: float for bfloat16, P itself for float and
+/// double.
 template <class P>
 using Wide = std::conditional_t<std::is_same_v<P, c10::BFloat16>, float, P>;
 
-/// Products of a few rows at any addresses with a matrix B [k, n] of P packed in panels of `width` columns: what a time
-/// loop needs in which each batch row has a time of its own. No row is copied before or after a product, and while a
-/// panel is multiplied the next one is prefetched: with few rows, reading the weights is what takes the time
-/// ([32, 512] × [512, 2048] on two Zen 5 cores, the weights in the third-level cache: 480 GFLOP/s in float32 and 970 in
-/// bfloat16). Compiled for one instruction set. P is float or bfloat16; sums are made in float.
+/// Products of a few rows at any addresses with a matrix B [k, n] of P packed in panels of `width` columns, for a time
+/// loop in which each batch row has its own current time step. No row is copied before or after a product, and while a
+/// panel is multiplied the next one is prefetched: with few rows a product takes as long as reading the weights (480
+/// GFLOP/s in float32 and 970 in bfloat16, for [32, 512] × [512, 2048] on two Zen 5 cores, the weights in the
+/// third-level cache). Compiled for one instruction set. P is float or bfloat16; sums are computed in float.
 template <class P>
 struct RowProductKernels {
-  static constexpr int64_t kMostRows = 64;  ///< of one call
+  static constexpr int64_t kMostRows = 64;  ///< rows of one call
 
-  static constexpr int64_t kPairs = std::is_same_v<P, float> ? 1 : 2;  ///< values of k beside each other in a panel
+  static constexpr int64_t kPairs = std::is_same_v<P, float> ? 1 : 2;  ///< adjacent values of k in a panel
 
   int64_t width = 0;  ///< columns of a panel; 0: this instruction set has no such products
   /// How many values a panel has, for k values of each column.
@@ -59,15 +60,15 @@ struct AllRowProductKernels {
 template <class P>
 const RowProductKernels<P>& row_product_kernels();
 
-/// One thread's share of a product's columns. Every value is summed in the same order, whoever sums it.
+/// One thread's share of a product's columns. Every value is summed in the same order for any number of shares.
 struct Share {
   int64_t index = 0, count = 1;
-  /// The first of n things that is share i's.
+  /// The first of n items that belongs to share i.
   int64_t first(int64_t n, int64_t i) const { return n * i / count; }
 };
 
-/// f(share) for as many shares as so many multiplications are worth: several for each thread, so that one that comes
-/// late still finds some, but one for one thread.
+/// f(share), with as many shares as the number of multiplications justifies: several per thread, so that a thread that
+/// starts late still finds some, but only one if there is one thread.
 template <class F>
 void for_shares(int64_t multiplications, F f) {
   constexpr int64_t kPartsPerThread = 4;
@@ -81,9 +82,9 @@ void for_shares(int64_t multiplications, F f) {
 template <class P>
 class PackedMatrix {
  public:
-  /// Memory for one, which pack() has to fill.
+  /// Allocates the panels, which pack() must fill.
   PackedMatrix(int64_t k, int64_t n);
-  /// Another one's panels(), of the same k and n.
+  /// Uses the panels() of another matrix with the same k and n.
   PackedMatrix(at::Tensor panels, int64_t k, int64_t n);
   /// B(i, j) = weight[j·stride + i] if `transposed`, else weight[i·stride + j].
   void pack(const float* weight, int64_t stride, bool transposed);
@@ -116,7 +117,7 @@ template <class P>
 void row_weight_gradient(int64_t m, int64_t out, const P* y_grad, int64_t stride, int64_t n, const P* const* x,
                          float* gradient, bool add, P* scratch);
 
-/// How many values of P row_weight_gradient wants as `scratch`, for at most m rows x_i [n].
+/// How many values of P row_weight_gradient needs as `scratch`, for at most m rows x_i [n].
 template <class P>
 int64_t row_weight_gradient_scratch(int64_t m, int64_t n);
 

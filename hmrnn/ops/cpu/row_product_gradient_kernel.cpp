@@ -15,7 +15,7 @@ __m512i beside(const c10::BFloat16* first, const c10::BFloat16* second) {
   return interleave(load(first), load(second));
 }
 
-/// Two rows of a panel (the second null: zeros), one of pairs.
+/// Packs two rows (the second null: zeros) as one line of pairs of a panel.
 void panel_line(const c10::BFloat16* row, const c10::BFloat16* second, int64_t columns, c10::BFloat16* line) {
   if (columns == kWidth && second != nullptr) {
     for (int v = 0; v < kVectors; ++v) _mm512_storeu_si512(line + v * 32, beside(row + v * 16, second + v * 16));
@@ -36,13 +36,13 @@ void transpose_tile(const c10::BFloat16* y, int64_t stride, c10::BFloat16* to, i
   at::vec::transpose_mxn<float, kTile, kTile>(&pairs[0][0], kTile, reinterpret_cast<float*>(to), depth / 2);
 }
 #else
-/// One row of a panel, of `columns` values.
+/// Packs one row of `columns` values as a line of a panel.
 void panel_line(const float* row, const float*, int64_t columns, float* line) {
   std::copy_n(row, columns, line);
   std::fill_n(line + columns, kWidth - columns, 0.0f);
 }
 
-/// to [kTile, ..] at column i = rows i … of y [.., kTile], transposed
+/// to [kTile, kTile], rows `depth` apart = y [kTile, kTile], rows `stride` apart, transposed
 void transpose_tile(const float* y, int64_t stride, float* to, int64_t depth) {
   at::vec::transpose_mxn<float, kTile, kTile>(y, stride, to, depth);
 }
@@ -81,7 +81,7 @@ void weight_gradient(int64_t k, int64_t m, const P* y, int64_t stride, const P* 
   constexpr int64_t line = kLine / static_cast<int64_t>(sizeof(P));
   alignas(kLine) P transposed[Kernels::kMostRows * (Kernels::kGradientDepth + line)];
   const P* rows[Kernels::kMostRows];
-  const int64_t depth = (k + line - 1) / line * line + line;  // rows begin at lines: see row_stride
+  const int64_t depth = (k + line - 1) / line * line + line;  // line-aligned, padded by a line: see row_stride
   transpose(k, m, y, stride, transposed, depth);
   for (int64_t i = 0; i < m; ++i) rows[i] = transposed + i * depth;
   const int64_t count = (n + kWidth - 1) / kWidth;

@@ -10,8 +10,8 @@ namespace hmrnn::cpu {
 #ifdef HMRNN_ROW_PRODUCTS
 namespace {
 
-/// The next panel, while this one is multiplied. With one block of rows there is nothing to do while memory is waited
-/// for.
+/// Prefetch of the next panel during the product with this one. With one block of rows there is too little computation
+/// to hide memory latency.
 template <class P>
 Prefetch panel_ahead(int64_t m, int64_t k, const P* next) {
   if (next == nullptr || row_blocks(m) == 1) return {};
@@ -32,7 +32,7 @@ void backward(int64_t m, int64_t k, const P* const* x, const P* panel, const P* 
   multiply_to<false>(m, k, x, panel, columns, y, prefetch);
 }
 
-/// Value by value: what the vectors leave over.
+/// Stores a single value: for the rest that does not fill vectors.
 template <class P>
 void put(P* panel, int64_t i, int64_t j, float value) {
   constexpr int64_t pairs = kPairs<P>;
@@ -57,7 +57,7 @@ void pack_transposed(const float* weight, int64_t stride, int64_t k, c10::BFloat
   }
 }
 
-/// Two lines of the weight, of kWidth columns, as one of pairs.
+/// Packs two lines of the weight, of kWidth columns, as one line of pairs.
 void pack_line(const float* weight, int64_t stride, int64_t, c10::BFloat16* line) {
   for (int v = 0; v < kVectors; ++v) {
     const auto round = [&](const float* from) { return (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + v * 16)); };

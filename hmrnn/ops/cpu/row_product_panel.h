@@ -17,8 +17,8 @@ inline namespace HMRNN_ISA {
 
 using V = at::vec::Vectorized<float>;
 
-// Rows × vectors of sums that the registers hold beside a line of the panel: 24 + 4 of AVX-512's 32, 12 + 2 of AVX2's
-// 16.
+// Register tile: sums of kRows rows × kVectors vectors, beside one line of the panel: 24 + 4 of AVX-512's 32 registers,
+// 12 + 2 of AVX2's 16.
 constexpr int kRows = 6;
 #if defined(CPU_CAPABILITY_AVX512)
 constexpr int kVectors = 4;
@@ -26,8 +26,8 @@ constexpr int kVectors = 4;
 constexpr int kVectors = 2;
 #endif
 constexpr int64_t kWidth = kVectors * V::size();
-// What of a panel is multiplied with all rows before the next: it stays in the second-level cache, with what is
-// prefetched.
+// Block of a panel that is multiplied with all rows before the next one, so that it stays in the second-level cache
+// together with what is prefetched.
 constexpr int64_t kBlockBytes = 256 * 1024;
 constexpr int64_t kLine = 64;  // bytes of a cache line
 
@@ -39,7 +39,7 @@ struct Prefetch {
   int64_t done = 0;   ///< bytes of the current run
 
   Prefetch() = default;
-  /// To be called `calls` times.
+  /// fetch() is to be called `calls` times.
   template <class P>
   Prefetch(const P* first, int64_t values, int64_t row_length, int64_t rows, int64_t calls)
       : at(reinterpret_cast<const char*>(first)),
@@ -58,8 +58,8 @@ struct Prefetch {
 };
 constexpr int64_t kBetweenFetches = 8;  // lines of a panel
 
-/// put(r, v, sum) of the R rows x · block, in kVectors vectors each, over k values; added to `begun` [R, kWidth] if it
-/// is not null.
+/// put(r, v, sum) for each of the R rows x · block, kVectors vectors each, summed over k values and added to `begun`
+/// [R, kWidth] if that is not null.
 template <int R, class Put>
 void accumulate(int64_t k, const float* const* x, int64_t from, const float* block, const float* begun,
                 Prefetch& prefetch, Put put) {
@@ -166,7 +166,7 @@ void prefetch_to_write(const Y* y, int64_t columns) {
 }
 
 /// put(i, v, sum) of x · panel for m rows x_i of k values, a vector at a time. prefetch_output(i) is called before the
-/// sums of row i are made, in time for what put will write.
+/// last sums of row i are computed, early enough for what put will write.
 template <class P, class Output, class Put>
 void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Prefetch& prefetch, Output prefetch_output,
               Put put) {
@@ -192,7 +192,7 @@ void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Prefetch&
   }
 }
 
-/// y_i = x · panel for m rows x_i of k values, of which `columns` values are wanted; added to what is there if `add`
+/// y_i = x · panel for m rows x_i of k values, of which the first `columns` are stored; added to what is there if `add`
 template <bool add, class P, class Y>
 void multiply_to(int64_t m, int64_t k, const P* const* x, const P* panel, int64_t columns, Y* const* y,
                  Prefetch& prefetch) {
@@ -219,10 +219,10 @@ void multiply_to(int64_t m, int64_t k, const P* const* x, const P* panel, int64_
   });
 }
 
-constexpr int64_t kTile = 16;  // lines and values of 4 bytes that are transposed at a time
+constexpr int64_t kTile = 16;  // rows and columns of a tile of 4-byte values that is transposed at a time
 
 #if defined(__AVX512BF16__)
-/// 16 values and 16 more, as pairs.
+/// Interleaves 16 values of `first` and 16 of `second` as pairs.
 inline __m512i interleave(__m256i first, __m256i second) {
   return _mm512_or_si512(_mm512_cvtepu16_epi32(first), _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
 }

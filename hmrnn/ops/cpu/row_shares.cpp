@@ -12,7 +12,7 @@ namespace hmrnn::cpu {
 
 namespace {
 
-/// HMRNN_ROW_SHARES=N: so many shares instead of the rule's, or one for each row; for tests and measurements.
+/// HMRNN_ROW_SHARES=N: N shares instead of the rule's, at most one per row; for tests and measurements.
 int64_t wanted_shares() {
   const char* wanted = std::getenv("HMRNN_ROW_SHARES");
   return wanted != nullptr ? std::max<int64_t>(std::atoll(wanted), 0) : 0;
@@ -29,7 +29,8 @@ int64_t second_level_cache() {
   return bytes;
 }
 
-/// Products that threads can make beside each other: not oneDNN's, nor those that round the weights first.
+/// Whether several threads can compute products independently: not with oneDNN, nor where the weights are rounded
+/// first.
 bool independent_products(const HMLSTMArguments& a) {
   return !a.bfloat16() || choose_backend<c10::BFloat16>() == ProductBackend::Rows;
 }
@@ -48,7 +49,7 @@ int64_t row_shares(const HMLSTMArguments& a) {
     bytes = std::max(bytes, 4 * y.units() * features * value);
   }
   auto shares = row_shares(batch, bytes, second_level_cache(), usable_threads());
-  // Each share sums the gradients of all rows of a table: no more of them than its steps are.
+  // Each share has its own sums for all rows of a table: it should have at least as many steps as the table has rows.
   if (a.indexed()) shares = std::min(shares, std::max<int64_t>(a.steps() * batch / a.window.input.size(0), 1));
   return shares;
 }

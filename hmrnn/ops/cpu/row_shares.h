@@ -11,9 +11,9 @@
 
 // How threads share a window: by rows of the batch, or each of its products by columns.
 //
-// By rows, a thread takes some rows of the batch, a share, through all steps of the window and waits for nobody before
-// their end. But each share reads all weights, and its products have fewer rows. By columns, each thread reads its part
-// of the weights only, and the threads meet after every product: some hundred times in a window.
+// By rows, a thread computes all steps of the window for a share of the batch rows, without waiting for other threads.
+// But each share reads all weights, and its products have fewer rows. By columns, each thread reads only its part of
+// the weights, but threads synchronise after every product, some hundred times in a window.
 
 namespace hmrnn::cpu {
 
@@ -31,11 +31,11 @@ inline BatchRows rows_of_share(int64_t batch, int64_t i, int64_t count) {
 /// The rule: into how many shares the rows of a batch are divided; 1: threads share the products by columns. `bytes`:
 /// of the weights of the largest layer; `cache`: of a core's second-level cache.
 ///
-/// * Weights of at most kCaches such caches (3×128 where it is 512 KiB): shares of kShareRows rows, or two of half as
-///   many. Their number does not depend on that of the threads, and sums over rows are made share by share, so that all
-///   results are the same bits for any number of threads.
+/// * Weights of at most kCaches such caches (3×128 where it is 512 KiB): batch / kShareRows shares, at least two; one
+///   if the batch has fewer than kShareRows rows. Their number does not depend on the number of threads, and sums over
+///   rows are computed share by share, so that all results are the same bits for any number of threads.
 /// * At most kFarCaches (3×256): a share for each thread, if it has kManyRows rows or more. With fewer, reading the
-///   weights from a cache further away takes longer than the products (3×256, one thread: shares of 32 rows take no
+///   weights from the next cache level takes longer than the products (3×256, one thread: shares of 32 rows take no
 ///   longer than 64 rows at once, of 16 rows a seventh longer, of 8 rows half as long again).
 /// * Larger ones: columns (3×512, one thread: shares of 32 rows take a quarter longer than 64 rows at once).
 constexpr int64_t kCaches = 2, kFarCaches = 8, kShareRows = 16, kManyRows = 32;
@@ -48,14 +48,15 @@ constexpr int64_t row_shares(int64_t batch, int64_t bytes, int64_t cache, int64_
 /// The same for a window.
 int64_t row_shares(const HMLSTMArguments& a);
 
-/// f(i) for each i of [0, n): every thread takes the next one as soon as it has finished one, so that a thread that the
-/// system has suspended holds up only what it has begun. Loops and products inside f run on its thread alone.
+/// f(i) for each i of [0, n), scheduled dynamically: every thread takes the next one as soon as it has finished one, so
+/// that a thread that the system has suspended delays only the one that it has begun. Loops and products inside f run
+/// on its thread alone.
 template <class F>
 void for_tasks(int64_t n, F f) {
   if (n == 1) return f(int64_t{0});
   std::atomic<int64_t> next{0};
-  // As many threads as any other loop has: OpenMP ends threads that a smaller team does without, and a larger one
-  // starts new ones.
+  // As many threads as any other loop: OpenMP ends threads that a smaller team does not need, and starts new ones for a
+  // larger team.
   at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t, int64_t) {
     const at::AutoDispatchBelowADInplaceOrView below;  // other threads do not have the caller's dispatch keys
     for (int64_t i; (i = next.fetch_add(1)) < n;) f(i);

@@ -16,8 +16,8 @@
 
 namespace hmrnn::cpu {
 
-/// An uninitialised table that many products or row functions read. It is in large pages where the system has them: the
-/// processor's translation buffers cover a whole table then (at 3×512 in bfloat16, 2 to 3% of a window's time).
+/// An uninitialised table that many products or row functions read. It is in huge pages where the system has them, so
+/// that the TLB covers a whole table (at 3×512 in bfloat16, 2 to 3% of a window's time).
 inline at::Tensor empty_table(at::IntArrayRef sizes, at::TensorOptions options) {
   auto out = at::empty(sizes, options);
 #if defined(MADV_HUGEPAGE)
@@ -46,9 +46,9 @@ void copy_row(T* to, const T* from, int64_t n) {
   std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
 }
 
-/// Calls f(begin, end, i) for ranges that partition [0, n), one for each thread: range i, which only one thread works
-/// at. The partition depends on n and the number of threads alone, so that results repeat. `work`: number of values
-/// touched in all; little work stays on the calling thread.
+/// Calls f(begin, end, i) for ranges that partition [0, n), one for each thread; range i is processed by only one
+/// thread. The partition depends only on n, `work` and the number of threads, so that results repeat. `work`: number of
+/// values read or written in all; little work stays on the calling thread.
 template <class F>
 void for_row_ranges(int64_t n, int64_t work, F f) {
   constexpr int64_t worth_a_thread = 8192;

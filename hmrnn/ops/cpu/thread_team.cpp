@@ -19,10 +19,10 @@ void pause() {
 #endif
 }
 
-/// Waits until `value` is no longer `old`. What a leader does between two loops, and how much longer one thread's parts
-/// take than another's, is mostly shorter than the spinning. On a virtual machine a sleeping thread takes so long to
-/// wake that others have done its parts, and it sleeps again: of 50 and 1,000 µs, 3×256 was some 10% faster with the
-/// latter, and beside a busy process a quarter slower (single runs).
+/// Waits until `value` is no longer `old`: spins, then sleeps. The leader's work between two loops, and the difference
+/// between the times of two threads' parts, are mostly shorter than the spinning. On a virtual machine a sleeping
+/// thread wakes so late that the others have done its parts, and it sleeps again: with 1,000 µs instead of 50, 3×256
+/// was some 10% faster, but beside a busy process a quarter slower (single runs).
 void wait_for_change(const std::atomic<int32_t>& value, int32_t old) {
   constexpr auto kSpin = std::chrono::microseconds(500);
   const auto end = std::chrono::steady_clock::now() + kSpin;
@@ -35,14 +35,14 @@ void wait_for_change(const std::atomic<int32_t>& value, int32_t old) {
   value.wait(old, std::memory_order_acquire);
 }
 
-/// Wakes those that wait for `value`, which has just been changed. The fence: the library first looks whether anybody
-/// waits, and that must not come before the change.
+/// Wakes the threads that wait for `value`, which has just been changed. The fence: the library first checks whether
+/// any thread waits, and this check must not be reordered before the change.
 void wake(std::atomic<int32_t>& value) {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   value.notify_all();
 }
 
-constexpr int32_t kDismissed = -1;  // as loops_
+constexpr int32_t kDismissed = -1;  // value of loops_
 constexpr uint64_t kPart = 1, kParts = uint64_t{1} << 16, kLoop = uint64_t{1} << 32, kMask = kParts - 1;
 
 }  // namespace
@@ -70,7 +70,7 @@ void ThreadTeam::take_parts() {
   auto ticket = ticket_.load(std::memory_order_acquire);
   while ((ticket & kMask) < (ticket / kParts & kMask)) {
     if (!ticket_.compare_exchange_weak(ticket, ticket + kPart, std::memory_order_acq_rel)) continue;
-    // The loop is not over as long as this part is open, so that its members stay as they are.
+    // The loop cannot end while this part is open, so call_ and function_ do not change.
     try {
       call_(function_, static_cast<int64_t>(ticket & kMask));
     } catch (...) {

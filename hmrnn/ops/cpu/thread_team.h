@@ -10,9 +10,9 @@
 namespace hmrnn::cpu {
 
 /// LibTorch's threads, held for the loops of a whole window: one parallel region instead of one for each of its
-/// hundreds of loops. Between two loops a thread spins for a moment and then sleeps, for other processes may want its
-/// core. Threads take the parts of a loop as they come: the loop does not wait for a thread that has not begun a part,
-/// only for one that the system suspends within a part.
+/// hundreds of loops. Between two loops a thread spins for a moment and then sleeps, so that other processes can use
+/// its core. The parts of a loop are scheduled dynamically: the loop does not wait for a thread that has not begun a
+/// part, only for one that the system suspends within a part.
 class ThreadTeam {
  public:
   explicit ThreadTeam(int64_t size) : size_(size) {}
@@ -33,8 +33,8 @@ class ThreadTeam {
   /// Another thread: takes parts until the leader dismisses it.
   void serve();
 
-  /// f(i) once for each i of [0, parts), parts < 65,536; the leader's thread. Returns when all have ended; rethrows
-  /// what the first f that threw has thrown.
+  /// f(i) once for each i of [0, parts), parts < 65,536; to be called by the leader's thread. Returns when all parts
+  /// have ended; rethrows the first exception.
   template <class F>
   void run(int64_t parts, const F& f) {
     run(
@@ -65,13 +65,13 @@ class ThreadTeam {
   static thread_local ThreadTeam* current_;
 
   const int64_t size_;
-  // The loop: written by the leader while no part is left of the one before, read by who has taken a part.
+  // The current loop: written by the leader when no part of the previous one is left, read by threads that took a part.
   Call call_ = nullptr;
   const void* function_ = nullptr;
   std::exception_ptr thrown_;
   std::atomic<bool> threw_{false};
-  // Number of the loop (32 bits), of its parts (16), and of those taken (16), in one word: a thread that comes late
-  // takes a part of the loop that is there or none.
+  // Number of the loop (32 bits), of its parts (16), and of the parts taken (16), in one word, so that a late thread
+  // takes either a part of the current loop or none.
   alignas(64) std::atomic<uint64_t> ticket_{0};
   alignas(64) std::atomic<int32_t> loops_{0};  ///< changes with each loop; -1 at the end
   alignas(64) std::atomic<int32_t> open_{0};   ///< parts that have not ended

@@ -6,10 +6,10 @@
 namespace hmrnn::cpu {
 
 /// Products of a matrix M [rows, n], row-major as parameters are, with m rows at any addresses: y_i [rows] = M · x_i.
-/// Unlike row_product.h's they need no packed copy of M, so that any number of streams share the parameters' memory;
-/// and every value is a sum in one order whatever m is and whoever sums it, so that a row gets the same bits alone and
-/// among others. With one row a product is as fast as M can be read, with many as fast as the packed ones but for the
-/// sums over a vector's lanes (a tenth at n = 512).
+/// Unlike those of row_product.h they need no packed copy of M, so that any number of streams share the parameters'
+/// memory. Every value is summed in the same order for any m and any number of threads, so that a row gets the same
+/// bits alone and among others. With one row a product takes as long as reading M; with many rows it is as fast as the
+/// packed products except for the sums over a vector's lanes (a tenth at n = 512).
 template <class T>
 struct UnpackedProduct {
   int64_t rows, n;
@@ -35,8 +35,8 @@ struct AllUnpackedProductKernels {
 template <class T>
 const UnpackedProductKernels<T>& unpacked_product_kernels();
 
-/// All of them, by as many threads as they are worth, which share the rows of each M. None may write what another one
-/// reads or writes.
+/// Computes all products, with as many threads as the work justifies, which share the rows of each M. None may write
+/// what another one reads or writes.
 template <class T>
 void multiply(std::span<const UnpackedProduct<T>> products);
 

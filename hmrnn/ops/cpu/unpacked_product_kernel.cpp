@@ -11,15 +11,15 @@ namespace hmrnn::cpu {
 #define HMRNN_JOIN2(a, b) a##b
 #define HMRNN_JOIN(a, b) HMRNN_JOIN2(a, b)
 
-#if !defined(__AVX512BF16__)  // the bfloat16 instructions change nothing for these, which are those of AVX-512
+#if !defined(__AVX512BF16__)  // these do not use bfloat16 instructions: the build for AVX-512 has them
 namespace {
 
 template <class T>
 using Vec = at::vec::Vectorized<T>;
 
-// Rows of M × rows of x whose sums the registers hold, beside a vector of each x and one of M: 24 + 6 + 1 of AVX-512's
-// 32, 12 + 3 + 1 of AVX2's 16. One row of x alone is multiplied with twice as many rows of M: a sum that waits for
-// itself would wait four cycles, in which a core adds eight vectors.
+// Register tile: sums of kRows rows of M × kTogether rows of x, beside a vector of each x and one of M: 24 + 6 + 1 of
+// AVX-512's 32, 12 + 3 + 1 of AVX2's 16. A single row of x is multiplied with twice as many rows of M: an addition to
+// the same sum has a latency of four cycles, in which a core adds eight vectors.
 constexpr int kRows = 4;
 #if defined(CPU_CAPABILITY_AVX512)
 constexpr int kTogether = 6;
@@ -28,7 +28,7 @@ constexpr int kTogether = 3;
 #endif
 constexpr int64_t kBlock = 2 * kRows;  // rows of M that stay in the first-level cache for all rows of x
 
-/// to[i] = the sum of the lanes of s[i], of four vectors; all in the same order.
+/// to[i] = the sum of the lanes of s[i], for four vectors, each in the same order.
 #if defined(CPU_CAPABILITY_AVX2) || defined(CPU_CAPABILITY_AVX512)
 void sum_lanes(__m256 a, __m256 b, __m256 c, __m256 d, float* to) {
   const __m256 all = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
@@ -74,10 +74,10 @@ void sum_lanes(const Vec<T>* s, T* to) {
 }
 #endif
 
-/// Prefetches the rows of M that come next, some lines at a time.
+/// Prefetches the next rows of M, some lines at a time.
 struct Ahead {
   const char *at = nullptr, *end = nullptr;
-  int64_t lines = 0;  ///< at a time
+  int64_t lines = 0;  ///< of each call
 
   void fetch() {
     for (int64_t i = 0; i < lines && at < end; ++i, at += 64) __builtin_prefetch(at, 0, 2);
@@ -85,7 +85,7 @@ struct Ahead {
 };
 constexpr int64_t kBetweenFetches = 8;  // vectors of a row
 
-/// y_i[r] for R rows of M from r on, `matrix`, and K rows x_i
+/// y_k[r, r + R) for the R rows `matrix` of M, from row r on, and K rows x_k
 template <int R, int K, class T>
 void tile(int64_t n, const T* matrix, const T* const* x, int64_t r, T* const* y, Ahead& ahead) {
   using V = Vec<T>;
@@ -140,7 +140,7 @@ void multiply(const UnpackedProduct<T>& p, int64_t begin, int64_t end) {
     const int64_t rows = std::min(kBlock, end - r), next = std::min(kBlock, end - r - rows);
     const T* matrix = p.matrix + r * p.n;
     Ahead ahead;
-    if (p.m > 1) {  // the processor itself prefetches what is read once, one after the other
+    if (p.m > 1) {  // with one row M is read once, sequentially: the hardware prefetches it
       ahead.at = reinterpret_cast<const char*>(matrix + rows * p.n);
       ahead.end = reinterpret_cast<const char*>(matrix + (rows + next) * p.n);
       const int64_t calls = groups * (kBlock / kRows) * std::max<int64_t>(1, p.n / Vec<T>::size() / kBetweenFetches);

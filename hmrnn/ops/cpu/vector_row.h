@@ -50,8 +50,9 @@ inline void store_bfloat16(c10::BFloat16* p, at::vec::Vectorized<float> v) {
 }
 
 #if defined(CPU_CAPABILITY_AVX512)
-/// σ(x) = 1 / (1 + 2^(-x log2 e)) to less than 1e-6 of a gate (tests/ops/test_cell_kernel.cpp). A polynomial for the
-/// power's fraction (minimax on [-½, ½], 7.5e-8), evaluated in pairs, so that few of its steps depend on each other.
+/// σ(x) = 1 / (1 + 2^(-x log2 e)) with an error below 1e-6 (tests/ops/test_cell_kernel.cpp). The polynomial for the
+/// fractional part of the exponent (minimax on [-½, ½], 7.5e-8) is evaluated in pairs, so that few of its steps depend
+/// on each other.
 HMRNN_INLINE at::vec::Vectorized<float> fast_sigmoid(at::vec::Vectorized<float> x) {
   const auto all = [](float value) { return _mm512_set1_ps(value); };
   __m512 t = _mm512_mul_ps(x, all(-1.44269504f));
@@ -68,8 +69,8 @@ HMRNN_INLINE at::vec::Vectorized<float> fast_sigmoid(at::vec::Vectorized<float> 
 }
 #endif
 
-/// As many units as Vectorized<T> has values, and as many whole numbers of T's size. (at::vec has no such type for each
-/// T; these are the compiler's own vectors.)
+/// Vectors of as many unit numbers as Vectorized<T> has values, and of as many integers of T's size. (at::vec has no
+/// such type for each T; these are the compiler's own vectors.)
 template <class T>
 struct UnitVectors;
 template <>
@@ -198,7 +199,7 @@ struct VectorRow {
     if constexpr (sizeof(T) == 4) return fast_sigmoid(x);
 #endif
     if constexpr (sizeof(T) == 4) {
-      // 20 ulp: 1e-6 of a gate, far below the rounding of the products. With AVX2 exp_u20 makes a number of a NaN.
+      // 20 ulp: 1e-6 of a gate, far below the rounding of the products. With AVX2 exp_u20 turns a NaN into a number.
       const V gate = V(1) / (V(1) + (V(0) - x).exp_u20());
       return V::blendv(gate, x, x.isnan());
     } else {

@@ -12,19 +12,19 @@
 
 namespace hmrnn::cpu {
 
-/// The gradient of one weight matrix, from rows that are added a few at a time. One product is made for as many rows as
-/// still are in a cache, and memory is kept for so many; or all rows are kept, for add_to().
+/// The gradient of one weight matrix, from rows that are added a few at a time. One product is computed for as many
+/// rows as fit into a cache, and memory is allocated for that many; or all rows are kept, for add_to().
 template <class P>
 class WeightGradient {
  public:
-  /// Keeps all rows that will come, `total`.
+  /// Keeps all `total` rows.
   WeightGradient(Product<P>& matrix, int64_t total) : matrix_(matrix) {
     rows_ = empty_table({total, stride()}, c10::CppTypeToScalarType<P>::value);
     x_.reserve(total);
   }
-  /// `gradient` [R, in] of Wide<P>: its first matrix.out() rows are set by finish(). `total`: rows that will come;
-  /// `most`: of these at a time. `memory`: Product::reserve_gradient. All have to outlive this. `bytes` of rows are
-  /// kept at least, if so many come; nothing is allocated later.
+  /// `gradient` [R, in] of Wide<P>: its first matrix.out() rows are set by finish(). `total`: number of rows that will
+  /// be added; `most`: the most of them at a time. `memory`: Product::reserve_gradient. All must outlive this object.
+  /// At least `bytes` of rows are kept, if there are so many; nothing is allocated later.
   WeightGradient(Product<P>& matrix, const at::Tensor& gradient, int64_t total, int64_t most, at::Tensor& memory,
                  int64_t bytes = kBytes)
       : matrix_(matrix), gradient_(gradient.data_ptr<Wide<P>>()), memory_(&memory) {
@@ -34,16 +34,16 @@ class WeightGradient {
     matrix.reserve_gradient(kept, memory);
   }
 
-  /// From one row of next() to the following, in values.
+  /// Row stride of next(), in values.
   int64_t stride() const { return row_stride<P>(matrix_.out()); }
-  /// Memory for the gradients [m, out] of the next m products, to be filled before the next call. Their operands follow
-  /// by push().
+  /// Memory for the gradients [m, out] of the next m products, to be filled before the next call. Their operands are
+  /// added by push().
   P* next(int64_t m) {
     const auto used = static_cast<int64_t>(x_.size());
     if (used + m > rows_.size(0)) multiply();
     return rows_.template data_ptr<P>() + static_cast<int64_t>(x_.size()) * stride();
   }
-  /// The operand x [in] of the next one, which has to stay where it is.
+  /// The operand x [in] of the next product; it is not copied, so it must stay valid.
   void push(const P* x) { x_.push_back(x); }
 
   void finish() {

@@ -1,13 +1,13 @@
 #pragma once
 
-// The Row policy of cell_math.h for a block of threads: one block works on one row of the batch. What a block is, is a
+// The Row policy of cell_math.h for a block of threads: one block computes one row of the batch. The block is a
 // template parameter with
-//   thread(), threads()     who I am, of how many
-//   barrier()               all threads of the block have come here, and see what the others wrote before
-//   group(), groups()       sub-groups of threads that add up among themselves (CUDA: the warps)
+//   thread(), threads()     index of the calling thread, number of threads
+//   barrier()               waits for all threads of the block, whose earlier writes are then visible to all
+//   group(), groups()       sub-groups of threads that can sum among themselves (CUDA: the warps)
 //   leads_group(), group_sum(x)
 //   shared()                BlockMemory that all threads see
-// CudaBlock below is the real one; tests/support/host_block.h runs the same code on the host, where no GPU is.
+// CudaBlock below is the real one; tests/support/host_block.h runs the same code on the host, without a GPU.
 
 #include <array>
 #include <cmath>
@@ -16,8 +16,7 @@
 
 #include "hmrnn/ops/cell_math.h"
 
-// Before loops over the products of a step: what they index stays in registers, instead of in memory of the thread's
-// own.
+// Unrolls loops over the products of a step, so that what they index stays in registers instead of local memory.
 #ifdef __CUDACC__
 #define HMRNN_UNROLL _Pragma("unroll")
 #else
@@ -26,10 +25,10 @@
 
 namespace hmrnn::cuda {
 
-constexpr int64_t kMaxSums = 4;     ///< most sums that are made at once
+constexpr int64_t kMaxSums = 4;     ///< most sums that are computed at once
 constexpr int64_t kMaxGroups = 32;  ///< 1024 threads are 32 warps
 
-/// What a block's threads add up through: two halves, in each the sums of every group.
+/// Shared memory of a block's reductions: two halves, each with the sums of every group.
 struct alignas(32) BlockMemory {
   unsigned char bytes[2 * kMaxGroups * kMaxSums * sizeof(double)];
 };
@@ -57,7 +56,7 @@ struct alignas(sizeof(T) * N) Pack {
 #undef HMRNN_PACK_OPERATOR
 };
 
-/// x where the like of it in `where` is positive, else 0.
+/// x where `where` is positive, else 0, value by value.
 template <class T>
 HMRNN_HOST_DEVICE std::enable_if_t<std::is_floating_point_v<T>, T> where_positive(T where, T x) {
   return where > T(0) ? x : T(0);
@@ -115,7 +114,7 @@ class BlockRow {
     }
 
    private:
-    /// Rows are never in shared memory. The compiler does not see that of a pointer that was itself loaded from there.
+    /// Rows are never in shared memory. The compiler cannot know that of a pointer that was itself loaded from there.
     HMRNN_HOST_DEVICE static void in_global_memory([[maybe_unused]] const void* p) {
 #ifdef __CUDA_ARCH__
       __builtin_assume(__isGlobal(p));
@@ -132,7 +131,7 @@ class BlockRow {
   }
 
   /// Every thread gets the sums. They are added in an order that depends on the block's size alone. There is a barrier
-  /// after the loop: what f wrote is there for all threads.
+  /// after the loop: what f wrote is visible to all threads.
   template <int K, class F>
   HMRNN_HOST_DEVICE std::array<T, K> sums(int64_t n, F f) const {
     static_assert(K <= kMaxSums, "shared memory is laid out for kMaxSums");
@@ -142,8 +141,9 @@ class BlockRow {
       const std::array<V, K> x = f(at);
       for (int k = 0; k < K; ++k) part[k] = part[k] + x[k];
     });
-    // Two halves of the shared memory in turn: with one barrier a sum, a thread may still read the last sum's half
-    // while another already writes this one's, and no thread reaches the sum after the next before all have read.
+    // The two halves of the shared memory alternate, so that one barrier per sum is enough: a thread may still read the
+    // previous sum's half while another already writes this one's, and no thread writes to a half again before the
+    // barrier that follows all reads of it.
     using Sums = Pack<T, kMaxSums>;  // stored and loaded at once, whatever K is
     Sums* shared = reinterpret_cast<Sums*>(block_.shared()) + half_ * kMaxGroups;
     half_ ^= 1;
@@ -176,7 +176,7 @@ class BlockRow {
   HMRNN_HOST_DEVICE T sqrt(T x) const { return std::sqrt(x); }
 
  private:
-  /// To two units in the last place in float32: the exact one has a branch for every value.
+  /// Within 2 ulp in float32: exact division has a branch for every value.
   HMRNN_HOST_DEVICE static T reciprocal(T x) {
 #ifdef __CUDA_ARCH__
     if constexpr (std::is_same_v<T, float>) return __fdividef(1.0f, x);

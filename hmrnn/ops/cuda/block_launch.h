@@ -1,6 +1,6 @@
 #pragma once
 
-// For *.cu files: how a kernel whose body is written over a block (block.h) is launched.
+// For *.cu files: launch parameters of the kernels whose bodies are templates on a block (block.h).
 
 #include <cuda_runtime.h>
 
@@ -15,7 +15,7 @@ namespace hmrnn::cuda {
 template <class T>
 constexpr int kPack = 16 / static_cast<int>(sizeof(T));
 
-/// Threads for a row whose longest loop visits `items` packs. 256: more than that wait longer at each of the kernel's
+/// Threads for a row whose longest loop visits `items` packs. At most 256: more would cost more at each of the kernel's
 /// barriers than they save; a row of 4·512 floats then takes two rounds.
 inline unsigned threads_for(int64_t items) {
   constexpr int64_t most = 256, warp = 32;
@@ -23,8 +23,8 @@ inline unsigned threads_for(int64_t items) {
   return static_cast<unsigned>(wanted < most ? wanted : most);
 }
 
-/// What the steps of a wave have in common: grid (rows of the batch, steps), the threads that the largest wants, and
-/// whether all of them are wide.
+/// What the steps of a wave have in common: grid (rows of the batch, steps), the threads that the largest step needs,
+/// and whether all of them are wide.
 struct WaveShape {
   dim3 blocks;
   unsigned threads = 0;

@@ -7,7 +7,7 @@
 
 namespace hmrnn::cuda {
 
-/// Launches on the stream that LibTorch works on now, whatever device that is: a capture goes on there.
+/// Launches on LibTorch's current stream of the current device, so that a capture records it.
 template <class S>
 void run(const S& arguments) {
   C10_CUDA_CHECK(static_cast<cudaError_t>(launch(arguments, c10::cuda::getCurrentCUDAStream().stream())));

@@ -1,5 +1,5 @@
-// What libhmrnn_cuda tells libhmrnn about devices. C++17 and free of LibTorch, since nvcc compiles one side and g++ the
-// other; C linkage, since the symbol is looked up by name after the library has been opened.
+// The device query of libhmrnn_cuda, called by libhmrnn. C++17 and free of LibTorch, since nvcc compiles one side and
+// g++ the other; C linkage, since the symbol is looked up by name after the library has been opened.
 #pragma once
 
 #include <cstddef>
@@ -17,9 +17,9 @@ struct HmrnnCudaDevice {
   uint64_t total_bytes;
 };
 
-/// Fills `device` for the device `index` after running a kernel of this library on it, which tells a device that works
-/// from one that merely exists (wrong driver, no code for its architecture). Returns 0, or the CUDA error's number with
-/// its text in `message` (`message_size` bytes, always terminated).
+/// Fills `device` for the device `index` after running a kernel of this library on it, which distinguishes a device
+/// that works from one that merely exists (wrong driver, no code for its architecture). Returns 0, or the CUDA error's
+/// number with its text in `message` (`message_size` bytes, always terminated).
 HMRNN_API int hmrnn_cuda_query_device(int index, HmrnnCudaDevice* device, char* message, size_t message_size);
 
 /// The type of the function above, for dlsym.

@@ -17,7 +17,7 @@ namespace nccl = torch::cuda::nccl;
 
 static_assert(sizeof(nccl::ncclUniqueId) == kDeviceSumId);
 
-/// `work`, whose errors become one line.
+/// Runs `work` and converts its exceptions to hmrnn::Error with one line.
 template <typename Work>
 auto with_errors_of_nccl(const Work& work) {
   try {

@@ -1,7 +1,7 @@
 #pragma once
 
-// The kernels of the gated output: what is between its products, for all steps of a window at once. One block works
-// on one step of one row.
+// The kernels of the gated output: what is computed between its products, for all steps of a window at once. One block
+// computes one step of one row.
 
 #include <c10/util/BFloat16.h>
 
@@ -9,13 +9,13 @@
 
 namespace hmrnn::cuda {
 
-/// y = max(Σ_l gate_l · x_l, 0), and what backward needs is kept by the caller. n = T·B.
+/// y = max(Σ_l gate_l · x_l, 0); the caller keeps what backward needs. n = T·B.
 template <class T>
 struct GatedSum {
   int64_t n = 0;
   int64_t layers = 0;
   int64_t out = 0;
-  bool wide = false;        ///< rows are of a multiple of 4 values, all pointers aligned to 16 bytes
+  bool wide = false;        ///< row lengths are multiples of 4 values, all pointers aligned to 16 bytes
   const T* gate = nullptr;  ///< [n, layers]
   const T* x = nullptr;     ///< [layers, n, out] W^e_l h_l
   T* y = nullptr;           ///< [n, out]
@@ -37,7 +37,8 @@ struct GatedSumBackward {
   T* d_pre = nullptr;   ///< [n, layers]
 };
 
-/// Who runs the kernels: CUDA (gated_output.cpp), or a test on the host (tests/support/host_kernels.h).
+/// Interface for running the kernels: on CUDA (gated_output.cpp), or on the host in tests
+/// (tests/support/host_kernels.h).
 template <class T, class P>
 class GatedOutputKernels {
  public:

@@ -1,10 +1,10 @@
 #pragma once
 
-// The gated output over a window, batched over time: on a device nothing is gained by computing W^e h once a state,
-// since a captured graph has static shapes. Free of CUDA: tests run the same code on the host.
+// The gated output over a window, batched over time: on a device nothing is gained by computing W^e h once for each
+// state, since a captured graph has static shapes. Free of CUDA: tests run the same code on the host.
 //
-// Launches: forwards a product for the gates and one for W^e h a layer, the sigmoid, one kernel; backwards one kernel
-// and four products a layer. In bfloat16 a rounding of each operand beside them.
+// Launches: forwards two products per layer (gates, W^e h), the sigmoid, one kernel; backwards one kernel and four
+// products per layer. In bfloat16 also a conversion of each operand.
 
 #include <ATen/ATen.h>
 
@@ -15,7 +15,7 @@
 
 namespace hmrnn::cuda {
 
-/// Contiguous arguments (ops/gated_output.h) → output [T, B, out] and what backward wants.
+/// Contiguous arguments (ops/gated_output.h) → output [T, B, out] and what backward needs.
 template <class T, class P>
 std::tuple<at::Tensor, std::vector<at::Tensor>> gated_output_forward(at::TensorList h, const at::Tensor& gates,
                                                                      at::TensorList embedding,

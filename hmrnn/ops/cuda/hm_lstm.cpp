@@ -27,7 +27,7 @@ class StreamWindowKernels : public WindowKernels<T, P> {
   ChipDevice chip() const override {
     if (!kOnChip || !cuda_persistent()) return {};
     const auto* p = at::cuda::getCurrentDeviceProperties();
-    if (p->major < 8 || !p->cooperativeLaunch) return {};  // bfloat16 on the tensor cores begins there
+    if (p->major < 8 || !p->cooperativeLaunch) return {};  // the tensor cores support bfloat16 from 8.0 on
     return {p->multiProcessorCount, static_cast<int64_t>(p->sharedMemPerBlockOptin)};
   }
   void window_forward(const PersistentForward<T, P>& plan) override { run_window(plan); }

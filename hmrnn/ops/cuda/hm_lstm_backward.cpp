@@ -114,8 +114,8 @@ class Backward : Window<T, P> {
     }
   }
 
-  /// Adds to `work` what gives dL/dh after s steps, through the products that read it: all of it in the first part, or,
-  /// under a mask, through U in the first and through what reads mask ⊙ h in the second.
+  /// Adds to `work` the products that compute dL/dh after s steps. Without a mask this is one, into the first part;
+  /// under a mask one through U into the first part, and one of mask ⊙ h through W and V into the second.
   void multiply_gradients(int64_t l, int64_t s, std::vector<std::function<void()>>& work) {
     const int64_t width = layers_[l].width, own = masked() ? layers_[l].bottom_up : width;
     const auto part = [this, l, s, &work](int64_t to, int64_t first, int64_t columns) {
@@ -236,7 +236,7 @@ class Backward : Window<T, P> {
   /// Rows of the steps [T·B, width] → of the table [V, width].
   template <class Q, class Run>
   at::Tensor sum_by_row(const at::Tensor& rows, Run run) {
-    constexpr int64_t rows_a_segment = 16;  // of each row of the table, on the average
+    constexpr int64_t rows_a_segment = 16;  // steps per row of the table and segment, on average
     SumRows<T, Q> s;
     s.rows = data<Q>(rows);
     s.index = a_.window.index.template const_data_ptr<int64_t>();
@@ -272,5 +272,6 @@ HMLSTMGradients window_backward(const HMLSTMArguments& a, const HMLSTMBackward& 
 HMRNN_INSTANTIATE(float, float)
 HMRNN_INSTANTIATE(double, double)
 HMRNN_INSTANTIATE(float, c10::BFloat16)
+#undef HMRNN_INSTANTIATE
 
 }  // namespace hmrnn::cuda

@@ -19,7 +19,7 @@ ChipProduct cut_backward(const LayerShape& y, int64_t blocks) {
   return p;
 }
 
-/// Values of the weights of the block that has most of them; nothing if one has too many cells.
+/// The largest number of weights that a block keeps, in values; nullopt if a block has too many cells.
 std::optional<int64_t> most_weights(const ChipPlan& plan) {
   int64_t most = 0;
   for (int block = 0; block < plan.blocks; ++block) {
@@ -47,7 +47,7 @@ std::optional<ChipPlan> plan_chip(const std::vector<LayerShape>& layers, int64_t
     values[l % 2] += layers[l].width * layers[l].units;
     widest = std::max(widest, layers[l].units);
   }
-  // As many as a row's 4d values, four at a time, keep busy: the others would only be waited for.
+  // As many as a row's 4d values, four at a time, keep busy: more would only make the barriers slower.
   plan.threads = static_cast<int>(std::clamp((widest + 31) / 32 * 32, int64_t{64}, int64_t{kChipThreads}));
   for (size_t l = 0; l < layers.size(); ++l) {
     const auto& y = layers[l];

@@ -22,18 +22,18 @@ constexpr int64_t kChunk = 64;        ///< most columns of a block backwards
 constexpr int64_t kPadding = 8;       ///< values after each row in shared memory, so that rows begin in different banks
 constexpr int64_t kMaxParts = 16;     ///< of a sum
 constexpr int kMaxCells = 12;         ///< of a block
-constexpr int kMaxChipLayers = 4;     ///< so that all that a kernel is told fits among its arguments
-constexpr int kLayerBytes = 512;      ///< most of LayerForwardPlan and LayerBackwardPlan
+constexpr int kMaxChipLayers = 4;     ///< so that the layers' plans fit into the kernel's arguments
+constexpr int kLayerBytes = 512;      ///< largest size of LayerForwardPlan and LayerBackwardPlan
 constexpr int kChipThreads = 256;     ///< most of a block
-constexpr int64_t kMinChipSteps = 4;  ///< of a window: fewer are not worth the copy of the weights
+constexpr int64_t kMinChipSteps = 4;  ///< of a window: with fewer, copying the weights costs more than it saves
 
-/// What one block is; `blocks` 0: there is no such kernel.
+/// Limits of a device; `blocks` 0: it has no persistent kernel.
 struct ChipDevice {
-  int blocks = 0;            ///< that are resident together
-  int64_t shared_bytes = 0;  ///< that one block may have
+  int blocks = 0;            ///< number of blocks that are resident together
+  int64_t shared_bytes = 0;  ///< of one block, at most
 };
 
-/// How the product of one layer is cut into units: [chunks, parts] of them, chunks next to each other.
+/// How the product of one layer is divided into units: parts × chunks of them, the chunks of a part consecutive.
 struct ChipProduct {
   int64_t columns = 0;     ///< of the result
   int64_t chunk = 0;       ///< columns of a unit
@@ -45,7 +45,7 @@ struct ChipProduct {
   HMRNN_HOST_DEVICE int64_t units() const { return chunks() * parts; }
 };
 
-/// A rectangle of a layer's weights that a block keeps, a column of the result in each row.
+/// A rectangle of a layer's weights that a block keeps, stored with one row for each column of the result.
 struct ChipCell {
   int layer = 0;
   int part = 0;
@@ -58,12 +58,12 @@ struct ChipCell {
   HMRNN_HOST_DEVICE int stride() const { return depth + static_cast<int>(kPadding); }  ///< of their rows there
 };
 
-/// What is before operand and weights in a block's shared memory.
+/// The header of a block's shared memory, before operand and weights.
 struct ChipHeader {
   BlockMemory sums;  ///< of the rows
   ChipCell cell[kMaxCells];
   int cells;
-  /// The layers' plans: a kernel's arguments that are chosen by an index are read from further away.
+  /// Copies of the layers' plans: reading a kernel's arguments with a variable index is slower.
   alignas(32) unsigned char layers[kMaxChipLayers][kLayerBytes];
 };
 
@@ -115,8 +115,8 @@ HMRNN_HOST_DEVICE void each_cell(const ChipPlan& plan, int64_t block, F f) {
   }
 }
 
-/// Nothing where the window does not fit: `batch` and all units have to be multiples of kTile, and the weights to find
-/// room on the device (as bfloat16).
+/// nullopt if the window does not fit: `batch` and all units have to be multiples of kTile, and the weights (as
+/// bfloat16) have to fit into the shared memory of all blocks.
 std::optional<ChipPlan> plan_chip(const std::vector<LayerShape>& layers, int64_t steps, int64_t batch, bool forward,
                                   const ChipDevice& device);
 

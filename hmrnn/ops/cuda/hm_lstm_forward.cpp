@@ -99,7 +99,7 @@ class Forward : Window<T, P> {
     const auto& y = layers_[0];
     if (a_.indexed()) {
       const auto& index = a_.window.index;
-      // Reported by the device where it is one: the host does not wait.
+      // On a device the error is reported by the device: the host does not wait.
       at::_assert_async(index.ge(0).logical_and_(index.lt(a_.window.input.size(0))).all(),
                         "hm_lstm: index must lie in [0, rows of the table)");
     }

@@ -20,7 +20,7 @@ __global__ void step_forward_kernel(const __grid_constant__ Wave<StepForward<T, 
   step_forward<N>(CudaBlock(&shared), blockIdx.x, wave.step[blockIdx.y]);
 }
 
-/// Row of the table, segment, columns.
+/// Grid: row of the table, segment, chunk of columns.
 template <int N, class T, class Q>
 __global__ void sum_rows_kernel(SumRows<T, Q> s) {
   sum_rows<N>(CudaBlock(nullptr), blockIdx.x, blockIdx.y, blockIdx.z, s);

@@ -9,7 +9,8 @@
 
 namespace hmrnn::cuda {
 
-/// Who runs the kernels of a window: CUDA (hm_lstm.cpp), or a test on the host (tests/support/host_kernels.h).
+/// Interface for running a window's kernels: on CUDA (hm_lstm.cpp), or on the host in tests
+/// (tests/support/host_kernels.h).
 template <class T, class P>
 class WindowKernels {
  public:
@@ -20,11 +21,12 @@ class WindowKernels {
   virtual void step_backward(const std::vector<StepBackward<T, P>>& steps) = 0;
   virtual void sum_rows(const SumRows<T, P>& sum) = 0;     ///< gradients of products
   virtual void sum_scalars(const SumRows<T, T>& sum) = 0;  ///< of the boundary's share, width 1
-  /// Runs each piece of work, which launches something through ATen, beside the others: they do not depend on each
+  /// Runs the pieces of work, each of which launches something through ATen, side by side: they do not depend on each
   /// other.
   virtual void side_by_side(const std::vector<std::function<void()>>& work) = 0;
 
-  /// What whole windows can be run on, if at all: these three are for kernels that keep the weights on chip.
+  /// These three are for persistent kernels: the device's limits for them (default: there are none), and their
+  /// launches.
   virtual ChipDevice chip() const { return {}; }
   virtual void window_forward(const PersistentForward<T, P>&) { throw std::logic_error("no kernel of whole windows"); }
   virtual void window_backward(const PersistentBackward<T, P>&) {

@@ -1,10 +1,11 @@
 // The window in one launch: a block on each multiprocessor, which keeps its share of the weights in shared memory
-// (hm_lstm_chip.h). A wave is two phases with a barrier of all blocks after each: the rows, a block taking one after
-// the other with the same bodies as the launches of single steps, and the products, on the tensor cores.
+// (hm_lstm_chip.h). A wave has two phases with a barrier of all blocks after each: the rows, which each block computes
+// one after the other with the same device functions as the kernels of single steps, and the products, on the tensor
+// cores.
 //
-// Why two: a row's layer norm needs all of its product, a product all units of the rows. What a phase writes is in
-// global memory (in practice in the L2 cache) and is visible after the barrier, which releases and acquires; nothing
-// here may be read through the read-only path, since this kernel itself writes all of it.
+// Why two: a row's layer norm needs all of its product, and a product needs all units of the rows. What a phase writes
+// is in global memory (in practice in the L2 cache) and is visible after the barrier, which releases and acquires;
+// nothing here may be read through the read-only path, since this kernel itself writes all of it.
 
 #include <cooperative_groups.h>
 #include <cuda_pipeline.h>
@@ -25,8 +26,8 @@ using Value = c10::BFloat16;
 constexpr int kWarp = 32;
 
 // A block's shared memory: the header, the operand of a product (`rows` of its rows), weights. All pointers are derived
-// from the array itself: of a stored pointer the compiler does not know that it is to shared memory, and loads are
-// slower.
+// from the array itself: the compiler cannot know that a stored pointer points to shared memory, and would generate
+// slower loads.
 __device__ unsigned char* chip_memory() {
   extern __shared__ __align__(32) unsigned char memory[];
   return memory;
@@ -40,8 +41,8 @@ __device__ Layer* layers() {
 __device__ Value* operand_memory() { return reinterpret_cast<Value*>(chip_memory() + sizeof(ChipHeader)); }
 __device__ Value* weight_memory(const ChipPlan& chip) { return operand_memory() + chip.rows * chip.staged_stride; }
 
-/// Begins to copy rows of `columns` values, a multiple of 8, from global to shared memory, a warp taking one row after
-/// the other. All threads see them after wait_for_rows().
+/// Starts to copy rows of `columns` values, a multiple of 8, from global to shared memory asynchronously, each warp one
+/// row at a time. All threads see them after wait_for_rows().
 __device__ void copy_rows(Value* to, int to_stride, const Value* from, int64_t from_stride, int rows, int columns) {
   constexpr int kTogether = 8;  // values, 16 bytes
   const int warp = static_cast<int>(threadIdx.x) / kWarp, warps = static_cast<int>(blockDim.x) / kWarp;
@@ -62,7 +63,7 @@ __device__ void wait_for_rows() {
   __syncthreads();
 }
 
-/// Copies their transpose, for what is done once. Loads are issued together: each alone would wait for memory.
+/// Copies the transpose synchronously (once per window). Loads are issued together, so that their latencies overlap.
 __device__ void copy_columns(Value* to, int to_stride, const Value* from, int64_t from_stride, int rows, int columns) {
   constexpr int kTogether = 8;
   const int threads = static_cast<int>(blockDim.x), all = rows * columns;
@@ -81,7 +82,7 @@ __device__ void copy_columns(Value* to, int to_stride, const Value* from, int64_
   }
 }
 
-/// Stores the layers' plans, finds the block's cells and begins to copy their weights, which all threads see after
+/// Stores the layers' plans, finds the block's cells and starts to copy their weights, which all threads see after
 /// wait_for_rows().
 template <class Plan>
 __device__ void prepare(const Plan& p) {
@@ -112,8 +113,8 @@ __device__ void multiply_tiles(const Value* operand, int operand_stride, const V
                                int depth, float* out, int64_t out_stride) {
   constexpr int kSide = static_cast<int>(kTile);
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  // Addresses that this lane gives: of tiles left and right, upper before lower for the operand, below each other for
-  // the weights.
+  // Addresses that this lane passes to load_tiles. Order of the four tiles: upper left, lower left, upper right, lower
+  // right for the operand; upper left, upper right, lower left, lower right for the weights.
   const Value* left = operand + lane % 16 * operand_stride + lane / 16 * 8;
   const Value* right = weights + (lane % 8 + lane / 16 * 8) * weights_stride + lane / 8 % 2 * 8;
   float sum[M][2][4] = {};
@@ -171,7 +172,7 @@ __device__ void multiply(const ChipPlan& chip, const ChipCell& cell, int64_t bat
   }
 }
 
-/// One layer alone has a step in every second wave.
+/// Increment of the loops over waves: a single layer has a step only in every second wave.
 __device__ int64_t every(const WindowPlan<float>& w) { return w.layers == 1 ? 2 : 1; }
 
 /// f(t, l, row of the batch) for this block's rows of a wave.

@@ -5,7 +5,7 @@
 
 namespace hmrnn::cuda {
 
-/// All steps of a window, for one launch. The kernel sets `window.layer`: the layers are here.
+/// The arguments of one launch for all steps of a window. The kernel sets `window.layer` to its copy of `layer`.
 template <class Window, class LayerOfWindow, class P>
 struct Persistent {
   using Layer = LayerOfWindow;

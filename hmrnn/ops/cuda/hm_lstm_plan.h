@@ -1,10 +1,10 @@
 #pragma once
 
 // The addresses of a window's tensors, as plain pointers, and which of them each step of each layer gets. The same for
-// the drivers, which launch step after step (hm_lstm_forward.cpp, hm_lstm_backward.cpp), and for the kernels that have
-// the time loop inside (hm_lstm_persistent.cu). Free of LibTorch.
+// the drivers, which launch step after step (hm_lstm_forward.cpp, hm_lstm_backward.cpp), and for the kernels that
+// contain the time loop (hm_lstm_persistent.cu). Free of LibTorch.
 // Sizes: T steps, B rows of the batch, L layers of d units; S slots, of which slot s belongs to the state after s steps
-// (0: the initial one): S = T+1, or 2 that are used in turn.
+// (0: the initial one): S = T+1, or 2 that alternate.
 
 #include "hmrnn/ops/cuda/block.h"
 #include "hmrnn/ops/cuda/hm_lstm_step.h"
@@ -35,7 +35,7 @@ struct LayerShape {
   HMRNN_HOST_DEVICE bool top() const { return above == 0; }
 };
 
-/// What both directions read of a layer. Where slots are used in turn, gates and moments are of one step alone
+/// What both directions read of a layer. Where two slots alternate, gates and moments are those of one step only
 /// (`kept`).
 template <class T>
 struct LayerPlan {
@@ -79,7 +79,7 @@ struct WindowPlan {
   HMRNN_HOST_DEVICE int64_t slot(int64_t s) const { return every_slot ? s : s % 2; }
   HMRNN_HOST_DEVICE int64_t kept(int64_t t) const { return every_slot ? t : 0; }
   HMRNN_HOST_DEVICE int64_t z_stride() const { return layers - 1; }
-  /// Whether a step reads a product of the state that step t of layer l leaves.
+  /// Whether any step reads a product of layer l's state after step t.
   HMRNN_HOST_DEVICE bool read_later(int64_t t, int64_t l) const { return t + 1 < steps || l + 1 < layers; }
 };
 
@@ -99,7 +99,7 @@ struct ForwardPlan : WindowPlan<T> {
 
 /// Where a row's sums over the steps begin, in a row of `width` values: gradients of biases and of layer norms.
 struct SumColumns {
-  int64_t bias = 0;  ///< of b and, being the same, of the recurrent norm's bias; all there is without layer norm
+  int64_t bias = 0;  ///< of b, equal to that of the recurrent norm's bias; the only one without layer norm
   int64_t gain[kProducts] = {};
   int64_t shift[kProducts] = {};  ///< that of kRecurrent is `bias`
   int64_t cell_gain = 0;
@@ -146,7 +146,7 @@ struct BackwardPlan : WindowPlan<T> {
   const LayerBackwardPlan<T, P>* layer = nullptr;  ///< [L]
 };
 
-/// The part at `offset` of the product of the state of `from` after s steps.
+/// Sets `term` to the part at `offset` of the product of the state of `from` after s steps.
 template <class T>
 HMRNN_HOST_DEVICE void read_product(TermRows<T>& term, const WindowPlan<T>& w, const LayerPlan<T>& from, int64_t s,
                                     int64_t offset, Product which) {
@@ -158,7 +158,7 @@ HMRNN_HOST_DEVICE void read_product(TermRows<T>& term, const WindowPlan<T>& w, c
   term.dot_stride = kProducts;
 }
 
-/// The part of step (t, l) that both directions have. `layer`: that of l = 0.
+/// Sets the part of step (t, l) that both directions have. `layer`: the plans of all layers.
 template <class T, class Layer>
 HMRNN_HOST_DEVICE void fill_step(Step<T>& s, const WindowPlan<T>& w, const Layer* layer, int64_t t, int64_t l) {
   const Layer& own = layer[l];
@@ -235,7 +235,7 @@ HMRNN_HOST_DEVICE StepForward<T, P> forward_step(const ForwardPlan<T, P>& w, int
   return s;
 }
 
-/// Where the gradient of what read_product reads is to go.
+/// Sets `to` to the address for the gradient of what read_product reads.
 template <class T, class P>
 HMRNN_HOST_DEVICE void leave_gradient(TermGradients<T, P>& to, const BackwardPlan<T, P>& w, int64_t of, int64_t slot,
                                       int64_t offset, Product which, bool with_dot) {

@@ -1,8 +1,8 @@
 #pragma once
 
-// What the kernels of the window get: plain pointers into device memory, and nothing of LibTorch but its bfloat16. T is
-// the type of the states (float or double), P that of the operands of the products (T, or bfloat16 where T is float).
-// One block of threads works on one row of the batch. Sizes are in values; [n] says how many a row has.
+// The arguments of the window's kernels: plain pointers into device memory, and nothing of LibTorch but its bfloat16. T
+// is the type of the states (float or double), P that of the operands of the products (T, or bfloat16 where T is
+// float). One block of threads computes one row of the batch. Sizes are in values; [n] is the length of a row.
 
 #include <c10/util/BFloat16.h>
 
@@ -17,11 +17,11 @@ using cell::CellNorm;
 using cell::Moments;
 using cell::Term;
 
-/// The three products of a step, in this order wherever there are three of something.
+/// The three products of a step, in the order of every array of kProducts entries.
 enum Product : int { kRecurrent = 0, kBottomUp = 1, kTopDown = 2, kProducts = 3 };
 
-/// One of the products of a step, for all rows of the batch: where M x, its boundary row's share, and its layer norm
-/// are.
+/// One of the products of a step, for all rows of the batch: addresses of M x, of the boundary row's product with x,
+/// and of the layer norm's parameters.
 template <class T>
 struct TermRows {
   const T* raw = nullptr;  ///< row r at raw + r·stride, [4d]; null: the layer has no such product
@@ -33,7 +33,7 @@ struct TermRows {
   const T* gain = nullptr;         ///< [4d]; null without layer norm
   const T* bias = nullptr;         ///< [4d]
 
-  /// An index out of range has been reported (hm_lstm_forward.cpp); here it only must not read out of bounds.
+  /// An index out of range has been reported (hm_lstm_forward.cpp); here it only must not cause a read out of bounds.
   HMRNN_HOST_DEVICE int64_t row(int64_t b) const {
     if (index == nullptr) return b;
     const int64_t r = index[b];
@@ -43,17 +43,17 @@ struct TermRows {
   HMRNN_HOST_DEVICE T boundary(int64_t b) const { return dot[row(b) * dot_stride]; }
 };
 
-/// What both directions know of a step of a layer.
+/// The arguments of a step of a layer that both directions have.
 template <class T>
 struct Step {
   int64_t batch = 0;
   int64_t units = 0;  ///< d
   int64_t time = 0;   ///< t
-  bool wide = false;  ///< rows are of a multiple of 4 values, and all pointers aligned to 16 bytes
+  bool wide = false;  ///< row lengths are multiples of 4 values, and all pointers aligned to 16 bytes
   TermRows<T> term[kProducts];
   const T* bias = nullptr;  ///< [4d], or [4d+1] with the boundary's
   CellNorm<T> norm;
-  const T* boundary_rows = nullptr;  ///< [3, d]: what h is multiplied by for the boundaries (LayerTape); null: unused
+  const T* boundary_rows = nullptr;  ///< [3, d] LayerTape::boundary_rows; null: unused
   const T* z_below = nullptr;        ///< z of the layer below at t, row b at b·z_stride; null in the first layer: 1
   const T* z_before = nullptr;       ///< z of this layer at t-1; null at the top: 0
   int64_t z_stride = 0;              ///< also of noise, given, gradients of z
@@ -97,7 +97,7 @@ struct StepForward : Step<T> {
   P* shown = nullptr;        ///< [batch, d] mask ⊙ h_new as the products read it; null: not needed
 };
 
-/// dots = boundary_rows · h of the initial state, as the steps compute it of theirs.
+/// dots = boundary_rows · h of the initial state; each step computes that of the state it writes.
 template <class T>
 struct BoundaryShares {
   int64_t batch = 0;
@@ -108,7 +108,7 @@ struct BoundaryShares {
   T* dots = nullptr;                 ///< [batch, 3]
 };
 
-/// Where a step leaves the gradients of one of its products.
+/// The addresses to which a step writes the gradients of one of its products.
 template <class T, class P>
 struct TermGradients {
   P* raw = nullptr;  ///< row b at raw + b·stride, [4d], of M x: zeros where the step does not use it
@@ -118,7 +118,7 @@ struct TermGradients {
   T* gain =
       nullptr;  ///< [4d] row b at gain + b·sums_stride, added to: each row has sums of its own (no atomics, so that
   T* bias = nullptr;  ///< results repeat), which are added up after the window; null: not needed. The recurrent
-                      ///< norm's bias has the same gradient as b, which is wanted without layer norm too
+                      ///< norm's bias has the same gradient as b, which is needed without layer norm too
 };
 
 template <class T, class P>
@@ -132,9 +132,9 @@ struct StepBackward : Step<T> {
   const Moments<T>* cell_moments = nullptr;
   const T* pre = nullptr;
 
-  const T* through_products = nullptr;  ///< [parts, batch, d], their sum is dL/dh_t through the products that h_t
-                                        ///< goes into; with a mask two parts, U's and, of mask ⊙ h_t, the others';
-                                        ///< null: none
+  const T* through_products = nullptr;  ///< [parts, batch, d], their sum is dL/dh_t through the products that read h_t;
+                                        ///< with a mask two parts, through U, and of mask ⊙ h_t through W and V; null:
+                                        ///< none
   int64_t through_parts = 1;
   const T* through_boundaries = nullptr;  ///< [batch, 3] gradients of boundary_rows · h_t; null: none
   const T* grad_h = nullptr;              ///< [batch, d] of the caller; null: none
@@ -160,7 +160,7 @@ struct SumRows {
   int64_t n = 0;
   int64_t width = 0;
   int64_t table = 0;     ///< rows of the table
-  int64_t segments = 1;  ///< parts that the n rows are cut into, so that a frequent row does not keep all waiting
+  int64_t segments = 1;  ///< parts of the n rows, so that a frequent row does not take much longer than the others
   T* out = nullptr;      ///< [segments, table, width]
 };
 

@@ -1,16 +1,16 @@
 #pragma once
 
-// The kernel of a step backwards, for one row: dh_t is complete when it starts (the product of the gradients that later
-// kernels left, the boundaries' share, what a COPY passes on, the caller's). It passes dc and z's gradients on, and
-// writes the gradients of the step's three products for the product of the step before. Which gradients z has is the
-// table in ops/rules.h.
+// The kernel of a step backwards, for one row. When it starts, all terms of dh_t are in memory: the product of the
+// gradients that later kernels wrote, the boundaries' gradients, what a COPY passes on, and the caller's gradient. It
+// passes on dc and z's gradients, and writes the gradients of the step's three products, which the products of earlier
+// steps read. Which gradients z has is the table in ops/rules.h.
 
 #include "hmrnn/ops/cuda/block.h"
 #include "hmrnn/ops/cuda/hm_lstm_step.h"
 
 namespace hmrnn::cuda {
 
-/// dh of the row, complete, in s.dh.
+/// Completes dh of the row, in s.dh.
 template <class Row, class T, class P>
 HMRNN_HOST_DEVICE void collect(const Row& row, int64_t b, const StepBackward<T, P>& s) {
   using V = typename Row::V;
@@ -35,7 +35,7 @@ HMRNN_HOST_DEVICE void collect(const Row& row, int64_t b, const StepBackward<T, 
   });
 }
 
-/// UPDATE or FLUSH. Leaves gradients of the products, dc; dh is used up.
+/// UPDATE or FLUSH. Writes the gradients of the products and dc; sets dh to 0.
 template <class Row, class T, class P>
 HMRNN_HOST_DEVICE rules::BoundaryGradients<T> active_step(const Row& row, int64_t b, bool arrives, bool flush,
                                                           const Term<T>* term, const StepBackward<T, P>& s) {

@@ -1,8 +1,8 @@
 #pragma once
 
-// The kernel of a step forwards. A row's products are ready in memory; what is left are passes over the row: moments of
-// the products (two reductions for all three), gates, c, h with its layer norm (two), and the shares of h in the
-// boundaries that will read it (one). z is decided first, from shares that earlier steps computed.
+// The kernel of a step forwards. A row's products are ready in memory; the kernel makes passes over the row: moments of
+// the products (two reductions for all three), gates, c, h with its layer norm (two), and the products of h with the
+// boundary rows (one). z is decided first, from boundary products that earlier steps computed.
 
 #include "hmrnn/ops/cuda/block.h"
 #include "hmrnn/ops/cuda/hm_lstm_step.h"
@@ -105,7 +105,8 @@ HMRNN_HOST_DEVICE void step_forward(const Block& block, int64_t b, const StepFor
   }
 }
 
-/// Block (v, segment, chunk): chunk · threads · N columns of a row of the table. Needs no barrier.
+/// Block (v, segment, chunk) sums threads · N columns of row v of the table, from column chunk · threads · N on. Needs
+/// no barrier.
 template <int N, class Block, class T, class Q>
 HMRNN_HOST_DEVICE void sum_rows(const Block& block, int64_t v, int64_t segment, int64_t chunk, const SumRows<T, Q>& s) {
   const int64_t j = (chunk * block.threads() + block.thread()) * N;

@@ -3,19 +3,19 @@
 // The window on a device with static shapes: dense over time, no value ever read by the host, so that it can be
 // captured in a CUDA graph. Free of CUDA: tests run the same code on the host.
 //
-// All that a state h_t of layer l goes into is one product: U of the layer itself and V of the layer below at t+1, W of
-// the layer above at t. So a step of a layer is two launches, forwards and backwards:
+// All uses of a state h_t of layer l are one product: U of the layer itself and V of the layer below at t+1, W of the
+// layer above at t. So a step of a layer is two launches, forwards and backwards:
 //   forwards    kernel (reads products of earlier steps, writes h_t)  ·  product h_t → [U h, W h, V h]
 //   backwards   product [dU h, dW h, dV h] → dh_t  ·  kernel (reads dh_t, writes gradients of the products it used)
-// Step t of layer l waits for step t of the layer below and for step t-1 of itself and of the layer above: all steps of
-// one 2t + l are independent of each other. Such a wave is one launch of the kernel, and its products run side by side.
-// A window is 2T + L - 2 waves each way. For three layers and 100 steps: 201 launches of the kernel, each after the
-// products of the wave before (100 times layer 2 alone, 101 times layers 1 and 3 side by side), so a captured graph is
-// 402 launches deep. Some 40 launches do not depend on T: the input's product over all steps (over a table: over its
-// rows), and backwards one product a layer for the gradients of U, V and W together.
-// Under a locked mask W and V read another vector than U: its product is split in two, side by side.
-// Where WindowKernels has a kernel of whole windows, and this window fits (hm_lstm_chip.h), that kernel has the time
-// loop.
+// Step t of layer l depends on step t of the layer below and on step t-1 of itself and of the layer above: all steps
+// with the same 2t + l are independent of each other. Such a wave is one launch of the kernel, and its products run
+// side by side. A window is 2T + L - 2 waves each way. For three layers and 100 steps: 201 launches of the kernel, each
+// after the products of the wave before (100 times layer 2 alone, 101 times layers 1 and 3 side by side), so a captured
+// graph is 402 launches deep. Some 40 launches do not depend on T: the input's product over all steps (over a table:
+// over its rows), and backwards one product a layer for the gradients of U, V and W together.
+// Under a locked mask W and V read another vector than U: the product is split in two, side by side.
+// Where WindowKernels has a kernel of whole windows, and this window fits (hm_lstm_chip.h), that kernel contains the
+// time loop.
 
 #include <ATen/ATen.h>
 
@@ -53,8 +53,8 @@ inline std::vector<LayerShape> layer_shapes(const HMLSTMArguments& a) {
   return out;
 }
 
-/// What forward leaves of one layer. Slot s of the tensors of S slots belongs to the state after s steps (0: the
-/// initial one); S = T+1, or without training 2, used in turn.
+/// What forward saves of one layer. Slot s of the tensors of S slots belongs to the state after s steps (0: the initial
+/// one); S = T+1, or without training 2, which alternate.
 struct LayerTape {
   at::Tensor weights;        ///< [width, d] of the operands' type: U^l, W^{l+1}, V^{l-1}, gate rows only
   at::Tensor boundary_rows;  ///< [3, d] rows u_z^l, w_z^{l+1}, v_z^{l-1}; zeros where there is none
@@ -94,7 +94,7 @@ struct InputTape {
   }
 };
 
-/// How the window is run on chip; nothing where it goes step by step. The kernels of whole windows load several values
+/// The plan of a persistent kernel; nullopt where the window runs step by step. Persistent kernels load several values
 /// at once: all layers have to be wide.
 template <class Plans>
 std::optional<ChipPlan> chip_plan(const Plans& layers, int64_t steps, int64_t batch, bool forward,
@@ -107,7 +107,7 @@ std::optional<ChipPlan> chip_plan(const Plans& layers, int64_t steps, int64_t ba
   return plan_chip(shapes, steps, batch, forward, device);
 }
 
-/// The plan of a window, for a kernel that has the whole time loop.
+/// The arguments of a persistent kernel, which contains the whole time loop.
 template <class T, template <class, class> class Window, template <class, class> class Layer, class P>
 Persistent<Window<T, P>, Layer<T, P>, P> persistent(const Window<T, P>& plan, const std::vector<Layer<T, P>>& layers,
                                                     const std::vector<LayerTape>& tape, const ChipPlan& chip) {
@@ -143,7 +143,7 @@ class Window {
     }
   }
 
-  /// W and V read h under a mask: then U has a product of its own.
+  /// Whether W and V read h under a mask: then U has a product of its own.
   bool masked() const { return !masks_.empty(); }
 
   void plan_window(WindowPlan<T>& w, const at::Tensor& z, bool every_slot) const {

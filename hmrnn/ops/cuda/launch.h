@@ -1,7 +1,7 @@
 #pragma once
 
-// Launches of the kernels: nvcc compiles one side (*.cu, free of LibTorch but for its bfloat16), g++ the other. All go
-// to the stream (a cudaStream_t) without waiting, and return a cudaError_t as a number.
+// Launches of the kernels: nvcc compiles one side (*.cu, free of LibTorch but for its bfloat16), g++ the other. All are
+// asynchronous on the stream (a cudaStream_t), and return a cudaError_t as a number.
 
 #include "hmrnn/ops/cuda/gated_output_kernels.h"
 #include "hmrnn/ops/cuda/hm_lstm_persistent.h"

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 
-// What the drivers of the CUDA backend share: products through ATen, raw pointers.
+// Shared by the drivers of the CUDA backend: products through ATen, raw pointers.
 
 namespace hmrnn::cuda {
 
@@ -33,13 +33,13 @@ T* data(const at::Tensor& x) {
   return static_cast<T*>(x.data_ptr());
 }
 
-/// Null where it has no values, as what is not wanted has.
+/// Null if the tensor is undefined or empty, as tensors that are not needed are.
 template <class T>
 T* data_or_null(const at::Tensor& x) {
   return x.defined() && x.numel() > 0 ? data<T>(x) : nullptr;
 }
 
-/// All of them are aligned to 16 bytes: what a caller's tensor points to may not be.
+/// Whether all of them are aligned to 16 bytes: a caller's tensor may not be.
 inline bool aligned(std::initializer_list<const void*> pointers) {
   for (const void* p : pointers) {
     if (reinterpret_cast<uintptr_t>(p) % 16 != 0) return false;

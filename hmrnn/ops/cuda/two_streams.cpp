@@ -9,8 +9,8 @@ namespace hmrnn::cuda {
 
 namespace {
 
-/// The second stream of a device, always the same one: LibTorch keeps a workspace for cuBLAS for each stream that ever
-/// multiplied.
+/// The second stream of a device, always the same one: LibTorch keeps a cuBLAS workspace for each stream that has ever
+/// run a product.
 c10::cuda::CUDAStream second_stream(c10::DeviceIndex device) {
   static std::mutex mutex;
   static std::vector<std::optional<c10::cuda::CUDAStream>> streams(C10_COMPILE_TIME_MAX_GPUS);

@@ -23,7 +23,7 @@ class CudaWindowGraph : public WindowGraph {
     const c10::cuda::CUDAStreamGuard guard(stream_);
     graph_.reset();  // its memory is freed before more is allocated
     stream_.synchronize();
-    // The recording has memory of its own: what earlier launches left in the cache would be held twice.
+    // The recording has its own memory pool: memory cached for earlier launches would be reserved twice.
     c10::cuda::CUDACachingAllocator::emptyCache();
     auto graph = std::make_unique<at::cuda::CUDAGraph>();
     graph->capture_begin();
@@ -32,8 +32,8 @@ class CudaWindowGraph : public WindowGraph {
     } catch (...) {
       const auto error = std::current_exception();
       try {
-        graph->capture_end();            // an unfinished capture would poison the stream
-      } catch (const std::exception&) {  // ended all the same; the first error is the one that tells
+        graph->capture_end();            // an unfinished capture would make the stream unusable
+      } catch (const std::exception&) {  // ended in any case; the first error is the informative one
       }
       std::rethrow_exception(error);
     }

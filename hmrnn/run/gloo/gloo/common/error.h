@@ -1,3 +1,3 @@
 #pragma once
 
-// Nothing of it is named by c10d's header.
+// Empty: c10d's header includes this file but uses nothing of it.
