@@ -14,7 +14,7 @@ export TMPDIR=$folder/tmp
 buildah() { command buildah "${store[@]}" "$@"; }
 buildah inspect --type image localhost/hmrnn:cpu >/dev/null 2>&1 || tests/docker.sh
 
-# The instructions of the target, on the finished image instead of on its stage.
+# Runs the instructions of the target on the finished image instead of on its stage.
 start=$SECONDS
 sed -n '/^FROM cpu AS torchrun$/,/^# -----/p' docker/Dockerfile | sed -e 's/^FROM cpu AS torchrun/FROM localhost\/hmrnn:cpu/' >"$folder/Dockerfile.torchrun"
 settings=(--volume "$folder/pip.conf:/etc/pip.conf:ro")

@@ -6,8 +6,7 @@
 #   tests/gpu.sh [OPTION …]
 #
 #   --stages LIST    of tests, persistent, benchmark, profile, sizes, sanitizer, training (default: all). They run in
-#   this
-#                    order; NAME:SECONDS sets a limit for one
+#                    this order; NAME:SECONDS sets a limit for one
 #   --seconds N      limit for all together (default 540): stages are shortened or skipped to keep it
 #   --minutes X      limit of the training (default: the remaining time)
 #   --resume         resume the training of an earlier call; its other results stay in the summary
@@ -89,7 +88,7 @@ find_libtorch
 find_corpus
 note '"stage": "start", "gpu": "%s", "commit": "%s", "torch": "%s"' "$gpu" "$(commit)" "$torch_version"
 failed=0
-# If this script is ended, so are its children; the training then saves itself.
+# If this script is ended, it ends its children; the training then saves its state.
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT

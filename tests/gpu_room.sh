@@ -49,7 +49,7 @@ make_bare() {
   [ "$suite" != noble ] || mirror=http://archive.ubuntu.com/ubuntu components=main,universe script=/usr/share/debootstrap/scripts/gutsy
   [ ! -e "$bare" ] || return 0
   rm -rf "$bare.partial"
-  # Compilers, and ccache for the second run: what a GPU machine has, but nothing that this project links.
+  # The compilers that a GPU machine has, and ccache for the second run, but no library that this project links.
   debootstrap --variant=minbase --components=$components --include=python3,g++,cmake,ninja-build,ccache "$suite" \
     "$bare.partial" $mirror $script >"$folder/debootstrap.log" 2>&1 && mv "$bare.partial" "$bare"
 }

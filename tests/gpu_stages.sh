@@ -49,7 +49,7 @@ run_stage() {
   "stage_$1" "$most" || failed=1
 }
 
-# run_tests NAME SECONDS FILTER: in a format that stays readable if a test is cut off.
+# run_tests NAME SECONDS FILTER: writes a format that stays readable if a test is cut off.
 run_tests() { timed "$1" "$2" "${launch[@]}" "$bin/hmrnn_tests" "$3" -r xml -o "$report/$1.xml"; }
 
 # The short tests first: whether the kernels are correct, in every precision.
@@ -59,7 +59,8 @@ stage_tests() {
   run_tests tests "$1" "$filter"
 }
 stage_sizes() { run_tests sizes "$1" '[cuda]"*at all sizes*"'; }
-# In a separate stage, and no persistent kernel afterwards if it fails: its blocks may wait for each other forever.
+# A separate stage, since the blocks of a faulty persistent kernel may wait for each other forever; if it fails, later
+# stages do not use this kernel.
 persistent=on
 stage_persistent() {
   local filter="[persistent]"
@@ -77,7 +78,7 @@ small_size=(--quick --size 32,16,10)
 stage_benchmark() {
   if [ $small = yes ]; then bench benchmark "$1" "${small_size[@]}" --rounds 1; else bench benchmark "$1" --rounds 3; fi
 }
-# In a separate process, so that a profiler that fails loses no measurement.
+# A separate process, so that a profiler that fails loses no measurement.
 stage_profile() {
   if [ $small = yes ]; then
     bench profile "$1" "${small_size[@]}" --profile --only core/hm_lstm
@@ -100,7 +101,8 @@ stage_sanitizer() {
       note '"stage": "sanitizer %s", "left_out": "no time is left"' $tool
       continue
     fi
-    # Only our kernels; and memory by cudaMalloc, since no access within a block of LibTorch's cache is out of bounds.
+    # Only our kernels, and each tensor with its own cudaMalloc: within a block of LibTorch's cache no access is out of
+    # bounds.
     timed "sanitizer $tool" $((left / shares)) "${launch[0]}" PYTORCH_NO_CUDA_MEMORY_CACHING=1 "${launch[1]}" "${launch[2]}" \
       "$sanitizer" --tool $tool --kernel-regex kns=hmrnn --error-exitcode 9 --print-limit 20 \
       "${launch[@]:3}" "$bin/hmrnn_tests" "[sanitizer]" >"$report/sanitizer_$tool.txt" 2>&1 || code=1
@@ -164,7 +166,7 @@ PY
   [ -z "$out" ] || take_model
 }
 
-# In parts that can be sent by mail or uploaded: cat model.safetensors.* >model.safetensors
+# Copies the model in parts that are small enough to upload: cat model.safetensors.* >model.safetensors joins them.
 take_model() {
   local model=$run/best/model.safetensors
   [ -e "$model" ] || model=$run/last/model.safetensors

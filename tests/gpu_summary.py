@@ -92,7 +92,7 @@ def read_tests(folder, stages):
 
 
 def read_sanitizer(folder):
-    """Tool: the line that sums up, or None where it did not come to that."""
+    """The summary line of each tool, or None if the tool did not run to its end."""
     out = {}
     for path in sorted(folder.glob("sanitizer_*.txt")):
         found = [line.strip("= ").strip() for line in path.read_text(errors="replace").splitlines() if "SUMMARY:" in line]
@@ -110,7 +110,7 @@ def speed(rows, case, units, dtype, launch=None, layer_norm=None):
 
 
 def targets(rows):
-    """What the package wants to reach on a GPU: ratios of speeds measured in one run."""
+    """The targets on a GPU: ratios of speeds measured in one run, and the values wanted."""
     def ratio(a, b):
         return a / b if a and b else None
 
@@ -201,7 +201,7 @@ def benchmark_lines(bench):
 
 
 def profile_lines(profiles, shown=8):
-    """What the graphs and LibTorch's LSTM spend a window on; the rest is in summary.json."""
+    """The longest kernels of the graphs and of LibTorch's LSTM; the rest is in summary.json."""
     text = []
     for profile in profiles:
         if profile.get("launch") == "launches":

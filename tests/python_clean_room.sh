@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Proves the Python package on a bare machine: in a minimal Debian root file system with a fresh clone of the committed tree,
-# the commands of python/README.md from `pip install` to plots, and its lines of Python. Needs what
-# tests/clean_room.sh needs, whose variables it obeys; takes about a quarter of an hour and 12 GB, hence no part of ctest.
+# Tests the Python package on a bare machine: in a minimal Debian root file system with a fresh clone of the committed
+# tree, runs the commands of python/README.md from `pip install` to plots, and its lines of Python. Needs what
+# tests/clean_room.sh needs, whose variables apply, and 12 GB; takes about a quarter of an hour, so it is not part of ctest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the batch script of docs/many_machines.md under Slurm: two nodes of one processor each, which two slurmd on this
-# machine play, a job that Slurm requeues while it trains, and the same job undisturbed: the same weights. By request: needs
+# Runs the batch script of docs/many_machines.md under Slurm, on two nodes of one processor each (two slurmd on this
+# machine): a job that Slurm requeues while it trains must end with the weights of an undisturbed job. By request: needs
 # root, Slurm and MUNGE (Debian: apt-get install slurm-wlm munge), and torchrun (tests/python/environment.sh, 5 GB).
 # HMRNN_BIN_DIR: the folder of the programs (default build/release/bin).
 set -euo pipefail
@@ -64,7 +64,7 @@ printf '#!/bin/sh\nexec "%s" -m torch.distributed.run --local-addr 127.0.0.1 "$@
 chmod +x programs/torchrun
 common="--corpus synthetic --synthetic-length 20000 --units 12,8 --embedding 6 --output-embedding 10 --batch 4 --window 20 --device cpu --seed 3 --steps 1500
   --checkpoint-every 20"
-# job NAME PORT: the batch script that trains in the folder NAME
+# job NAME PORT: writes the batch script that trains in the folder NAME
 job() {
   sed -e 's/--nodes=4 --ntasks-per-node=1 --cpus-per-task=32 --gpus-per-node=8/--nodes=2 --ntasks-per-node=1 --cpus-per-task=1/' \
     -e 's/--nproc-per-node 8/--nproc-per-node 1/' -e 's/--threads 4/--threads 1/' -e "s/--preset text8 --data-dir DIR/$(echo $common)/" -e "s/RUN/$1/g" \
@@ -92,7 +92,7 @@ struck=$(sbatch --parsable --output=struck.out --open-mode=append struck.sh)
 for _ in $(seq 600); do [ ! -e struck/last/state.safetensors ] || break; sleep 0.2; done
 sleep 2
 scontrol requeue "$struck"
-scontrol update "JobId=$struck" StartTime=now 2> /dev/null || true # else it waits two minutes
+scontrol update "JobId=$struck" StartTime=now 2> /dev/null || true # else Slurm waits two minutes
 ended "$struck" struck
 grep -q 'resum' struck.out || fail "the requeued job did not resume: $(tail -n 30 struck.out)"
 grep -q '^done: 1500 steps' struck.out || fail "struck: $(tail -n 30 struck.out)"

@@ -43,7 +43,7 @@ for line in open(sys.argv[1], encoding="utf-8"):
     print({k: v for k, v in record.items() if not k.endswith("_per_second")})
 PYTHON
 }
-# same A B: two runs of equal length are equal except for times.
+# same A B: checks that two runs of equal length are equal except for times.
 same() {
   local file
   for file in last/model best/model best_ema/model; do

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A small training of each program with its saves, under valgrind: reads and writes beyond blocks, blocks freed twice, in
-# our objects, LibTorch, oneDNN and the BLAS alike. By request: some minutes. HMRNN_BIN_DIR: the folder of the programs
-# (default build/release/bin).
+# Runs a small training of each program with its saves under valgrind, which detects accesses out of bounds and blocks
+# freed twice in our objects, LibTorch, oneDNN and the BLAS. By request: some minutes. HMRNN_BIN_DIR: the folder of the
+# programs (default build/release/bin).
 set -euo pipefail
 command -v valgrind > /dev/null || { echo "valgrind.sh: valgrind is missing (Debian: apt-get install valgrind)" >&2; exit 2; }
 bin=$(realpath "${HMRNN_BIN_DIR:-build/release/bin}")
@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 export OMP_NUM_THREADS=1 HMRNN_CACHE=$work/cache
 common="--units 33,17 --output-embedding 31 --batch 5 --threads 1 --device cpu --lr 0.003 --steps 6 --eval-every 3 --checkpoint-every 2 --log-every 1"
-# Values that nobody wrote are no matter here: vector code of the libraries reads whole registers. tests/guard looks for those.
+# Uninitialised values are not checked, since the libraries' vector code reads whole registers; tests/guard checks them.
 check() { # check PROGRAM ARGUMENT…
   local log=$1.log code=0
   valgrind --undef-value-errors=no --leak-check=no --error-exitcode=99 --log-file="$log" "$bin"/"$@" > "$1.out" 2>&1 || code=$?

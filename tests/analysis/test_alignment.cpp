@@ -114,7 +114,7 @@ TEST_CASE("agreement names the layer, chance and the best clock at the layer's r
   for (size_t s = 0; s < 2; ++s) {
     for (size_t i = 3; i < 40; i += 4) events[s][i] = 1;
     for (size_t i = 3; i < 20; i += 4) found[s][i + 1] = 1;
-    for (size_t i = 21; i < 26; ++i) found[s][i] = 1;  // and five wrong ones, of which 24 is one point late
+    for (size_t i = 21; i < 26; ++i) found[s][i] = 1;  // five more: 23 is an event, 24 is one point late
   }
   hmrnn::AgreementOptions options;
   auto agreement = hmrnn::measure_agreement(found, events, options);
@@ -127,7 +127,7 @@ TEST_CASE("agreement names the layer, chance and the best clock at the layer's r
 
   options.shift = 1;
   agreement = hmrnn::measure_agreement(found, events, options);
-  CHECK(agreement.found.hits == 12);  // the five of each, and 24; the last event, at 39, is shifted out
+  CHECK(agreement.found.hits == 12);  // five of each sequence, and 24; the last event, at 39, is shifted out
   CHECK(agreement.found.events == 18);
   CHECK(agreement.clock_phase == 0);
   options.shift = -40;

@@ -20,7 +20,7 @@ TEST_CASE("the probability of a soft boundary is the boundary, over two windows"
     auto core = module(hmrnn::BoundaryMode::Soft, layer_norm);
     const auto x = torch::randn({9, 2, 5}, torch::kFloat64);
     auto state = core->initial_state(2);
-    double inside = 0;  // not where hardσ is 0 or 1, which would hide a wrong sum
+    double inside = 0;  // probabilities strictly between 0 and 1: where hardσ saturates, a wrong sum would not show
     for (const auto& window : {x.narrow(0, 0, 4), x.narrow(0, 4, 5)}) {
       const auto out = core->forward(window, state);
       const auto p = hmrnn::boundary_probability(core, window, state, out);

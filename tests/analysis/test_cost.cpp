@@ -6,10 +6,10 @@
 #include "hmrnn/analysis/cost.h"
 #include "hmrnn/ops/reference.h"
 
-// The counts are compared with those of real runs: in float64 every product goes through ATen's mm or addmm, and a
-// RecordFunction callback gets the shapes of its operands. All but those of the gates, which a row function makes: it
-// multiplies the states that W^e is multiplied with, and on the way back those that W^e's gradient is made from, and as
-// many rows as e W has.
+// The counts are compared with those of real runs: in float64 every product is ATen's mm or addmm, and a RecordFunction
+// callback gets the shapes of its operands. The gates are an exception: a function for rows computes their products,
+// for the same states as W^e h in the forward pass, and in the backward pass for those of the gradient of W^e and for
+// as many rows as e W has. So the callback adds them to these products.
 
 namespace {
 

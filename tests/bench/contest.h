@@ -62,7 +62,7 @@ struct Row {
   double ratio_same_dtype = 0;       ///< relative to the baseline of the same dtype
   double gflops = 0;                 ///< useful GFLOP/s
   double ceiling_share = 0;          ///< fraction of the GEMM ceiling of the dtype
-  double scaling = 0;                ///< characters_per_second relative to the first number of threads; 0: it is that
+  double scaling = 0;                ///< speed relative to the first number of threads; 0 in the rows of that number
   std::optional<int64_t> peak_bytes;
 };
 

@@ -41,9 +41,9 @@ std::vector<Contestant> subnormal_group(const Size& size);
 /// `steps` single steps at batch 1 without autograd: HMLSTM against a loop of torch::nn::LSTMCell.
 std::vector<Contestant> streaming_group(int64_t units, int64_t steps, bool bfloat16);
 
-/// A service: 1, 8 and 64 streams that are stepped at once, at the rates that steering reaches. One HM-LSTM stream is
-/// the baseline, so that the ratio is that of many at once to as many one after the other; beside it a loop of
-/// torch::nn::LSTMCell of the same batches.
+/// A service: 1, 8 and 64 streams that are stepped at once, at the rates that steering reaches. The baseline is one
+/// HM-LSTM stream, so that the ratios compare streams stepped at once with as many stepped one after the other. Also a
+/// loop of torch::nn::LSTMCell at the same batch sizes.
 std::vector<Contestant> streams_group(int64_t units, int64_t steps);
 
 }  // namespace bench

@@ -58,7 +58,7 @@ class Folder {
   fs::path path_;
 };
 
-/// The seconds that a sum of so many numbers takes while nobody computes.
+/// Seconds of a sum of `numbers` float32 values while no process computes: the median of 10.
 double time_sum(const hmrnn::ProcessGroup& group, int64_t numbers) {
   const auto bucket = torch::zeros({numbers});
   std::vector<double> times;
@@ -93,7 +93,7 @@ void train(const Size& size, const Layout& layout, int64_t rank, int64_t steps, 
                         .rank = rank,
                         .ranks = layout.processes});
   hmrnn::Progress silent(nullptr);
-  // Asked once a step: here the clock is read. The steps before the first and behind the last count for nothing.
+  // The trainer calls its last argument after every step; this reads the clock. The first step is not timed.
   std::vector<Clock::time_point> at;
   std::vector<double> spent;
   hmrnn::Trainer trainer(task,
@@ -121,7 +121,7 @@ void train(const Size& size, const Layout& layout, int64_t rank, int64_t steps, 
   std::ofstream(folder / (std::to_string(rank) + ".json")) << out.dump();
 }
 
-/// Forks the processes of a layout and waits for them; what the first one measured.
+/// Forks the processes of a layout and waits for them; returns what the first one measured.
 DistributedRow run_layout(const Size& size, const Layout& layout, int64_t steps) {
   const Folder folder;
   std::fflush(stdout);

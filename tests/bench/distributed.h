@@ -16,26 +16,26 @@ struct Layout {
   int threads;  ///< of each process
 };
 
-/// What was measured of one layout. Times are of the first process, in seconds a step (a window of all streams).
+/// Measurements of one layout. Times are those of the first process, in seconds per step (a window of all streams).
 struct DistributedRow {
   Size size{};
   Layout layout{};
   double step = 0;              ///< median
-  double communication = 0;     ///< of it, in collective functions: waiting for the other processes included
-  double sum = 0;               ///< what summing as many numbers takes by itself, all processes being there: median
-  int64_t bytes = 0;            ///< that are summed a step
-  std::vector<double> updates;  ///< of the layers, in these steps
+  double communication = 0;     ///< mean time in collective functions, including the wait for other processes
+  double sum = 0;               ///< median time of the sum of the gradients alone, when all processes are ready
+  int64_t bytes = 0;            ///< summed per step
+  std::vector<double> updates;  ///< share of the steps at which each layer updates
 };
 
-/// Trains the character model of `size` on synthetic text, 1 step untimed and `steps` timed ones in each of `rounds`
-/// rounds, with one process of two threads and two of one, which take turns. Layouts' processes are forked: to be
-/// called before LibTorch has threads. Throws hmrnn::Error if one of them fails.
+/// Trains the character model of `size` on synthetic text: in each of `rounds` rounds with one process of two threads,
+/// then with two processes of one thread, each time 1 untimed and `steps` timed steps. Forks these processes: call it
+/// before LibTorch starts threads. Throws hmrnn::Error if one of them fails.
 std::vector<DistributedRow> distributed_rows(const Size& size, int rounds, int64_t steps);
 
-/// As a table, on stdout.
+/// Prints the rows as a table.
 void print_distributed(const std::vector<DistributedRow>& rows, int rounds);
 
-/// One row for `--json`.
+/// JSON of a row for `--json`.
 nlohmann::ordered_json to_json(const DistributedRow& row);
 
 }  // namespace bench

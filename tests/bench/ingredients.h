@@ -17,7 +17,7 @@ constexpr int64_t kInput = 128;
 constexpr int64_t kVocabulary = 50;
 /// The rates of the paper, those of a PTB model after little training, and those that leave nothing to skip.
 constexpr Rates kRates[] = {{0.21, 0.035}, {0.5, 0.17}, {1, 1}};
-/// The rates that a model reaches whose firing is steered, by a cost or towards a target.
+/// The rates that a model reaches if a cost or a target rate steers its firing.
 constexpr Rates kSteered = {0.44, 0.12};
 
 /// Initial gain of the layer norms of models that make updates: with 1, gradients of 100 steps back overflow, and the
@@ -60,7 +60,7 @@ torch::nn::LSTM plain_lstm(int64_t units, torch::ScalarType dtype, torch::Device
 std::string backend_of_lstm(torch::ScalarType dtype, torch::Device device);
 
 /// Adds a contestant: on a GPU twice, launched and replayed from a graph; with `persistent` and in bfloat16 also as a
-/// graph of the persistent kernel, if the window fits (which is found out by one run).
+/// graph of the persistent kernel, if the window fits (which one run determines).
 void add_with_launches(std::vector<Contestant>& group, const Contestant& contestant, bool persistent);
 
 }  // namespace bench

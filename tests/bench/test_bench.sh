@@ -80,7 +80,7 @@ assert forward["calls"] == backward["calls"] == 1, (forward, backward)
 assert ours["hmrnn::hm_lstm"]["microseconds"] < forward["microseconds"], ours
 PY
 
-# --training: complete updates alone of all that is not in the usual run.
+# --training adds complete updates to the usual run, but not those of --subnormals, which are called training/ too.
 "$bin" --size 32,4,6 --bf16 off --rounds 1 --threads 1 --training --only training/ --json "$work/training.json" >"$work/out" || fail "--training: $(cat "$work/out")"
 python3 -c 'import json, sys
 cases = [row["case"] for row in json.load(open(sys.argv[1]))["rows"]]
@@ -92,7 +92,7 @@ count = collections.Counter(row["case"] for row in json.load(open(sys.argv[1]))[
 assert count == {"core/hm_lstm_regularised": 6, "model/char_lm_lstm_regularised": 2, "model/char_lm_hm_lstm_regularised": 6}, count' \
   "$work/regularised.json" || fail "--regularised"
 
-# Moments that do not match a row's name are not timed.
+# The program fails if the moments of a case do not match its name.
 "$bin" --quick --bf16 off --rounds 1 --threads 1 --subnormals --only moments --json "$work/subnormals.json" >"$work/out" || fail "--subnormals: $(cat "$work/out")"
 "$bin" --quick --bf16 off --rounds 1 --threads 1 --subnormals --only dead --json "$work/dead.json" >"$work/out" || fail "--subnormals: $(cat "$work/out")"
 python3 -c 'import json, sys
@@ -179,7 +179,7 @@ refuse "exclude each other" --all --quick
 refuse "has no --profile" --distributed --profile
 refuse "exclude each other" --scaling --profile
 
-# On a GPU every case of ours appears twice, replayed and launched; without a GPU one line says so.
+# On a GPU every case of ours appears twice, replayed and launched; without one the program prints one line of error.
 code=0
 "$bin" --quick --device cuda --json "$work/gpu.json" >"$work/out" 2>"$work/err" || code=$?
 if [ $code = 0 ]; then
@@ -223,7 +223,7 @@ quality --bits 0.01 --minutes 0.05 || fail "time_to_quality.sh: $(cat "$work/err
 code=0
 quality --bits 3.5 --hm "--target-rate 2" || code=$?
 [ $code = 2 ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -q "target-rate" "$work/err" || fail "time_to_quality.sh of a bad option: $code, $(cat "$work/err")"
-# Its trainings end with it.
+# If the script is ended, its trainings end too.
 quality --bits 0.01 --out "$work/orphans" &
 script=$!
 for _ in $(seq 100); do

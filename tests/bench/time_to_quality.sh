@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How long an HM-LSTM and an LSTM of the same sizes train, by the same recipe, until their validation reaches a number of
-# bits per character. Minutes, so it is no part of the tests (test_bench.sh runs a very small one).
+# Measures how long an HM-LSTM and an LSTM of the same sizes train, by the same recipe, until their validation reaches a
+# number of bits per character. Takes minutes, so it is not part of the tests (test_bench.sh runs a very small case).
 #
 #   tests/bench/time_to_quality.sh --data-dir DIR [options]
 #
@@ -9,14 +9,14 @@
 #   --data-dir DIR    its folder
 #   --units N         units of each of the three layers (default: 256)
 #   --eval-every N    updates between validations (default: 250)
-#   --hm OPTIONS      of the HM-LSTM alone (default: --target-rate 0.44,0.12)
-#   --both OPTIONS    of both (default: --batch 32 --window 100 --lr 0.002 --norm-gain 0.3 --schedule constant --warmup 100)
+#   --hm OPTIONS      options of the HM-LSTM alone (default: --target-rate 0.44,0.12)
+#   --both OPTIONS    options of both (default: --batch 32 --window 100 --lr 0.002 --norm-gain 0.3 --schedule constant --warmup 100)
 #   --seed N          (default: 1)
 #   --minutes X       at most, for each (default: 60)
 #   --out DIR         keep the runs there (default: a temporary folder)
 #
-# With two cores or more both train at the same time, one thread on a core of its own each, so that they meet the same
-# machine: its speed varies. The seconds are those of the updates, without validation and saves.
+# With two cores or more both train at the same time, each with one thread on its own core, so that variations of the
+# machine's speed affect both equally. The seconds are those of the updates, without validation and saves.
 set -euo pipefail
 bin=${HMRNN_BIN_DIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build/release/bin}
 bits=1.60 corpus=ptb data_dir='' units=256 eval_every=250 seed=1 minutes=60 out=''
@@ -44,7 +44,7 @@ trap 'exit 143' TERM
 runs=${out:-$work}
 mkdir -p "$runs"
 
-# reached RUN: updates, seconds and updates of each layer at the first validation within the bits; fails if there is none.
+# reached RUN: prints updates, seconds and updates of each layer at the first validation within the bits; fails if there is none.
 reached() {
   python3 - "$runs/$1" "$bits" <<'PY'
 import json, struct, sys
@@ -52,7 +52,7 @@ run, bits = sys.argv[1], float(sys.argv[2])
 with open(run + "/last/state.safetensors", "rb") as file:
     header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
 options = json.loads(header["__metadata__"]["hmrnn"])["run"]["options"]
-characters = int(options["batch"]) * int(options["window"])  # of an update
+characters = int(options["batch"]) * int(options["window"])  # per update
 seconds, step = 0.0, 0
 for line in open(run + "/metrics.jsonl"):
     if not line.endswith("\n"):
@@ -68,7 +68,7 @@ sys.exit(1)
 PY
 }
 
-# start NAME CORE [OPTION...]: a training of at most --minutes, on that core if it is not empty.
+# start NAME CORE [OPTION...]: starts a training of at most --minutes, pinned to CORE if that is not empty.
 start() {
   local name=$1 core=$2 pinned=()
   shift 2

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # cmake/Unity.cmake compiles several sources of a target as one, and the grouping depends on their lengths. So no two
-# sources of a target may define the same name in anonymous namespaces, and none may contain `using namespace` or a
-# macro that another one would see.
+# sources of a target may define the same name in anonymous namespaces, or the same macro without undefining it. Other
+# effects of one source on the next, such as `using namespace`, are not checked.
 set -euo pipefail
 cd "$(git rev-parse --show-toplevel 2>/dev/null || pwd)"
 python3 - "$@" <<'PY'
@@ -64,7 +64,7 @@ def definitions(path):
             elif match := re.search(r'(\w+)(?:\[.*\])?(?: =.*)?$', head):
                 yield ('variable', match[1])
 
-# What is compiled into one target. A folder given as an argument is one by itself.
+# The folders that are compiled into one target. Each folder given as an argument is a target.
 targets = [[folder] for folder in sys.argv[1:]] or [
     ['hmrnn/ops', 'hmrnn/nn', 'hmrnn/models', 'hmrnn/io'], ['hmrnn/ops/cuda'],
     ['hmrnn/data', 'hmrnn/train', 'hmrnn/tasks', 'hmrnn/run', 'hmrnn/analysis'],

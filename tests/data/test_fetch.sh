@@ -42,7 +42,7 @@ only() {
   [[ $found == "$expected" ]] || wrong "$folder has: $found; expected: $expected"
 }
 
-# ------------------------------------------------------------------ a mirror of our own making
+# ------------------------------------------------------------------ a mirror made by this test
 mirror=$work/mirror
 mkdir -p "$mirror/ptb" "$mirror/text8"
 echo 'a b _ c' > "$mirror/ptb/one.txt"
@@ -115,7 +115,7 @@ rm "$bad/ptb/one.txt"
 HMRNN_DATA_URL=file://$bad refused "cannot download file://$bad/ptb/one.txt" "$fetch" ptb "$work/d"
 only "$work/d"
 
-# ------------------------------------------------------------------ upstream's archives, served by a curl of our own
+# ------------------------------------------------------------------ upstream's archives, served by a fake curl
 unset HMRNN_DATA_URL
 mkdir -p "$work/bin" "$work/upstream"
 cat > "$work/bin/curl" <<'CURL'

@@ -86,7 +86,7 @@ TEST_CASE("synthetic ink: writing goes to the right and is as high as wide lette
   }
   CHECK(wide / 30 > 2000);
   CHECK(wide / 30 < 9000);
-  // ascenders of 2.1 and descenders of 1.4 x-heights of 90 to 130
+  // Letters rise up to 2.1 x-heights above the base line and fall up to 1.4 below it; an x-height is 90 to 130.
   CHECK(high / 30 > 200);
   CHECK(high / 30 < 700);
 }

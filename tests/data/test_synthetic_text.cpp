@@ -23,7 +23,7 @@ uint64_t fnv1a(const std::string& bytes) {
 
 int64_t ones(const std::vector<uint8_t>& flags) { return std::count(flags.begin(), flags.end(), uint8_t{1}); }
 
-/// Bits per character of the text under its own counts of `order` preceding characters.
+/// Bits per character of the text, predicted from `order` preceding characters by the text's own counts.
 double conditional_entropy(const std::string& text, size_t order) {
   std::map<std::string, std::map<char, double>> counts;
   for (size_t i = order; i < text.size(); ++i) ++counts[text.substr(i - order, order)][text[i]];

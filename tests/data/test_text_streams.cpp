@@ -11,11 +11,11 @@ using hmrnn::TextWindow;
 
 namespace {
 
-/// A text in which `at(i)` identifies the position for short lengths: i mod 251 (a prime, so that no stream length or
-/// window is a multiple of it).
+/// Character i is i mod 251, which identifies its position in a text of up to 251 characters. (251 is prime, so that no
+/// length of a stream or window is a multiple of it.)
 torch::Tensor counting_text(int64_t size) { return torch::arange(size).remainder(251).to(torch::kUInt8); }
 
-/// The same in a larger tensor that contains 255 outside: reading out of range is detected.
+/// The same as a part of a tensor that contains 255 elsewhere, so that reading out of range is detected.
 torch::Tensor guarded_text(int64_t size) {
   auto all = torch::full({size + 64}, 255, torch::kUInt8);
   all.slice(0, 32, 32 + size).copy_(counting_text(size));

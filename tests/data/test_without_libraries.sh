@@ -12,7 +12,7 @@ users=$(grep -rlE '#include <(archive|pugixml)' --include='*.cpp' --include='*.h
 [ "$users" = "hmrnn/data/ink_xml.cpp hmrnn/data/tar_reader.cpp hmrnn/data/xz_file.cpp tests/analysis/test_ink_svg.cpp " ] ||
   fail "files that use libarchive or pugixml: $users; whatever is new here has to build without them"
 
-# Every source by itself, without the precompiled header, which would take longer than these few.
+# Compiles each source alone, without the precompiled header, which would take longer than these few sources.
 configure() {
   cmake -G Ninja -S "$root" -B "$work/build" -DHMRNN_CUDA=OFF -DHMRNN_INSTALL=OFF -DHMRNN_UNITY=OFF \
     -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON "$@" >"$work/out" 2>&1

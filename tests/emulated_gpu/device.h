@@ -13,13 +13,13 @@ using Work = std::function<void()>;
 /// Appends work to a stream, or records it during a capture. It runs when the host waits for it, with access to the
 /// device's memory.
 cudaError_t enqueue(cudaStream_t stream, const std::string& what, Work work);
-/// Runs the stream's work and everything that it depends on. An error during a capture.
+/// Runs the stream's work and everything that it depends on. Returns an error during a capture.
 cudaError_t finish(cudaStream_t stream);
 void finish_all();
 bool is_capturing(cudaStream_t stream);
 
-/// An error if a capture forbids the calling thread what the runtime calls potentially unsafe (allocate, free, wait);
-/// the capture is then invalid.
+/// Returns an error if a capture forbids the calling thread the functions that CUDA calls potentially unsafe (allocate,
+/// free, wait); the capture is then invalid.
 cudaError_t check_unsafe_call();
 
 /// Stores the error for cudaGetLastError.

@@ -44,7 +44,7 @@ cudaEvent_t new_event() {
   return event;
 }
 
-/// Enqueues: append `letter` to the text.
+/// Enqueues work that appends `letter` to the text.
 void write(std::string& to, cudaStream_t stream, char letter) {
   REQUIRE(enqueue(stream, "write", [&to, letter] { to += letter; }) == cudaSuccess);
 }
@@ -290,7 +290,7 @@ TEST_CASE("a launch that no device takes is an error; a kernel without code ends
   cudaGetLastError();
 }
 
-// In a process of its own, with EMULATED_GPU_FENCED=1 (CMakeLists.txt).
+// Runs in a separate process with EMULATED_GPU_FENCED=1 (CMakeLists.txt).
 TEST_CASE("fenced: past the end of a block, and in one that was freed, every access ends the program", "[.fenced]") {
   REQUIRE(std::getenv("EMULATED_GPU_FENCED") != nullptr);
   const size_t bytes = GENERATE(16, 4096, 100'000);

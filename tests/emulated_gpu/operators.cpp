@@ -167,7 +167,7 @@ std::optional<Forms> forms_of_call(const c10::OperatorHandle& op, const Stack& g
   if (by_value.count(op.schema().name()) > 0) return std::nullopt;
   const at::AutoDispatchBelowADInplaceOrView below;
   static std::mutex mutex;
-  static std::set<std::string> not_on_meta;  // caches what is slow to find out
+  static std::set<std::string> not_on_meta;  // a cache, since trying Meta is slow
   const auto name = toString(op.operator_name());
   for (const auto device : {c10::kMeta, c10::kCPU}) {
     if (const std::lock_guard<std::mutex> lock(mutex); device == c10::kMeta && not_on_meta.count(name) > 0) continue;
@@ -248,7 +248,7 @@ void emulate(const c10::OperatorHandle& op, Stack* stack) {
   });
 }
 
-// ---------------------------------------------------------------- which are replaced
+// ---------------------------------------------------------------- which operators are replaced
 
 /// Whether the operator launches nothing itself: it manages memory, or consists of other operators, of copies by the
 /// runtime or of cuBLAS (blas.cpp).

@@ -56,7 +56,7 @@ meta = json.loads(json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])["__me
 assert meta["hidden_sizes"] == [6, 6] and meta["output_embedding_size"] == 512 and 32 in meta["vocabulary"] and 95 not in meta["vocabulary"]
 EOF
 done
-# ptb is the recipe of examples/recipes, ptb-paper the paper's text, which has no more than a dropping learning rate.
+# ptb is the recipe of examples/recipes; ptb-paper follows the paper's text, whose only schedule is a drop of the rate.
 for preset in ptb ptb-paper; do
   rm -rf preset
   "$bin" train --preset $preset --data-dir ptb --out preset --units 6 --batch 2 --window 10 --embedding 4 --steps 1 --device cpu > /dev/null
@@ -256,7 +256,7 @@ for bad in "--units 0" "--units 12,0" "--units many" "--units 1e3" "--units 8, -
   "--warmup -1" "--final-lr -1" "--plateau-factor 0.5" "--plateau-drops -1" "--beta2 1" "--weight-decay -1" "--weight-decay-mode l1" "--ema 1" \
   "--ema -0.1" "--init ones" "--norm-gain x" "--update-cost 1,x" "--target-rate 1.5" "--detector-norm-cap -1" "--roll maybe"; do
   set -- $bad
-  # The last of two equal options counts.
+  # If an option is given twice, the last one counts.
   refuse "${1#--}" train $small --out new $bad
 done
 refuse "units" train --corpus synthetic --out new --units

@@ -170,7 +170,7 @@ def read(name):
 _, _, drawn = read("a.svg")
 assert 3 <= len(drawn) and sum(len(points) for _, points in drawn) >= 240 and {c for c, _ in drawn} == {"black"}
 width, height, paths = read("r.svg")
-# a real line: three panels of one picture, upright and to scale
+# A given line: three panels, upright and to scale.
 points = [(float(p.get("x")), float(p.get("y"))) for p in tree.parse("ink/lineStrokes/s00/s00-000/s00-000-01.xml").getroot().iter("Point")]
 xs, ys = [p[0] for p in points], [p[1] for p in points]
 assert abs(width - (max(xs) - min(xs)) * 0.05 - 10) < 0.02
@@ -229,7 +229,7 @@ json absolute.json 'rows[0]["normalisation"]["coordinates"] == "absolute" and ro
 "$bin" draw absolute --out absolute.svg --count 1 --points 20
 
 # ---------------------------------------------------------------- initial weights
-# Other lines, seen as the first run saw its own.
+# The second run trains on other lines, with the normalisation of the first.
 "$bin" train --init-from run --synthetic-lines 9 --batch 3 --window 40 --lr 0.001 --steps 4 --eval-every 2 --device cpu --out continued \
   > continued.txt || fail "--init-from: $(cat continued.txt)"
 grep -q '^begins with the weights and the normalisation of a model trained on synthetic (30 steps)$' continued.txt ||

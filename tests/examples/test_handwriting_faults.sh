@@ -108,7 +108,7 @@ archive("bomb.tar.xz", [("a.xml", 300 << 20), ("b.xml", 5)])
 whole = io.BytesIO()
 with tarfile.open(fileobj=whole, mode="w") as tar:
     tar.add("ink/lineStrokes", "lineStrokes")
-# cut after the first file, in the middle of the second
+# cut after the 31st file: what is left is complete but for the end mark
 with tarfile.open(fileobj=io.BytesIO(whole.getvalue())) as tar:
     middle = [m for m in tar.getmembers() if m.isfile()][30]
 end = middle.offset_data + (middle.size + 511) // 512 * 512
@@ -118,7 +118,7 @@ refuse "cut.tar: it is cut off" train $small --data-dir cut.tar --out new
 refuse "a.xml has more than 64 MiB" train $small --data-dir bomb.tar.xz --out new
 refuse "bomb.tar.xz decompresses to more than 256 MiB and 200 times" train $small --data-dir bomb.tar.xz --on-bad-file skip --out new
 rm bomb.tar.xz cut.tar
-# Skipped and named, with its present name.
+# Bad files are skipped and named; a load from the cache names them by their present paths.
 cp -r ink bad
 sed -i '0,/<Point x="[-0-9.]*"/s//<Point x="20000"/' bad/lineStrokes/s00/s00-000/s00-000-02.xml
 truncate -s 65M bad/lineStrokes/s00/s00-000/s00-000-03.xml

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The model in examples/pretrained and the script that made it: size and dtype, boundaries, samples, its score on text that
-# it knows nothing of, and make.sh from a start over a resume to a model that the programs read.
+# Tests the model in examples/pretrained (size and dtype, boundaries, samples, score on unseen text) and the script that
+# made it: make.sh is started, then resumed, and its model is read by the program.
 set -euo pipefail
 # shellcheck source=tests/support/program.sh
 . tests/support/program.sh char_lm
@@ -32,7 +32,7 @@ PYTHON
 common=$(tr ' ' '\n' < sample.txt | grep -cxE 'the|of|and|in|a|to|is|was|as|by|for|that' || true)
 [ "$common" -ge 10 ] || fail "a sample has $common frequent English words: $(cat sample.txt)"
 
-# English prose of ours: 4.75 bits would be uniform over the 27 symbols, and letter frequencies alone give about 4.1.
+# Prose of our own: a uniform distribution over the 27 symbols has 4.75 bits, letter frequencies alone about 4.1.
 printf '%s ' "a bridge over the river was built of stone in the early years of the century and rebuilt after the great flood" \
   "the engine was used to drive the pumps that kept the mines free of water until they were closed" \
   "he was born in a small village near the sea and went to school in the capital where he studied law" > prose.txt

@@ -18,10 +18,10 @@ free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1
 common="--corpus synthetic --synthetic-length 6000 --units 12,8 --embedding 6 --output-embedding 10 --batch 4 --window 20
   --threads 1 --device cpu --seed 3"
 common=$(echo $common) # one line
-# Without steps in the function of rounding: what differs by an ulp stays together.
+# Without layer norm and hard boundaries, which turn a difference of one ulp into a large one.
 smooth="$common --layer-norm off --boundary soft"
 
-# start COMMAND…: two processes of one job in the background, $first and $second; their output is in 0.out, 0.err, 1.out, 1.err.
+# start COMMAND…: starts two processes of one job in the background, $first and $second; their output is in 0.out, 0.err, 1.out, 1.err.
 start() {
   local port rank
   port=$(free_port)
@@ -30,7 +30,7 @@ start() {
     if [ $rank = 0 ]; then first=$!; else second=$!; fi
   done
 }
-# codes: waits for both; their exit codes.
+# codes: waits for both and sets code to their exit codes.
 codes() {
   local a=0 b=0
   wait "$first" || a=$?
@@ -42,14 +42,14 @@ together() {
   codes
   [ "$code" = "0 0" ] || fail "$*: exit codes $code: $(cat 0.err 1.err)"
 }
-wait_for_step() { # wait_for_step N: until the first process has told of that step
+wait_for_step() { # wait_for_step N: waits until the first process has printed step N
   for _ in $(seq 600); do
     if grep -q "^step $1 " 0.out; then return; fi
     sleep 0.05
   done
   fail "step $1 did not come: $(cat 0.out 0.err 1.err)"
 }
-# alike RUN RUN BOUND: their records are the same but for rounding.
+# alike RUN RUN BOUND: checks that the numbers in their records differ by at most BOUND, relative to 1 + |number|.
 alike() {
   python3 - "$@" << 'PYTHON' || fail "$1 and $2 differ"
 import json, sys
@@ -113,7 +113,7 @@ WORLD_SIZE=2 RANK=0 MASTER_ADDR=127.0.0.1 MASTER_PORT=$(free_port) refuse "proce
 [ $((SECONDS - begin)) -lt 10 ] || fail "a process that never comes is waited for $((SECONDS - begin)) s, not 1"
 refuse "--timeout never: not a finite number" train $common --out odd --timeout never
 
-# ---------------------------------------------------------------- one is asked, all do it
+# ---------------------------------------------------------------- a signal to one process is obeyed by all
 start "$bin" train $common --out asked --steps 1000000 --checkpoint-every 1000000 --log-every 5
 wait_for_step 10
 kill -s USR1 "$second"
@@ -129,7 +129,7 @@ codes
 grep -q "stopped by a signal after step $(state_step asked), saved" 0.out || fail "SIGTERM: $(tail -n 1 0.out)"
 [ "$(state_step asked)" -gt "$saved" ] || fail "SIGTERM: the state is of step $(state_step asked)"
 
-# ---------------------------------------------------------------- one hangs
+# ---------------------------------------------------------------- one process hangs
 start "$bin" train $common --out hung --steps 1000000 --checkpoint-every 5 --log-every 5 --timeout 2
 wait_for_step 10
 kill -s STOP "$second"
@@ -144,7 +144,7 @@ wait "$second" 2> /dev/null || true
 steps=$(($(state_step hung) + 5))
 together "$bin" train --out hung --resume --steps $steps
 
-# ---------------------------------------------------------------- one is killed, and torchrun restarts all of them
+# ---------------------------------------------------------------- one process is killed, and torchrun restarts all
 python=${HMRNN_PYTHON:-${HMRNN_CACHE:-$HOME/.cache/hmrnn}/python-2.11.0/bin/python}
 if ! [ -x "$python" ]; then
   echo "skipped: torchrun; there is no $python (tests/python/environment.sh makes it, 5 GB)"
@@ -155,10 +155,10 @@ mkdir programs
 printf '#!/bin/sh\nexec "%s" -m torch.distributed.run --local-addr 127.0.0.1 "$@"\n' "$python" > programs/torchrun
 chmod +x programs/torchrun
 export PATH=$PWD/programs:${bin%/*}:$PATH
-# torchrun_train OPTION…: the command of the documents, with these options.
+# torchrun_train OPTION…: runs the documented command with these options.
 documented=$(grep -m 1 '^torchrun --standalone' "$tests/../docs/many_machines.md")
 torchrun_train() { exec ${documented/--preset ptb --data-dir DIR --out RUN/$*}; }
-# With random numbers of each process, which have to go on as well.
+# Each process draws its own random numbers, so a resume must restore every process's generator.
 long="$common --boundary bernoulli --dropout 0.2 --steps 600 --checkpoint-every 50 --log-every 10 --eval-every 400"
 (torchrun_train $long --out calm) > calm.txt 2>&1 &
 calm=$!
@@ -176,7 +176,7 @@ grep -q '^resumed at step [1-9]' struck.txt || fail "the job did not go on from 
 cmp calm/last/model.safetensors struck/last/model.safetensors || fail "the job that lost a process has other weights"
 cmp calm/best/model.safetensors struck/best/model.safetensors || fail "the job that lost a process has another best model"
 alike calm struck 0
-# A folder that holds another job's run is no run of this one, whatever torchrun tries.
+# None of torchrun's attempts (one and three restarts) may continue another job's run.
 code=0
 (torchrun_train $long --out calm) > other.txt 2>&1 || code=$?
 [ "$code" != 0 ] && [ "$(grep -c 'already holds a run' other.txt)" = 4 ] || fail "another job continues a run: $(tail -n 5 other.txt)"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Two network namespaces with a cable between them stand for two machines: they train one run, go on after the cable was
-# pulled, and use the command of docs/many_machines.md where there is a torchrun. Needs root and network namespaces.
+# Two network namespaces connected by a veth pair (the cable) stand for two machines: they train one run, resume it
+# after the cable was pulled, and run the command of docs/many_machines.md if torchrun is installed. Needs root and
+# network namespaces.
 set -euo pipefail
 # shellcheck source=tests/support/program.sh
 . tests/support/program.sh char_lm
@@ -28,13 +29,13 @@ done
 common="--corpus synthetic --synthetic-length 6000 --units 12,8 --embedding 6 --output-embedding 10 --batch 4 --window 20
   --threads 1 --device cpu --seed 3 --layer-norm off --boundary soft --log-every 5"
 common=$(echo $common) # one line
-# on NODE COMMAND…: there, as process NODE of two
+# on NODE COMMAND…: runs COMMAND on that machine, as process NODE of two
 on() {
   local node=$1
   shift
   exec ip netns exec $id-$node env GLOO_SOCKET_IFNAME=v$node RANK=$node WORLD_SIZE=2 MASTER_ADDR=10.117.0.1 MASTER_PORT=29500 "$@"
 }
-both() { # both COMMAND…: on both, to the end
+both() { # both COMMAND…: runs COMMAND on both machines and waits for both
   local a=0 b=0
   (on 0 "$@") > 0.out 2> 0.err &
   first=$!
@@ -51,7 +52,7 @@ both "$bin" train $common --out two --steps 40
 awk -v a="$(last_loss alone)" -v b="$(last_loss two)" 'BEGIN { exit !(a > 0 && (a - b) ^ 2 < 1e-9) }' ||
   fail "two machines have another loss: $(last_loss alone), $(last_loss two)"
 
-# The cable is pulled: nothing says so to either of them.
+# The cable is pulled: neither process gets an error before its timeout.
 (on 0 "$bin" train $common --out pulled --steps 1000000 --checkpoint-every 10 --timeout 2) > 0.out 2> 0.err &
 first=$!
 (on 1 "$bin" train $common --out pulled --steps 1000000 --checkpoint-every 10 --timeout 2) > 1.out 2> 1.err &

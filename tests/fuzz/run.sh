@@ -51,8 +51,8 @@ failed=()
 for target in "${targets[@]}"; do
   objects=("$(object tests/fuzz/fuzz_$target.cpp)")
   for name in ${sources[$target]}; do objects+=("$(object "$(find_source "$name")")"); done
-  # What the instrumented sources need of the other files of the programs. Those were compiled in groups, which define
-  # again what is instrumented: the first definition counts.
+  # This library has the other files of the programs that the instrumented sources need. It was compiled in groups,
+  # which define the instrumented functions once more: the linker takes the first definition.
   libraries=(-Wl,-z,muldefs "$build/examples/libhmrnn_program.a")
   utf8proc=$(sed -n 's/^HMRNN_UTF8PROC_LIBRARY:[A-Z]*=\(.*\)$/\1/p' "$build/CMakeCache.txt")
   [ ! -e "$utf8proc" ] || libraries+=("$utf8proc")

@@ -49,7 +49,7 @@ cat >"$report/stages.jsonl" <<'TXT'
 {"stage": "sanitizer", "left_out": "there is no compute-sanitizer"}
 {"stage": "options", "train": "--preset ptb"}
 TXT
-# as Catch2 writes it: one that passed, one that failed, one that was skipped, and what was cut off
+# Catch2's output: a case that passed, one that failed, one that was skipped, and one that was cut off.
 cat >"$report/tests.xml" <<'TXT'
 <?xml version="1.0" encoding="UTF-8"?>
 <Catch name="hmrnn_tests">
@@ -160,7 +160,7 @@ assert summary["training"]["best_step"] == 300 and len(summary["benchmark"]["row
 PY
 
 # ---------------------------------------------------------------- stages
-# Programs that stand in for the real ones: they note how they are called and write what was recorded above.
+# Fake programs: they log how they are called and write the output recorded above.
 export CMAKE_PREFIX_PATH=$work/torch RECORDED=$report CALLS=$work/calls HMRNN_DATA_DIR=$work/absent
 mkdir -p "$work/torch/lib" "$work/torch/include/torch/headeronly" "$work/carry/bin" "$work/carry/lib"
 touch "$work/torch/lib/libtorch_cpu.so"
@@ -295,7 +295,7 @@ reported "left out: the carried programs are for LibTorch 2.12.0"
 rm "$work"/bin/{cmake,ninja,nvcc}
 unset CMAKE_PREFIX_PATH HMRNN_DATA_DIR
 
-# The same if the program ended in good order after SIGTERM.
+# The same if Catch2 handled SIGTERM and completed its file.
 mkdir "$work/ended"
 cp "$report/stages.jsonl" "$work/ended"
 sed '/one that takes long/,$d; s|filename="tests|filename="/some/where/tests|' "$report/tests.xml" >"$work/ended/tests.xml"
@@ -316,7 +316,7 @@ grep -qx "3 cases, 1 failures." "$work/ended/summary.md" || fail "a case that wa
 grep -qxF '* tests.xml: cut off in "one that takes long"' "$work/ended/summary.md" || fail "cut off: $(cat "$work/ended/summary.md")"
 grep -qxF '* FAILED: the control (tests/train/test_a.cpp:80)' "$work/ended/summary.md" || fail "where: $(cat "$work/ended/summary.md")"
 
-# With nothing but the start, everything is reported as missing.
+# If only the start was recorded, everything else is reported as not run.
 mkdir "$work/empty"
 head -n 1 "$report/stages.jsonl" >"$work/empty/stages.jsonl"
 python3 tests/gpu_summary.py "$work/empty" || fail "a summary of nothing"

@@ -152,8 +152,8 @@ void run_window(const hmrnn::test::RandomWindow& p, std::optional<torch::ScalarT
   for (const auto& g : gradients) sum.add(g);
 }
 
-/// Some steps of a stream through a module of the same sizes, alone and in a batched one of `batch` rows, which join
-/// and part.
+/// Some steps of a single stream and of a batched one of `batch` rows through a module of the same sizes, then of both
+/// joined, and of rows selected from these.
 void run_stream(const std::vector<int64_t>& sizes, bool layer_norm, BoundaryMode mode, torch::ScalarType dtype,
                 int64_t steps, int64_t batch, Results& sum) {
   const torch::NoGradGuard no_grad;
@@ -241,8 +241,8 @@ int run_windows(int64_t cases, uint64_t seed) {
   return 0;
 }
 
-/// How products of few rows were once computed: mkldnn::_linear_pointwise for m rows, with weights packed for another
-/// m.
+/// Products of few rows as earlier versions computed them: mkldnn::_linear_pointwise for m rows, with weights packed
+/// for another m.
 int run_onednn() {
   using Pack = at::Tensor(const at::Tensor&, std::optional<int64_t>);
   using Apply = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, c10::string_view,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the released objects with guard pages around memory (guarded_memory.h): the operators over windows of odd sizes
-# with every instruction set of this CPU, complete trainings with their saves, oneDNN as it was once used.
+# with every instruction set of this CPU, complete trainings with their saves, oneDNN as earlier versions used it.
 # HMRNN_GUARD_CASES: number of windows per guard and instruction set (default 70: each batch
 # size from 1 to 67).
 set -euo pipefail
@@ -14,7 +14,7 @@ fail() { echo "FAILED: $*"; exit 1; }
 [ -x "$guard" ] || { echo "skipped: built without hmrnn_guard (sanitizers bring their own guards)"; exit 0; }
 export OMP_WAIT_POLICY=passive HMRNN_GUARD_LATER=1 # hmrnn_guard starts the guard itself
 
-# The guard detects what it is for.
+# The guard detects each kind of fault.
 for seen in "end overrun" "start underrun" "end write-behind" "start write-behind" "end freed" "start twice"; do
   set -- $seen
   code=0

@@ -350,7 +350,7 @@ TEST_CASE("mutated files are refused in one line or read as what they say") {
       }
     }
   }
-  // Both results must occur, else the mutations prove nothing. Only changes of the data are accepted.
+  // Both results must occur, else the mutations prove nothing. Other data, names or metadata are accepted.
   CHECK(refused > 1000);
   CHECK(accepted > 100);
 }

@@ -38,7 +38,7 @@ TEST_CASE("a text read symbol by symbol has the logits of the window") {
   model->train();
   auto stream = model->stream();
   for (int64_t t = 0; t < T; ++t) {
-    const bool predict = t % 3 != 1;  // a step without prediction is computed later
+    const bool predict = t % 3 != 1;  // the next prediction makes up for the products of W^e that this step leaves out
     const auto logits = model->step(index[t].item<int64_t>(), stream, {}, predict);
     REQUIRE(logits.defined() == predict);
     if (predict) REQUIRE(distance(logits, expected.logits[t][0]) < 1e-4);
@@ -55,7 +55,7 @@ TEST_CASE("texts that are read at once have the logits of the window, and of eac
   model->to(dtype);
   model->eval();
   const double bound = dtype == torch::kFloat64 ? 1e-12 : 1e-4;
-  const int64_t T = 20, stride = batch > 8 ? 13 : 1;  // of the texts that are compared with texts read alone
+  const int64_t T = 20, stride = batch > 8 ? 13 : 1;  // every stride-th text is also read alone
   const auto index = torch::randint(7, {T, batch}, torch::kInt64);
   const auto expected = model->forward(index);
   auto crowd = model->streams(batch);

@@ -1,4 +1,4 @@
-// Batched streams: rows that step together, join and part. What a single one does is tested in test_hm_lstm_stream.cpp.
+// Batched streams: rows that step together, are joined and selected. Single streams are in test_hm_lstm_stream.cpp.
 #include <ATen/Parallel.h>
 #include <torch/types.h>
 
@@ -33,7 +33,7 @@ HMLSTMState state_of_rows(const HMLSTM& model, int64_t batch) {
   return state;
 }
 
-/// Whether row `row` of `crowd` is what `alone` is; `bound` 0: every bit.
+/// Requires row `row` of `crowd` to equal the stream `alone` within `bound`; 0: bit for bit.
 void require_same_row(const HMLSTMStream& crowd, int64_t row, const HMLSTMStream& alone, int64_t layers, double bound) {
   const auto equal = [&](const torch::Tensor& a, const torch::Tensor& b) {
     return bound == 0 ? same(a, b) : distance(a, b) <= bound;
@@ -67,8 +67,8 @@ TEST_CASE("rows of a batched stream are the same sequences alone, and the window
   if (mode == BoundaryMode::Bernoulli) call.noise = torch::rand({T, batch, L - 1}, dtype);
   const auto expected = model->forward(input, start, call);
   const double bound = dtype == torch::kFloat64 ? 1e-10 : 1e-3;
-  const int64_t stride = batch > 8 ? 13 : 1;  // of the rows that are compared with sequences alone
-  // Soft boundaries go through the reference, whose products are the BLAS's.
+  const int64_t stride = batch > 8 ? 13 : 1;  // every stride-th row is compared with a single stream
+  // Soft boundaries are computed by the reference, with products by the BLAS.
   const double alone_bound = mode == BoundaryMode::Soft ? (dtype == torch::kFloat64 ? 1e-12 : 1e-5) : 0;
 
   auto crowd = model->streams(start);
@@ -132,7 +132,7 @@ TEST_CASE("rows join at different ages, part and go on, every bit as alone") {
       require_same_row(crowd, static_cast<int64_t>(b), alone[members[b]], L, 0);
     }
   };
-  // The first five begin one after the other; each has read i · 3 symbols before they meet.
+  // Of the first five streams, stream i has read 3 i symbols when they are joined.
   std::deque<HMLSTMStream> apart;
   for (int64_t i = 0; i < 5; ++i) {
     auto& own = apart.emplace_back(model->stream());
@@ -148,7 +148,7 @@ TEST_CASE("rows join at different ages, part and go on, every bit as alone") {
   auto crowd = HMLSTMStream::join(first);
   CHECK(crowd.batch() == 5);
   for (int t = 0; t < 10; ++t) step_crowd(crowd, members);
-  // Four more come, in a crowd of their own; two leave from the middle, the others change places.
+  // Four more rows step in a separate batch, then join the first; two rows are dropped, the others change their order.
   std::vector<int64_t> others{5, 6, 7, 8};
   auto more = model->streams(4);
   for (int t = 0; t < 7; ++t) step_crowd(more, others);
@@ -157,7 +157,7 @@ TEST_CASE("rows join at different ages, part and go on, every bit as alone") {
   crowd = crowd.select_rows({8, 0, 4, 1, 7, 3, 5});
   members = {4, 5, 0, 6, 3, 8, 1};
   for (int t = 0; t < 10; ++t) step_crowd(crowd, members);
-  // The one that left goes on by itself, and so does each of the others.
+  // Row 2, selected before, continues as a single stream, and so does each of the others.
   for (int t = 0; t < 5; ++t) {
     step_alone(left, 2);
     step_alone(alone[2], 2);
@@ -176,7 +176,7 @@ TEST_CASE("rows join at different ages, part and go on, every bit as alone") {
       for (int64_t l = 0; l < L; ++l) REQUIRE(same(parts[b].h(l), alone[members[b]].h(l)));
     }
   }
-  // Copies: the crowd itself was not moved on by its parts.
+  // Parts are copies: their steps must not change the batch.
   CHECK(same(crowd.state().h[0][0], crowd.h(0)[0]));
   step_crowd(crowd = HMLSTMStream::join({&parts[0], &parts[1]}), {members[0], members[1]});
 }
@@ -250,7 +250,7 @@ TEST_CASE("streams that were taken from one another may step on several threads"
   const auto read = [&](HMLSTMStream& stream, int64_t i) {
     for (int64_t t = 0; t < T; ++t) model->step_indexed(table, symbols[i][t].item<int64_t>(), stream);
   };
-  auto parts = model->streams(4).split();  // they share what W x is of the table's rows, which occur as they read
+  auto parts = model->streams(4).split();  // they share a cache of W x for the table's rows, filled while they read
   std::vector<std::thread> threads;
   for (int64_t i = 0; i < 4; ++i) threads.emplace_back([&, i] { read(parts[i], i); });
   for (auto& thread : threads) thread.join();
@@ -281,7 +281,7 @@ TEST_CASE("a stream keeps the parameters that it was made with") {
   const auto x = torch::randn({2, 3});
   auto stream = model->streams(2), expected = model->streams(2);
   model->step(x, expected);
-  model->to(torch::kFloat64);  // gives each parameter other memory, and frees this one
+  model->to(torch::kFloat64);  // allocates new memory for each parameter, and frees the old
   std::vector<torch::Tensor> reused;
   for (int i = 0; i < 100; ++i) reused.push_back(torch::full({25}, std::nan("")));
   model->step(x, stream);

@@ -130,7 +130,7 @@ TEST_CASE("gated_output computes W h once per state and still sends each step it
 }
 
 TEST_CASE("gated_output in blocks of rows: the same bits with every number of threads, within rounding of float64") {
-  // 140 rows are two whole blocks and a part, of which states of the upper layer make fewer; enough work for a team.
+  // 140 rows are two full blocks of 64 and a partial one; the upper layer has fewer states. Enough work for a team.
   const int64_t T = 20, B = 7, out = 64;
   const std::vector<int64_t> sizes{41, 24};
   const bool bfloat16 = GENERATE(false, true);
@@ -163,7 +163,7 @@ TEST_CASE("gated_output in blocks of rows: the same bits with every number of th
     const ThreadCount threads(1);
     return run(torch::kFloat32, ours);
   }();
-  if (!bfloat16) {  // whose roundings have a test of their own below
+  if (!bfloat16) {  // rounding to bfloat16 is tested below
     const auto exact = run(torch::kFloat64, [](const Tensors& x, const torch::Tensor& g, const Tensors& w) {
       return reference_gated_output(x, g, w);
     });

@@ -12,7 +12,7 @@ TEST_CASE("has_kernels: registered for the CPU and for shapes alone, not for a d
     INFO(name);
     const auto op = dispatcher.findSchemaOrThrow(name, "");
     CHECK(has_kernels(op, torch::zeros({2})));
-    CHECK(has_kernels(op, torch::zeros({2}).requires_grad_()));  // with any dispatch key above the backend's
+    CHECK(has_kernels(op, torch::zeros({2}).requires_grad_()));  // whatever dispatch keys are above the backend's
     CHECK(has_kernels(op, torch::zeros({2}, torch::kBFloat16)));
     CHECK(has_kernels(op, torch::empty({2}, torch::kMeta)));
     const auto elsewhere = at::detail::make_tensor<c10::TensorImpl>(

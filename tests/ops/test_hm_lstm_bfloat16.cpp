@@ -3,7 +3,7 @@
 // everything else, about 1e-5 of the largest value (1.4e-5 in the worst window that was seen).
 //
 // A sum whose last bit differs in float32 may round to the neighbour in bfloat16, 1/256 away, and then the window
-// differs by as much. The reference knows when that can happen: a value that it rounds lies next to the middle of two
+// differs by as much. The reference detects when that can happen: a value that it rounds is next to the middle of two
 // bfloat16 numbers. Windows with such a value are left out, and every other one must be within the bound.
 #include <torch/autograd.h>
 #include <torch/types.h>
@@ -23,17 +23,17 @@ using namespace hmrnn::test;
 
 namespace {
 
-/// Smallest distance of a rounded value from the middle of two neighbours in bfloat16, as a share of their distance;
-/// since it was last set.
+/// Smallest distance of a rounded value from the middle of two neighbours in bfloat16, as a share of the distance
+/// between these; each window resets it to 1.
 thread_local double closest_tie = 1;
 
-/// x [any] as the nearest bfloat16 numbers, in x's dtype; notes the distance from a tie of what was rounded.
+/// x [any] rounded to the nearest bfloat16 numbers, in x's dtype; updates closest_tie.
 torch::Tensor rounded(const torch::Tensor& x) {
   const auto y = x.to(torch::kBFloat16).to(x.scalar_type());
   const auto value = x.detach().to(torch::kFloat64).abs();
   // Numbers of [2^e, 2^(e+1)) are 2^(e-7) apart.
   const auto ulp = torch::exp2(torch::floor(torch::log2(value.clamp_min(1e-30))) - 7);
-  // Exact ties are sums of bfloat16 numbers, which float32 has exactly too.
+  // Exact ties are sums of bfloat16 numbers, which are exact in float32 too.
   auto from_tie = ((value / ulp).frac() - 0.5).abs();
   from_tie = from_tie.masked_select(from_tie.gt(0));
   if (from_tie.numel() > 0) closest_tie = std::min(closest_tie, from_tie.min().item<double>());

@@ -104,7 +104,7 @@ TEST_CASE("two windows equal one long window: the reference bit for bit, so the 
   for (int64_t l = 0; l < 3; ++l) second.window.h0[l] = a.h[l][3].clone();
   second.window.z0 = a.z[3].clone();
   const auto b = (second.*backend.run)();
-  // The operator's rows synchronise at a window's end, so that its products contain other rows together. Our own
+  // The operator's rows synchronise at a window's end, so that its products batch the rows differently. Our own
   // products do not depend on that; a BLAS may add in another order (a single row has the same bits). Layer norm over 3
   // to 5 units then magnifies the rounding. The same window in float64 shows by how much: another order changes the
   // result about as much as float32 rounding does.

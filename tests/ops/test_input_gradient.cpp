@@ -39,7 +39,7 @@ HMLSTMBackward output_gradients(const HMLSTMForward& forward) {
   return b;
 }
 
-/// Whether the backward pass in f was asked for the gradient of the input.
+/// Whether the backward pass in f computed the gradient of the input; empty if f has none.
 template <class F>
 std::optional<bool> wanted_in(F f) {
   static std::optional<bool> wanted;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Dependencies of the programs and libraries: CUDA only in libhmrnn_cuda, which has code for every requested
-# architecture.
+# Tests the dependencies of the programs and libraries: only libhmrnn_cuda depends on CUDA. Its device code must exist;
+# for which architectures is not checked.
 set -euo pipefail
 bin=${HMRNN_BIN_DIR:?}
 lib=$bin/../lib

@@ -24,7 +24,7 @@ using namespace hmrnn::test;
 
 namespace {
 
-/// This many shares, and threads, for its lifetime.
+/// Sets the number of shares and of threads for its lifetime.
 class Shared {
  public:
   Shared(int64_t shares, int threads) : threads_(threads) {
@@ -88,7 +88,7 @@ TEST_CASE("a window shared by rows is the same bits on one to four threads") {
   const auto kind = GENERATE(Kind{torch::kFloat64, std::nullopt}, Kind{torch::kFloat32, std::nullopt},
                              Kind{torch::kFloat32, torch::kBFloat16});
   if (kind.products && cpu::choose_backend<c10::BFloat16>() != cpu::ProductBackend::Rows) {
-    return;  // no products of bfloat16 that threads make beside each other
+    return;  // threads cannot compute bfloat16 products independently with another backend
   }
   const bool indexed = GENERATE(false, true);
   RandomWindowOptions o;

@@ -1,4 +1,4 @@
-// The threads of a window: each part of a loop once, whatever the threads do. (Whole windows: test_row_shares.)
+// The team of threads of a window runs each part of a loop exactly once. (Whole windows: test_row_shares.cpp.)
 #include <atomic>
 #include <chrono>
 #include <numeric>
@@ -82,7 +82,7 @@ TEST_CASE("threads that sleep between loops wake for the next one") {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));  // longer than a thread spins
       std::atomic<int> here{0};
       for_parts(2, [&](int64_t) {
-        // Both threads must come: each waits within its part for the other.
+        // Both threads must take a part: each waits within its part for the other.
         here.fetch_add(1);
         while (here.load() < 2) std::this_thread::yield();
         done.fetch_add(1);

@@ -27,7 +27,7 @@ torch::Tensor multiply_scattered(const torch::Tensor& matrix, const torch::Tenso
   }
   const cpu::UnpackedProduct<T> product[] = {{rows, n, matrix.const_data_ptr<T>(), m, from.data(), to.data()}};
   cpu::multiply<T>(product);
-  CHECK(torch::isnan(y.narrow(1, rows, 5)).all().template item<bool>());  // nothing is written behind
+  CHECK(torch::isnan(y.narrow(1, rows, 5)).all().template item<bool>());  // nothing is written beyond the rows' ends
   return y.narrow(1, 0, rows).flip(0).contiguous();
 }
 

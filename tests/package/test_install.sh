@@ -107,7 +107,7 @@ grep -q '^best: 0\.0[0-9]* at step [0-9]*$' "$work/out" || fail "own_task does n
 error=$(sed -n 's/^best: \([0-9.]*\) .*/\1/p' "$work/out")
 awk -v error="$error" 'BEGIN { exit !(error > 0 && error < 0.0625) }' || fail "own_task learns nothing: $error"
 mkfifo "$work/pipe"
-"$own_task" "$work/stopped" >"$work/pipe" 2>&1 & # not in its own job, so that only the signal can end it
+"$own_task" "$work/stopped" >"$work/pipe" 2>&1 & # in the background, since the script needs its process id
 task=$!
 while IFS= read -r text; do
   echo "$text"

@@ -122,8 +122,8 @@ def clip(parameters, limit):
 
 
 def train_in_both(tmp_path, steps, limit, options):
-    """Weights before, and after so many updates in Python and by train. With as many threads, so that LibTorch's products
-    are summed in the same order: Adam makes more of a gradient of 1e-8 that differs in its last bit than 1e-6."""
+    """Weights before, and after `steps` updates in Python and by `train`. Both have the same number of threads, so that
+    LibTorch's products are summed in the same order: Adam turns the last bit of a gradient of 1e-8 into over 1e-6."""
     batch, window, rate = 4, 25, 0.002
     text = make_text(4000, seed=2)
     file = tmp_path / "text.txt"

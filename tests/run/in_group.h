@@ -1,4 +1,4 @@
-// Threads that play the processes of a group.
+// Threads in place of the processes of a group.
 #pragma once
 
 #include <ATen/Parallel.h>
@@ -14,8 +14,8 @@
 
 namespace hmrnn::test {
 
-/// Calls work(group) in each of `size` processes, and throws what the first of them threw. (Catch2's checks are for one
-/// thread: `work` throws.)
+/// Calls work(group) in each of `size` processes, and throws the exception of the lowest rank that threw one. (Catch2's
+/// assertions are not safe in several threads, so `work` throws.)
 inline void in_group(int64_t size, const std::function<void(const ProcessGroup&)>& work,
                      std::chrono::milliseconds timeout = std::chrono::seconds(60)) {
   const TemporaryFolder folder;

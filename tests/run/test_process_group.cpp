@@ -59,7 +59,7 @@ TEST_CASE("a process that does not come or hangs is an error in the others, with
       in_group(
           2,
           [](const ProcessGroup& group) {
-            if (group.rank() == 1) std::this_thread::sleep_for(3s);  // hangs, and goes away
+            if (group.rank() == 1) std::this_thread::sleep_for(3s);  // hangs, then ends
             group.barrier();
           },
           1000ms),
@@ -77,7 +77,7 @@ TEST_CASE("what the first process does alone, and what becomes of the others whe
     } catch (const Error& error) {
       said[static_cast<size_t>(group.rank())] = error.what();
     }
-    group.barrier();  // and the group goes on
+    group.barrier();  // the group still works
   });
   CHECK(done == 1);
   CHECK(said == std::vector<std::string>{"the folder is full", "process 1 of 3 ends, for the first one cannot go on",
@@ -100,7 +100,7 @@ TEST_CASE("the environment of torchrun") {
     REQUIRE(group);
     CHECK((group->size() == 1 && group->leads() && group->restarts() == 2 && group->local_rank() == 3));
     group->mark("run");
-    CHECK(!group->marked("run"));  // nobody keeps it
+    CHECK(!group->marked("run"));  // stored only if torchrun holds the store
     auto x = torch::ones({3});
     group->sum(x);
     CHECK(torch::equal(x, torch::ones({3})));
@@ -124,6 +124,6 @@ TEST_CASE("the environment of torchrun") {
   }
   const ScopedEnvironment rank("RANK", "1");
   CHECK(refusal() == "WORLD_SIZE is set, so torchrun's MASTER_PORT is needed, but it is not");
-  const ScopedEnvironment port("MASTER_PORT", "1"), address("MASTER_ADDR", "127.0.0.1");  // where nobody listens
+  const ScopedEnvironment port("MASTER_PORT", "1"), address("MASTER_ADDR", "127.0.0.1");  // nothing listens there
   CHECK_THAT(refusal(), ContainsSubstring("process 1 of 2 found no group at 127.0.0.1:1 within 0.2 s"));
 }

@@ -128,7 +128,7 @@ void pause(At at) {
   arrive_on_stack(fiber.fake_stack, &scheduler.stack, &scheduler.stack_size);
 }
 
-/// A fiber runs one thread after the other.
+/// A fiber runs emulated threads one after the other.
 void enter() {
   arrive_on_stack(nullptr, &scheduler.stack, &scheduler.stack_size);
   for (;;) {

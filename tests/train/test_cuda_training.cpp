@@ -30,8 +30,7 @@ void check_same_cuda_run(const std::filesystem::path& a, const std::filesystem::
 }
 
 /// Runs to the end with launches, with graphs, and with graphs in parts. With `rate_drops` the learning rate must have
-/// dropped on the way. Returns the number of replays in the second
-/// run.
+/// dropped on the way. Returns the number of replays in the second run.
 template <typename Run>
 int64_t compare_graphs_with_launches(Run run, const std::vector<int64_t>& stops, bool rate_drops = false) {
   const TemporaryFolder folder;
@@ -55,7 +54,7 @@ int64_t compare_graphs_with_launches(Run run, const std::vector<int64_t>& stops,
     resume = true;
   }
   run.stop = {};
-  // Windows that are only timed do not belong to the run.
+  // Windows that are only timed must not change the run.
   run.begin = [](Trainer& trainer) { trainer.time_windows(WindowRunner::kWarmUp + 1, 2, 1e9); };
   REQUIRE(run(parts, resume) == StopReason::Steps);
   check_same_cuda_run(plain, parts);

@@ -1,5 +1,5 @@
-// Several processes that train one model do what one does with the whole batch. Processes are threads here, each with a
-// group, a task and a trainer of its own (tests/examples/test_torchrun.sh has real ones).
+// Several processes that train one model make the updates of one process with the whole batch. Processes are threads
+// here, each with its own group, task and trainer (tests/examples/test_torchrun.sh has real ones).
 #include <fmt/format.h>
 
 #include <cmath>
@@ -24,7 +24,7 @@ using hmrnn::test::TemporaryFolder;
 
 namespace {
 
-/// Trains a run in so many processes.
+/// Trains a run in `size` processes.
 template <typename Run>
 std::vector<StopReason> train_in_group(int64_t size, const Run& run, const std::filesystem::path& folder, bool resume) {
   std::vector<StopReason> reasons(static_cast<size_t>(size));
@@ -157,16 +157,16 @@ TEST_CASE("a group's run stopped by a signal in one process goes on in another n
   REQUIRE(train_in_group(2, run, whole, false)[0] == StopReason::Steps);
   auto stopped = run;
   stopped.stop = [](const Trainer& trainer) { return trainer.step() >= 13; };
-  // All of them stop, though one alone was asked to, and all after the same step.
+  // A request to stop in one process stops all, after the same step.
   for (const auto reason : train_in_group(2, stopped, parts, false)) REQUIRE(reason == StopReason::Signal);
   std::filesystem::copy(parts, mixed, std::filesystem::copy_options::recursive);
-  // As many again: the same bits.
+  // Resumed by the same number of processes: the same bits.
   REQUIRE(train_in_group(2, run, parts, true)[0] == StopReason::Steps);
   CHECK(same_tensors(whole / "last/model.safetensors", parts / "last/model.safetensors"));
   CHECK(worst_difference(whole / "last/state.safetensors", parts / "last/state.safetensors", "adam.") == 0);
   CHECK(worst_difference(whole / "last/state.safetensors", parts / "last/state.safetensors", "state.") == 0);
   CHECK(records(whole) == records(parts));
-  // Another number, and one alone.
+  // Resumed by another number of processes, and by one without a group.
   auto alone = folder.path / "alone";
   std::filesystem::copy(mixed, alone, std::filesystem::copy_options::recursive);
   REQUIRE(train_in_group(3, run, mixed, true)[0] == StopReason::Steps);
@@ -237,7 +237,7 @@ TEST_CASE("a folder that the first process cannot write ends no process early, a
       errors[rank] = error.what();
     }
   });
-  CHECK(steps == std::vector<int64_t>{12, 12});  // also asked by the evaluation at the end
+  CHECK(steps == std::vector<int64_t>{12, 12});  // the last call is that of the evaluation at the end
   CHECK_THAT(errors[0], ContainsSubstring("state.safetensors"));
   CHECK(errors[1] == "process 1 of 2 ends, for the first one cannot go on");
 }

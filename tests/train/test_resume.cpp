@@ -25,7 +25,7 @@ std::vector<int64_t> resumes(const std::filesystem::path& folder) {
   return out;
 }
 
-/// Returns from step 16 to 10.
+/// Makes the run return from step 16 to step 10.
 void diverge(SmallRun& run) {
   for (int64_t window = 12; window < 28; ++window) run.bad_windows.insert(window);
   run.bad_until_recovery = true;

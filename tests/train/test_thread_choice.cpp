@@ -1,4 +1,4 @@
-// The number of threads that a run chooses by itself.
+// The automatic choice of the number of threads.
 #include <ATen/Parallel.h>
 
 #include <filesystem>
@@ -24,7 +24,7 @@ TEST_CASE("the smallest number of threads that is about as fast as any is chosen
 }
 
 TEST_CASE("a run asks for another number of threads when its speed has halved for ten seconds, and after ten minutes") {
-  /// Steps of a tenth of a second until the watch asks; their time, or -1 if it does not within `limit` seconds.
+  /// Makes steps of 0.1 s until watch.step returns true; returns their time, or -1 after `limit` seconds.
   const auto asks_after = [](SpeedWatch& watch, double targets_per_second, double limit) {
     for (int i = 1; i <= 10 * limit; ++i) {
       if (watch.step(0.1, 0.1 * targets_per_second)) return 0.1 * i;
@@ -40,10 +40,10 @@ TEST_CASE("a run asks for another number of threads when its speed has halved fo
   const double slow = asks_after(watch, 400, 60);
   CHECK((slow >= 9.5 && slow <= 12));
 
-  watch.begin(1);  // what is slow now is the new speed
+  watch.begin(1);  // the present speed is the new reference
   CHECK(asks_after(watch, 400, 500) < 0);
   CHECK(asks_after(watch, 400, 200) > 0);
-  watch.begin(10);  // choosing took long: 2000 seconds until the next time
+  watch.begin(10);  // the choice took 10 s, so the next one is 200 times as long after it
   CHECK(asks_after(watch, 400, 1900) < 0);
   CHECK(asks_after(watch, 400, 200) > 0);
 }

@@ -1,4 +1,4 @@
-// Replayed windows: WindowRunner, and what the CPU substitute of a CUDA graph notices and what not.
+// Replayed windows: WindowRunner, and which changes the CPU substitute of a CUDA graph sees at a replay.
 #include "catch.h"
 #include "hmrnn/train/window_runner.h"
 #include "support/traced_graph.h"

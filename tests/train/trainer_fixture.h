@@ -159,7 +159,7 @@ inline std::vector<std::string> records(const std::filesystem::path& folder) {
   return out;
 }
 
-/// Those of one kind of event, as JSON.
+/// The records of one kind of event, as JSON.
 inline std::vector<nlohmann::json> parsed_records(const std::filesystem::path& folder, const std::string& event) {
   std::vector<nlohmann::json> out;
   for (const auto& record : records(folder)) {

@@ -1,7 +1,7 @@
-// OpenMP's parallel regions as ThreadSanitizer has to see them. LibTorch's libgomp is not instrumented, so that the
-// sanitizer knows neither that a region's threads begin after what the caller did before, nor that the caller goes on
-// after they have ended: it would call all that they share a race. This library stands before libgomp and says both.
-// What two threads of one region do to the same memory stays a race.
+// Declares the order of OpenMP's parallel regions to ThreadSanitizer. LibTorch's libgomp is not instrumented, so the
+// sanitizer sees neither that a region's threads start after the caller's earlier accesses, nor that the caller
+// continues after they have ended: it would report races for all memory that they share. This library overrides
+// libgomp's GOMP_parallel and declares both. Accesses of two threads of one region to the same memory stay races.
 #include <dlfcn.h>
 
 extern "C" {
@@ -14,7 +14,7 @@ using Body = void (*)(void*);
 struct Region {
   Body body;
   void* data;
-  char begin, end;  // what the order hangs on
+  char begin, end;  // their addresses pair each release with its acquire
 };
 
 static void run(void* argument) {

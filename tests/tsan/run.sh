@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The trainer, the operators and streams under ThreadSanitizer: builds what the preset `tsan` names and runs it, file by file.
+# Tests the trainer, the operators and streams under ThreadSanitizer: builds the preset `tsan` and runs it file by file.
 #   tests/tsan/run.sh [TEST …]     TEST: files of tests/ without folder and ending; default: those of the preset
-# Says what was run and how many races were found; exit code 1 if any. openmp_order.cpp says why OpenMP needs help.
+# Prints the number of races of each file; exit code 1 if one fails. openmp_order.cpp explains what OpenMP needs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 cmake --preset tsan > /dev/null
@@ -10,14 +10,14 @@ build=build/tsan
 tests=("$@")
 [ ${#tests[@]} -gt 0 ] || mapfile -t tests < <(ctest --preset tsan -N | sed -n 's/^ *Test *#[0-9]*: [a-z]*\/\(test_[a-z_]*\)$/\1/p' |
   while read -r name; do find tests -name "$name.cpp" -printf '%f\n'; done | sed 's/\.cpp$//' | sort -u)
-# Compilers before 14 do not know where newer kernels put libraries.
+# The sanitizers of compilers before GCC 14 fail with the address randomisation of newer kernels, so it is disabled.
 run=()
 ! setarch "$(uname -m)" -R true 2> /dev/null || run=(setarch "$(uname -m)" -R)
 export OMP_WAIT_POLICY=passive OMP_NUM_THREADS=${OMP_NUM_THREADS:-4}
-# What LibTorch, which is not instrumented, does through functions that are (memcpy) is not judged.
+# Accesses of LibTorch, which is not instrumented, through intercepted functions (memcpy) are ignored.
 export TSAN_OPTIONS="suppressions=$PWD/tests/tsan/suppressions.txt ignore_noninstrumented_modules=1 ${TSAN_OPTIONS:-}"
 failed=()
-# The sanitizer sees what it is for, with the same libraries.
+# First checks that the sanitizer detects a race, and only a race, with the same libraries.
 gomp=$(ldd $build/bin/hmrnn_tests | sed -n 's/.*libgomp[^ ]* => \([^ ]*\) .*/\1/p')
 "${CXX:-g++}" -fsanitize=thread -fopenmp -g -O1 tests/tsan/race.cpp -Wl,--no-as-needed $build/lib/libhmrnn_openmp_order.so "$gomp" \
   -Wl,-rpath,"$PWD/$build/lib" -Wl,-rpath,"$(dirname "$gomp")" -o $build/race

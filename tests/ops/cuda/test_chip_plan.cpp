@@ -104,7 +104,7 @@ TEST_CASE("what does not fit has no plan") {
   CHECK_FALSE(plan({512, 512, 512}, kMinChipSteps - 1, 64, kH100));
   CHECK_FALSE(plan({512, 512, 512}, 100, 60, kH100));
   CHECK_FALSE(plan({512, 500, 512}, 100, 64, kH100));
-  CHECK_FALSE(plan({1024, 1024, 1024}, 100, 128, kH100));  // 59 MB of 30
+  CHECK_FALSE(plan({1024, 1024, 1024}, 100, 128, kH100));  // needs 59 MB of 30
   CHECK_FALSE(plan({512, 512, 512}, 100, 64, kSmall));
   CHECK_FALSE(plan({16, 16, 16, 16, 16}, 100, 64, kH100));  // more layers than the kernel supports
   CHECK_FALSE(plan({64, 64}, 100, 64, {}));                 // a device that does not support the kernel

@@ -1,5 +1,5 @@
-// Uses no symbol of hmrnn and asks LibTorch's dispatcher for its operators: detects a linker that drops libhmrnn, or
-// their static registration. Prints what is missing.
+// Uses no symbol of hmrnn, only looks up its operators in LibTorch's dispatcher: detects a linker that drops libhmrnn
+// or the operators' static registration. Prints the operators that are missing.
 #include <ATen/core/dispatch/Dispatcher.h>
 
 #include <cstdio>
