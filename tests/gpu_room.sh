@@ -33,7 +33,11 @@ step() {
   local what=$1 begin=$SECONDS code=0
   shift
   echo "gpu_room: $what" >&2
-  "$@" || code=$?
+  # In a subshell that no || follows, in which set -e would have no effect: every command of the step counts.
+  set +e
+  (set -e; "$@")
+  code=$?
+  set -e
   printf '%5d s  %s%s\n' $((SECONDS - begin)) "$what" "$([ $code = 0 ] || echo ": FAILED, $code")" >>"$log"
   [ $code = 0 ] || { cat "$log"; fail "$what"; }
 }

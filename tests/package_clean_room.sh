@@ -22,5 +22,5 @@ HMRNN_CLEAN_ROOM_GIVE="$(echo "$packages"/*.deb) examples/embed" exec tests/clea
    torch==$version 'nvidia-cuda-runtime==13.0.*' 'nvidia-cuda-cupti==13.0.*'" \
   "! cmake -S embed -B refused >refused.txt 2>&1 && tr -d '\n' <refused.txt | tr -s ' ' | grep -o 'LibTorch was not found: set[^.]*.[0-9]*.[0-9]*'" \
   "cmake -S embed -B build -DCMAKE_PREFIX_PATH=/opt/libtorch/torch && cmake --build build && build/series" \
-  "export LD_LIBRARY_PATH=/opt/libtorch/torch/lib && char_lm train --corpus synthetic --out run --units 32 --steps 20 &&
+  "set -o pipefail && export LD_LIBRARY_PATH=/opt/libtorch/torch/lib && char_lm train --corpus synthetic --out run --units 32 --steps 20 &&
    char_lm sample run --length 20 --seed 1 | build/stream run/best/model.safetensors"

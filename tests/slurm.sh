@@ -94,7 +94,7 @@ sleep 2
 scontrol requeue "$struck"
 scontrol update "JobId=$struck" StartTime=now 2> /dev/null || true # else Slurm waits two minutes
 ended "$struck" struck
-grep -q 'resum' struck.out || fail "the requeued job did not resume: $(tail -n 30 struck.out)"
+grep -q '^resumed at step' struck.out || fail "the requeued job did not resume: $(tail -n 30 struck.out)"
 grep -q '^done: 1500 steps' struck.out || fail "struck: $(tail -n 30 struck.out)"
 cmp calm/last/model.safetensors struck/last/model.safetensors || fail "the requeued job has other weights"
 echo "slurm: passed: $(slurmd -V), two nodes, a requeued job with the weights of an undisturbed one"

@@ -40,5 +40,6 @@ pid=
 steps=$(sed -n 's/^stopped by a signal after step \([0-9]*\).*/\1/p' out.txt)
 text="resident: at most $first KiB in the first $warm s of $seconds, $highest KiB after it ($samples samples), $last KiB at the end, $steps steps"
 [ "$steps" -ge $((seconds * 2)) ] || { echo "too slow to tell anything: $text" >&2; exit 1; }
+[ "$samples" -gt 0 ] || { echo "too short to tell anything: $text" >&2; exit 1; }
 [ $((highest * 100)) -le $((first * 102)) ] || { echo "FAILED: $text" >&2; exit 1; }
 echo "$text"

@@ -52,7 +52,8 @@ std::vector<torch::Tensor> BoundaryCost::means() const {
 void BoundaryCost::settle(const torch::Tensor& skipped) {
   if (!target_.defined()) return;
   const torch::NoGradGuard no_grad;
-  const auto change = (mean_ - target_) * options_.speed;
+  constexpr double kSmallest = 1e-4;  // no logarithm of 0
+  const auto change = ((mean_ + kSmallest).log() - (target_ + kSmallest).log()).clamp_(-1, 1).mul_(options_.speed);
   lambda_.add_(change.masked_fill(skipped.ne(0), 0)).clamp_(-options_.limit, options_.limit);
   mean_ = torch::Tensor();
 }

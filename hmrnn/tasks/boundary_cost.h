@@ -14,15 +14,17 @@ namespace hmrnn {
 struct BoundaryCostOptions {
   std::vector<double> cost{};         ///< λ: cost of a firing rate of 1, in nats per target
   std::vector<double> target_rate{};  ///< in (0, 1): λ adapts until the detector fires at this rate; excludes `cost`
-  double speed = 3e-4;                ///< step size of λ: per update, times the difference of rates
+  double speed = 1e-4;                ///< step size of λ: per update, times the difference of the rates' logarithms
   double limit = 0.2;                 ///< |λ| is clamped to it
 };
 
 /// Controls how often boundary detectors fire: adds Σ_l λ_l · (mean of z^l over the window) to the loss; the
 /// straight-through estimator passes its gradient to the detectors' pre-activations. With a target rate, λ is the
-/// Lagrange multiplier of the constraint "mean of z^l = rate", found by dual ascent: λ ← λ + speed · (mean − rate); it
-/// is negative if a detector fires too seldom. All that changes is in tensors at fixed addresses, so that a window can
-/// be part of a graph.
+/// Lagrange multiplier of the constraint "mean of z^l = rate", found by dual ascent: λ ← λ + speed · clamp(ln mean −
+/// ln rate, ±1); it is negative if a detector fires too seldom. (By the difference of the rates themselves λ would rise
+/// ten times as fast from a rate of 0.5 as it can fall to one of 0.05: a detector that is steered to a low rate would
+/// fall silent, and stay so for thousands of updates.) All that changes is in tensors at fixed addresses, so that a
+/// window can be part of a graph.
 class HMRNN_API BoundaryCost {
  public:
   /// Throws hmrnn::Error if the number of values does not fit `detectors`, or for both a cost and a target.

@@ -76,6 +76,8 @@ bad = 0
 for target in targets:
     where = defaultdict(list)
     for root in target:
+        if not os.path.isdir(root):
+            sys.exit(f'there is no folder {root}')
         for folder, _, files in os.walk(root):
             if folder == 'hmrnn/ops/cuda' and root == 'hmrnn/ops':
                 continue

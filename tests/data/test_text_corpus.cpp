@@ -7,6 +7,7 @@
 #include "hmrnn/data/synthetic_text.h"
 #include "hmrnn/data/text_corpus.h"
 #include "hmrnn/error.h"
+#include "support/corpus.h"
 #include "support/files.h"
 #include "support/temporary_folder.h"
 
@@ -17,22 +18,9 @@ using hmrnn::read_text_file;
 using hmrnn::TextCorpus;
 using hmrnn::TextCorpusOptions;
 using hmrnn::Vocabulary;
-using hmrnn::test::ScopedEnvironment;
-using hmrnn::test::TemporaryFolder;
+using namespace hmrnn::test;
 
 namespace {
-
-TextCorpus load(const std::string& corpus, const fs::path& dir = {}, const Vocabulary& vocabulary = {}) {
-  TextCorpusOptions options;
-  options.corpus = corpus;
-  options.data_dir = dir;
-  options.vocabulary = vocabulary;
-  return load_text_corpus(options);
-}
-
-std::string text(const TextCorpus& corpus, const std::string& split) {
-  return corpus.vocabulary.decode(corpus.split(split));
-}
 
 /// 300 kB of text that compresses moderately.
 std::string long_text() { return hmrnn::SyntheticTextGenerator(9).next(300'000).text; }
@@ -51,13 +39,13 @@ TEST_CASE("PTB as characters: a symbol each, _ is the space, the blank last line
   folder.write("ptb.char.train.txt", "a _ < u n k > \n N _ $ \n ");
   folder.write("ptb.char.valid.txt", " b \n");
   folder.write("ptb.char.test.txt", "c a b");
-  const auto corpus = load("ptb", folder.path);
+  const auto corpus = load_corpus("ptb", folder.path);
   CHECK(corpus.name == "ptb");
   CHECK(corpus.source == folder.path.string());
-  CHECK(text(corpus, "train") == "a <unk>\nN $\n");
-  CHECK(text(corpus, "valid") == "b\n");
-  CHECK(text(corpus, "test") == "cab\n");
-  CHECK(text(corpus, "all") == "a <unk>\nN $\nb\ncab\n");
+  CHECK(text_of(corpus, "train") == "a <unk>\nN $\n");
+  CHECK(text_of(corpus, "valid") == "b\n");
+  CHECK(text_of(corpus, "test") == "cab\n");
+  CHECK(text_of(corpus, "all") == "a <unk>\nN $\nb\ncab\n");
   CHECK(corpus.vocabulary == Vocabulary::of("a <unk>\nN $\nb\ncab\n"));
   CHECK(corpus.train.scalar_type() == torch::kUInt8);
   CHECK(error_of([&] { corpus.split("dev"); }) == "unknown split 'dev': it is train, valid, test or all");
@@ -71,26 +59,26 @@ TEST_CASE("PTB as words gives the symbols that PTB as characters gives") {
   characters.write("ptb.char.train.txt", "t h e _ < u n k > _ p a i d _ $ _ N \n i t ' s _ s o \n ");
   characters.write("ptb.char.valid.txt", "n o _ s p a c e s _ a r o u n d \n ");
   characters.write("ptb.char.test.txt", "\t _ l a s t _ w i t h o u t _ l i n e _ e n d \n ");
-  const auto a = load("ptb", words.path), b = load("ptb", characters.path);
-  for (const char* split : {"train", "valid", "test"}) CHECK(text(a, split) == text(b, split));
+  const auto a = load_corpus("ptb", words.path), b = load_corpus("ptb", characters.path);
+  for (const char* split : {"train", "valid", "test"}) CHECK(text_of(a, split) == text_of(b, split));
   CHECK(a.vocabulary == b.vocabulary);
-  CHECK(text(a, "train") == "the <unk> paid $ N\nit's so\n");
+  CHECK(text_of(a, "train") == "the <unk> paid $ N\nit's so\n");
 }
 
 TEST_CASE("PTB: the character files come first, a set that is incomplete does not hide a complete one") {
   TemporaryFolder folder;
   for (const char* split : {"train", "valid", "test"}) folder.write(std::string("ptb.") + split + ".txt", "word\n");
   folder.write("ptb.char.train.txt", "c\n");
-  CHECK(text(load("ptb", folder.path), "train") == "word\n");
+  CHECK(text_of(load_corpus("ptb", folder.path), "train") == "word\n");
   folder.write("ptb.char.valid.txt", "c\n");
   folder.write("ptb.char.test.txt", "c\n");
-  CHECK(text(load("ptb", folder.path), "train") == "c\n");
+  CHECK(text_of(load_corpus("ptb", folder.path), "train") == "c\n");
 }
 
 TEST_CASE("PTB: what is missing, malformed or empty is named") {
   TemporaryFolder folder;
   const auto dir = folder.path.string();
-  const auto message = [&] { return error_of([&] { load("ptb", folder.path); }); };
+  const auto message = [&] { return error_of([&] { load_corpus("ptb", folder.path); }); };
   CHECK(message() == "neither ptb.char.{train,valid,test}.txt nor ptb.{train,valid,test}.txt is in " + dir);
   folder.write("ptb.char.train.txt", "a b\nc d\n");
   folder.write("ptb.char.test.txt", "a\n");
@@ -109,19 +97,19 @@ TEST_CASE("a text of bytes is cut 90 : 5 : 5") {
   TemporaryFolder folder;
   const auto bytes = long_text();
   const auto path = folder.write("notes.txt", bytes).string();
-  const auto corpus = load(path);
+  const auto corpus = load_corpus(path);
   CHECK(corpus.name == "notes.txt");
   CHECK(corpus.source == path);
   CHECK(corpus.train.numel() == 270'000);
   CHECK(corpus.valid.numel() == 15'000);
   CHECK(corpus.test.numel() == 15'000);
-  CHECK(text(corpus, "all") == bytes);
+  CHECK(text_of(corpus, "all") == bytes);
   for (const size_t size : {1U, 7U, 19U, 20U, 101U, 12'345U}) {
     folder.write("notes.txt", bytes.substr(0, size));
-    const auto small = load(path);
+    const auto small = load_corpus(path);
     CHECK(small.train.numel() == static_cast<int64_t>(size * 90 / 100));
     CHECK(small.valid.numel() == static_cast<int64_t>(size * 95 / 100 - size * 90 / 100));
-    CHECK(text(small, "all") == bytes.substr(0, size));
+    CHECK(text_of(small, "all") == bytes.substr(0, size));
   }
 }
 
@@ -133,26 +121,26 @@ TEST_CASE("several files are one text, and parts may have files of their own") {
   };
   const auto a = write("a.txt", std::string(60, 'a')), b = write("b.txt", std::string(40, 'b')),
              v = write("v.txt", "vvv"), comma = write("c,d.txt", std::string(100, 'c'));
-  const auto both = load(a + "," + b);
-  CHECK(text(both, "all") == std::string(60, 'a') + std::string(40, 'b'));
+  const auto both = load_corpus(a + "," + b);
+  CHECK(text_of(both, "all") == std::string(60, 'a') + std::string(40, 'b'));
   CHECK(both.train.numel() == 90);
   CHECK(both.name == "a.txt,b.txt");
-  CHECK(text(load(comma), "all") == std::string(100, 'c'));  // an existing file of that name has precedence
-  CHECK(error_of([&] { load(a + "," + (folder / "none").string()); }).find("none") != std::string::npos);
+  CHECK(text_of(load_corpus(comma), "all") == std::string(100, 'c'));  // an existing file of that name has precedence
+  CHECK(error_of([&] { load_corpus(a + "," + (folder / "none").string()); }).find("none") != std::string::npos);
 
   TextCorpusOptions options;
   options.corpus = a + "," + b;
   options.valid_file = v;
   auto corpus = load_text_corpus(options);
-  CHECK(text(corpus, "valid") == "vvv");
+  CHECK(text_of(corpus, "valid") == "vvv");
   CHECK(corpus.train.numel() == 95);
-  CHECK(text(corpus, "test") == "bbbbb");
+  CHECK(text_of(corpus, "test") == "bbbbb");
   options.test_file = v;
   options.valid_file.clear();
   corpus = load_text_corpus(options);
-  CHECK(text(corpus, "test") == "vvv");
+  CHECK(text_of(corpus, "test") == "vvv");
   CHECK(corpus.train.numel() == 95);
-  CHECK(text(corpus, "valid") == "bbbbb");
+  CHECK(text_of(corpus, "valid") == "bbbbb");
   options.valid_file = v;
   corpus = load_text_corpus(options);
   CHECK(corpus.train.numel() == 100);
@@ -162,12 +150,12 @@ TEST_CASE("several files are one text, and parts may have files of their own") {
 TEST_CASE("a corpus is written in the symbols of a larger vocabulary") {
   const TemporaryFolder folder;
   std::ofstream(folder / "a.txt") << "abcabcabcabcabcabcabcabcabcabc";
-  auto corpus = load((folder / "a.txt").string());
-  const auto before = text(corpus, "all");
+  auto corpus = load_corpus((folder / "a.txt").string());
+  const auto before = text_of(corpus, "all");
   const auto joined = Vocabulary({'x', 'b'}).joined_with(corpus.vocabulary);
   CHECK(joined.bytes() == std::vector<uint8_t>{'x', 'b', 'a', 'c'});
   corpus.use_vocabulary(joined);
-  CHECK(text(corpus, "all") == before);
+  CHECK(text_of(corpus, "all") == before);
   CHECK(corpus.train[0].item<int64_t>() == 2);
   CHECK_THROWS_AS(corpus.use_vocabulary(Vocabulary({'x', 'b'})), Error);
 }
@@ -201,7 +189,7 @@ TEST_CASE("text8 and enwik8 at full length: 90M, 5M, 5M") {
   bytes[94'999'999] = 'd';
   bytes[95'000'000] = 'e';
   folder.write("text8", bytes);
-  const auto corpus = load("text8", folder.path);
+  const auto corpus = load_corpus("text8", folder.path);
   CHECK(corpus.name == "text8");
   REQUIRE(corpus.train.numel() == 90'000'000);
   REQUIRE(corpus.valid.numel() == 5'000'000);
@@ -217,9 +205,9 @@ TEST_CASE("a FILE may hold any bytes, UTF-8 or not") {
   TemporaryFolder folder;
   std::string bytes;
   for (int i = 0; i < 1024; ++i) bytes += static_cast<char>(i * 7 % 256);
-  const auto corpus = load(folder.write("noise.bin", bytes).string());
+  const auto corpus = load_corpus(folder.write("noise.bin", bytes).string());
   CHECK(corpus.vocabulary.size() == 256);
-  CHECK(text(corpus, "all") == bytes);
+  CHECK(text_of(corpus, "all") == bytes);
 }
 
 TEST_CASE("names that are too long for a file: several files are read, one is an error") {
@@ -236,13 +224,13 @@ TEST_CASE("names that are too long for a file: several files are read, one is an
   std::filesystem::current_path(here);
   CHECK(files.size() == 4);
   CHECK(hmrnn::corpus_files(std::string(300, 'a')).empty());
-  CHECK_THAT(error_of([] { load(std::string(300, 'a'), ""); }), ContainsSubstring("nor a file"));
+  CHECK_THAT(error_of([] { load_corpus(std::string(300, 'a'), ""); }), ContainsSubstring("nor a file"));
 }
 
 TEST_CASE("text8* and enwik*: one file, found by its prefix") {
   TemporaryFolder folder;
   const auto dir = folder.path.string();
-  const auto message = [&](const char* corpus) { return error_of([&] { load(corpus, folder.path); }); };
+  const auto message = [&](const char* corpus) { return error_of([&] { load_corpus(corpus, folder.path); }); };
   CHECK(message("text8") == "no file text8* (plain or .xz) in " + dir);
   CHECK(message("enwik8") == "no file enwik* (plain or .xz) in " + dir);
   folder.write("text8.zip", "PK");
@@ -251,9 +239,9 @@ TEST_CASE("text8* and enwik*: one file, found by its prefix") {
   folder.write("enwik6", "<xml>");
   folder.write("README", "no text");
   fs::create_directory(folder.path / "text8.d");
-  CHECK(text(load("text8", folder.path), "all") == "some text");
-  CHECK(text(load("enwik8", folder.path), "all") == "<xml>");
-  CHECK(load("enwik8", folder.path).source == dir + "/enwik6");
+  CHECK(text_of(load_corpus("text8", folder.path), "all") == "some text");
+  CHECK(text_of(load_corpus("enwik8", folder.path), "all") == "<xml>");
+  CHECK(load_corpus("enwik8", folder.path).source == dir + "/enwik6");
   folder.write("text8", "more");
   CHECK(message("text8") == "more than one file text8* in " + dir + ": text8, text8-head");
   fs::remove(folder.path / "text8-head");
@@ -264,16 +252,16 @@ TEST_CASE("text8* and enwik*: one file, found by its prefix") {
 TEST_CASE("a given vocabulary must cover the text, and is kept") {
   TemporaryFolder folder;
   const auto path = folder.write("notes.txt", "0123456789abcdefgAh").string();
-  CHECK(error_of([&] { load(path, {}, Vocabulary::of("0123456789abcdefgh")); }) ==
+  CHECK(error_of([&] { load_corpus(path, {}, Vocabulary::of("0123456789abcdefgh")); }) ==
         path + " has byte 0x41 ('A') at offset 17, which is not in the vocabulary");
   const auto wide = Vocabulary::of("0123456789abcdefghA xyz");
-  const auto corpus = load(path, {}, wide);
+  const auto corpus = load_corpus(path, {}, wide);
   CHECK(corpus.vocabulary == wide);
-  CHECK(text(corpus, "all") == "0123456789abcdefgAh");
+  CHECK(text_of(corpus, "all") == "0123456789abcdefgAh");
 
   for (const char* split : {"train", "valid", "test"}) folder.write(std::string("ptb.") + split + ".txt", "word\n");
-  CHECK(load("ptb", folder.path, Vocabulary::of("word\nX")).vocabulary.size() == 6);
-  CHECK(error_of([&] { load("ptb", folder.path, Vocabulary::of("wor\n")); }) ==
+  CHECK(load_corpus("ptb", folder.path, Vocabulary::of("word\nX")).vocabulary.size() == 6);
+  CHECK(error_of([&] { load_corpus("ptb", folder.path, Vocabulary::of("wor\n")); }) ==
         folder.path.string() + "/ptb.train.txt has byte 0x64 ('d') at offset 3, which is not in the vocabulary");
 }
 
@@ -282,10 +270,11 @@ TEST_CASE("a file that cannot be read is named") {
   const auto dir = folder.path.string();
   CHECK(error_of([&] { read_text_file(dir + "/none"); }) == "cannot open " + dir + "/none: No such file or directory");
   CHECK(error_of([&] { read_text_file(dir); }) == dir + " is a folder, not a file");
-  CHECK(error_of([&] { load(dir); }) == dir + " is a folder, not a file");
-  CHECK(error_of([&] { load("text9"); }) == "corpus 'text9' is neither ptb, text8, enwik8 or synthetic nor a file");
-  CHECK(error_of([&] { load("ptb", dir + "/none"); }) == "the data folder " + dir + "/none does not exist");
-  CHECK(error_of([&] { load("ptb", folder.write("file", "x")); }) == dir + "/file is not a folder");
+  CHECK(error_of([&] { load_corpus(dir); }) == dir + " is a folder, not a file");
+  CHECK(error_of([&] { load_corpus("text9"); }) ==
+        "corpus 'text9' is neither ptb, text8, enwik8 or synthetic nor a file");
+  CHECK(error_of([&] { load_corpus("ptb", dir + "/none"); }) == "the data folder " + dir + "/none does not exist");
+  CHECK(error_of([&] { load_corpus("ptb", folder.write("file", "x")); }) == dir + "/file is not a folder");
 }
 
 TEST_CASE("the default folder: HMRNN_DATA_DIR, then data/, and only if it is there") {
@@ -300,16 +289,16 @@ TEST_CASE("the default folder: HMRNN_DATA_DIR, then data/, and only if it is the
     CHECK(hmrnn::default_data_dir("ptb") == folder.path / "env/ptb");
     CHECK(hmrnn::default_data_dir("text8") == fs::path("data/text8"));
     CHECK(hmrnn::default_data_dir("enwik8").empty());
-    CHECK(text(load("text8"), "all") == "beside");
-    CHECK(error_of([&] { load("enwik8"); }) == "no data folder for corpus enwik8: looked for " +
-                                                   (folder.path / "env/enwik8").string() +
-                                                   " and data/enwik8; data/fetch.sh enwik8 brings it, "
-                                                   "--data-dir names another folder");
+    CHECK(text_of(load_corpus("text8"), "all") == "beside");
+    CHECK(error_of([&] { load_corpus("enwik8"); }) == "no data folder for corpus enwik8: looked for " +
+                                                          (folder.path / "env/enwik8").string() +
+                                                          " and data/enwik8; data/fetch.sh enwik8 brings it, "
+                                                          "--data-dir names another folder");
   }
   {
     ScopedEnvironment environment("HMRNN_DATA_DIR", nullptr);
     CHECK(hmrnn::default_data_dir("ptb") == fs::path("data/ptb"));
-    CHECK_THAT(error_of([&] { load("enwik8"); }), ContainsSubstring("HMRNN_DATA_DIR is not set"));
+    CHECK_THAT(error_of([&] { load_corpus("enwik8"); }), ContainsSubstring("HMRNN_DATA_DIR is not set"));
   }
   fs::current_path(before);
 }
@@ -323,7 +312,7 @@ TEST_CASE("the synthetic corpus is the generator's text") {
   CHECK(corpus.train.numel() == 9000);
   CHECK(corpus.valid.numel() == 500);
   CHECK(corpus.test.numel() == 500);
-  CHECK(text(corpus, "all") == hmrnn::SyntheticTextGenerator(4).next(10'000).text);
+  CHECK(text_of(corpus, "all") == hmrnn::SyntheticTextGenerator(4).next(10'000).text);
   options.synthetic_length = 20;
   CHECK(load_text_corpus(options).vocabulary == corpus.vocabulary);
   options.synthetic_length = 0;
@@ -332,7 +321,7 @@ TEST_CASE("the synthetic corpus is the generator's text") {
 
 TEST_CASE("the real PTB has the published number of symbols") {
   if (real_data("ptb").empty()) return;
-  const auto corpus = load("ptb");
+  const auto corpus = load_corpus("ptb");
   CHECK(corpus.train.numel() == 5'017'482);
   CHECK(corpus.valid.numel() == 393'042);
   CHECK(corpus.test.numel() == 442'423);
@@ -340,21 +329,21 @@ TEST_CASE("the real PTB has the published number of symbols") {
   CHECK(corpus.vocabulary.contains(' '));
   CHECK(corpus.vocabulary.contains('\n'));
   CHECK_FALSE(corpus.vocabulary.contains('_'));
-  const auto train = text(corpus, "train");
+  const auto train = text_of(corpus, "train");
   CHECK(std::count(train.begin(), train.end(), '\n') == 42'068);
   CHECK(train.find("<unk>") != std::string::npos);
 }
 
 TEST_CASE("the real heads of text8 and enwik8") {
   if (!real_data("text8").empty()) {
-    const auto corpus = load("text8");
+    const auto corpus = load_corpus("text8");
     CHECK(corpus.vocabulary.size() == 27);
     CHECK(corpus.split("all").numel() >= 6'877'825);
-    CHECK(text(corpus, "train").starts_with(" anarchism originated"));
+    CHECK(text_of(corpus, "train").starts_with(" anarchism originated"));
   }
   if (!real_data("enwik8").empty()) {
-    const auto corpus = load("enwik8");
+    const auto corpus = load_corpus("enwik8");
     CHECK(corpus.split("all").numel() >= 1'000'000);
-    CHECK(text(corpus, "train").starts_with("<mediawiki"));
+    CHECK(text_of(corpus, "train").starts_with("<mediawiki"));
   }
 }

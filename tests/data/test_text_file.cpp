@@ -9,9 +9,11 @@
 #include "catch.h"
 #include "hmrnn/data/text_corpus.h"
 #include "hmrnn/data/xz_file.h"
+#include "support/corpus.h"
 #include "support/files.h"
 
 using hmrnn::read_text_file;
+using namespace hmrnn::test;
 using namespace std::string_literals;
 
 namespace {
@@ -51,8 +53,8 @@ TEST_CASE(".xz files are decompressed") {
     return;
   }
   CHECK(read_text_file(folder.path / "text8.xz") == numbers());
-  CHECK(text(load("text8", folder.path), "all") == numbers());
-  CHECK(text(load((folder.path / "text8.xz").string()), "all") == numbers());
+  CHECK(text_of(load_corpus("text8", folder.path), "all") == numbers());
+  CHECK(text_of(load_corpus((folder.path / "text8.xz").string()), "all") == numbers());
   folder.write("two_streams.xz", compressed + compressed);
   CHECK(read_text_file(folder.path / "two_streams.xz") == numbers() + numbers());
 

@@ -29,6 +29,7 @@ bool dies(F f) {
   }
   int status = 0;
   waitpid(child, &status, 0);
+  CHECK((WIFSIGNALED(status) || WEXITSTATUS(status) == 0));  // 3: f could not do what it was to do
   return WIFSIGNALED(status);
 }
 

@@ -237,7 +237,7 @@ for option in corpus data-dir out preset units layers embedding output-embedding
   slope-max forget-bias boundary-bias dropout recurrent-dropout locked-dropout weight-drop embedding-dropout layer-norm core steps epochs minutes eval-every checkpoint-every log-every \
   patience schedule warmup final-lr plateau-factor plateau-drops beta2 weight-decay weight-decay-mode ema init norm-gain \
   update-cost target-rate detector-norm-cap boundaries roll init-from valid-file test-file eval-streams max-skipped recover seed threads device cuda-graph cuda-persistent dtype resume; do
-  grep -q -- "--$option" help_of_train.txt || fail "train --help does not name --$option"
+  grep -qE -- "--$option([^a-z0-9-]|$)" help_of_train.txt || fail "train --help does not name --$option"
 done
 
 # ---------------------------------------------------------------- errors

@@ -167,7 +167,7 @@ cell, left = letters[1] - letters[0], letters[0] - (letters[1] - letters[0]) / 2
 blocks = [p for p in root.iter(name + "path")]
 starts = [round((int(re.match(r"M(\d+),", p.get("d")).group(1)) - left) // cell) for p in blocks]
 assert starts == [0, 3, 6, 0], starts
-assert blocks[0].get("fill") != blocks[1].get("fill") == blocks[0].get("fill") or blocks[0].get("fill") == blocks[2].get("fill")
+assert blocks[0].get("fill") == blocks[2].get("fill") != blocks[1].get("fill")  # neighbours differ
 PYTHON
 printf 'monselmon\n' | "$bin" segment clock --svg caption.svg
 grep -q 'updates of layers 1 to 3: 10, 4 and 1, 15 in all instead of 30' caption.svg || fail "the caption: $(grep updates caption.svg)"

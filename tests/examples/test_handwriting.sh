@@ -254,7 +254,7 @@ done
 for option in init-from scale-jitter schedule ema target-rate detector-norm-cap corpus data-dir split split-seed coordinates min-points on-bad-file synthetic-lines mixtures out preset units \
   layers output-embedding batch window lr clip boundary slope-rate slope-max forget-bias boundary-bias dropout recurrent-dropout locked-dropout weight-drop layer-norm \
   core steps epochs minutes eval-every checkpoint-every log-every patience max-skipped recover seed threads device cuda-graph cuda-persistent dtype resume; do
-  grep -q -- "--$option" help_of_train.txt || fail "train --help does not name --$option"
+  grep -qE -- "--$option([^a-z0-9-]|$)" help_of_train.txt || fail "train --help does not name --$option"
 done
 
 # ---------------------------------------------------------------- errors

@@ -44,8 +44,8 @@ mkdir text8
 "$bin" sample "$model" --length 20000 --seed 2 | tr -d '\n' > text8/text8
 tiny="--units 12,8 --embedding 6 --output-embedding 10 --batch 4 --window 20 --target-rate 0.4 --eval-every 4 --epochs 0"
 export HMRNN_BIN_DIR=${bin%/*}
-# The command of examples/pretrained/README.md.
-command=$(grep -m 1 '^examples/pretrained/make.sh ' "$folder/README.md" | sed "s# *\#.*##; s#^examples/pretrained#$folder#; s# RUN FILE# run made#")
+readme=examples/pretrained/README.md
+command=$(grep -m 1 '^examples/pretrained/make.sh ' "$tests/../$readme" | sed "s# *\#.*##; s#^examples/pretrained#$folder#; s# RUN FILE# run made#")
 $command $tiny --steps 8 > make.txt 2>&1 || fail "$command: $(tail -n 2 make.txt)"
 rm -f made.safetensors
 $command > make.txt 2>&1 || fail "make.sh, once more: $(tail -n 2 make.txt)"

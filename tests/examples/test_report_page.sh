@@ -48,6 +48,7 @@ def check(condition, what):
 def figures(browser, runs):
     """Every figure shown is the number at its path, in as many digits as are shown."""
     shown = browser.run("[...document.querySelectorAll('[data-figure]')].map(e => [e.dataset.figure, e.textContent])")
+    check(len(shown) > 10, shown)
     for path, text in shown:
         value = {"runs": runs}
         for key in path.split("."):

@@ -68,5 +68,7 @@ TEST_CASE("memory: the least of what the machine has and the control groups leav
   old.write("sys/fs/cgroup/memory/memory.usage_in_bytes", "500\n");
   old.write("sys/fs/cgroup/memory/memory.stat", "total_inactive_file 50\n");
   CHECK(hmrnn::available_memory(old.path) == 0);
-  CHECK(hmrnn::available_memory().value_or(1) > 0);  // on this machine
+#ifdef __linux__
+  CHECK(hmrnn::available_memory().value() > 0);  // of this machine
+#endif
 }

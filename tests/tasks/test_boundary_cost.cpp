@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "catch.h"
 #include "hmrnn/error.h"
 #include "hmrnn/tasks/boundary_cost.h"
@@ -19,17 +21,17 @@ TEST_CASE("a cost of firing is λ times the mean of each detector over the steps
   CHECK(one.penalty(z).item<double>() == Approx(0.1));
 }
 
-TEST_CASE("with a target the multiplier moves by the difference of rates, within its limit") {
+TEST_CASE("with a target the multiplier moves by the ratio of rates, within its limit") {
   BoundaryCost cost({.target_rate = {0.25, 0.5}, .speed = 0.1, .limit = 0.12}, 2, torch::kCPU);
   const auto z = torch::zeros({4, 1, 2});
   z.select(2, 0).fill_(1);                     // the first detector fires too often, the second too seldom
   CHECK(cost.penalty(z).item<double>() == 0);  // λ starts at 0
   cost.settle(torch::zeros({}));
-  CHECK(cost.lambda()[0] == Approx(0.075));
-  CHECK(cost.lambda()[1] == Approx(-0.05));
-  CHECK(cost.penalty(z).item<double>() == Approx(0.075));
+  CHECK(cost.lambda()[0] == Approx(0.1));
+  CHECK(cost.lambda()[1] == Approx(-0.1));
+  CHECK(cost.penalty(z).item<double>() == Approx(0.1));
   cost.settle(torch::ones({}));  // a skipped update
-  CHECK(cost.lambda()[0] == Approx(0.075));
+  CHECK(cost.lambda()[0] == Approx(0.1));
   for (int i = 0; i < 5; ++i) {
     cost.penalty(z);
     cost.settle(torch::zeros({}));
@@ -42,6 +44,23 @@ TEST_CASE("with a target the multiplier moves by the difference of rates, within
   other.load(file, "FILE");
   CHECK(other.lambda() == cost.lambda());
   CHECK_THROWS_WITH(other.load({}, "FILE"), ContainsSubstring("FILE") && ContainsSubstring("boundary_cost"));
+}
+
+TEST_CASE("the multiplier of a low rate rises and falls equally fast, and moves little near the rate") {
+  BoundaryCost cost({.target_rate = {0.1}, .speed = 0.01}, 1, torch::kCPU);
+  const auto settle = [&](double rate) {  // of 1000 steps
+    const double before = cost.lambda()[0];
+    auto z = torch::zeros({1000, 1, 1});
+    z.narrow(0, 0, static_cast<int64_t>(1000 * rate)).fill_(1);
+    cost.penalty(z);
+    cost.settle(torch::zeros({}));
+    return cost.lambda()[0] - before;
+  };
+  CHECK(settle(0.5) == Approx(0.01));
+  CHECK(settle(0) == Approx(-0.01));
+  CHECK(settle(0.02) == Approx(-0.01));
+  CHECK(settle(0.12) == Approx(0.01 * std::log(1.2)).epsilon(0.01));
+  CHECK(settle(0.1) == Approx(0).margin(1e-9));
 }
 
 TEST_CASE("no cost is nothing at all, and what does not fit is refused") {

@@ -152,10 +152,8 @@ TEST_CASE("a validation that a signal interrupts is made up for by the resume") 
   run.trainer.steps = kSteps;
   const TemporaryFolder folder;
   run(folder.path / "whole", false);
-  int64_t asked = 0;
-  run.stop = [&](const Trainer& trainer) { return trainer.step() == 14 && ++asked > 0; };
+  run.stop = [](const Trainer& trainer) { return trainer.step() == 14; };
   REQUIRE(run(folder.path / "parts", false) == StopReason::Signal);
-  CHECK(asked >= 1);
   CHECK(resumes(folder.path / "parts").empty());
   for (const auto& record : records(folder.path / "parts")) {
     const auto json = nlohmann::json::parse(record);

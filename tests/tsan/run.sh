@@ -32,6 +32,6 @@ for test in "${tests[@]}"; do
   "${run[@]}" $build/bin/hmrnn_tests -# "[#$test]" > "$log" 2>&1 || code=$?
   races=$(grep -c '^WARNING: ThreadSanitizer' "$log") || true
   echo "tsan: $test, $OMP_NUM_THREADS threads: $races races, exit code $code; $(tail -n 3 "$log" | grep -E 'passed|failed' || tail -n 1 "$log")"
-  [ "$code" = 0 ] || failed+=("$log")
+  if [ "$code" != 0 ] || grep -q 'No tests ran' "$log"; then failed+=("$log"); fi
 done
 [ ${#failed[@]} = 0 ] || { echo "tsan: see ${failed[*]}" >&2; exit 1; }
