@@ -16,8 +16,8 @@ function inShort(run, r) {
     const cost = run.eval.cost;
     out.push(element("p", {}, "Layer 1 reads every " + unit + ". ", run.eval.updates.slice(1).map((share, l) =>
       element("span", {}, "Layer " + (l + 2) + " is updated at ", figure(of + "eval.updates." + (l + 1), percent), " of the " + unit + "s. ")),
-      "The products that were made are ", percent(cost.flops / cost.dense_flops), " of what a model that skips nothing makes, and ",
-      percent(cost.flops / cost.lstm_flops), " of an LSTM's of the same sizes."));
+      "Its products take ", percent(cost.flops / cost.dense_flops), " of the FLOPs of a model that skips nothing, and ",
+      percent(cost.flops / cost.lstm_flops), " of those of an LSTM of the same sizes."));
   }
   for (const [l, layer] of (run.segments || []).entries()) {
     const agree = run.align.layers[l], kinds = Object.keys(agree).filter(name => typeof agree[name] === "object");
@@ -27,9 +27,9 @@ function inShort(run, r) {
       continue;
     }
     const control = Math.max(agree[best].chance.f1, agree[best].clock.f1);
-    out.push(element("p", {}, "Layer " + (l + 1) + " ends a segment every ", figure(of + "segments." + l + ".mean", fixed(2)), " " + unit + "s on average; it is sure of itself at ",
-      figure(of + "certainty." + l + ".sure", percent), " of them. Of ", best.replace("_", " "), " its boundaries make F1 ",
-      figure(of + "align.layers." + l + "." + best + ".f1"), ", where boundaries that know nothing make ", control.toFixed(3), "."));
+    out.push(element("p", {}, "Layer " + (l + 1) + " ends ", figure(of + "segments." + l + ".count", whole), " segments of ", figure(of + "segments." + l + ".mean", fixed(2)), " " + unit +
+      "s on average. Its detector is certain (a probability of at most 0.25 or at least 0.75) at ", figure(of + "certainty." + l + ".sure", percent), " of the " + unit + "s. Against ",
+      best.replace("_", " "), " its boundaries have an F1 of ", figure(of + "align.layers." + l + "." + best + ".f1"), "; random boundaries or a clock of the same rate reach ", control.toFixed(3), "."));
   }
   return out;
 }
@@ -76,7 +76,7 @@ function layers() {
     });
   });
   if (rows.length === 0) return [];
-  const head = [...(data.runs.length > 1 ? ["run"] : []), "layer", "updates", "one in", "U h", "W x", "V h", "W\u1d49 h", "segments", "length", "median", "sure", "lengths"];
+  const head = [...(data.runs.length > 1 ? ["run"] : []), "layer", "updates", "one in", "U h", "W x", "V h", "W\u1d49 h", "segments", "length", "median", "certain", "lengths"];
   return [table(head, rows), element("p", {class: "quiet"}, "Updates, and products with each matrix (U own state, W from below, V from above, W\u1d49 to the output): rows a " +
     data.runs[0].unit + ". Sure: the share of steps at which z\u0303 is at most \u00bc or at least \u00be. The last segment, which has not ended, is none.")];
 }
