@@ -17,6 +17,9 @@ torch::Tensor for_each_detector(std::vector<double> values, int64_t detectors, c
   return torch::tensor(values, torch::kFloat32).to(device);
 }
 
+/// ln of rates, which may be 0.
+torch::Tensor logarithm(const torch::Tensor& rates) { return (rates + 1e-4).log_(); }
+
 }  // namespace
 
 BoundaryCost::BoundaryCost(const BoundaryCostOptions& options, int64_t detectors, torch::Device device)
@@ -26,8 +29,8 @@ BoundaryCost::BoundaryCost(const BoundaryCostOptions& options, int64_t detectors
   }
   if (!options.cost.empty()) lambda_ = for_each_detector(options.cost, detectors, "the cost of firing", device);
   if (!options.target_rate.empty()) {
-    target_ = for_each_detector(options.target_rate, detectors, "the target rate", device);
-    lambda_ = torch::zeros_like(target_);
+    log_target_ = logarithm(for_each_detector(options.target_rate, detectors, "the target rate", device));
+    lambda_ = torch::zeros_like(log_target_);
   }
 }
 
@@ -46,14 +49,13 @@ void BoundaryCost::skip() {
 }
 
 std::vector<torch::Tensor> BoundaryCost::means() const {
-  return target_.defined() ? std::vector<torch::Tensor>{mean_} : std::vector<torch::Tensor>{};
+  return log_target_.defined() ? std::vector<torch::Tensor>{mean_} : std::vector<torch::Tensor>{};
 }
 
 void BoundaryCost::settle(const torch::Tensor& skipped) {
-  if (!target_.defined()) return;
+  if (!log_target_.defined()) return;
   const torch::NoGradGuard no_grad;
-  constexpr double kSmallest = 1e-4;  // no logarithm of 0
-  const auto change = ((mean_ + kSmallest).log() - (target_ + kSmallest).log()).clamp_(-1, 1).mul_(options_.speed);
+  const auto change = logarithm(mean_).sub_(log_target_).clamp_(-1, 1).mul_(options_.speed);
   lambda_.add_(change.masked_fill(skipped.ne(0), 0)).clamp_(-options_.limit, options_.limit);
   mean_ = torch::Tensor();
 }
@@ -65,12 +67,12 @@ std::vector<double> BoundaryCost::lambda() const {
 }
 
 void BoundaryCost::save(SafeTensors& file) const {
-  if (target_.defined())
+  if (log_target_.defined())
     file.tensors.emplace_back("boundary_cost", lambda_.to(torch::kCPU, lambda_.scalar_type(), false, /*copy=*/true));
 }
 
 void BoundaryCost::load(const SafeTensors& file, const std::string& where) {
-  if (!target_.defined()) return;
+  if (!log_target_.defined()) return;
   const torch::NoGradGuard no_grad;
   lambda_.copy_(file.require("boundary_cost", lambda_.sizes(), torch::kFloat32, where));
 }

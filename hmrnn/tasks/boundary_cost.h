@@ -52,9 +52,9 @@ class HMRNN_API BoundaryCost {
 
  private:
   BoundaryCostOptions options_;
-  torch::Tensor lambda_;  ///< float32 [L-1]
-  torch::Tensor target_;  ///< float32 [L-1]; undefined: λ is constant
-  torch::Tensor mean_;    ///< float32 [L-1]: mean of z over the current window
+  torch::Tensor lambda_;      ///< float32 [L-1]
+  torch::Tensor log_target_;  ///< float32 [L-1]: ln of the target rates; undefined: λ is constant
+  torch::Tensor mean_;        ///< float32 [L-1]: mean of z over the current window
 };
 
 }  // namespace hmrnn
