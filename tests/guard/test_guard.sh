@@ -22,18 +22,18 @@ for seen in "end overrun" "start underrun" "end write-behind" "start write-behin
   [ "$code" = 99 ] && grep -q "^guard: .*at work: $2" "$work/out" || fail "HMRNN_GUARD=$1 does not see $2: exit code $code, $(head -n 3 "$work/out")"
 done
 
-sets=(default)
-for set in avx2 avx512; do
-  flag=$set
-  [ $set = avx512 ] && flag=avx512bw
-  grep -q "^flags.* $flag " /proc/cpuinfo && sets+=("$set")
-done
+sets=(ATEN_CPU_CAPABILITY=default)
+has() { grep -q "^flags.* $1 " /proc/cpuinfo; }
+if has avx2; then sets+=(ATEN_CPU_CAPABILITY=avx2); fi
+if has avx512bw; then sets+=(ATEN_CPU_CAPABILITY=avx512); fi # with bfloat16 instructions and AMX where there are any
+if has avx512_bf16; then sets+=(HMRNN_AVX512_BF16=0); fi
+if has amx_bf16; then sets+=(HMRNN_AMX=0); fi
 for set in "${sets[@]}"; do
   for side in end start; do
     # Equal bits as in plain memory of the same alignment: neither the memory beside a block nor the contents of a new
     # one matter.
-    ATEN_CPU_CAPABILITY=$set HMRNN_PLAIN=$side "$guard" "$cases" >"$work/unguarded" || fail "$set without a guard"
-    ATEN_CPU_CAPABILITY=$set HMRNN_GUARD=$side "$guard" "$cases" >"$work/out" 2>"$work/err" || fail "$set, $side: $(head -n 40 "$work/err")"
+    env $set HMRNN_PLAIN=$side "$guard" "$cases" >"$work/unguarded" || fail "$set without a guard"
+    env $set HMRNN_GUARD=$side "$guard" "$cases" >"$work/out" 2>"$work/err" || fail "$set, $side: $(head -n 40 "$work/err")"
     cmp "$work/unguarded" "$work/out" || fail "$set, $side: other results than without a guard: $(diff "$work/unguarded" "$work/out")"
     grep -q ", 0 tensors$" "$work/err" || fail "$set, $side: tensors without a guard: $(grep blocks "$work/err")"
     cat "$work/out"

@@ -7,6 +7,7 @@
 #include "hmrnn/ops/cpu/cell_kernel.h"
 #include "hmrnn/ops/cpu/cpu_feature.h"
 #include "hmrnn/ops/cpu/row_product.h"
+#include "hmrnn/ops/cpu/tile_product.h"
 #include "hmrnn/ops/cpu/unpacked_product.h"
 
 namespace hmrnn::cpu {
@@ -21,16 +22,17 @@ void cell_kernels_AVX512_BF16(AllCellKernels& all);
 void row_product_kernels_AVX2(AllRowProductKernels& all);
 void row_product_kernels_AVX512(AllRowProductKernels& all);
 void row_product_kernels_AVX512_BF16(AllRowProductKernels& all);
+void row_product_kernels_AMX(AllRowProductKernels& all);
 void unpacked_product_kernels_AVX2(AllUnpackedProductKernels& all);
 void unpacked_product_kernels_AVX512(AllUnpackedProductKernels& all);
 #endif
 
 namespace {
 
-/// HMRNN_AVX512_BF16=0: the plain AVX-512 kernels, for tests on a CPU that has bfloat16 instructions as well.
-[[maybe_unused]] bool avx512_bf16() {
-  const char* wanted = std::getenv("HMRNN_AVX512_BF16");
-  return cpu_has("avx512_bf16") && (wanted == nullptr || std::strcmp(wanted, "0") != 0);
+/// Whether the CPU has `feature`, unless `variable` is 0: for tests of the kernels that a CPU would not choose.
+[[maybe_unused]] bool wanted(const char* feature, const char* variable) {
+  const char* value = std::getenv(variable);
+  return cpu_has(feature) && (value == nullptr || std::strcmp(value, "0") != 0);
 }
 
 struct Chosen {
@@ -45,10 +47,10 @@ struct Chosen {
       cell_kernels_AVX512(cells);
       row_product_kernels_AVX512(products);
       unpacked_product_kernels_AVX512(unpacked);
-      if (!avx512_bf16()) return;
+      if (!wanted("avx512_bf16", "HMRNN_AVX512_BF16")) return;
       cell_kernels_AVX512_BF16(cells);  // replaces the bfloat16 ones
       row_product_kernels_AVX512_BF16(products);
-      if (cpu_has("amx_bf16")) products.bfloat16 = {};  // AMX is several times as fast, and oneDNN uses it
+      if (wanted("amx_bf16", "HMRNN_AMX") && has_tile_products()) row_product_kernels_AMX(products);
       return;
     }
     if (capability == "AVX2") {

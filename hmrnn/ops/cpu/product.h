@@ -16,8 +16,8 @@ namespace hmrnn::cpu {
 /// or our own products of rows at any addresses (row_product.h).
 enum class ProductBackend { Blas, OneDnn, Rows };
 
-/// The fastest for P on this CPU: Rows where there is a kernel for it (float32: AVX2, AVX-512; bfloat16: AVX512-BF16
-/// without AMX), else OneDnn for bfloat16 where oneDNN supports it, else Blas. The same choice in every run.
+/// The fastest for P on this CPU: Rows where there is a kernel for it (float32: AVX2, AVX-512; bfloat16: AVX512-BF16,
+/// AMX), else OneDnn for bfloat16 where oneDNN supports it, else Blas. The same choice in every run.
 template <class P>
 ProductBackend choose_backend();
 

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "hmrnn/ops/cpu/row_tables.h"
 
@@ -43,6 +44,23 @@ void PackedMatrix<P>::pack(const float* weight, int64_t stride, bool transposed)
   packed_ = true;
 }
 
+/// Copies the rows x_i if the kernels could not take them as they lie.
+template <class P>
+void PackedMatrix<P>::put_in_order(int64_t m, const P** x) const {
+  bool ordered = k_ % kernels_.kPairs == 0;
+  for (int64_t i = 2; i < m && ordered; ++i) ordered = x[i] - x[i - 1] == x[1] - x[0];
+  if (ordered && (m < 2 || x[1] - x[0] >= k_)) return;
+  static thread_local std::vector<P> memory;
+  const int64_t stride = kernels_.copied_stride(k_);
+  if (static_cast<int64_t>(memory.size()) < m * stride) memory.resize(m * stride);
+  for (int64_t i = 0; i < m; ++i) {
+    P* to = memory.data() + i * stride;
+    copy_row(to, x[i], k_);
+    std::fill(to + k_, to + kernels_.padded_depth(k_), P(0));
+    x[i] = to;
+  }
+}
+
 /// f(first row, rows, their x, first column, panel, next panel, columns) for every panel and every few rows.
 template <class P>
 template <class X, class F>
@@ -55,11 +73,13 @@ void PackedMatrix<P>::by_panels(int64_t m, Share share, X x, F f) const {
     const int64_t rows = std::min(most, m - first);
     const P* of_rows[most];
     for (int64_t r = 0; r < rows; ++r) of_rows[r] = x(first + r);
+    if (kernels_.ordered) put_in_order(rows, of_rows);
     for (int64_t i = begin; i < end; ++i) {
       const P* panel = panels + i * panel_;
       f(first, rows, of_rows, i * width, panel, i + 1 < end ? panel + panel_ : nullptr,
         std::min(width, n_ - i * width));
     }
+    if (kernels_.end != nullptr) kernels_.end();
   }
 }
 

@@ -72,16 +72,18 @@ void transpose(int64_t k, int64_t columns, const P* y, int64_t stride, P* to, in
   for (; i < k; ++i) {
     for (int64_t j = 0; j < columns; ++j) to[j * depth + i] = y[i * stride + j];
   }
+  for (const int64_t all = RowProductKernels<P>::padded_depth(k); i < all; ++i) {
+    for (int64_t j = 0; j < columns; ++j) to[j * depth + i] = P(0);
+  }
 }
 
 template <class P>
 void weight_gradient(int64_t k, int64_t m, const P* y, int64_t stride, const P* next, const P* panels, int64_t n,
                      float* to, bool add) {
   using Kernels = RowProductKernels<P>;
-  constexpr int64_t line = kLine / static_cast<int64_t>(sizeof(P));
-  alignas(kLine) P transposed[Kernels::kMostRows * (Kernels::kGradientDepth + line)];
+  alignas(kLine) P transposed[Kernels::kMostRows * Kernels::copied_stride(Kernels::kGradientDepth)];
   const P* rows[Kernels::kMostRows];
-  const int64_t depth = (k + line - 1) / line * line + line;  // line-aligned, padded by a line: see row_stride
+  const int64_t depth = Kernels::copied_stride(k);
   transpose(k, m, y, stride, transposed, depth);
   for (int64_t i = 0; i < m; ++i) rows[i] = transposed + i * depth;
   const int64_t count = (n + kWidth - 1) / kWidth;
@@ -98,6 +100,9 @@ void weight_gradient(int64_t k, int64_t m, const P* y, int64_t stride, const P* 
       multiply_to<false>(m, k, rows, panel, columns, to_rows, prefetch);
     }
   }
+#if defined(HMRNN_TILE_PRODUCTS)
+  end_tile_products();
+#endif
 }
 
 }  // namespace

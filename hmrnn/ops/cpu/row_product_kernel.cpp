@@ -105,6 +105,10 @@ void pack(const float* weight, int64_t stride, bool transposed, int64_t k, int64
 template <class P>
 RowProductKernels<P> make() {
   RowProductKernels<P> kernels{.width = kWidth, .pack = pack<P>, .forward = forward<P>, .backward = backward<P>};
+#if defined(HMRNN_TILE_PRODUCTS)
+  kernels.ordered = true;
+  kernels.end = end_tile_products;
+#endif
   set_weight_gradient(kernels);
   return kernels;
 }

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "hmrnn/ops/cpu/row_product.h"
+#include "hmrnn/ops/cpu/tile_product.h"
 #include "hmrnn/ops/cpu/vector_row.h"
 
 #if defined(CPU_CAPABILITY_AVX512) || defined(CPU_CAPABILITY_AVX2)
@@ -191,6 +192,20 @@ void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Prefetch&
     }
   }
 }
+
+#if defined(HMRNN_TILE_PRODUCTS)
+/// The same with the tiles of AMX, for rows as RowProductKernels::ordered has them. It does not prefetch.
+template <class Output, class Put>
+void multiply(int64_t m, int64_t k, const c10::BFloat16* const* x, const c10::BFloat16* panel, Prefetch&, Output,
+              Put put) {
+  alignas(kLine) float sums[RowProductKernels<c10::BFloat16>::kMostRows * kWidth];
+  const int64_t depth = RowProductKernels<c10::BFloat16>::padded_depth(k);
+  tile_product(m, depth, x[0], m > 1 ? x[1] - x[0] : depth, panel, kWidth, sums);
+  for (int64_t r = 0; r < m; ++r) {
+    for (int v = 0; v < kVectors; ++v) put(r, v, V::loadu(sums + r * kWidth + v * V::size()));
+  }
+}
+#endif
 
 /// y_i = x · panel for m rows x_i of k values, of which the first `columns` are stored; added to what is there if `add`
 template <bool add, class P, class Y>
