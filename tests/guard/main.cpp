@@ -48,15 +48,22 @@ class GuardAllocator final : public c10::Allocator {
 
 /// The alignment of GuardAllocator without its guards.
 class PlainAllocator final : public c10::Allocator {
+  static constexpr size_t kAlignment = 64;
+  static void release(void* data) {
+    free(reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(data) / kAlignment * kAlignment));
+  }
+
  public:
   explicit PlainAllocator(bool end) : end_(end) {}
   c10::DataPtr allocate(size_t size) override {
-    constexpr size_t kAlignment = 64;
+    if (size == 0) return {nullptr, c10::Device(c10::kCPU)};
     const size_t gap = end_ ? (kAlignment - size % kAlignment) % kAlignment : 0;
-    void* block =
-        size > 0 ? aligned_alloc(kAlignment, (gap + size + kAlignment - 1) / kAlignment * kAlignment) : nullptr;
-    return {block != nullptr ? static_cast<char*>(block) + gap : nullptr, block, &free, c10::Device(c10::kCPU)};
+    void* block = aligned_alloc(kAlignment, (gap + size + kAlignment - 1) / kAlignment * kAlignment);
+    if (block == nullptr) throw std::bad_alloc();
+    void* data = static_cast<char*>(block) + gap;
+    return {data, data, &release, c10::Device(c10::kCPU)};
   }
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }  // LibTorch asks for it on a CPU with AMX
   void copy_data(void* to, const void* from, size_t size) const override { default_copy_data(to, from, size); }
 
  private:
