@@ -39,6 +39,7 @@ const TrainOptions& train_options() {
        // Layer norm would hide the length of an offset: normalised W x of three inputs depends only on their direction.
        {"layer-norm", "off"}},
       {{"preset", "the paper's settings for iam; other options override them"},
+       {"layer-norm", "layer normalisation, on or off; on: --norm-gain 0.1 and --forget-bias 1, unless they are given"},
        {"batch", "lines per batch"},
        {"window", "steps of truncated back-propagation; 0: the whole line"},
        {"seed", "seed of weights, dropout, the order of the lines and Bernoulli boundaries"}},
@@ -72,6 +73,14 @@ void take_model_over(const std::string& from, OptionMap& map) {
   take_sizes_over(sizes, path.string(), map);
 }
 
+/// With layer norm at its usual gain, the gradients of a long line overflow at the start (examples/recipes/README.md).
+void temper_layer_norm(OptionMap& map) {
+  const auto layer_norm = map.find("layer-norm");
+  if (layer_norm == map.end() || layer_norm->second != "on") return;
+  map.try_emplace("norm-gain", "0.1");
+  map.try_emplace("forget-bias", "1");
+}
+
 TrainSettings parse_settings(OptionMap map, bool layers_given) {
   TrainSettings out;
   auto& corpus = out.corpus;
@@ -102,6 +111,7 @@ std::vector<OptionSpec> TrainSettings::specs() { return train_options().specs();
 TrainSettings TrainSettings::create(const OptionMap& given) {
   auto map = with_absolute_paths(given, kPaths);
   if (const auto from = map.find("init-from"); from != map.end()) take_model_over(from->second, map);
+  temper_layer_norm(map);
   return parse_settings(train_options().create(map), given.contains("layers"));
 }
 

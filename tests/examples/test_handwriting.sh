@@ -244,6 +244,15 @@ refuse "contradicts --init-from" train --synthetic-lines 9 --init-from run --uni
 refuse "contradicts --init-from" train --synthetic-lines 9 --init-from absolute --coordinates offsets --out new
 refuse "does not exist" train --synthetic-lines 9 --init-from nothing --out new
 
+# ---------------------------------------------------------------- layer norm of whole lines
+# At its usual gain gradients overflow on the way back over a line; the defaults of --layer-norm on keep them small.
+normed="--synthetic-lines 60 --units 128 --output-embedding 128 --batch 16 --steps 3 --log-every 1 --device cpu --threads 1"
+"$bin" train $normed --layer-norm on --out normed > normed.txt || fail "--layer-norm on: $(cat normed.txt)"
+"$bin" train $normed --layer-norm on --norm-gain 1 --forget-bias 0 --out exploding > exploding.txt || fail "gain 1: $(cat exploding.txt)"
+norms() { sed -n 's/.*"event":"train".*"grad_norm":\([^,]*\),.*/\1/p' "$1/metrics.jsonl"; }
+[ "$(norms normed | awk '$1 > 0 && $1 < 100' | wc -l)" = 3 ] || fail "--layer-norm on: gradient norms $(norms normed)"
+norms exploding | awk '!($1 > 0 && $1 < 1e4)' | grep -q . || fail "whole lines no longer explode with a gain of 1: $(norms exploding)"
+
 # ---------------------------------------------------------------- help
 "$bin" --help > /dev/null || fail "--help"
 for command in train eval draw align report synthesize export; do
