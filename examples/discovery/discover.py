@@ -3,13 +3,15 @@
 
     discover.py --out DIR [--corpora synthetic,ptb] [--data-dir DIR] [--minutes 5] [--seeds 1,2,3] [--only WORDS] [--table]
 
-Every run is a folder DIR/CORPUS/VARIANT/SEED with the files of `char_lm train` and result.json (`eval --json` and
+An epoch is 300,000 characters: of the synthetic language, or the first of the Penn Treebank's training text (a copy is
+in DIR/ptb-head). Every run is a folder DIR/CORPUS/VARIANT/SEED with the files of `char_lm train` and result.json (`eval --json` and
 `align --json` of the test split). Finished runs are not repeated, so that the script can be stopped and started again.
 DIR/results.md is rewritten after each run; --table only writes it, without training.
 """
 import argparse
 import json
 import math
+import os
 import pathlib
 import subprocess
 import sys
@@ -58,20 +60,32 @@ def folder_of(out, corpus, variant, seed):
     return out / corpus / name / str(seed)
 
 
+def ptb_folder(options):
+    """Where char_lm looks too: --data-dir, $HMRNN_DATA_DIR/ptb, data/ptb."""
+    if options.data_dir:
+        return pathlib.Path(options.data_dir)
+    shared = pathlib.Path(os.environ.get("HMRNN_DATA_DIR", "data")) / "ptb"
+    return shared if shared.is_dir() else pathlib.Path("data/ptb")
+
+
 def head_of_ptb(options):
     """A folder with the beginning of the Penn Treebank's training text, and the whole of its other splits."""
-    source = pathlib.Path(options.data_dir or "data/ptb")
     head = options.out / "ptb-head"
+    if head.is_dir():
+        return head
+    source = ptb_folder(options)
     for stem, symbol in (("ptb.char.", 2), ("ptb.", 1)):  # a symbol is one character and a space, or one character
         files = [source / (stem + split + ".txt") for split in ("train", "valid", "test")]
         if all(file.exists() for file in files):
             break
     else:
         fail("neither ptb.char.{train,valid,test}.txt nor ptb.{train,valid,test}.txt is in %s" % source)
-    head.mkdir(parents=True, exist_ok=True)
+    unfinished = options.out / ("ptb-head.%d" % os.getpid())
+    unfinished.mkdir(parents=True)
     for file in files:
         text = file.read_bytes()
-        (head / file.name).write_bytes(text[: EPOCH * symbol] if ".train." in file.name else text)
+        (unfinished / file.name).write_bytes(text[: EPOCH * symbol] if ".train." in file.name else text)
+    unfinished.rename(head)
     return head
 
 

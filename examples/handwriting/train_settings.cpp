@@ -110,8 +110,11 @@ std::vector<OptionSpec> TrainSettings::specs() { return train_options().specs();
 
 TrainSettings TrainSettings::create(const OptionMap& given) {
   auto map = with_absolute_paths(given, kPaths);
-  if (const auto from = map.find("init-from"); from != map.end()) take_model_over(from->second, map);
-  temper_layer_norm(map);
+  if (const auto from = map.find("init-from"); from != map.end()) {
+    take_model_over(from->second, map);
+  } else {
+    temper_layer_norm(map);
+  }
   return parse_settings(train_options().create(map), given.contains("layers"));
 }
 

@@ -19,6 +19,21 @@ grep '^| LSTM' "$work/out/results.md" | grep -q '| 1.000, 1.000 |' || fail "the 
 stamp=$(find "$work/out" -name model.safetensors -printf '%p %T@\n' | sort)
 discover --corpora synthetic --only given >/dev/null || fail "a second call"
 [ "$stamp" = "$(find "$work/out" -name model.safetensors -printf '%p %T@\n' | sort)" ] || fail "a second call trains again"
+# The Penn Treebank: the beginning of the training text, all of the others.
+mkdir "$work/ptb"
+python3 - "$work/ptb" <<'PYTHON'
+import pathlib, sys
+line = "_".join("abc def ghij".split()) + "_ "
+for split, words in (("train", 40000), ("valid", 900), ("test", 900)):
+    pathlib.Path(sys.argv[1], "ptb.char.%s.txt" % split).write_text(" ".join((line.strip() * words)))
+PYTHON
+discover --corpora ptb --only 'clock, 4' --data-dir "$work/ptb" >>"$work/log" 2>&1 || fail "$(tail -n 3 "$work/log")"
+[ "$(stat -c %s "$work/out/ptb-head/ptb.char.train.txt")" = 600000 ] || fail "the head: $(ls -l "$work/out/ptb-head")"
+cmp "$work/ptb/ptb.char.test.txt" "$work/out/ptb-head/ptb.char.test.txt" || fail "the test text is cut"
+grep -A 9 '^## ptb' "$work/out/results.md" | grep -q '^| given: a clock, 4 and 16 | 1 ' || fail "no row: $(cat "$work/out/results.md")"
+code=0
+discover --corpora ptb --data-dir "$work/nowhere" --out "$work/other" 2>"$work/err" || code=$?
+[ "$code" = 2 ] && grep -q 'is in .*nowhere' "$work/err" || fail "a folder without the text: $code, $(cat "$work/err")"
 code=0
 discover --corpora wsj 2>"$work/err" || code=$?
 [ "$code" = 2 ] && [ "$(wc -l <"$work/err")" = 1 ] || fail "an unknown corpus: $code"

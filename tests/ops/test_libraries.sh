@@ -27,7 +27,7 @@ echo "libhmrnn needs LibTorch alone"
 # One library contains the kernels of several instruction sets. The linker would merge a weak symbol outside the set's
 # namespace with that of other files, which would then run this set's instructions on any CPU.
 objects=0
-for folder in "$bin"/../CMakeFiles/hmrnn_kernels_AVX*.dir; do
+for folder in "$bin"/../CMakeFiles/hmrnn_kernels_A[VM]*.dir; do
   [ -d "$folder" ] || continue
   set=${folder##*hmrnn_kernels_} set=${set%.dir}
   while IFS= read -r object; do

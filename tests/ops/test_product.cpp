@@ -185,6 +185,58 @@ TEST_CASE("bfloat16 products: operands and results rounded, sums are not") {
   CHECK(distance(wide(y), wide(x).mm(weight.to(torch::kFloat64).t())) > 0);  // the weights are rounded
 }
 
+TEST_CASE("bfloat16 products of rows wherever they lie: the same bits as in order, on one thread and on two") {
+  using P = c10::BFloat16;
+  const int64_t m = GENERATE(1, 2, 7, 64, 65, 150);
+  const auto [out, in] = GENERATE(std::pair{36, 17}, std::pair{64, 64}, std::pair{70, 98}, std::pair{300, 512});
+  const bool onednn = GENERATE(true, false);  // brgemm, of CPUs with AMX, is oneDNN's
+  INFO("m " << m << ", out " << out << ", in " << in << ", oneDNN " << onednn);
+  torch::manual_seed(5);
+  const auto weight = torch::randn({out, in});
+  const auto x = torch::randn({m, in}).to(torch::kBFloat16), y_grad = torch::randn({m, out}).to(torch::kBFloat16);
+  const auto M = weight.to(torch::kBFloat16).to(torch::kFloat);
+  const auto x_grad = y_grad.to(torch::kFloat).mm(M),
+             weight_grad = y_grad.t().to(torch::kFloat).mm(x.to(torch::kFloat));
+  const bool enabled = at::globalContext().userEnabledMkldnn();
+  const int threads = at::get_num_threads();
+  const bool rounded = cpu::choose_backend<P>() != ProductBackend::Rows;  // a BLAS rounds every result
+  Product<P> product(weight.data_ptr<float>(), out, in, ProductBackend::Rows);
+  auto in_order = torch::empty({m, out}, torch::kBFloat16);
+  forward(product, x, in_order);
+  // In random order, descending, or each second: among rows that must be neither read nor written.
+  for (const auto& order :
+       {torch::randperm(2 * m).narrow(0, 0, m), torch::arange(2 * m - 1, m - 1, -1), torch::arange(0, 2 * m, 2)}) {
+    const auto nan = std::numeric_limits<float>::quiet_NaN();
+    const auto among = torch::full({2 * m, in}, nan, torch::kBFloat16).index_copy(0, order, x);
+    const auto before = torch::randn({2 * m, in});
+    std::vector<const P*> from_rows;
+    for (int64_t i = 0; i < m; ++i) from_rows.push_back(among.data_ptr<P>() + order[i].item<int64_t>() * in);
+    at::globalContext().setUserEnabledMkldnn(onednn);
+    for (const int count : {1, 2}) {
+      at::set_num_threads(count);
+      auto y = torch::empty({m, out}, torch::kBFloat16);
+      product.forward(m, from_rows.data(), y.data_ptr<P>(), out);
+      if (onednn && !rounded) CHECK(same(y, in_order));
+      CHECK(distance(y.to(torch::kFloat), in_order.to(torch::kFloat)) <= 0.5);  // one bit of a sum of up to 100
+      auto to = before.clone(), gradient = torch::ones({out, in});
+      std::vector<float*> to_rows;
+      for (int64_t i = 0; i < m; ++i) to_rows.push_back(to.data_ptr<float>() + order[i].item<int64_t>() * in);
+      const Product<P>::Backward backward{&product, m, y_grad.data_ptr<P>(), out, to_rows.data(), /*add=*/true};
+      Product<P>::backward({&backward, 1});
+      torch::Tensor memory;
+      product.reserve_gradient(m, memory);
+      product.weight_gradient(m, y_grad.data_ptr<P>(), out, from_rows.data(), gradient.data_ptr<float>(),
+                              /*add=*/true, memory);
+      at::globalContext().setUserEnabledMkldnn(enabled);
+      CHECK(distance(to, before.index_add(0, order, x_grad)) < (rounded ? 0.5 : 1e-3));
+      CHECK(distance(gradient, weight_grad + 1) < (rounded ? 0.5 : 1e-3));
+      at::globalContext().setUserEnabledMkldnn(onednn);
+    }
+    at::globalContext().setUserEnabledMkldnn(enabled);
+    at::set_num_threads(threads);
+  }
+}
+
 TEST_CASE("a weight gradient of rows that come a few at a time is that of all rows at once") {
   const int64_t out = 36, in = 17, m = GENERATE(0, 1, 50);
   const auto backend = GENERATE(ProductBackend::Blas, ProductBackend::Rows);

@@ -30,15 +30,19 @@ using torch::Tensor;
 constexpr int kRounds = 15;
 constexpr int64_t kMultiplications = 60'000'000;  ///< of one timing
 constexpr int64_t kMatrices = 8;
-constexpr int64_t kGradientRows = 16;     ///< per row of the other products
-constexpr int64_t kGradientWidth = 64;    ///< of brgemm's panels, and of its blocks of rows
+constexpr int64_t kGradientRows = 16;  ///< per row of the other products
 
 using Work = std::function<void(int64_t matrix)>;
+using Works = std::vector<Work>;  ///< one for each column of the table; empty: there is none
+
+/// brgemm's panels have 16, 32, 64, 128 or all columns.
+constexpr size_t kWidths = 5;
+int64_t panel_width(size_t column, int64_t n) { return column + 1 < kWidths ? int64_t{16} << column : n; }
 
 double seconds(const Work& work, int64_t repeats) {
   const auto begin = std::chrono::steady_clock::now();
   for (int64_t i = 0; i < repeats; ++i) work(i % kMatrices);
-  blas::brgemm_release();  // it takes AMX's tiles to be as it left them
+  blas::brgemm_release();  // it remembers how it configured AMX's tiles, and expects to find them so
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / static_cast<double>(repeats);
 }
 
@@ -73,21 +77,26 @@ void by_brgemm(const Tensor& x, const Tensor& panels, const Tensor& to) {
 
 /// Prints the GFLOP/s (for `pack`, GB/s of what is read) of ours and of theirs.
 void compare(const std::string& what, int64_t m, int64_t k, double giga, int64_t multiplications, const Work& own,
-             const std::vector<Work>& theirs, double difference) {
+             const Works& theirs, double difference) {
   const int64_t repeats = std::max<int64_t>(1, kMultiplications / std::max<int64_t>(1, multiplications));
   std::vector<double> times;
   std::vector<std::vector<double>> their_times(theirs.size());
   for (int round = 0; round < kRounds; ++round) {
     times.push_back(seconds(own, repeats));
-    for (size_t j = 0; j < theirs.size(); ++j) their_times[j].push_back(seconds(theirs[j], repeats));
+    for (size_t j = 0; j < theirs.size(); ++j) {
+      if (theirs[j]) their_times[j].push_back(seconds(theirs[j], repeats));
+    }
   }
   double best = 0;
   fmt::print("{:18} {:4} {:4} {:8.1f}", what, m, k, giga / median(times));
   for (const auto& each : their_times) {
+    if (each.empty()) {
+      fmt::print(" {:>8}", "-");
+      continue;
+    }
     best = std::max(best, giga / median(each));
     fmt::print(" {:8.1f}", giga / median(each));
   }
-  for (size_t j = their_times.size(); j < 5; ++j) fmt::print(" {:>8}", "-");
   fmt::print(" {:8.2f} {:10.1e}\n", giga / median(times) / best, difference);
 }
 
@@ -103,15 +112,13 @@ void compare_product(const std::string& what, const Tensor& x, const std::vector
                      const Tensor& y, Own own) {
   const int64_t m = x.size(0), k = x.size(1), n = y.size(1);
   const auto other = torch::zeros({m, n});
-  std::vector<std::vector<Tensor>> panels;
-  std::vector<Work> theirs;
-  for (const int64_t width : {int64_t{16}, int64_t{32}, int64_t{64}, int64_t{128}, n}) {
+  std::vector<std::vector<Tensor>> panels(kWidths);
+  Works theirs(kWidths);
+  for (size_t column = 0; column < kWidths; ++column) {
+    const int64_t width = panel_width(column, n);
     if (n % width != 0) continue;
-    panels.emplace_back();
-    for (const auto& each : b) panels.back().push_back(panels_of<P>(each, width));
-  }
-  for (const auto& of_width : panels) {
-    theirs.push_back([&](int64_t i) { by_brgemm<P>(x, of_width[i], other); });
+    for (const auto& each : b) panels[column].push_back(panels_of<P>(each, width));
+    theirs[column] = [&x, &other, &of_width = panels[column]](int64_t i) { by_brgemm<P>(x, of_width[i], other); };
   }
   own(0);
   theirs[0](0);
@@ -120,26 +127,15 @@ void compare_product(const std::string& what, const Tensor& x, const std::vector
   compare(what, m, units, giga_flop(m, k, n), m * k * n, own, theirs, difference);
 }
 
-/// [n, k] = yᵀ · x, for y [m, n] and x [m, k]
+/// to [n, k] = yᵀ · x, for y [m, n] and x [m, k], transposed and packed first, in panels of 32 columns
 template <class P>
 void gradient_by_brgemm(const Tensor& y, const Tensor& x, const Tensor& to) {
-  const int64_t m = y.size(0), n = y.size(1), k = x.size(1), width = std::min(kGradientWidth, k);
-  constexpr bool packed = std::is_same_v<P, c10::BFloat16>;  // float needs no pairs
+  constexpr int64_t width = 32, rows = 64;
+  const int64_t n = y.size(1);
   const auto a = y.t().contiguous();
-  auto b = x;
-  if (packed) {
-    b = torch::empty({k / width, m * width}, x.options());
-    for (int64_t p = 0; p < k / width; ++p) {
-      blas::pack(m, width, k, width, at::kBFloat16, at::kBFloat16, x.const_data_ptr<P>() + p * width,
-                 b.data_ptr<P>() + p * m * width);
-    }
-  }
-  for (int64_t i = 0; i < n; i += kGradientWidth) {
-    for (int64_t p = 0; p < k / width; ++p) {
-      blas::brgemm(std::min(kGradientWidth, n - i), width, m, m, packed ? width : k, k, false,
-                   a.const_data_ptr<P>() + i * m, b.const_data_ptr<P>() + p * width * (packed ? m : 1),
-                   to.data_ptr<float>() + i * k + p * width);
-    }
+  const auto panels = panels_of<P>(x, width);
+  for (int64_t i = 0; i < n; i += rows) {
+    by_brgemm<P>(a.narrow(0, i, std::min(rows, n - i)), panels, to.narrow(0, i, std::min(rows, n - i)));
   }
 }
 
@@ -165,9 +161,8 @@ void compare_all(int64_t k, const std::string& name) {
     const auto rows = rows_of<P>(x);
     std::vector<float*> to;
     for (int64_t i = 0; i < m; ++i) to.push_back(x_grad.data_ptr<float>() + i * k);
-    compare_product<P, P>(name + " forward", x, forwards, k, y, [&](int64_t i) {
-      own_forward[i].forward(m, rows.data(), y.data_ptr<P>(), n, {});
-    });
+    compare_product<P, P>(name + " forward", x, forwards, k, y,
+                          [&](int64_t i) { own_forward[i].forward(m, rows.data(), y.data_ptr<P>(), n, {}); });
     compare_product<P, float>(name + " backward", y_grad, backwards, k, x_grad, [&](int64_t i) {
       own_backward[i].backward(m, y_grad.const_data_ptr<P>(), n, to.data(), /*add=*/false, {});
     });
@@ -184,7 +179,7 @@ void compare_all(int64_t k, const std::string& name) {
     ours(0);
     theirs(0);
     blas::brgemm_release();
-    compare(name + " gradient", many, k, giga_flop(many, k, n), many * k * n, ours, {theirs},
+    compare(name + " gradient", many, k, giga_flop(many, k, n), many * k * n, ours, {{}, theirs, {}, {}, {}},
             difference_of(own, other));
   }
   const Tensor packed = torch::empty({k, n}, type);
@@ -194,16 +189,14 @@ void compare_all(int64_t k, const std::string& name) {
     auto b = weight[i].to(type).t();
     packed.copy_(std::is_same_v<P, float> ? b : panels_of<P>(b.contiguous(), n).view({k, n}));
   };
-  compare(name + " pack", k, k, 1e-9 * static_cast<double>(n * k * 4), n * k * 16, pack_own, {pack_theirs}, 0);
+  compare(name + " pack", k, k, 1e-9 * static_cast<double>(n * k * 4), n * k * 16, pack_own,
+          {{}, {}, {}, {}, pack_theirs}, 0);
 }
 
 template <class P>
 void compare_dtype(const std::string& name, const std::vector<int64_t>& depths) {
   if (hmrnn::cpu::row_product_kernels<P>().width == 0) {
     return fmt::print("this CPU has no products of ours in {}\n", name);
-  }
-  if (std::is_same_v<P, c10::BFloat16> && !blas::could_pack(at::kBFloat16)) {
-    return fmt::print("this CPU has no brgemm in {}\n", name);
   }
   for (const int64_t k : depths) compare_all<P>(k, name);
 }
@@ -223,7 +216,8 @@ int main(int argc, char** argv) {
     }
   }
   if (depths.empty()) depths = {128, 256, 512};
-  fmt::print("                      m    k     ours brgemm16 brgemm32 brgemm64 brgem128  brgemmN    ratio difference\n");
+  fmt::print(
+      "                      m    k     ours brgemm16 brgemm32 brgemm64 brgem128  brgemmN    ratio difference\n");
   if (dtype.empty() || dtype == "float32") compare_dtype<float>("float32", depths);
   if (dtype.empty() || dtype == "bfloat16") compare_dtype<c10::BFloat16>("bfloat16", depths);
 }

@@ -29,7 +29,8 @@ void unpacked_product_kernels_AVX512(AllUnpackedProductKernels& all);
 
 namespace {
 
-/// Whether the CPU has `feature`, unless `variable` is 0: for tests of the kernels that a CPU would not choose.
+/// Whether the CPU has `feature`, unless the environment variable `variable` is 0: for tests of the kernels that a CPU
+/// would not choose.
 [[maybe_unused]] bool wanted(const char* feature, const char* variable) {
   const char* value = std::getenv(variable);
   return cpu_has(feature) && (value == nullptr || std::strcmp(value, "0") != 0);

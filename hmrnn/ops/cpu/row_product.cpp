@@ -3,8 +3,8 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <vector>
 
+#include "hmrnn/ops/cpu/aligned_vector.h"
 #include "hmrnn/ops/cpu/row_tables.h"
 
 namespace hmrnn::cpu {
@@ -44,13 +44,15 @@ void PackedMatrix<P>::pack(const float* weight, int64_t stride, bool transposed)
   packed_ = true;
 }
 
-/// Copies the rows x_i if the kernels could not take them as they lie.
+/// Copies the rows x_i if the kernels cannot take them as they lie. Rows of any other equal distance than the two usual
+/// ones are copied too, since brgemm compiles a kernel for each distance, and keeps it.
 template <class P>
 void PackedMatrix<P>::put_in_order(int64_t m, const P** x) const {
-  bool ordered = k_ % kernels_.kPairs == 0;
-  for (int64_t i = 2; i < m && ordered; ++i) ordered = x[i] - x[i - 1] == x[1] - x[0];
-  if (ordered && (m < 2 || x[1] - x[0] >= k_)) return;
-  static thread_local std::vector<P> memory;
+  const int64_t distance = m > 1 ? x[1] - x[0] : k_;
+  bool ordered = k_ == kernels_.padded_depth(k_) && (distance == k_ || distance == row_stride<P>(k_));
+  for (int64_t i = 2; i < m && ordered; ++i) ordered = x[i] - x[i - 1] == distance;
+  if (ordered) return;
+  static thread_local AlignedVector<P> memory;
   const int64_t stride = kernels_.copied_stride(k_);
   if (static_cast<int64_t>(memory.size()) < m * stride) memory.resize(m * stride);
   for (int64_t i = 0; i < m; ++i) {
@@ -68,6 +70,7 @@ void PackedMatrix<P>::by_panels(int64_t m, Share share, X x, F f) const {
   constexpr int64_t most = RowProductKernels<P>::kMostRows;
   const int64_t width = kernels_.width, count = panels_.size(0);
   const int64_t begin = share.first(count, share.index), end = share.first(count, share.index + 1);
+  if (begin == end) return;
   const P* panels = panels_.template const_data_ptr<P>();
   for (int64_t first = 0; first < m; first += most) {
     const int64_t rows = std::min(most, m - first);

@@ -20,29 +20,30 @@ using Wide = std::conditional_t<std::is_same_v<P, c10::BFloat16>, float, P>;
 /// loop in which each batch row has its own current time step. No row is copied before or after a product, and while a
 /// panel is multiplied the next one is prefetched: with few rows a product takes as long as reading the weights (480
 /// GFLOP/s in float32 and 970 in bfloat16, for [32, 512] × [512, 2048] on two Zen 5 cores, the weights in the
-/// third-level cache). Compiled for one instruction set. P is float or bfloat16; sums are computed in float. With AMX,
-/// ATen's brgemm multiplies bfloat16 (tile_product.h); rows that it cannot take as they lie are copied once a product.
+/// third-level cache). With AMX, ATen's brgemm multiplies bfloat16 (tile_product.h): it does not prefetch, and each
+/// thread copies the rows that it cannot take as they lie. Compiled for one instruction set. P is float or bfloat16;
+/// sums are computed in float.
 template <class P>
 struct RowProductKernels {
   static constexpr int64_t kMostRows = 64;  ///< rows of one call
 
   static constexpr int64_t kPairs = std::is_same_v<P, float> ? 1 : 2;  ///< adjacent values of k in a panel
 
-  int64_t width = 0;         ///< columns of a panel; 0: this instruction set has no such products
-  /// A panel's k, padded with zeros.
-  static int64_t padded_depth(int64_t k) { return (k + kPairs - 1) / kPairs * kPairs; }
+  int64_t width = 0;            ///< columns of a panel; 0: this instruction set has no such products
+  int64_t depth_unit = kPairs;  ///< of which a panel's k is a multiple, filled with zeros
+  int64_t padded_depth(int64_t k) const { return (k + depth_unit - 1) / depth_unit * depth_unit; }
   /// How many values a panel has, for k values of each column.
   int64_t panel_size(int64_t k) const { return padded_depth(k) * width; }
   /// Fills a panel [k, width] (bfloat16: pairs of k, [⌈k/2⌉, width, 2]) with `columns` columns, zeros beyond:
   /// B(i, j) = weight[j·stride + i] if `transposed`, else weight[i·stride + j].
   void (*pack)(const float* weight, int64_t stride, bool transposed, int64_t k, int64_t columns, P* panel) = nullptr;
-  /// Whether forward and backward, instead of rows at any addresses, take rows that are equally far apart, each followed
-  /// by a zero if k is odd. end() ends a product then, after its last panel.
+  /// Whether forward and backward, instead of rows at any addresses, take rows that are equally far apart, with zeros
+  /// behind each up to padded_depth(k). end() ends a product then, after its last panel.
   bool ordered = false;
   void (*end)() = nullptr;
   /// Distance of rows that are copied for that, and for weight_gradient: padded by a cache line (see row_stride in
   /// product.h).
-  static int64_t copied_stride(int64_t k) {
+  static constexpr int64_t copied_stride(int64_t k) {
     constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(P));
     return (k + line - 1) / line * line + line;
   }

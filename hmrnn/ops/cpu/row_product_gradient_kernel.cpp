@@ -55,6 +55,8 @@ void pack_rows(int64_t k, const P* const* x, int64_t column, int64_t columns, P*
     const P* second = kPairs<P> == 2 && i + 1 < k ? x[i + 1] + column : nullptr;
     panel_line(x[i] + column, second, columns, panel + i * kWidth);
   }
+  const int64_t filled = (k + kPairs<P> - 1) / kPairs<P> * kPairs<P>;
+  std::fill(panel + filled * kWidth, panel + layout<P>().panel_size(k), P(0));
 }
 
 /// to [columns, depth] = y [k, columns] transposed
@@ -72,7 +74,7 @@ void transpose(int64_t k, int64_t columns, const P* y, int64_t stride, P* to, in
   for (; i < k; ++i) {
     for (int64_t j = 0; j < columns; ++j) to[j * depth + i] = y[i * stride + j];
   }
-  for (const int64_t all = RowProductKernels<P>::padded_depth(k); i < all; ++i) {
+  for (const int64_t all = layout<P>().padded_depth(k); i < all; ++i) {
     for (int64_t j = 0; j < columns; ++j) to[j * depth + i] = P(0);
   }
 }
@@ -93,7 +95,7 @@ void weight_gradient(int64_t k, int64_t m, const P* y, int64_t stride, const P* 
     const int64_t column = p * kWidth, columns = std::min(kWidth, n - column);
     float* to_rows[Kernels::kMostRows];
     for (int64_t i = 0; i < m; ++i) to_rows[i] = to + i * n + column;
-    const P* panel = panels + p * panel_size<P>(k);
+    const P* panel = panels + p * layout<P>().panel_size(k);
     if (add) {
       multiply_to<true>(m, k, rows, panel, columns, to_rows, prefetch);
     } else {

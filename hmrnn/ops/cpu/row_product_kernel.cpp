@@ -15,7 +15,7 @@ namespace {
 template <class P>
 Prefetch panel_ahead(int64_t m, int64_t k, const P* next) {
   if (next == nullptr || row_blocks(m) == 1) return {};
-  return {next, panel_size<P>(k), 0, 1, fetches<P>(m, k)};
+  return {next, layout<P>().panel_size(k), 0, 1, fetches<P>(m, k)};
 }
 
 template <class P>
@@ -84,7 +84,7 @@ void pack_line(const float* weight, int64_t, int64_t columns, float* line) {
 template <class P>
 void pack(const float* weight, int64_t stride, bool transposed, int64_t k, int64_t columns, P* panel) {
   constexpr int64_t pairs = kPairs<P>;
-  if (columns < kWidth || k % pairs != 0) std::fill_n(panel, panel_size<P>(k), P(0));
+  if (columns < kWidth || k != layout<P>().padded_depth(k)) std::fill_n(panel, layout<P>().panel_size(k), P(0));
   if (transposed) {
     int64_t j = 0;
     for (; j + kTile <= columns; j += kTile) pack_transposed(weight + j * stride, stride, k, panel + j * pairs);
@@ -104,7 +104,10 @@ void pack(const float* weight, int64_t stride, bool transposed, int64_t k, int64
 
 template <class P>
 RowProductKernels<P> make() {
-  RowProductKernels<P> kernels{.width = kWidth, .pack = pack<P>, .forward = forward<P>, .backward = backward<P>};
+  auto kernels = layout<P>();
+  kernels.pack = pack<P>;
+  kernels.forward = forward<P>;
+  kernels.backward = backward<P>;
 #if defined(HMRNN_TILE_PRODUCTS)
   kernels.ordered = true;
   kernels.end = end_tile_products;

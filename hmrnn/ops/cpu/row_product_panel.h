@@ -147,9 +147,14 @@ void accumulate(int64_t rows, int64_t k, const P* const* x, int64_t from, const 
 template <class P>
 constexpr int64_t kPairs = RowProductKernels<P>::kPairs;
 
+/// The kernels without their functions.
 template <class P>
-int64_t panel_size(int64_t k) {
-  return RowProductKernels<P>{.width = kWidth}.panel_size(k);
+constexpr RowProductKernels<P> layout() {
+#if defined(HMRNN_TILE_PRODUCTS)
+  return {.width = kWidth, .depth_unit = kTileDepth};
+#else
+  return {.width = kWidth};
+#endif
 }
 
 inline int64_t row_blocks(int64_t m) { return (m + kRows - 1) / kRows; }
@@ -196,10 +201,13 @@ void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Prefetch&
 #if defined(HMRNN_TILE_PRODUCTS)
 /// The same with the tiles of AMX, for rows as RowProductKernels::ordered has them. It does not prefetch.
 template <class Output, class Put>
-void multiply(int64_t m, int64_t k, const c10::BFloat16* const* x, const c10::BFloat16* panel, Prefetch&, Output,
-              Put put) {
+void multiply(int64_t m, int64_t k, const c10::BFloat16* const* x, const c10::BFloat16* panel, Prefetch& prefetch,
+              Output prefetch_output, Put put) {
+  if (!tile_products_enabled()) {
+    return multiply<c10::BFloat16, Output, Put>(m, k, x, panel, prefetch, prefetch_output, put);
+  }
   alignas(kLine) float sums[RowProductKernels<c10::BFloat16>::kMostRows * kWidth];
-  const int64_t depth = RowProductKernels<c10::BFloat16>::padded_depth(k);
+  const int64_t depth = layout<c10::BFloat16>().padded_depth(k);
   tile_product(m, depth, x[0], m > 1 ? x[1] - x[0] : depth, panel, kWidth, sums);
   for (int64_t r = 0; r < m; ++r) {
     for (int v = 0; v < kVectors; ++v) put(r, v, V::loadu(sums + r * kWidth + v * V::size()));

@@ -29,8 +29,8 @@ int64_t second_level_cache() {
   return bytes;
 }
 
-/// Whether several threads can compute products independently: not with oneDNN, nor where the weights are rounded
-/// first.
+/// Whether several threads can compute products independently: not with oneDNN's packed linear layer,
+/// nor where the weights are rounded first.
 bool independent_products(const HMLSTMArguments& a) {
   return !a.bfloat16() || choose_backend<c10::BFloat16>() == ProductBackend::Rows;
 }
