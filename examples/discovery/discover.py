@@ -48,10 +48,14 @@ def fail(message):
     sys.exit(2)
 
 
+class CallFailed(Exception):
+    pass
+
+
 def call(program, *arguments):
     done = subprocess.run([program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
-        fail("%s %s: %s" % (program, arguments[0], done.stderr.strip().split("\n")[-1]))
+        raise CallFailed("%s %s: %s" % (program, arguments[0], done.stderr.strip().split("\n")[-1]))
     return done.stdout
 
 
@@ -103,12 +107,18 @@ def run(options, corpus, variant, seed):
         return
     length = ["--steps", str(options.steps)] if options.steps else ["--minutes", str(options.minutes)]
     print("%s, %s, seed %d" % (corpus, variant, seed), flush=True)
-    if (folder / "last" / "state.safetensors").exists():
-        call(options.program, "train", "--out", str(folder), "--resume")
-    else:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        call(options.program, "train", *corpus_options(options, corpus), *SIZES.split(), *VARIANTS[variant].split(), "--eval-every", "500", *length,
-             "--seed", str(seed), "--out", str(folder))
+    try:
+        if (folder / "last" / "state.safetensors").exists():
+            call(options.program, "train", "--out", str(folder), "--resume")
+        else:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            call(options.program, "train", *corpus_options(options, corpus), *SIZES.split(), *VARIANTS[variant].split(), "--eval-every", "500", *length,
+                 "--seed", str(seed), "--out", str(folder))
+    except CallFailed as error:
+        if "is not finite" not in str(error):
+            raise
+        result.write_text(json.dumps({"failed": str(error)}))  # a result too: the table counts it
+        return
     scored = {"eval": json.loads(call(options.program, "eval", str(folder), "--streams", "16", "--json"))}
     if "--core" not in VARIANTS[variant]:
         # Events are the true syllables, words and phrases on the synthetic corpus, spaces and words on PTB. A model
@@ -120,10 +130,10 @@ def run(options, corpus, variant, seed):
 
 
 def results(options, corpus, variant):
-    for seed in options.seeds:
-        file = folder_of(options.out, corpus, variant, seed) / "result.json"
-        if file.exists():
-            yield json.loads(file.read_text())
+    """The results of the trainings that came to their end, and how many ended because nothing was finite any more."""
+    files = [folder_of(options.out, corpus, variant, seed) / "result.json" for seed in options.seeds]
+    found = [json.loads(file.read_text()) for file in files if file.exists()]
+    return [result for result in found if "failed" not in result], sum("failed" in result for result in found)
 
 
 def spread(values):
@@ -149,11 +159,14 @@ def table(options, corpus):
     lines = ["| variant | seeds | bits a character | updates of layers 2, 3 | MFLOP a character | " + " | ".join(names) + " |",
              "|---" * (5 + len(kinds)) + "|"]
     for variant in VARIANTS:
-        found = list(results(options, corpus, variant))
+        found, failed = results(options, corpus, variant)
+        seeds = str(len(found)) + (", %d failed" % failed if failed else "")
         if not found:
+            if failed:
+                lines.append("| %s | %s |%s" % (variant, seeds, " |" * (3 + len(kinds))))
             continue
         updates = ", ".join(spread([r["eval"]["updates"][l] for r in found]) for l in (1, 2))
-        cells = [variant, str(len(found)), spread([r["eval"]["bpc"] for r in found]), updates,
+        cells = [variant, seeds, spread([r["eval"]["bpc"] for r in found]), updates,
                  spread([r["eval"]["cost"]["flops"] / 1e6 for r in found])]
         for kind, shift in kinds:
             pairs = [p for p in (best_agreement(r, kind, shift) for r in found) if p is not None]
@@ -188,14 +201,17 @@ def main():
         if corpus not in CORPORA:
             fail("corpus '%s' is not one of %s" % (corpus, ", ".join(CORPORA)))
     options.out.mkdir(parents=True, exist_ok=True)
-    if not options.table:
-        for seed in options.seeds:  # so that a table of one seed is complete first
-            for corpus in options.corpora:
-                for variant in VARIANTS:
-                    if options.only in variant:
-                        run(options, corpus, variant, seed)
-                        write_table(options)
-    write_table(options)
+    try:
+        if not options.table:
+            for seed in options.seeds:  # so that a table of one seed is complete first
+                for corpus in options.corpora:
+                    for variant in VARIANTS:
+                        if options.only in variant:
+                            run(options, corpus, variant, seed)
+                            write_table(options)
+        write_table(options)
+    except CallFailed as error:
+        fail(str(error))
 
 
 if __name__ == "__main__":
