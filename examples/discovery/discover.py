@@ -6,7 +6,8 @@
 An epoch is 300,000 characters: of the synthetic language, or the first of the Penn Treebank's training text (a copy is
 in DIR/ptb-head). Every run is a folder DIR/CORPUS/VARIANT/SEED with the files of `char_lm train` and result.json (`eval --json` and
 `align --json` of the test split). Finished runs are not repeated, so that the script can be stopped and started again.
-DIR/results.md is rewritten after each run; --table only writes it, without training.
+DIR/results.md and DIR/results.svg (bits against products) are rewritten after each run; --table only writes them,
+without training.
 """
 import argparse
 import json
@@ -183,6 +184,46 @@ def write_table(options):
     (options.out / "results.md").write_text("\n".join(lines) + "\n")
 
 
+def write_plot(options):
+    """Bits against products, a point for each training and a name for each variant, a panel for each corpus."""
+    width, height, left, top = 560, 420, 60, 40
+    out = []
+    for panel, corpus in enumerate(options.corpora):
+        points = [(r["eval"]["cost"]["flops"] / 1e6, r["eval"]["bpc"], variant)
+                  for variant in VARIANTS for r in results(options, corpus, variant)[0]]
+        if not points:
+            continue
+        y0 = panel * (height + top + 50) + top
+        high, low = max(p[1] for p in points), min(p[1] for p in points)
+        right = 1.1 * max(p[0] for p in points)
+        at = lambda x, y: (left + width * x / right, y0 + 15 + (height - 30) * (high - y) / max(high - low, 1e-9))
+        out += ['<text x="%d" y="%d" font-weight="bold">%s</text>' % (left, y0 - 14, corpus),
+                '<text x="%d" y="%d">MFLOP a character</text>' % (left + width - 120, y0 + height + 32),
+                '<text x="%d" y="%d">bits a character</text>' % (left + 90, y0 - 14),
+                '<path d="M%d %dV%dH%d" fill="none" stroke="#888"/>' % (left, y0, y0 + height, left + width)]
+        for i in range(5):
+            value = low + (high - low) * i / 4
+            out.append('<text x="%d" y="%.1f" text-anchor="end">%.3f</text>' % (left - 6, at(0, value)[1] + 4, value))
+            out.append('<text x="%.1f" y="%d" text-anchor="middle">%.2f</text>' % (at(right * i / 4, low)[0], y0 + height + 16, right * i / 4))
+        labels = []
+        for number, variant in enumerate(VARIANTS):
+            mine = [at(x, y) for x, y, name in points if name == variant]
+            if not mine:
+                continue
+            colour = "hsl(%d,70%%,38%%)" % (number * 360 // len(VARIANTS))
+            out += ['<circle cx="%.1f" cy="%.1f" r="4" fill="%s"/>' % (x, y, colour) for x, y in mine]
+            labels.append([sum(y for _, y in mine) / len(mine), variant, colour])
+        labels.sort()
+        for i, (y, variant, colour) in enumerate(labels):  # names keep their distance
+            y = labels[i][0] = max(y, labels[i - 1][0] + 14) if i else y
+            out.append('<text x="%d" y="%.1f" fill="%s">%s</text>' % (left + width + 12, y + 4, colour, variant))
+    if out:
+        size = 'width="%d" height="%d"' % (left + width + 260, len(options.corpora) * (height + top + 50))
+        (options.out / "results.svg").write_text(
+            '<svg xmlns="http://www.w3.org/2000/svg" %s font-family="sans-serif" font-size="12">\n<rect %s fill="white"/>\n%s\n</svg>\n'
+            % (size, size, "\n".join(out)))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, required=True)
@@ -210,6 +251,7 @@ def main():
                             run(options, corpus, variant, seed)
                             write_table(options)
         write_table(options)
+        write_plot(options)
     except CallFailed as error:
         fail(str(error))
 

@@ -19,6 +19,9 @@ grep '^| LSTM' "$work/out/results.md" | grep -q '| 1.000, 1.000 |' || fail "the 
 stamp=$(find "$work/out" -name model.safetensors -printf '%p %T@\n' | sort)
 discover --corpora synthetic --only given >/dev/null || fail "a second call"
 [ "$stamp" = "$(find "$work/out" -name model.safetensors -printf '%p %T@\n' | sort)" ] || fail "a second call trains again"
+python3 -c 'import sys, xml.dom.minidom as x; t = x.parse(sys.argv[1]); assert len(t.getElementsByTagName("circle")) == 5' "$work/out/results.svg" ||
+  fail "the plot: $(cat "$work/out/results.svg")"
+
 # The Penn Treebank: the beginning of the training text, all of the others.
 mkdir "$work/ptb"
 python3 - "$work/ptb" <<'PYTHON'
