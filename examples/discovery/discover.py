@@ -193,7 +193,7 @@ def write_plot(options):
                   for variant in VARIANTS for r in results(options, corpus, variant)[0]]
         if not points:
             continue
-        y0 = panel * (height + top + 50) + top
+        y0 = panel * (height + top + 70) + top
         high, low = max(p[1] for p in points), min(p[1] for p in points)
         right = 1.1 * max(p[0] for p in points)
         at = lambda x, y: (left + width * x / right, y0 + 15 + (height - 30) * (high - y) / max(high - low, 1e-9))
@@ -218,7 +218,7 @@ def write_plot(options):
             y = labels[i][0] = max(y, labels[i - 1][0] + 14) if i else y
             out.append('<text x="%d" y="%.1f" fill="%s">%s</text>' % (left + width + 12, y + 4, colour, variant))
     if out:
-        size = 'width="%d" height="%d"' % (left + width + 260, len(options.corpora) * (height + top + 50))
+        size = 'width="%d" height="%d"' % (left + width + 260, len(options.corpora) * (height + top + 70))
         (options.out / "results.svg").write_text(
             '<svg xmlns="http://www.w3.org/2000/svg" %s font-family="sans-serif" font-size="12">\n<rect %s fill="white"/>\n%s\n</svg>\n'
             % (size, size, "\n".join(out)))
