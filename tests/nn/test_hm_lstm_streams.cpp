@@ -68,9 +68,11 @@ TEST_CASE("rows of a batched stream are the same sequences alone, and the window
   const auto expected = model->forward(input, start, call);
   const double bound = dtype == torch::kFloat64 ? 1e-10 : 1e-3;
   const int64_t stride = batch > 8 ? 13 : 1;  // every stride-th row is compared with a single stream
-  // Soft boundaries are computed by the reference, with products by the BLAS, which may sum in another order for another
-  // number of rows; layer norm of a few units enlarges the difference.
-  const double alone_bound = mode == BoundaryMode::Soft ? (dtype == torch::kFloat64 ? 1e-12 : 1e-4) : 0;
+  // Soft boundaries are computed by the reference, with products by the BLAS, which may sum in another order for
+  // another number of rows. Layer norm of a few units enlarges the difference from step to step, so that in float32
+  // each step begins anew from equal states; float64 compares whole sequences.
+  const double alone_bound = mode == BoundaryMode::Soft ? (dtype == torch::kFloat64 ? 1e-12 : 1e-5) : 0;
+  const bool anew = mode == BoundaryMode::Soft && dtype == torch::kFloat32;
 
   auto crowd = model->streams(start);
   REQUIRE((crowd.batched() && crowd.batch() == batch));
@@ -89,6 +91,7 @@ TEST_CASE("rows of a batched stream are the same sequences alone, and the window
       if (call.noise.defined()) step.noise = call.noise[t][b];
       model->step(input[t][b], alone[b], step);
       require_same_row(crowd, b, alone[b], L, alone_bound);
+      if (anew) alone[b] = model->stream(crowd.state().select_rows({b}));
     }
   }
   const auto end = crowd.state();

@@ -19,6 +19,7 @@ bool tile_products_enabled();
 /// it may use tiles. For each m, k and stride brgemm compiles a kernel once per thread, and keeps it.
 void tile_product(int64_t m, int64_t k, const c10::BFloat16* x, int64_t stride, const c10::BFloat16* panel,
                   int64_t width, float* sums);
+/// Gives the thread's tiles back; nothing if oneDNN is switched off.
 void end_tile_products();
 
 }  // namespace hmrnn::cpu
