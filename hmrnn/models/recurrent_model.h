@@ -36,6 +36,11 @@ class HMRNN_API RecurrentModel : public torch::nn::Cloneable<Derived> {
     if (!hm_lstm.is_empty()) hm_lstm->cap_detector_norms(cap);
   }
 
+  /// HMLSTM::shift_detector_biases; no effect on the control, or for an undefined tensor.
+  void shift_detector_biases(const torch::Tensor& changes) {
+    if (!hm_lstm.is_empty() && changes.defined()) hm_lstm->shift_detector_biases(changes);
+  }
+
   /// bfloat16: operands of the products of the recurrent layers and of the output module are rounded; nullopt: float32.
   void set_product_dtype(std::optional<torch::ScalarType> dtype) {
     if (!hm_lstm.is_empty()) hm_lstm->set_product_dtype(dtype);

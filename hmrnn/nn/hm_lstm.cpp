@@ -46,6 +46,12 @@ void HMLSTMImpl::cap_detector_norms(double cap) {
   for (const auto& layer : *layers) layer->as<HMLSTMCell>()->cap_detector_norm(cap);
 }
 
+void HMLSTMImpl::shift_detector_biases(const torch::Tensor& changes) {
+  TORCH_CHECK(changes.dim() == 1 && changes.size(0) == num_layers() - 1, "HMLSTM: the changes of biases must be [",
+              num_layers() - 1, "], got ", changes.sizes());
+  for (int64_t l = 0; l + 1 < num_layers(); ++l) layers->ptr(l)->as<HMLSTMCell>()->shift_detector_bias(changes[l]);
+}
+
 void HMLSTMImpl::pretty_print(std::ostream& stream) const {
   stream << "hmrnn::HMLSTM(input_size=" << options.input_size()
          << ", hidden_sizes=" << at::IntArrayRef(options.hidden_sizes())

@@ -89,6 +89,8 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
   void reset_parameters();
   /// HMLSTMCell::cap_detector_norm of every layer.
   void cap_detector_norms(double cap);
+  /// HMLSTMCell::shift_detector_bias of every layer but the top one by its value of `changes` [L-1].
+  void shift_detector_biases(const torch::Tensor& changes);
   void pretty_print(std::ostream& stream) const override;
 
   /// `input` [T, B, input_size] in the parameters' dtype; no `state`: zeros.

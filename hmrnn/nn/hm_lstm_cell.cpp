@@ -103,6 +103,13 @@ void HMLSTMCellImpl::cap_detector_norm(double cap) {
   }
 }
 
+void HMLSTMCellImpl::shift_detector_bias(const torch::Tensor& change) {
+  TORCH_CHECK(change.dim() == 0, "HMLSTMCell: the change of a detector's bias must be 0-d, got ", change.sizes());
+  if (!top_down.defined()) return;
+  const torch::NoGradGuard no_grad;
+  bias.detach()[4 * options.hidden_size()].add_(change);
+}
+
 void HMLSTMCellImpl::pretty_print(std::ostream& stream) const {
   stream << "hmrnn::HMLSTMCell(input_size=" << options.input_size() << ", hidden_size=" << options.hidden_size()
          << ", above_size=" << options.above_size() << ", layer_norm=" << (options.layer_norm() ? "true" : "false")

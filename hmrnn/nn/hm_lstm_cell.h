@@ -76,6 +76,9 @@ class HMRNN_API HMLSTMCellImpl : public torch::nn::Cloneable<HMLSTMCellImpl> {
   /// Scales the boundary row of U, V and W down to a norm of at most `cap`, which keeps hardσ where it has a gradient.
   /// Has no effect on the top layer. Does not synchronise with the device.
   void cap_detector_norm(double cap);
+  /// Adds `change` (0-d) to the bias of the boundary detector, without a gradient. Has no effect on the top layer. Does
+  /// not synchronise with the device.
+  void shift_detector_bias(const torch::Tensor& change);
   void pretty_print(std::ostream& stream) const override;
 
   /// below [B, input_size]; z_below [B]; state of t-1; above [B, above_size] of t-1 (undefined at the top); slope: a.

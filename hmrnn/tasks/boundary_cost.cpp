@@ -1,5 +1,7 @@
 #include "hmrnn/tasks/boundary_cost.h"
 
+#include <cmath>
+
 #include "hmrnn/error.h"
 
 namespace hmrnn {
@@ -20,6 +22,9 @@ torch::Tensor for_each_detector(std::vector<double> values, int64_t detectors, c
 /// ln of rates, which may be 0.
 torch::Tensor logarithm(const torch::Tensor& rates) { return (rates + 1e-4).log_(); }
 
+/// ln of the odds of rates, which may be 0 or 1.
+torch::Tensor log_odds(const torch::Tensor& rates) { return logarithm(rates).sub_(logarithm(1 - rates)); }
+
 }  // namespace
 
 BoundaryCost::BoundaryCost(const BoundaryCostOptions& options, int64_t detectors, torch::Device device)
@@ -29,8 +34,8 @@ BoundaryCost::BoundaryCost(const BoundaryCostOptions& options, int64_t detectors
   }
   if (!options.cost.empty()) lambda_ = for_each_detector(options.cost, detectors, "the cost of firing", device);
   if (!options.target_rate.empty()) {
-    log_target_ = logarithm(for_each_detector(options.target_rate, detectors, "the target rate", device));
-    lambda_ = torch::zeros_like(log_target_);
+    target_ = for_each_detector(options.target_rate, detectors, "the target rate", device);
+    lambda_ = torch::zeros_like(target_);
   }
 }
 
@@ -49,14 +54,17 @@ void BoundaryCost::skip() {
 }
 
 std::vector<torch::Tensor> BoundaryCost::means() const {
-  return log_target_.defined() ? std::vector<torch::Tensor>{mean_} : std::vector<torch::Tensor>{};
+  return target_.defined() ? std::vector<torch::Tensor>{mean_} : std::vector<torch::Tensor>{};
 }
 
 void BoundaryCost::settle(const torch::Tensor& skipped) {
-  if (!log_target_.defined()) return;
+  if (!target_.defined()) return;
   const torch::NoGradGuard no_grad;
-  const auto change = logarithm(mean_).sub_(log_target_).clamp_(-1, 1).mul_(options_.speed);
-  lambda_.add_(change.masked_fill(skipped.ne(0), 0)).clamp_(-options_.limit, options_.limit);
+  const auto skip = skipped.ne(0);
+  const auto change = logarithm(mean_).sub_(logarithm(target_)).clamp_(-1, 1).mul_(options_.speed);
+  lambda_.add_(change.masked_fill_(skip, 0)).clamp_(-options_.limit, options_.limit);
+  const auto off = log_odds(mean_).sub_(log_odds(target_));
+  bias_change_ = off.sign().mul_(off.abs().gt(std::log(kFarOff))).mul_(-options_.bias_speed).masked_fill_(skip, 0);
   mean_ = torch::Tensor();
 }
 
@@ -67,12 +75,12 @@ std::vector<double> BoundaryCost::lambda() const {
 }
 
 void BoundaryCost::save(SafeTensors& file) const {
-  if (log_target_.defined())
+  if (target_.defined())
     file.tensors.emplace_back("boundary_cost", lambda_.to(torch::kCPU, lambda_.scalar_type(), false, /*copy=*/true));
 }
 
 void BoundaryCost::load(const SafeTensors& file, const std::string& where) {
-  if (!log_target_.defined()) return;
+  if (!target_.defined()) return;
   const torch::NoGradGuard no_grad;
   lambda_.copy_(file.require("boundary_cost", lambda_.sizes(), torch::kFloat32, where));
 }

@@ -16,6 +16,7 @@ struct BoundaryCostOptions {
   std::vector<double> target_rate{};  ///< in (0, 1): λ adapts until the detector fires at this rate; excludes `cost`
   double speed = 1e-4;                ///< step size of λ: per update, times the difference of the rates' logarithms
   double limit = 0.2;                 ///< |λ| is clamped to it
+  double bias_speed = 0.003;          ///< change of a detector's bias, per update, while its rate is far off the target
 };
 
 /// Controls how often boundary detectors fire: adds Σ_l λ_l · (mean of z^l over the window) to the loss; the
@@ -25,6 +26,10 @@ struct BoundaryCostOptions {
 /// ten times as fast from a rate of 0.5 as it can fall to one of 0.05: a detector that is steered to a low rate would
 /// fall silent, and stay so for thousands of updates.) All that changes is in tensors at fixed addresses, so that a
 /// window can be part of a graph.
+///
+/// λ has no effect on a detector whose pre-activations are all where hardσ is flat: there the straight-through gradient
+/// is 0, and the detector would fire always or never, for ever. While the odds of firing, rate / (1 - rate), differ
+/// from the target's by more than a factor of kFarOff, the detector's bias therefore moves by itself (`bias_change`).
 class HMRNN_API BoundaryCost {
  public:
   /// Throws hmrnn::Error if the number of values does not fit `detectors`, or for both a cost and a target.
@@ -40,8 +45,14 @@ class HMRNN_API BoundaryCost {
   void skip();
   /// The means that `settle` will use; several processes replace them by the means of all (TrainingTask::window_means).
   std::vector<torch::Tensor> means() const;
-  /// Updates λ after the window of the last `penalty`, unless `skipped` (0-d) is not 0.
+  /// Updates λ and `bias_change` after the window of the last `penalty`, unless `skipped` (0-d) is not 0.
   void settle(const torch::Tensor& skipped);
+  /// What to add to the biases of the detectors [L-1] after `settle` (HMLSTM::shift_detector_biases): 0 for odds
+  /// within a factor of kFarOff of the target's (rates of 0.03 to 0.67 for 0.2), else -bias_speed if the detector fires
+  /// too often, +bias_speed if too seldom. Undefined without a target rate.
+  torch::Tensor bias_change() const { return bias_change_; }
+
+  static constexpr double kFarOff = 8;
 
   /// λ [L-1], on the CPU (waits for the device).
   std::vector<double> lambda() const;
@@ -52,9 +63,10 @@ class HMRNN_API BoundaryCost {
 
  private:
   BoundaryCostOptions options_;
-  torch::Tensor lambda_;      ///< float32 [L-1]
-  torch::Tensor log_target_;  ///< float32 [L-1]: ln of the target rates; undefined: λ is constant
-  torch::Tensor mean_;        ///< float32 [L-1]: mean of z over the current window
+  torch::Tensor lambda_;  ///< float32 [L-1]
+  torch::Tensor target_;  ///< float32 [L-1]: the target rates; undefined: λ is constant
+  torch::Tensor mean_;    ///< float32 [L-1]: mean of z over the current window
+  torch::Tensor bias_change_;
 };
 
 }  // namespace hmrnn

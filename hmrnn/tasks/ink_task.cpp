@@ -111,6 +111,7 @@ std::optional<Evaluation> InkTask::evaluate(const std::function<bool()>& stop) {
 void InkTask::settle(const torch::Tensor& skipped) {
   state_.settle(skipped);
   cost_.settle(skipped);
+  model_->shift_detector_biases(cost_.bias_change());
 }
 
 void InkTask::constrain() {

@@ -93,6 +93,7 @@ std::optional<Evaluation> TextTask::evaluate(const std::function<bool()>& stop) 
 void TextTask::settle(const torch::Tensor& skipped) {
   state_.settle(skipped);
   cost_.settle(skipped);
+  model_->shift_detector_biases(cost_.bias_change());
 }
 
 void TextTask::constrain() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # cmake/Unity.cmake compiles several sources of a target as one, and the grouping depends on their lengths. So no two
-# sources of a target may define the same name in anonymous namespaces, or the same macro without undefining it. Other
-# effects of one source on the next, such as `using namespace`, are not checked.
+# sources of a target may define the same name in anonymous namespaces, or the same macro without undefining it, and a
+# source may not open a backend's namespace for the sources behind it (`using namespace hmrnn::cuda` at file scope).
 set -euo pipefail
 cd "$(git rev-parse --show-toplevel 2>/dev/null || pwd)"
 python3 - "$@" <<'PY'
@@ -45,6 +45,14 @@ def types(parameters):
             out[-1] += c
     return tuple(re.sub(r'\s*\b\w+$', '', p.split('=')[0].strip()).replace('hmrnn::', '') for p in out)
 
+OPEN = re.compile(r'hmrnn(::test)?|std::\w+_literals')  # namespaces that every source may open
+
+def opened(path):
+    """Namespaces that a source opens for those behind it."""
+    for head in heads(without_comments(open(path, encoding='utf-8').read())):
+        if (match := re.search(r'\busing namespace ([\w:]+)$', head)) and not OPEN.fullmatch(match[1]):
+            yield match[1]
+
 def definitions(path):
     text = without_comments(open(path, encoding='utf-8').read())
     if '#define ' in text:
@@ -86,6 +94,9 @@ for target in targets:
                     path = os.path.join(folder, name)
                     for what in set(definitions(path)):
                         where[what].append(path)
+                    for name in opened(path):
+                        bad += 1
+                        print(f'{path} opens namespace {name} for the sources behind it')
     # Tests use the namespace of their support's headers, whose functions must have other names too.
     for name in sorted(os.listdir('tests/support')) if target[-1].startswith('tests/') else []:
         if name.endswith('.h'):

@@ -126,6 +126,25 @@ TEST_CASE("a detector's norm is capped in each matrix, and nothing else is touch
   CHECK_THROWS_AS(cell->cap_detector_norm(0), c10::Error);
 }
 
+TEST_CASE("the bias of a detector is shifted, and nothing else is touched") {
+  torch::manual_seed(4);
+  HMLSTMCell cell(HMLSTMCellOptions(6, 8).above_size(5).boundary_bias(0.5)), top(HMLSTMCellOptions(6, 8));
+  const auto gates = cell->bias.narrow(0, 0, 32).clone(), before = top->bias.clone();
+  cell->shift_detector_bias(torch::tensor(-0.75));
+  CHECK(cell->bias[32].item<double>() == Approx(-0.25));
+  CHECK(torch::equal(cell->bias.narrow(0, 0, 32), gates));
+  top->shift_detector_bias(torch::tensor(1.0));
+  CHECK(torch::equal(top->bias, before));
+  CHECK_THROWS_AS(cell->shift_detector_bias(torch::zeros({1})), c10::Error);
+  HMLSTM stack(HMLSTMOptions(6, {8, 7, 5}));
+  stack->shift_detector_biases(torch::tensor({1.0f, -2.0f}));
+  for (const auto& [l, expected] : {std::pair{0, 1.0}, {1, -2.0}}) {
+    const auto layer = stack->layers->ptr(l)->as<HMLSTMCell>();
+    CHECK(layer->bias[4 * layer->options.hidden_size()].item<double>() == Approx(expected));
+  }
+  CHECK_THROWS_AS(stack->shift_detector_biases(torch::zeros({3})), c10::Error);
+}
+
 TEST_CASE("a cell computes the table of operations") {
   torch::manual_seed(5);
   const bool norm = GENERATE(false, true), top = GENERATE(false, true);

@@ -63,6 +63,28 @@ TEST_CASE("the multiplier of a low rate rises and falls equally fast, and moves 
   CHECK(settle(0.1) == Approx(0).margin(1e-9));
 }
 
+TEST_CASE("far off its target a detector's bias moves towards it, and not near it") {
+  BoundaryCost cost({.target_rate = {0.1, 0.5, 0.1}, .bias_speed = 0.01}, 3, torch::kCPU);
+  const auto change = [&](std::vector<double> rates, bool skipped = false) {  // of 1000 steps
+    auto z = torch::zeros({1000, 1, 3});
+    for (size_t l = 0; l < 3; ++l) z.select(2, l).narrow(0, 0, static_cast<int64_t>(1000 * rates[l])).fill_(1);
+    cost.penalty(z);
+    cost.settle(torch::tensor(skipped ? 1.0f : 0.0f));
+    return cost.bias_change();
+  };
+  CHECK(torch::allclose(change({1, 1, 0}), torch::tensor({-0.01f, -0.01f, 0.01f})));
+  // Odds of 8/9, 1/8 and 1/72.
+  CHECK(torch::allclose(change({0.475, 0.11, 0.013}), torch::tensor({-0.01f, 0.01f, 0.01f})));
+  CHECK(torch::allclose(change({0.465, 0.112, 0.015}), torch::zeros({3})));
+  CHECK(torch::allclose(change({0.1, 0.885, 0.1}), torch::zeros({3})));
+  CHECK(torch::allclose(change({0.1, 0.89, 0.1}), torch::tensor({0.0f, -0.01f, 0.0f})));
+  CHECK(torch::allclose(change({1, 0, 0}, /*skipped=*/true), torch::zeros({3})));
+  BoundaryCost constant({.cost = {0.1}}, 2, torch::kCPU);
+  constant.penalty(torch::ones({4, 1, 2}));
+  constant.settle(torch::zeros({}));
+  CHECK_FALSE(constant.bias_change().defined());
+}
+
 TEST_CASE("no cost is nothing at all, and what does not fit is refused") {
   BoundaryCost none({}, 2, torch::kCPU);
   CHECK_FALSE(none.active());

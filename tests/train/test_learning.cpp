@@ -35,6 +35,41 @@ TEST_CASE("a few hundred updates beat the unigram entropy clearly, with both cor
   CHECK(bits < unigram - 1);
 }
 
+TEST_CASE("a detector that fires always or never, where hardσ is flat, reaches its target rate") {
+  const double bias = GENERATE(-3.0, 3.0);        // |a·s| > 1
+  const double bias_speed = GENERATE(0.02, 0.0);  // 0: nothing can move it
+  INFO("bias " << bias << ", a step of " << bias_speed);
+  TextCorpusOptions options;
+  options.synthetic_length = 20000;
+  const auto corpus = load_text_corpus(options);
+  torch::manual_seed(1);
+  CharLM model(CharLMOptions(corpus.vocabulary.size())
+                   .embedding_size(8)
+                   .hidden_sizes({16, 12, 8})
+                   .output_embedding_size(16)
+                   .boundary_bias(bias));
+  TextTask task(model, corpus, {},
+                {.batch = 8, .window = 25, .boundary_cost = {.target_rate = {0.3, 0.1}, .bias_speed = bias_speed}});
+  const hmrnn::test::TemporaryFolder folder;
+  Progress progress(nullptr);
+  Trainer trainer(task, {.learning_rate = 0.003, .steps = 600, .eval_every = 1000, .log_every = 200},
+                  RunFolder(folder / "run"), progress);
+  trainer.start();
+  trainer.run();
+  // How often layers 2 and 3 were updated in the last 200 windows: at least as often as the detector below fired.
+  const auto updates =
+      hmrnn::test::parsed_records(folder / "run", "train").back()["updates"].get<std::vector<double>>();
+  REQUIRE(updates.size() == 3);
+  INFO("updates " << updates[1] << ", " << updates[2]);
+  if (bias_speed == 0) {
+    CHECK(updates[1] == Approx(bias > 0 ? 1 : 0).margin(0.001));
+    CHECK(updates[2] == Approx(bias > 0 ? 1 : 0).margin(0.001));
+  } else {
+    CHECK((updates[1] > 0.1 && updates[1] < 0.9));
+    CHECK((updates[2] > 0.02 && updates[2] < 0.6));
+  }
+}
+
 TEST_CASE("evaluation scores the same whatever the windows, and each character once") {
   TextCorpusOptions options;
   options.synthetic_length = 20000;

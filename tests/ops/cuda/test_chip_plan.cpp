@@ -6,7 +6,7 @@
 #include "catch.h"
 #include "hmrnn/ops/cuda/hm_lstm_chip.h"
 
-using namespace hmrnn::cuda;
+namespace hmrnn::cuda {
 
 namespace {
 
@@ -113,3 +113,5 @@ TEST_CASE("what does not fit has no plan") {
   REQUIRE(wide);
   CHECK(wide->rows < 64);
 }
+
+}  // namespace hmrnn::cuda
