@@ -75,6 +75,7 @@ for program in char_lm handwriting; do
     wait $pid 2> /dev/null || true
     [ -e $run/last/state.safetensors ] || early=$((early + 1))
   done
+  [ $early -lt "$kills" ] || fail "$program: every kill came before the first save, so no resume was tried"
   steps=0
   [ ! -e $run/last/state.safetensors ] || steps=$(step_of $run)
   steps=$(((steps / 60 + 1) * 60 + 7))

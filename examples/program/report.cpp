@@ -1,6 +1,7 @@
 #include "examples/program/report.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,6 +10,8 @@
 #include <set>
 
 #include "hmrnn/error.h"
+#include "hmrnn/io/json_text.h"
+#include "hmrnn/io/whole_file.h"
 #include "hmrnn/run/run_folder.h"
 
 extern const std::string_view embedded_report_html, embedded_report_css, embedded_report_js, embedded_charts_js,
@@ -29,7 +32,8 @@ class Curves {
       if (name.ends_with("_per_second") && value.is_number()) speed = value.get<double>();
     }
     values_["per_second"].push_back(speed);
-    const auto updates = record.value("updates", Json::array());
+    const auto found = record.find("updates");
+    const auto updates = found != record.end() && found->is_array() ? *found : Json::array();
     if (updates_.size() < updates.size()) updates_.resize(updates.size(), std::vector<double>(steps_.size() - 1, NAN));
     for (size_t l = 0; l < updates_.size(); ++l) {
       updates_[l].push_back(l < updates.size() && updates[l].is_number() ? updates[l].get<double>() : NAN);
@@ -92,20 +96,20 @@ Json training_json(const std::filesystem::path& run) {
   std::error_code error;
   auto path = hmrnn::RunFolder(run).metrics();
   if (!std::filesystem::exists(path, error)) path = run.parent_path() / "metrics.jsonl";  // RUN is RUN/best
+  if (!std::filesystem::exists(path, error)) return nullptr;
+  ::close(hmrnn::open_regular_file(path));  // a pipe might never end
   std::ifstream file(path);
-  if (!file) return nullptr;
   Curves train, eval;
   Json resumes = Json::array();
   std::string line;
   for (int64_t number = 1; std::getline(file, line); ++number) {
     const bool torn = file.eof();  // the run is still writing, or was killed
-    const auto record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const auto record = hmrnn::parse_json<Json>(line);
     if (!record.is_object() || (record.contains("step") && !record["step"].is_number())) {
       if (torn) break;
       throw hmrnn::Error(fmt::format("{}:{}: not a record of training", path.string(), number));
     }
-    const auto event =
-        record.contains("event") && record["event"].is_string() ? record["event"].get<std::string>() : "";
+    const auto event = hmrnn::text_or_empty(record, "event");
     if (event == "train") train.add(record);
     if (event == "eval") eval.add(record);
     if (event == "resume" || event == "recover") resumes.push_back(record.value("step", int64_t{0}));

@@ -50,7 +50,8 @@ std::vector<TrainOption> common_options() {
       {"update-cost", "X[,X..]", "", false, kRecipe,
        "cost in nats per step of a detector that always fires; one for all detectors, or one for each"},
       {"target-rate", "X[,X..]", "", false, kRecipe,
-       "instead of a cost: the target firing rate of the detectors, reached by an adaptive cost"},
+       "instead of a cost: the target firing rate of the detectors, reached by an adaptive cost, and by the bias of a "
+       "detector that fires nearly always or never"},
       {"detector-norm-cap", "X", "0", false, kRecipe,
        "maximum norm of a detector's row in each matrix after an update; 0: none"},
       {"slope-rate", "X", "0", false, kRecipe,

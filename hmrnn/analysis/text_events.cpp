@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "hmrnn/error.h"
+#include "hmrnn/io/json_text.h"
 
 namespace hmrnn {
 
@@ -44,12 +45,12 @@ MarkedText read_marked_text(std::string_view marked, const std::string& what) {
 }
 
 std::vector<uint8_t> read_positions(std::string_view json, size_t size, const std::string& what) {
-  auto places = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  auto places = parse_json(json);
   if (places.is_object() && places.contains("positions")) places = nlohmann::json(places["positions"]);
   if (!places.is_array()) throw Error(what + ": neither a JSON list of positions nor an object with \"positions\"");
   std::vector<uint8_t> out(size);
   for (const auto& place : places) {
-    if (!place.is_number_unsigned()) throw Error(what + ": " + place.dump() + " is not a position");
+    if (!place.is_number_unsigned()) throw Error(what + ": " + excerpt(place) + " is not a position");
     if (place.get<uint64_t>() >= size) {
       throw Error(what + ": position " + place.dump() + " is not in a text of " + std::to_string(size) + " bytes");
     }

@@ -40,6 +40,13 @@ Json parse_json(std::string_view text) {
   return Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
 }
 
+/// The string `object[key]`; empty if there is none, or something else.
+template <typename Json>
+std::string text_or_empty(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->template get<std::string>() : std::string();
+}
+
 /// `value` for an error message: on one line, truncated if long.
 template <typename Json>
 std::string excerpt(const Json& value) {

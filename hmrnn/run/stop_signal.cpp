@@ -10,11 +10,17 @@ namespace {
 volatile std::sig_atomic_t g_received = 0, g_save = 0;
 
 extern "C" void on_stop_signal(int signal) {
-  if (g_received != 0) {  // second request: end the process
+  if (g_received != 0 && g_received != SIGPIPE) {  // second request: end the process
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }
   g_received = signal;
+}
+
+// Nobody sent it: every write to a closed pipe raises it, also the messages of the step that a stop waits for, and
+// Ctrl-C in `train | tee log` ends the reader too. So it never counts as the second request.
+extern "C" void on_closed_pipe(int) {
+  if (g_received == 0) g_received = SIGPIPE;
 }
 
 extern "C" void on_save_signal(int) { g_save = 1; }
@@ -28,7 +34,7 @@ struct Handled {
 std::array<Handled, 6> g_handled = {{{SIGINT, on_stop_signal, {}},
                                      {SIGTERM, on_stop_signal, {}},
                                      {SIGHUP, on_stop_signal, {}},
-                                     {SIGPIPE, on_stop_signal, {}},
+                                     {SIGPIPE, on_closed_pipe, {}},
                                      {SIGUSR1, on_save_signal, {}},
                                      {SIGXFSZ, SIG_IGN, {}}}};
 

@@ -101,7 +101,10 @@ void ClippedAdam::load(const SafeTensors& file, const std::string& where) {
     }
     exp_avg_sq_[i].copy_(squares);
   }
-  step_.fill_(file.require("adam.updates", {}, torch::kInt64, where).item<int64_t>());
+  const auto updates = file.require("adam.updates", {}, torch::kInt64, where).item<int64_t>();
+  if (updates < 0)
+    throw Error(where + ": tensor adam.updates is " + std::to_string(updates) + ", not a number of updates");
+  step_.fill_(updates);
 }
 
 }  // namespace hmrnn

@@ -40,7 +40,7 @@ double LearningRateSchedule::rate(int64_t step) const {
       // differently.
       {
         double rate = options_.rate;
-        for (int64_t i = 0; i < state_.drops; ++i) rate /= options_.divisor;
+        for (int64_t i = 0; i < state_.drops && rate > 0; ++i) rate /= options_.divisor;
         return rise * rate;
       }
     case ScheduleKind::Cosine: {

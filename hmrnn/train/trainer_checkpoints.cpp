@@ -22,7 +22,8 @@ bool has_evaluation(const std::filesystem::path& path, int64_t step) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
     const auto record = parse_json(line);
-    if (record.is_object() && record.value("event", "") == "eval" && record.value("step", int64_t{-1}) == step) {
+    if (record.is_object() && text_or_empty(record, "event") == "eval" && record.contains("step") &&
+        record["step"] == step) {
       return true;
     }
   }

@@ -17,7 +17,7 @@ nlohmann::ordered_json parse_metadata(const SafeTensors& file, const std::string
   const auto found = file.metadata.find("hmrnn");
   if (found == file.metadata.end()) throw Error(where + ": no metadata under the key hmrnn, so no state of a run");
   auto json = parse_json<nlohmann::ordered_json>(found->second);
-  if (!json.is_object() || json.value("kind", "") != "state") {
+  if (!json.is_object() || text_or_empty(json, "kind") != "state") {
     throw Error(where + ": the metadata under the key hmrnn are not those of a run's state");
   }
   if (!json.contains("format") || json["format"] != kStateFormat) {
@@ -82,8 +82,13 @@ TrainerState TrainerState::parse(const SafeTensors& file, const std::string& whe
   } catch (const nlohmann::json::exception& error) {
     throw Error(where + ": malformed state: " + error.what());
   }
-  if (out.step < 0) throw Error(where + ": malformed state: step " + std::to_string(out.step) + " is negative");
-  if (!(out.slope > 0)) throw Error(where + ": malformed state: slope is not above 0");
+  const auto malformed = [&](const std::string& what) { throw Error(where + ": malformed state: " + what); };
+  if (out.step < 0) malformed("step " + std::to_string(out.step) + " is negative");
+  if (!(out.slope > 0)) malformed("slope is not above 0");
+  if (out.schedule.drops < 0 || out.schedule.drops > out.step) {
+    malformed("the learning rate has dropped " + std::to_string(out.schedule.drops) + " times in " +
+              std::to_string(out.step) + " steps");
+  }
   return out;
 }
 

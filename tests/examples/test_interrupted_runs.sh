@@ -73,6 +73,27 @@ codes=("${PIPESTATUS[@]}")
 set -o pipefail
 [ "${codes[0]}" = 141 ] || fail "a reader that leaves: exit code ${codes[0]}, not 141"
 [ "$(state_step piped)" -ge 5 ] || fail "a reader that leaves: the state is of step $(state_step piped)"
+# Also if the step prints more before the save: a record and two lines of an evaluation.
+set +o pipefail
+"$bin" train $small --out chatty --steps 100000 --log-every 1 --eval-every 1 --ema 0.9 --checkpoint-every 100000 | head -n 6 > /dev/null
+codes=("${PIPESTATUS[@]}")
+set -o pipefail
+[ "${codes[0]}" = 141 ] || fail "a reader that leaves a run of many messages: exit code ${codes[0]}, not 141"
+[ "$(state_step chatty)" -ge 1 ] || fail "a reader that leaves a run of many messages: the state is of step $(state_step chatty)"
+
+# A second Ctrl-C ends the process at once, without the save that the first one requested: the steps are long.
+"$bin" train --corpus synthetic --synthetic-length 200000 --units 256,256,256 --batch 64 --window 300 --threads 1 --device cpu --steps 1000 --log-every 1 \
+  --checkpoint-every 100000 --out insisted > insisted.txt 2>&1 &
+pid=$!
+for _ in $(seq 600); do grep -q '^step 1 ' insisted.txt && break; sleep 0.1; done
+kill -s INT $pid
+sleep 0.1
+kill -s INT $pid 2> /dev/null || true
+code=0
+wait $pid || code=$?
+[ $code = 130 ] || fail "SIGINT twice: exit code $code"
+! grep -q saved insisted.txt || fail "SIGINT twice: the run was saved: $(tail -n 1 insisted.txt)"
+[ "$(state_step insisted)" = 0 ] || fail "SIGINT twice: the state is of step $(state_step insisted)"
 
 # ---------------------------------------------------------------- states that are not finite
 spoil() { # spoil TENSOR BYTES: overwrites the first number of TENSOR in the run `spoilt`

@@ -175,6 +175,16 @@ with Browser() as browser:
     assert seconds < 2, seconds
 PYTHON
 
+# Records that are none.
+cp -r run odd
+rm odd/metrics.jsonl && mkfifo odd/metrics.jsonl
+refuse "not a regular file" report odd --out odd.html
+rm odd/metrics.jsonl
+python3 -c 'n = 200000; print("{\"event\":\"train\",\"step\":1,\"updates\":" + n * "[" + n * "]" + "}")' > odd/metrics.jsonl
+refuse "metrics.jsonl:1: not a record of training" report odd --out odd.html
+echo '{"event":"train","step":1,"updates":5}' > odd/metrics.jsonl
+"$bin" report odd --out odd.html || fail "report of a record whose updates are no list"
+
 refuse "must end in .html" report run --out page.txt
 refuse "out is missing" report run
 refuse "does not exist" report run nothing --out new.html

@@ -62,7 +62,7 @@ for target in "${targets[@]}"; do
   mkdir -p $work/$target/corpus
   echo "fuzz: $target, $seconds s"
   (cd $work/$target && OMP_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 ../fuzz_$target \
-    -max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 -verbosity=0 corpus "../corpora/$target") \
+    -max_total_time="$seconds" -max_len=16384 -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 -verbosity=0 corpus "../corpora/$target") \
     > $work/$target/log 2>&1 || failed+=("$target")
   grep -E 'stat::number_of_executed_units|stat::new_units_added' $work/$target/log || tail -n 30 $work/$target/log
 done

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import hmrnn
 from programs import evaluate, make_model, make_text, run
@@ -179,14 +180,15 @@ def test_clipping_is_that_of_train(tmp_path):
     assert largest_difference(ours, free) > 1e-4
 
 
-def test_handwriting(tmp_path):
+@pytest.mark.parametrize("layer_norm", ["on", "off"])
+def test_handwriting(tmp_path, layer_norm):
     run("handwriting", "synthesize", "--out", tmp_path / "ink", "--lines", 30)
     run(
         "handwriting", "train", "--data-dir", tmp_path / "ink", "--split", "lines", "--out", tmp_path / "run",
         "--units", "16,12,8", "--output-embedding", 12, "--mixtures", 3, "--batch", 4, "--window", 50, "--steps", 5,
-        "--min-points", 20, "--device", "cpu",
+        "--min-points", 20, "--layer-norm", layer_norm, "--device", "cpu",
     )  # fmt: skip
-    model = hmrnn.load(tmp_path / "run")
+    model = hmrnn.load(tmp_path / "run").eval()
     assert isinstance(model, hmrnn.HandwritingModel)
     shown = json.loads(run("handwriting", "eval", tmp_path / "run", "--json", "--export", tmp_path / "mix.safetensors",
                            "--device", "cpu"))  # fmt: skip
@@ -195,6 +197,28 @@ def test_handwriting(tmp_path):
     again = json.loads(run("handwriting", "eval", tmp_path / "again.safetensors", "--data-dir", tmp_path / "ink",
                            "--json", "--device", "cpu"))  # fmt: skip
     assert again["log_likelihood"] == pytest.approx(shown["log_likelihood"], abs=1e-9)
+
+    # The program's mixtures of every point are those of this model, and so is their likelihood.
+    theirs = load_file(tmp_path / "mix.safetensors")
+    mean, deviation = (torch.tensor(model.normalisation[name]) for name in ("mean", "deviation"))
+    first = torch.cat([-mean / deviation, torch.zeros(1)])  # an offset of (0, 0), pen down
+    total = 0.0
+    for line in range(shown["sequences"]):
+        rows = theirs["sequence"] == line
+        target = theirs["target"][rows]
+        with torch.no_grad():
+            mixture = model(torch.cat([first[None], target[:-1]]).unsqueeze(1)).mixture
+        ours = {
+            "weight": mixture.log_weight.exp(),
+            "mean": torch.stack([mixture.mean_x, mixture.mean_y], -1),
+            "deviation": torch.stack([mixture.log_deviation_x, mixture.log_deviation_y], -1).exp(),
+            "correlation": mixture.correlation,
+            "pen_up": torch.sigmoid(mixture.pen_logit),
+        }
+        for name, value in ours.items():
+            assert torch.allclose(value[:, 0], theirs[name][rows], rtol=1e-4, atol=1e-5), name
+        total += float(mixture.log_density(target.unsqueeze(1)).sum())
+    assert total / shown["sequences"] == pytest.approx(shown["log_likelihood"], rel=1e-5)
 
 
 def test_mixture_integrates_to_one():

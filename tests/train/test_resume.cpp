@@ -184,6 +184,32 @@ TEST_CASE("a resume refuses what it cannot take up") {
   changed.metadata["hmrnn"] = R"({"format":1,"kind":"state","step":"x"})";
   write_safetensors(state, changed);
   CHECK_THROWS_AS(run(folder.path / "run", true), Error);
+  // Values of other types, and numbers with which the schedule would count for years.
+  for (const auto& [place, value, said] : std::vector<std::tuple<std::string, nlohmann::json, std::string>>{
+           {"/kind", 1, "not those of a run's state"},
+           {"/kind", nlohmann::json::array(), "not those of a run's state"},
+           {"/step", -1, "step -1 is negative"},
+           {"/schedule/drops", int64_t{9'000'000'000'000'000'000}, "has dropped 9000000000000000000 times"},
+           {"/schedule/drops", -1, "has dropped -1 times"}}) {
+    INFO(place << " " << value.dump());
+    changed = file;
+    auto settings = nlohmann::json::parse(file.metadata.at("hmrnn"));
+    settings[nlohmann::json::json_pointer(place)] = value;
+    changed.metadata["hmrnn"] = settings.dump();
+    write_safetensors(state, changed);
+    CHECK_THROWS_WITH(run(folder.path / "run", true),
+                      ContainsSubstring("state.safetensors") && ContainsSubstring(said));
+  }
+  changed = file;
+  for (auto& [name, tensor] : changed.tensors) {
+    if (name == "adam.updates") tensor = torch::tensor(int64_t{-1});
+  }
+  write_safetensors(state, changed);
+  CHECK_THROWS_WITH(run(folder.path / "run", true), ContainsSubstring("adam.updates is -1"));
+  // An event that is no text is not the evaluation of this step.
+  write_safetensors(state, file);
+  std::ofstream(folder.path / "run/metrics.jsonl", std::ios::app) << "{\"event\":1,\"step\":2}\n";
+  CHECK_NOTHROW(run(folder.path / "run", true));
   std::filesystem::resize_file(state, std::filesystem::file_size(state) - 7);
   CHECK_THROWS_AS(run(folder.path / "run", true), Error);
 }
