@@ -60,7 +60,7 @@ for file in "$bin/.."/*; do ln -s "$file" "$room/build/release/"; done
 export PATH=$bin:$PATH # examples/results.md calls programs by name
 
 ran=0 elsewhere=0 excerpts=0
-for file in README.md examples/*/README.md examples/results.md docker/README.md docs/many_machines.md; do
+for file in README.md examples/*/README.md examples/results.md docker/README.md docs/many_machines.md python/README.md; do
   blocks "$file"
   for kind_file in "$work/blocks"/*.kind; do
     [ -e "$kind_file" ] || continue
@@ -72,7 +72,7 @@ for file in README.md examples/*/README.md examples/results.md docker/README.md 
       sh:'<!-- not run: '*)
         echo "skipped: $file: $(head -n 1 "$block.text"): $where"
         ;;
-      sh:'<!-- run by: '*)
+      sh:'<!-- run by: '* | python:'<!-- run by: '*)
         [ -e "$where" ] || fail "$file: commands are said to be run by $where, which is not there"
         # A comment runs nothing.
         script=$(grep -vE '^ *#' "$where")

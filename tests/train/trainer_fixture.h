@@ -73,6 +73,7 @@ struct SmallRun : TrainerHooks {
   BoundaryMode boundary = BoundaryMode::Step;
   Core core = Core::HMLSTM;
   bool layer_norm = true;
+  double norm_gain = 1;
   double dropout = 0;
   double recurrent_dropout = 0, locked_dropout = 0, weight_drop = 0, embedding_dropout = 0;
   std::vector<int64_t> units = {8, 7, 5};
@@ -109,6 +110,7 @@ struct SmallRun : TrainerHooks {
                      .output_embedding_size(9)
                      .core(core)
                      .layer_norm(layer_norm)
+                     .norm_gain(norm_gain)
                      .boundary(boundary)
                      .dropout(dropout)
                      .recurrent_dropout(recurrent_dropout)

@@ -21,8 +21,9 @@ void pause() {
 
 /// Waits until `value` is no longer `old`: spins, then sleeps. The leader's work between two loops, and the difference
 /// between the times of two threads' parts, are mostly shorter than the spinning. On a virtual machine a sleeping
-/// thread wakes so late that the others have done its parts, and it sleeps again: with 1,000 µs instead of 50, 3×256
-/// was some 10% faster, but beside a busy process a quarter slower (single runs).
+/// thread wakes so late that the others have done its parts, and it sleeps again, which speaks for spinning long; but
+/// beside a busy process it spins in that process's time. (Single runs: with 1,000 µs instead of 50, 3×256 was some 10%
+/// faster alone, and a quarter slower beside a busy process. 500 is between the two.)
 void wait_for_change(const std::atomic<int32_t>& value, int32_t old) {
   constexpr auto kSpin = std::chrono::microseconds(500);
   const auto end = std::chrono::steady_clock::now() + kSpin;
