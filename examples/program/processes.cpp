@@ -32,7 +32,14 @@ std::unique_ptr<hmrnn::ProcessGroup> join_processes(const Arguments& arguments) 
 }
 
 bool agree_on_resume(const hmrnn::ProcessGroup* group, const hmrnn::RunFolder& folder, bool asked) {
-  if (!group || asked) return asked;
+  if (!group) return asked;
+  // All must ask: a process that resumes makes other collective calls than one that starts.
+  const auto askers = count(*group, asked);
+  if (askers != 0 && askers != group->size()) {
+    throw hmrnn::Error(
+        fmt::format("--resume: {} of {} processes have it; give it to all of them or to none", askers, group->size()));
+  }
+  if (asked) return true;
   bool resume = false;
   // The first process decides, as it is the one that writes.
   if (group->leads() && group->restarts() > 0) resume = folder.has_state() && group->marked(mark_of(folder));

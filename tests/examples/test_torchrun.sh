@@ -107,6 +107,17 @@ start "$bin" train $common --out one --steps 60
 codes
 [ "$code" = "2 2" ] && grep -q "already holds a run" 0.err && grep -q "process 1 of 2.*the first one cannot go on" 1.err ||
   fail "a folder that holds a run: $code, $(cat 0.err 1.err)"
+# One process resumes, the other would start.
+port=$(free_port)
+RANK=0 LOCAL_RANK=0 WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port "$bin" train --resume --out two --timeout 20 > 0.out 2> 0.err &
+first=$!
+RANK=1 LOCAL_RANK=1 WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port "$bin" train $common --out two --timeout 20 > 1.out 2> 1.err &
+second=$!
+codes
+[ "$code" = "2 2" ] && for rank in 0 1; do
+  [ "$(wc -l < $rank.err)" = 1 ] && grep -q -- '--resume: 1 of 2 processes have it' $rank.err || code=unclear
+done
+[ "$code" = "2 2" ] || fail "one of two processes resumes: $code, $(cat 0.err 1.err)"
 WORLD_SIZE=2 refuse "torchrun's RANK is needed" train $common --out odd
 begin=$SECONDS
 WORLD_SIZE=2 RANK=0 MASTER_ADDR=127.0.0.1 MASTER_PORT=$(free_port) refuse "process 0 of 2 found no group" train $common --out odd --timeout 1

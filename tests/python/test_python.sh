@@ -15,9 +15,13 @@ HMRNN_LIBRARY=$HMRNN_BIN_DIR/../lib/libhmrnn.so
 export HMRNN_LIBRARY PYTHONPATH=$PWD/python PYTHONDONTWRITEBYTECODE=1
 "$python" -m pytest -q -p no:cacheprovider --basetemp "$work/pytest" tests/python
 # The example learns.
-"$python" examples/python/series.py --steps 100 --out "$work/series.png" | tee "$work/series.txt"
+"$python" examples/python/series.py --steps 300 --out "$work/series.png" | tee "$work/series.txt"
 [ -s "$work/series.png" ]
 awk '/^step/ { e = $5; if (!n++) first = e } END { exit !(n > 1 && e < first) }' "$work/series.txt"
+
+# The boundaries of the bundled model are drawn.
+"$python" examples/python/boundaries.py examples/pretrained/text8.safetensors "the history of the city" --out "$work/boundaries.png"
+[ -s "$work/boundaries.png" ]
 
 # The libraries of another torch release are rejected with one line.
 mkdir "$work/other"
