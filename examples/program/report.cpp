@@ -1,13 +1,12 @@
 #include "examples/program/report.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "hmrnn/error.h"
 #include "hmrnn/io/json_text.h"
@@ -97,8 +96,7 @@ Json training_json(const std::filesystem::path& run) {
   auto path = hmrnn::RunFolder(run).metrics();
   if (!std::filesystem::exists(path, error)) path = run.parent_path() / "metrics.jsonl";  // RUN is RUN/best
   if (!std::filesystem::exists(path, error)) return nullptr;
-  ::close(hmrnn::open_regular_file(path));  // a pipe might never end
-  std::ifstream file(path);
+  std::istringstream file(hmrnn::read_whole_file(path));
   Curves train, eval;
   Json resumes = Json::array();
   std::string line;

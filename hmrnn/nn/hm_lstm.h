@@ -89,7 +89,8 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
   void reset_parameters();
   /// HMLSTMCell::cap_detector_norm of every layer.
   void cap_detector_norms(double cap);
-  /// HMLSTMCell::shift_detector_bias of every layer but the top one by its value of `changes` [L-1].
+  /// HMLSTMCell::shift_detector_bias of every layer but the top one by its value of `changes` [L-1]. Throws c10::Error
+  /// for another shape.
   void shift_detector_biases(const torch::Tensor& changes);
   void pretty_print(std::ostream& stream) const override;
 

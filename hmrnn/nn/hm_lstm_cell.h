@@ -76,8 +76,9 @@ class HMRNN_API HMLSTMCellImpl : public torch::nn::Cloneable<HMLSTMCellImpl> {
   /// Scales the boundary row of U, V and W down to a norm of at most `cap`, which keeps hardσ where it has a gradient.
   /// Has no effect on the top layer. Does not synchronise with the device.
   void cap_detector_norm(double cap);
-  /// Adds `change` (0-d) to the bias of the boundary detector, without a gradient. Has no effect on the top layer. Does
-  /// not synchronise with the device.
+  /// Adds `change` (0-d, floating, on the device of the parameters) to the bias of the boundary detector, without a
+  /// gradient. Has no effect on the top layer. Does not synchronise with the device. Throws c10::Error if `change` is
+  /// not 0-d.
   void shift_detector_bias(const torch::Tensor& change);
   void pretty_print(std::ostream& stream) const override;
 

@@ -34,8 +34,10 @@ BoundaryCost::BoundaryCost(const BoundaryCostOptions& options, int64_t detectors
   }
   if (!options.cost.empty()) lambda_ = for_each_detector(options.cost, detectors, "the cost of firing", device);
   if (!options.target_rate.empty()) {
-    target_ = for_each_detector(options.target_rate, detectors, "the target rate", device);
-    lambda_ = torch::zeros_like(target_);
+    const auto target = for_each_detector(options.target_rate, detectors, "the target rate", device);
+    log_target_ = logarithm(target);
+    target_log_odds_ = log_odds(target);
+    lambda_ = torch::zeros_like(target);
   }
 }
 
@@ -54,16 +56,16 @@ void BoundaryCost::skip() {
 }
 
 std::vector<torch::Tensor> BoundaryCost::means() const {
-  return target_.defined() ? std::vector<torch::Tensor>{mean_} : std::vector<torch::Tensor>{};
+  return log_target_.defined() ? std::vector<torch::Tensor>{mean_} : std::vector<torch::Tensor>{};
 }
 
 void BoundaryCost::settle(const torch::Tensor& skipped) {
-  if (!target_.defined()) return;
+  if (!log_target_.defined()) return;
   const torch::NoGradGuard no_grad;
   const auto skip = skipped.ne(0);
-  const auto change = logarithm(mean_).sub_(logarithm(target_)).clamp_(-1, 1).mul_(options_.speed);
+  const auto change = logarithm(mean_).sub_(log_target_).clamp_(-1, 1).mul_(options_.speed);
   lambda_.add_(change.masked_fill_(skip, 0)).clamp_(-options_.limit, options_.limit);
-  const auto off = log_odds(mean_).sub_(log_odds(target_));
+  const auto off = log_odds(mean_).sub_(target_log_odds_);
   bias_change_ = off.sign().mul_(off.abs().gt(std::log(kFarOff))).mul_(-options_.bias_speed).masked_fill_(skip, 0);
   mean_ = torch::Tensor();
 }
@@ -75,12 +77,12 @@ std::vector<double> BoundaryCost::lambda() const {
 }
 
 void BoundaryCost::save(SafeTensors& file) const {
-  if (target_.defined())
+  if (log_target_.defined())
     file.tensors.emplace_back("boundary_cost", lambda_.to(torch::kCPU, lambda_.scalar_type(), false, /*copy=*/true));
 }
 
 void BoundaryCost::load(const SafeTensors& file, const std::string& where) {
-  if (!target_.defined()) return;
+  if (!log_target_.defined()) return;
   const torch::NoGradGuard no_grad;
   lambda_.copy_(file.require("boundary_cost", lambda_.sizes(), torch::kFloat32, where));
 }

@@ -47,11 +47,12 @@ class HMRNN_API BoundaryCost {
   std::vector<torch::Tensor> means() const;
   /// Updates λ and `bias_change` after the window of the last `penalty`, unless `skipped` (0-d) is not 0.
   void settle(const torch::Tensor& skipped);
-  /// What to add to the biases of the detectors [L-1] after `settle` (HMLSTM::shift_detector_biases): 0 for odds
-  /// within a factor of kFarOff of the target's (rates of 0.03 to 0.67 for 0.2), else -bias_speed if the detector fires
-  /// too often, +bias_speed if too seldom. Undefined without a target rate.
+  /// What to add to the biases of the detectors after `settle` (HMLSTM::shift_detector_biases), float32 [L-1] on the
+  /// device: 0 for odds within a factor of kFarOff of the target's (rates of 0.03 to 0.67 for 0.2), else -bias_speed if
+  /// the detector fires too often, +bias_speed if too seldom. Undefined without a target rate, and before `settle`.
   torch::Tensor bias_change() const { return bias_change_; }
 
+  /// Factor between the odds of firing and the target's, from which on the bias moves.
   static constexpr double kFarOff = 8;
 
   /// λ [L-1], on the CPU (waits for the device).
@@ -63,10 +64,11 @@ class HMRNN_API BoundaryCost {
 
  private:
   BoundaryCostOptions options_;
-  torch::Tensor lambda_;  ///< float32 [L-1]
-  torch::Tensor target_;  ///< float32 [L-1]: the target rates; undefined: λ is constant
-  torch::Tensor mean_;    ///< float32 [L-1]: mean of z over the current window
-  torch::Tensor bias_change_;
+  torch::Tensor lambda_;           ///< float32 [L-1]
+  torch::Tensor log_target_;       ///< float32 [L-1]: ln of the target rates; undefined: λ is constant
+  torch::Tensor target_log_odds_;  ///< float32 [L-1]: ln of their odds
+  torch::Tensor mean_;             ///< float32 [L-1]: mean of z over the current window
+  torch::Tensor bias_change_;      ///< float32 [L-1]: see bias_change
 };
 
 }  // namespace hmrnn

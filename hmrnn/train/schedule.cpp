@@ -40,7 +40,11 @@ double LearningRateSchedule::rate(int64_t step) const {
       // differently.
       {
         double rate = options_.rate;
-        for (int64_t i = 0; i < state_.drops && rate > 0; ++i) rate /= options_.divisor;
+        for (int64_t i = 0; i < state_.drops; ++i) {
+          const double next = rate / options_.divisor;
+          if (next == rate) break;  // 0, or a divisor of 1; the number of drops comes from a file
+          rate = next;
+        }
         return rise * rate;
       }
     case ScheduleKind::Cosine: {

@@ -38,4 +38,7 @@ TEST_CASE("boundaries as positions") {
   for (const char* wrong : {"[5]", "[-1]", "[1.5]", "[\"1\"]", "{}", "3", "[0, 3"}) {
     CHECK_THROWS_WITH(hmrnn::read_positions(wrong, 5, "gold.json"), ContainsSubstring("gold.json"));
   }
+  // An error message must not recurse once per level.
+  const auto deep = std::string(500000, '[') + std::string(500000, ']');
+  CHECK_THROWS_WITH(hmrnn::read_positions(deep, 5, "gold.json"), ContainsSubstring("gold.json"));
 }

@@ -28,6 +28,14 @@ TEST_CASE("the learning rate falls once, by 50, after `patience` evaluations wit
   CHECK(schedule.rate(102) == Approx(0.00004));  // only one drop
 }
 
+TEST_CASE("any number of drops that a file names is computed at once") {
+  for (const double divisor : {1.0, 1.5, 50.0}) {
+    LearningRateSchedule schedule({.rate = 0.002, .divisor = divisor});
+    schedule.set_state({.drops = std::numeric_limits<int64_t>::max()});
+    CHECK(schedule.rate(0) == Approx(divisor == 1 ? 0.002 : 0).margin(1e-300));
+  }
+}
+
 TEST_CASE("a plateau may drop several times, by a factor of its own") {
   LearningRateSchedule schedule({.rate = 1, .divisor = 4, .drops = 2});
   CHECK_FALSE(schedule.update(2.0));
