@@ -188,17 +188,21 @@ TEST_CASE("every task is done once, and an error in one reaches the caller") {
 
 TEST_CASE("rows are shared by a rule of sizes; for small weights it does not look at the threads") {
   const auto bytes = [](int64_t d) { return 4 * d * 3 * d * int64_t{4}; };
-  constexpr int64_t cache = 512 * 1024;
-  for (const int64_t threads : {1, 2, 16}) {
-    CHECK(cpu::row_shares(15, bytes(128), cache, threads) == 1);
-    CHECK(cpu::row_shares(16, bytes(128), cache, threads) == 2);
-    CHECK(cpu::row_shares(64, bytes(128), cache, threads) == 4);
-    CHECK(cpu::row_shares(1, bytes(128), cache, threads) == 1);
-    CHECK(cpu::row_shares(64, bytes(512), cache, threads) == 1);
+  for (const int64_t cache : {512 * 1024, 2048 * 1024}) {
+    for (const int64_t threads : {1, 2, 16}) {
+      CHECK(cpu::row_shares(15, bytes(128), cache, threads) == 1);
+      CHECK(cpu::row_shares(16, bytes(128), cache, threads) == 2);
+      CHECK(cpu::row_shares(64, bytes(128), cache, threads) == 4);
+      CHECK(cpu::row_shares(1, bytes(128), cache, threads) == 1);
+      CHECK(cpu::row_shares(64, bytes(512), cache, threads) == 1);
+      CHECK(cpu::row_shares(64, bytes(384) / 2, cache, threads) == 1);  // bfloat16
+    }
+    CHECK(cpu::row_shares(64, bytes(256), cache, 1) == 1);
+    CHECK(cpu::row_shares(64, bytes(256), cache, 2) == 2);
+    CHECK(cpu::row_shares(64, bytes(256), cache, 3) == 1);  // shares of 21 rows would be too small: columns
   }
-  CHECK(cpu::row_shares(64, bytes(256), cache, 1) == 1);
-  CHECK(cpu::row_shares(64, bytes(256), cache, 2) == 2);
-  CHECK(cpu::row_shares(64, bytes(256), cache, 3) == 1);  // shares of 21 rows would be too small: columns
+  CHECK(cpu::row_shares(64, bytes(128), 256 * 1024, 2) == 2);
+  CHECK(cpu::row_shares(64, bytes(256), 256 * 1024, 2) == 1);
 
   HMLSTMArguments a;
   RandomWindowOptions o;

@@ -1,4 +1,5 @@
 // The team of threads of a window runs each part of a loop exactly once. (Whole windows: test_row_shares.cpp.)
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <numeric>
@@ -72,6 +73,27 @@ TEST_CASE("threads take the parts of a loop as they come") {
     });
     CHECK(others.load() == 5);
   });
+}
+
+TEST_CASE("each thread begins with its own parts, the same in every loop") {
+  const ThreadCount set(2);
+  constexpr int64_t kLoops = 200, kParts = 8;
+  std::atomic<int64_t> elsewhere{0};
+  with_team([&] {
+    const auto leader = std::this_thread::get_id();
+    for (int64_t loop = 0; loop < kLoops; ++loop) {
+      std::atomic<int> begun{0};
+      std::array<std::atomic<bool>, 2> own{};  // whether the thread (0: the leader) has begun a part
+      for_parts(kParts, [&](int64_t i) {
+        const size_t thread = std::this_thread::get_id() == leader ? 0 : 1;
+        if (own[thread].exchange(true)) return;
+        begun.fetch_add(1);
+        while (begun.load() < 2) std::this_thread::yield();  // so that each thread has its first part
+        if (i != (thread == 0 ? 0 : kParts / 2)) ++elsewhere;
+      });
+    }
+  });
+  CHECK(elsewhere == 0);
 }
 
 TEST_CASE("threads that sleep between loops wake for the next one") {

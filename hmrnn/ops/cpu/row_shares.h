@@ -38,8 +38,13 @@ inline BatchRows rows_of_share(int64_t batch, int64_t i, int64_t count) {
 ///   weights from the next cache level takes longer than the products (3×256, one thread: shares of 32 rows take no
 ///   longer than 64 rows at once, of 16 rows a seventh longer, of 8 rows half as long again).
 /// * Larger ones: columns (3×512, one thread: shares of 32 rows take a quarter longer than 64 rows at once).
-constexpr int64_t kCaches = 2, kFarCaches = 8, kShareRows = 16, kManyRows = 32;
+///
+/// A cache above kMostCache counts as kMostCache, since shares of 16 rows are small products even where the weights fit
+/// (2 MiB, two threads, float32, batch 64, relative to columns: 3×128, 4 shares 0.95, 2 shares 0.9; 3×192, 1.09 and
+/// 0.93; 3×256, 1.2 and 1.03; bfloat16: 3×256, 1.12 and 0.96; 3×384, 1.3 and 1.03).
+constexpr int64_t kCaches = 2, kFarCaches = 6, kMostCache = int64_t{512} * 1024, kShareRows = 16, kManyRows = 32;
 constexpr int64_t row_shares(int64_t batch, int64_t bytes, int64_t cache, int64_t threads) {
+  cache = std::min(cache, kMostCache);
   if (bytes > kFarCaches * cache) return 1;
   if (bytes > kCaches * cache) return batch / threads >= kManyRows ? threads : 1;
   return batch >= kShareRows ? std::max<int64_t>(batch / kShareRows, 2) : 1;

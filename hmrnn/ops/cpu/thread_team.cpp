@@ -4,6 +4,7 @@
 #include <immintrin.h>
 #endif
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -44,7 +45,9 @@ void wake(std::atomic<int32_t>& value) {
 }
 
 constexpr int32_t kDismissed = -1;  // value of loops_
-constexpr uint64_t kPart = 1, kParts = uint64_t{1} << 16, kLoop = uint64_t{1} << 32, kMask = kParts - 1;
+constexpr uint64_t kMask = (uint64_t{1} << 16) - 1;
+
+constexpr uint64_t untaken(uint64_t loop, uint64_t begin, uint64_t end) { return loop << 32 | end << 16 | begin; }
 
 }  // namespace
 
@@ -56,36 +59,56 @@ void ThreadTeam::run(int64_t parts, Call call, const void* function) {
   call_ = call;
   function_ = function;
   open_.store(static_cast<int32_t>(parts), std::memory_order_relaxed);
-  const auto loop = (ticket_.load(std::memory_order_relaxed) / kLoop + 1) * kLoop;
-  ticket_.store(loop + static_cast<uint64_t>(parts) * kParts, std::memory_order_release);
+  ++loop_;
+  const auto ranges = std::min(parts, size());
+  for (int64_t t = 0; t < ranges; ++t) {
+    ranges_[static_cast<size_t>(t)].untaken.store(
+        untaken(loop_, static_cast<uint64_t>(parts * t / ranges), static_cast<uint64_t>(parts * (t + 1) / ranges)),
+        std::memory_order_release);
+  }
   loops_.fetch_add(1, std::memory_order_release);
   wake(loops_);
   current_ = nullptr;  // a loop within a part stays on its thread
-  take_parts();
+  take_parts(0);
   for (int32_t open; (open = open_.load(std::memory_order_acquire)) != 0;) wait_for_change(open_, open);
   current_ = this;
   if (threw_.exchange(false)) std::rethrow_exception(std::exchange(thrown_, nullptr));
 }
 
-void ThreadTeam::take_parts() {
-  auto ticket = ticket_.load(std::memory_order_acquire);
-  while ((ticket & kMask) < (ticket / kParts & kMask)) {
-    if (!ticket_.compare_exchange_weak(ticket, ticket + kPart, std::memory_order_acq_rel)) continue;
-    // The loop cannot end while this part is open, so call_ and function_ do not change.
-    try {
-      call_(function_, static_cast<int64_t>(ticket & kMask));
-    } catch (...) {
-      if (!threw_.exchange(true)) thrown_ = std::current_exception();
+void ThreadTeam::take_parts(int64_t index) {
+  for (int64_t k = 0; k < size(); ++k) {
+    auto& range = ranges_[static_cast<size_t>((index + k) % size())];
+    while (take_part(range, k == 0)) {
     }
-    if (open_.fetch_sub(1, std::memory_order_acq_rel) == 1) wake(open_);
-    ticket = ticket_.load(std::memory_order_acquire);
   }
 }
 
-void ThreadTeam::serve() {
+/// Takes one part, if any is left, and runs it. The owner takes the first one, since parts are prefetched in their
+/// order, another thread the last one.
+bool ThreadTeam::take_part(Range& range, bool own) {
+  auto word = range.untaken.load(std::memory_order_acquire);
+  uint64_t begin, end;
+  do {
+    begin = word & kMask;
+    end = word >> 16 & kMask;
+    if (begin >= end) return false;
+  } while (!range.untaken.compare_exchange_weak(
+      word, own ? untaken(word >> 32, begin + 1, end) : untaken(word >> 32, begin, end - 1), std::memory_order_acq_rel,
+      std::memory_order_acquire));
+  // The loop cannot end while this part is open, so call_ and function_ do not change.
+  try {
+    call_(function_, static_cast<int64_t>(own ? begin : end - 1));
+  } catch (...) {
+    if (!threw_.exchange(true)) thrown_ = std::current_exception();
+  }
+  if (open_.fetch_sub(1, std::memory_order_acq_rel) == 1) wake(open_);
+  return true;
+}
+
+void ThreadTeam::serve(int64_t index) {
   for (auto seen = loops_.load(std::memory_order_acquire); seen != kDismissed;
        seen = loops_.load(std::memory_order_acquire)) {
-    take_parts();
+    take_parts(index);
     wait_for_change(loops_, seen);
   }
 }

@@ -6,23 +6,25 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <vector>
 
 namespace hmrnn::cpu {
 
 /// LibTorch's threads, held for the loops of a whole window: one parallel region instead of one for each of its
 /// hundreds of loops. Between two loops a thread spins for a moment and then sleeps, so that other processes can use
 /// its core. The parts of a loop are scheduled dynamically: the loop does not wait for a thread that has not begun a
-/// part, only for one that the system suspends within a part.
+/// part, only for one that the system suspends within a part. Each thread begins with a range of parts of its own, the
+/// same in every loop, whose data its core has cached, and then takes parts of the others.
 class ThreadTeam {
  public:
-  explicit ThreadTeam(int64_t size) : size_(size) {}
+  explicit ThreadTeam(int64_t size) : ranges_(static_cast<size_t>(size)) {}
   ThreadTeam(const ThreadTeam&) = delete;
   ThreadTeam& operator=(const ThreadTeam&) = delete;
 
   /// The team that the calling thread leads, outside of the parts of a loop; else null.
   static ThreadTeam* current() { return current_; }
   /// The number of threads, including the leader.
-  int64_t size() const { return size_; }
+  int64_t size() const { return static_cast<int64_t>(ranges_.size()); }
 
   /// The leader's thread: calls work(), during which this team is current(), then dismisses the others.
   template <class Work>
@@ -30,8 +32,8 @@ class ThreadTeam {
     const Leading leading(*this);
     work();
   }
-  /// Another thread: takes parts until the leader dismisses it.
-  void serve();
+  /// Another thread, number `index` of [1, size): takes parts until the leader dismisses it.
+  void serve(int64_t index);
 
   /// f(i) once for each i of [0, parts), parts < 65,536; to be called by the leader's thread. Returns when all parts
   /// have ended; rethrows the first exception.
@@ -43,6 +45,12 @@ class ThreadTeam {
 
  private:
   using Call = void (*)(const void*, int64_t);
+
+  /// A thread's own parts of the current loop: number of the loop (32 bits), end (16) and begin (16) of the parts that
+  /// nobody has taken, in one word, so that a late thread takes either a part of the current loop or none.
+  struct alignas(64) Range {
+    std::atomic<uint64_t> untaken{0};
+  };
 
   class Leading {
    public:
@@ -59,20 +67,19 @@ class ThreadTeam {
   };
 
   void run(int64_t parts, Call call, const void* function);
-  void take_parts();
+  void take_parts(int64_t index);
+  bool take_part(Range& range, bool own);
   void dismiss();
 
   static thread_local ThreadTeam* current_;
 
-  const int64_t size_;
+  std::vector<Range> ranges_;  ///< of each thread
+  uint32_t loop_ = 0;          ///< the current loop's number, for the leader
   // The current loop: written by the leader when no part of the previous one is left, read by threads that took a part.
   Call call_ = nullptr;
   const void* function_ = nullptr;
   std::exception_ptr thrown_;
   std::atomic<bool> threw_{false};
-  // Number of the loop (32 bits), of its parts (16), and of the parts taken (16), in one word, so that a late thread
-  // takes either a part of the current loop or none.
-  alignas(64) std::atomic<uint64_t> ticket_{0};
   alignas(64) std::atomic<int32_t> loops_{0};  ///< changes with each loop; -1 at the end
   alignas(64) std::atomic<int32_t> open_{0};   ///< parts that have not ended
 };
@@ -91,7 +98,7 @@ void with_team(Work work) {
   if (threads < 2 || ThreadTeam::current() != nullptr) return work();
   ThreadTeam team(threads);
   at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) i == 0 ? team.lead(work) : team.serve();
+    for (int64_t i = begin; i < end; ++i) i == 0 ? team.lead(work) : team.serve(i);
   });
 }
 
