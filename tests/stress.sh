@@ -81,17 +81,18 @@ for program in char_lm handwriting; do
   steps=$(((steps / 60 + 1) * 60 + 7))
   how="$program train --resume --steps $steps"
   [ -e $run/last/state.safetensors ] || how="${train[$program]} --steps $steps"
+  sleep 11 # so that the temporary files of the last kills count as left by a dead process
   "$bin"/$how --out $run > out.txt 2>&1 || fail "$program cannot go on after $kills kills: $(tail -n 3 out.txt)"
   "$bin"/${train[$program]} --steps $steps --out whole_$program > /dev/null
   same whole_$program $run
-  [ -z "$(find $run -name '.*.tmp-*' -mmin +1)" ] || fail "temporary files stay: $(find $run -name '.*.tmp-*')"
+  [ -z "$(find $run -name '.*.tmp-*')" ] || fail "temporary files stay: $(find $run -name '.*.tmp-*')"
   [ "$(ls $run/kept | wc -l)" -le 3 ] || fail "--keep 3 keeps $(ls $run/kept)"
   echo "$program: $kills times SIGKILL ($early before the first save), $steps steps, every bit as in a run that nobody killed"
 done
 
 # ---------------------------------------------------------------- signals
-started() { # started OUT: starts a run in the background, $pid, and waits for some steps
-  "$bin"/${train[char_lm]} --steps 100000000 --checkpoint-every 100000000 --out "$1" > out.txt 2>&1 &
+started() { # started PROGRAM OUT: starts a run in the background, $pid, and waits for some steps
+  "$bin"/${train[$1]} --steps 100000000 --checkpoint-every 100000000 --out "$2" > out.txt 2>&1 &
   pid=$!
   for _ in $(seq 600); do
     grep -q '^step 1[0-9] ' out.txt && return
@@ -100,57 +101,63 @@ started() { # started OUT: starts a run in the background, $pid, and waits for s
   fail "no steps within half a minute: $(cat out.txt)"
 }
 rounds=$(((kills + 9) / 10))
-for round in $(seq "$rounds"); do
-  for signal in INT:130 TERM:143 HUP:129; do
-    run=signal_${signal%:*}_$round
-    started $run
-    sleep "0.$(printf '%03d' $((RANDOM % 1000)))"
-    kill -s ${signal%:*} $pid
+for program in char_lm handwriting; do
+  for round in $(seq "$rounds"); do
+    for signal in INT:130 TERM:143 HUP:129; do
+      run=${program}_${signal%:*}_$round
+      started $program $run
+      sleep "0.$(printf '%03d' $((RANDOM % 1000)))"
+      kill -s ${signal%:*} $pid
+      code=0
+      wait $pid || code=$?
+      [ $code = ${signal#*:} ] || fail "$program, SIG${signal%:*}: exit code $code, not ${signal#*:}"
+      step=$(step_of $run)
+      grep -q "after step $step, saved" out.txt || fail "$program, SIG${signal%:*}: the state is of step $step: $(tail -n 1 out.txt)"
+      "$bin"/$program train --resume --steps $((step + 5)) --out $run > /dev/null || fail "$program, SIG${signal%:*}: no resume"
+    done
+    run=${program}_insisted_$round
+    started $program $run
+    kill -s STOP $pid # so that both signals are pending before the step ends
+    kill -s INT $pid
+    kill -s CONT $pid
+    kill -s INT $pid 2> /dev/null || true
     code=0
     wait $pid || code=$?
-    [ $code = ${signal#*:} ] || fail "SIG${signal%:*}: exit code $code, not ${signal#*:}"
-    step=$(step_of $run)
-    grep -q "after step $step, saved" out.txt || fail "SIG${signal%:*}: the state is of step $step: $(tail -n 1 out.txt)"
-    "$bin"/char_lm train --resume --steps $((step + 5)) --out $run > /dev/null || fail "SIG${signal%:*}: no resume"
-  done
-  run=insisted_$round
-  started $run
-  kill -s STOP $pid # so that both signals are pending before the step ends
-  kill -s INT $pid
-  kill -s CONT $pid
-  kill -s INT $pid 2> /dev/null || true
-  code=0
-  wait $pid || code=$?
-  [ $code = 130 ] || fail "SIGINT twice: exit code $code"
-  run=asked_$round
-  started $run
-  for asked in 1 2 3; do
-    kill -s USR1 $pid
-    for _ in $(seq 200); do
-      [ "$(grep -c '^step [0-9]*: saved$' out.txt)" -ge $asked ] && break
-      sleep 0.05
+    [ $code = 130 ] || fail "$program, SIGINT twice: exit code $code"
+    run=${program}_asked_$round
+    started $program $run
+    for asked in 1 2 3; do
+      kill -s USR1 $pid
+      for _ in $(seq 200); do
+        [ "$(grep -c '^step [0-9]*: saved$' out.txt)" -ge $asked ] && break
+        sleep 0.05
+      done
     done
+    [ "$(grep -c '^step [0-9]*: saved$' out.txt)" = 3 ] || fail "$program, SIGUSR1 three times: $(grep saved out.txt)"
+    kill -s KILL $pid
+    wait $pid 2> /dev/null || true
+    saved=$(sed -n 's/^step \([0-9]*\): saved$/\1/p' out.txt | tail -n 1)
+    [ "$(step_of $run)" = "$saved" ] || fail "$program, SIGUSR1: the state is of step $(step_of $run), not $saved"
   done
-  [ "$(grep -c '^step [0-9]*: saved$' out.txt)" = 3 ] || fail "SIGUSR1 three times: $(grep saved out.txt)"
-  kill -s KILL $pid
-  wait $pid 2> /dev/null || true
-  saved=$(sed -n 's/^step \([0-9]*\): saved$/\1/p' out.txt | tail -n 1)
-  [ "$(step_of $run)" = "$saved" ] || fail "SIGUSR1: the state is of step $(step_of $run), not $saved"
+  echo "$program: $rounds times SIGINT, SIGTERM, SIGHUP, SIGINT twice, and SIGUSR1 three times in one run"
 done
-echo "signals: $rounds times SIGINT, SIGTERM, SIGHUP, SIGINT twice, and SIGUSR1 three times in one run"
 
 # ---------------------------------------------------------------- readers during a training
-"$bin"/${train[char_lm]} --checkpoint-every 1 --eval-every 2 --steps 100000000 --out busy > out.txt 2>&1 &
-pid=$!
-for _ in $(seq 600); do [ -e busy/best/model.safetensors ] && break; sleep 0.05; done
-reads=0
-for _ in $(seq $((kills + 4))); do
-  "$bin/char_lm" sample busy --length 3 --seed $RANDOM > /dev/null 2> err.txt || fail "sample while a training writes: $(cat err.txt)"
-  "$bin/char_lm" eval busy/last/model.safetensors --json --verbose > /dev/null 2> err.txt || fail "eval while a training writes: $(cat err.txt)"
-  grep -q 'checksums verified' err.txt || fail "eval reads: $(cat err.txt)"
-  reads=$((reads + 2))
+declare -A sample=([char_lm]="char_lm sample --length 3" [handwriting]="handwriting draw --count 1 --points 3 --out sample.svg")
+for program in char_lm handwriting; do
+  busy=busy_$program
+  "$bin"/${train[$program]} --checkpoint-every 1 --eval-every 2 --steps 100000000 --out $busy > out.txt 2>&1 &
+  pid=$!
+  for _ in $(seq 600); do [ -e $busy/best/model.safetensors ] && break; sleep 0.05; done
+  reads=0
+  for _ in $(seq $((kills + 4))); do
+    "$bin"/${sample[$program]} $busy --seed $RANDOM > /dev/null 2> err.txt || fail "${sample[$program]} while a training writes: $(cat err.txt)"
+    "$bin/$program" eval $busy/last/model.safetensors --json --verbose > /dev/null 2> err.txt || fail "$program eval while a training writes: $(cat err.txt)"
+    grep -q 'checksums verified' err.txt || fail "$program eval reads: $(cat err.txt)"
+    reads=$((reads + 2))
+  done
+  kill -s 0 $pid 2> /dev/null || fail "the training ended: $(tail -n 3 out.txt)"
+  kill -s TERM $pid
+  wait $pid || true
+  echo "$program: $reads whole models read while $(step_of $busy) steps were saved one by one"
 done
-kill -s 0 $pid 2> /dev/null || fail "the training ended: $(tail -n 3 out.txt)"
-kill -s TERM $pid
-wait $pid || true
-echo "readers: $reads whole models read while $(step_of busy) steps were saved one by one"

@@ -4,10 +4,13 @@
 
 #include "hmrnn/error.h"
 #include "hmrnn/ops/cpu/cpu_feature.h"
+#include "hmrnn/ops/cpu/kernel_dispatch.h"
 
 namespace hmrnn {
 
 bool cpu_has_bfloat16() { return cpu::cpu_has("avx512_bf16") || cpu::cpu_has("amx_bf16"); }
+
+std::string cpu_kernels() { return cpu::chosen_kernels(); }
 
 std::optional<torch::ScalarType> resolve_product_dtype(const std::string& name, torch::Device device) {
   if (name == "float32") return std::nullopt;

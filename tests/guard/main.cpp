@@ -28,6 +28,7 @@
 #include "hmrnn/nn/hm_lstm.h"
 #include "hmrnn/ops/gated_output.h"
 #include "hmrnn/ops/hm_lstm.h"
+#include "hmrnn/ops/product_dtype.h"
 #include "support/random_window.h"
 
 namespace {
@@ -242,8 +243,9 @@ int run_windows(int64_t cases, uint64_t seed) {
   std::string covered;
   for (const auto& [axis, counts] : axes.seen)
     covered += fmt::format("{}{} {}", covered.empty() ? "" : ", ", counts.size(), axis);
-  fmt::print("guard: {} windows forwards and backwards, {} streams alone and joined, {}; different values: {}\n", cases,
-             (cases + 3) / 4, at::get_cpu_capability(), covered);
+  fmt::print(
+      "guard: {} windows forwards and backwards, {} streams alone and joined, kernels: {}; different values: {}\n",
+      cases, (cases + 3) / 4, hmrnn::cpu_kernels(), covered);
   fmt::print("guard: {} results, hash of their bits {:016x}\n", sum.values(), sum.hash());
   return 0;
 }

@@ -1,11 +1,17 @@
+#include <ATen/Version.h>
 #include <torch/types.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "catch.h"
 #include "hmrnn/ops/cpu/cell_kernel.h"
+#include "hmrnn/ops/cpu/cpu_feature.h"
+#include "hmrnn/ops/cpu/tile_product.h"
+#include "hmrnn/ops/product_dtype.h"
 
 using namespace hmrnn;
 
@@ -32,5 +38,24 @@ TEST_CASE("cell kernels: gates are those of the standard library, saturate witho
           k < 3 ? 1 / (1 + std::exp(-static_cast<double>(x[j]))) : std::tanh(static_cast<double>(x[j]));
       CHECK(std::abs(gate - exact) < (k < 3 ? 1e-6 : 2e-6));  // tanh x = 2σ(2x) - 1
     }
+  }
+}
+
+TEST_CASE("the kernels that this process runs are those of its environment") {
+  // ctest runs this file once for each instruction set, by these variables.
+  const auto is_off = [](const char* name) {
+    const char* value = std::getenv(name);
+    return value != nullptr && std::string(value) == "0";
+  };
+  const auto kernels = cpu_kernels(), capability = at::get_cpu_capability();
+  if (capability != "AVX512") {
+    CHECK(kernels == (capability == "AVX2" ? "AVX2" : "default"));
+  } else if (!cpu::cpu_has("avx512_bf16") || is_off("HMRNN_AVX512_BF16")) {
+    CHECK(kernels == "AVX512");
+  } else if (!cpu::cpu_has("amx_bf16") || is_off("HMRNN_AMX")) {
+    CHECK(kernels == "AVX512, bfloat16 by AVX512-BF16");
+  } else {
+    // Without ATen's tile products (another LibTorch) AMX is not used.
+    CHECK(kernels == (cpu::has_tile_products() ? "AVX512, bfloat16 by AMX" : "AVX512, bfloat16 by AVX512-BF16"));
   }
 }

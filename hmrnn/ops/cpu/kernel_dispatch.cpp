@@ -1,3 +1,5 @@
+#include "hmrnn/ops/cpu/kernel_dispatch.h"
+
 #include <ATen/Version.h>
 
 #include <cstdlib>
@@ -40,21 +42,27 @@ struct Chosen {
   AllCellKernels cells;
   AllRowProductKernels products;
   AllUnpackedProductKernels unpacked;
+  const char* name = "default";
   Chosen() {
     // ATen's own choice, so that ATEN_CPU_CAPABILITY controls both.
     const std::string capability = at::get_cpu_capability();
 #ifdef HMRNN_KERNELS_AVX2
     if (capability == "AVX512") {
+      name = "AVX512";
       cell_kernels_AVX512(cells);
       row_product_kernels_AVX512(products);
       unpacked_product_kernels_AVX512(unpacked);
       if (!wanted("avx512_bf16", "HMRNN_AVX512_BF16")) return;
       cell_kernels_AVX512_BF16(cells);  // replaces the bfloat16 ones
       row_product_kernels_AVX512_BF16(products);
-      if (wanted("amx_bf16", "HMRNN_AMX") && has_tile_products()) row_product_kernels_AMX(products);
+      name = "AVX512, bfloat16 by AVX512-BF16";
+      if (!wanted("amx_bf16", "HMRNN_AMX") || !has_tile_products()) return;
+      row_product_kernels_AMX(products);
+      name = "AVX512, bfloat16 by AMX";
       return;
     }
     if (capability == "AVX2") {
+      name = "AVX2";
       cell_kernels_AVX2(cells);
       row_product_kernels_AVX2(products);
       unpacked_product_kernels_AVX2(unpacked);
@@ -73,6 +81,8 @@ const Chosen& chosen() {
 }
 
 }  // namespace
+
+const char* chosen_kernels() { return chosen().name; }
 
 template <>
 const CellKernels<float>& cell_kernels<float>() {
