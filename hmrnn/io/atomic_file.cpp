@@ -19,12 +19,16 @@ namespace {
 
 constexpr size_t kBufferSize = size_t{1} << 18;
 
+const std::string kMark = ".tmp-";
+
+/// How the names of the temporary files of the file `name` begin. A file name has at most 255 bytes, with what follows.
+std::string temporary_stem(const std::string& name) { return "." + name.substr(0, 200) + kMark; }
+
 /// A new file beside `target`; the destructor removes it unless it was renamed.
 class TemporaryFile {
  public:
   TemporaryFile(const std::filesystem::path& target, const std::filesystem::path& folder) : target_(target) {
-    // A file name has at most 255 bytes, with the suffix.
-    const std::string stem = std::string(".").append(target.filename().string(), 0, 200).append(".tmp-");
+    const std::string stem = temporary_stem(target.filename().string());
     std::random_device random;
     for (int attempt = 0; attempt < 100; ++attempt) {
       char tail[9];
@@ -86,7 +90,6 @@ class TemporaryFile {
 };
 
 bool is_temporary_name(const std::string& name) {
-  static const std::string kMark = ".tmp-";
   const auto at = name.rfind(kMark);
   return name.size() > 2 && name[0] == '.' && at != std::string::npos && at > 1 &&
          name.size() == at + kMark.size() + 8 &&
@@ -95,11 +98,13 @@ bool is_temporary_name(const std::string& name) {
 
 }  // namespace
 
-void remove_stale_temporary_files(const std::filesystem::path& folder) {
+void remove_stale_temporary_files(const std::filesystem::path& folder, const std::string& name) {
   constexpr time_t kRecent = 10;  // seconds; covers the time between creating a file and locking it
   std::error_code error;
   for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    if (!is_temporary_name(entry->path().filename().string())) continue;
+    const std::string found = entry->path().filename().string();
+    if (!is_temporary_name(found) || (!name.empty() && found.compare(0, found.size() - 8, temporary_stem(name)) != 0))
+      continue;
     const FileDescriptor file(open_file(entry->path(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
     struct stat status;
     if (!file.valid() || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
@@ -121,7 +126,7 @@ void write_file_atomically(const std::filesystem::path& path,
   const FileDescriptor folder_descriptor(open_file(folder, O_RDONLY | O_DIRECTORY));
   if (!folder_descriptor.valid()) throw_errno(path, "cannot open its folder", errno);
 
-  remove_stale_temporary_files(folder);
+  remove_stale_temporary_files(folder, path.filename().string());
   TemporaryFile file(path, folder);
   write([&file](std::string_view bytes) { file.append(bytes); });
   file.commit();

@@ -171,7 +171,9 @@ TEST_CASE("a disk that takes only a part of the file") {
   CHECK(folder.count() == 1);
 }
 
-TEST_CASE("temporary files of killed processes are removed by the next write, those of living ones and others stay") {
+TEST_CASE(
+    "temporary files of killed processes are removed by the next write of the same file, those of living ones and "
+    "others stay") {
   const TemporaryFolder folder;
   const auto old = std::filesystem::file_time_type::clock::now() - std::chrono::minutes(2);
   const auto put_aged = [&](const std::string& name) {
@@ -182,16 +184,25 @@ TEST_CASE("temporary files of killed processes are removed by the next write, th
                                            ".a.tmp-0123abcde", ".tmp-0123abcd",  "tmp"};
   for (const auto& name : others) put_aged(name);
   put_aged(".a.tmp-0123abcd");             // of a killed process
-  put_aged(".another name.tmp-ffffffff");  // of a write to another file
-  put(folder / ".b.tmp-00000000", "x");    // just made
-  put_aged(".c.tmp-11111111");             // locked: a process is writing it
-  const int locked = ::open((folder / ".c.tmp-11111111").c_str(), O_RDONLY);
+  put_aged(".another name.tmp-ffffffff");  // of another file, perhaps a stranger's
+  put_aged(".a.tmp-1.tmp-0123abcd");       // of a file whose name begins like this one's
+  put(folder / ".a.tmp-00000000", "x");    // just made
+  put_aged(".a.tmp-11111111");             // locked: a process is writing it
+  const int locked = ::open((folder / ".a.tmp-11111111").c_str(), O_RDONLY);
   REQUIRE(::flock(locked, LOCK_EX | LOCK_NB) == 0);
   write_text(folder / "a", "new");
-  std::set<std::string> left, expected(others.begin(), others.end());
-  for (const auto& entry : std::filesystem::directory_iterator(folder.path)) left.insert(entry.path().filename());
-  expected.insert({"a", ".b.tmp-00000000", ".c.tmp-11111111"});
-  CHECK(left == expected);
+  const auto left = [&] {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path)) names.insert(entry.path().filename());
+    return names;
+  };
+  std::set<std::string> expected(others.begin(), others.end());
+  expected.insert({"a", ".a.tmp-00000000", ".a.tmp-11111111", ".a.tmp-1.tmp-0123abcd", ".another name.tmp-ffffffff"});
+  CHECK(left() == expected);
+  hmrnn::remove_stale_temporary_files(folder.path);  // of all files
+  expected.erase(".another name.tmp-ffffffff");
+  expected.erase(".a.tmp-1.tmp-0123abcd");
+  CHECK(left() == expected);
   ::close(locked);
 }
 
