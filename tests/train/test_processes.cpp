@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <stdexcept>
 #include <thread>
 #include <type_traits>
 
@@ -120,6 +121,16 @@ TEST_CASE("text: two and three processes do what one does") {
   }
   SECTION("given boundaries") { run.boundaries = "clock:3,9"; }
   SECTION("a window that is skipped") { run.bad_windows = {3, 11}; }
+  SECTION("a return to a checkpoint") {
+    for (int64_t window = 12; window < 28; ++window) run.bad_windows.insert(window);
+    run.bad_until_recovery = true;
+    run.trainer.recover = true;
+    run.trainer.max_skipped = 4;
+    run.trainer.schedule.kind = ScheduleKind::Constant;
+    run.finish = [](const Trainer& trainer) {
+      if (!trainer.recovered()) throw std::logic_error("the run has not returned to a checkpoint");
+    };
+  }
   const TemporaryFolder folder;
   const auto one = folder.path / "one";
   REQUIRE(run(one, false) == StopReason::Steps);
