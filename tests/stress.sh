@@ -92,6 +92,7 @@ done
 
 # ---------------------------------------------------------------- signals
 started() { # started PROGRAM OUT: starts a run in the background, $pid, and waits for some steps
+  : > out.txt # here, since the shell in the background may do so only after the first look at the file
   "$bin"/${train[$1]} --steps 100000000 --checkpoint-every 100000000 --out "$2" > out.txt 2>&1 &
   pid=$!
   for _ in $(seq 600); do

@@ -77,6 +77,7 @@ done
 # signalled SIGNAL CODE: a long run that gets SIGNAL during training must save and exit with CODE.
 signalled() {
   local out=$3 code=0
+  : > signal.txt # the steps of the previous run must not be taken for this one's
   "$bin" train $small --out "$out" --steps 100000 --eval-every 40 --log-every 5 --checkpoint-every 100000 > signal.txt 2>&1 &
   local pid=$!
   for _ in $(seq 600); do

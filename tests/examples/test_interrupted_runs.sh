@@ -35,6 +35,7 @@ touch -d '1 hour ago' limited/last/.state.safetensors.tmp-0123abcd limited/best/
 # ---------------------------------------------------------------- signals
 # begin OUT: starts a long run in the background, $pid, and waits for its 15th step.
 begin() {
+  : > signal.txt # the steps of the previous run must not be taken for this one's
   "$bin" train $small --out "$1" --steps 100000 --eval-every 40 --log-every 5 --checkpoint-every 100000 > signal.txt 2>&1 &
   pid=$!
   for _ in $(seq 600); do

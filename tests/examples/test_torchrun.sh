@@ -26,6 +26,7 @@ start() {
   local port rank
   port=$(free_port)
   for rank in 0 1; do
+    : > $rank.out # the steps of the previous run must not be taken for this one's
     RANK=$rank LOCAL_RANK=$rank WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port "$@" > $rank.out 2> $rank.err &
     if [ $rank = 0 ]; then first=$!; else second=$!; fi
   done

@@ -53,6 +53,7 @@ awk -v a="$(last_loss alone)" -v b="$(last_loss two)" 'BEGIN { exit !(a > 0 && (
   fail "two machines have another loss: $(last_loss alone), $(last_loss two)"
 
 # The cable is pulled: neither process gets an error before its timeout.
+: > 0.out # the steps of the previous run must not be taken for this one's
 (on 0 "$bin" train $common --out pulled --steps 1000000 --checkpoint-every 10 --timeout 2) > 0.out 2> 0.err &
 first=$!
 (on 1 "$bin" train $common --out pulled --steps 1000000 --checkpoint-every 10 --timeout 2) > 1.out 2> 1.err &
