@@ -75,11 +75,12 @@ void ThreadTeam::run(int64_t parts, Call call, const void* function) {
   if (threw_.exchange(false)) std::rethrow_exception(std::exchange(thrown_, nullptr));
 }
 
+/// A thread that still looks for parts of the previous loop when the next one begins takes one of another's range
+/// first; it then returns to its own.
 void ThreadTeam::take_parts(int64_t index) {
-  for (int64_t k = 0; k < size(); ++k) {
-    auto& range = ranges_[static_cast<size_t>((index + k) % size())];
-    while (take_part(range, k == 0)) {
-    }
+  for (int64_t k = 0; k < size();) {
+    const bool took = take_part(ranges_[static_cast<size_t>((index + k) % size())], k == 0);
+    k = took ? 0 : k + 1;
   }
 }
 
