@@ -10,6 +10,7 @@
 #include <ctime>
 #include <random>
 #include <string>
+#include <string_view>
 
 #include "hmrnn/error.h"
 #include "hmrnn/io/file_descriptor.h"
@@ -19,10 +20,12 @@ namespace {
 
 constexpr size_t kBufferSize = size_t{1} << 18;
 
-const std::string kMark = ".tmp-";
+constexpr std::string_view kTemporaryMark = ".tmp-";
 
 /// How the names of the temporary files of the file `name` begin. A file name has at most 255 bytes, with what follows.
-std::string temporary_stem(const std::string& name) { return "." + name.substr(0, 200) + kMark; }
+std::string temporary_stem(const std::string& name) {
+  return std::string(".").append(name, 0, 200).append(kTemporaryMark);
+}
 
 /// A new file beside `target`; the destructor removes it unless it was renamed.
 class TemporaryFile {
@@ -90,21 +93,22 @@ class TemporaryFile {
 };
 
 bool is_temporary_name(const std::string& name) {
-  const auto at = name.rfind(kMark);
+  const auto at = name.rfind(kTemporaryMark);
   return name.size() > 2 && name[0] == '.' && at != std::string::npos && at > 1 &&
-         name.size() == at + kMark.size() + 8 &&
-         name.find_first_not_of("0123456789abcdef", at + kMark.size()) == std::string::npos;
+         name.size() == at + kTemporaryMark.size() + 8 &&
+         name.find_first_not_of("0123456789abcdef", at + kTemporaryMark.size()) == std::string::npos;
 }
 
 }  // namespace
 
 void remove_stale_temporary_files(const std::filesystem::path& folder, const std::string& name) {
+  const std::string stem = name.empty() ? "" : temporary_stem(name);
   constexpr time_t kRecent = 10;  // seconds; covers the time between creating a file and locking it
   std::error_code error;
   for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     const std::string found = entry->path().filename().string();
-    if (!is_temporary_name(found) || (!name.empty() && found.compare(0, found.size() - 8, temporary_stem(name)) != 0))
-      continue;
+    if (!is_temporary_name(found)) continue;
+    if (!name.empty() && found.compare(0, found.size() - 8, stem) != 0) continue;
     const FileDescriptor file(open_file(entry->path(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
     struct stat status;
     if (!file.valid() || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;

@@ -39,9 +39,11 @@ inline BatchRows rows_of_share(int64_t batch, int64_t i, int64_t count) {
 ///   longer than 64 rows at once, of 16 rows a seventh longer, of 8 rows half as long again).
 /// * Larger ones: columns (3×512, one thread: shares of 32 rows take a quarter longer than 64 rows at once).
 ///
-/// A cache above kMostCache counts as kMostCache, since shares of 16 rows are small products even where the weights fit
-/// (2 MiB, two threads, float32, batch 64, relative to columns: 3×128, 4 shares 0.95, 2 shares 0.9; 3×192, 1.09 and
-/// 0.93; 3×256, 1.2 and 1.03; bfloat16: 3×256, 1.12 and 0.96; 3×384, 1.3 and 1.03).
+/// A cache above kMostCache counts as kMostCache, since shares of 16 rows are small products even where the weights
+/// fit. Time relative to columns with caches of 2 MiB, two threads, batch 64, over firing rates from (0.21, 0.035) to
+/// (1, 1): float32 3×128, 4 shares 0.95 to 0.99, 2 shares 0.90; 3×192, 0.97 to 1.09 and 0.91 to 0.94; 3×256, 1.09
+/// to 1.20 and 1.02 to 1.04; bfloat16 3×256, 1.11 to 1.20 and 0.95 to 0.99; 3×384, 1.29 to 1.35 and 1.01 to 1.05 (at
+/// the two lower rates).
 constexpr int64_t kCaches = 2, kFarCaches = 6, kMostCache = int64_t{512} * 1024, kShareRows = 16, kManyRows = 32;
 constexpr int64_t row_shares(int64_t batch, int64_t bytes, int64_t cache, int64_t threads) {
   cache = std::min(cache, kMostCache);
