@@ -1,18 +1,24 @@
 // The team of threads of a window runs each part of a loop exactly once. (Whole windows: test_row_shares.cpp.)
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <numeric>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "catch.h"
+#include "hmrnn/ops/cpu/row_product.h"
 #include "hmrnn/ops/cpu/thread_team.h"
 #include "support/thread_count.h"
 
 using hmrnn::cpu::for_parts;
 using hmrnn::cpu::for_ranges;
+using hmrnn::cpu::for_shares;
+using hmrnn::cpu::Share;
 using hmrnn::cpu::ThreadTeam;
 using hmrnn::cpu::usable_threads;
 using hmrnn::cpu::with_team;
@@ -95,6 +101,34 @@ TEST_CASE("each thread begins with its own parts, the same in nearly every loop"
   });
   // A thread that still looks for parts of the previous loop may find one of the other's range first.
   CHECK(elsewhere < kLoops / 4);
+}
+
+TEST_CASE("shares are the whole product, and each thread's first one is most of its own") {
+  for (const int threads : {1, 2, 3, 4}) {
+    const ThreadCount set(threads);
+    for (const int64_t multiplications : {int64_t{0}, int64_t{1} << 18, int64_t{1} << 19, int64_t{1} << 30}) {
+      INFO(threads << " threads, " << multiplications << " multiplications");
+      std::vector<std::pair<double, double>> shares;
+      std::mutex mutex;
+      with_team([&] {
+        for_shares(multiplications, [&](Share share) {
+          const std::lock_guard lock(mutex);
+          const auto count = static_cast<double>(share.count);
+          shares.emplace_back(static_cast<double>(share.begin) / count, static_cast<double>(share.end) / count);
+        });
+      });
+      std::sort(shares.begin(), shares.end());
+      REQUIRE(shares.front().first == 0.0);
+      CHECK(shares.back().second == 1.0);
+      for (size_t i = 1; i < shares.size(); ++i) CHECK(shares[i].first == shares[i - 1].second);
+      const auto own = static_cast<size_t>(threads);
+      if (multiplications < 1 << 19) CHECK(shares.size() == 1);
+      if (multiplications == 1 << 30) {
+        REQUIRE(shares.size() == (threads == 1 ? 1 : 2 * own));
+        CHECK((shares[0].second - shares[0].first) * threads >= 0.75);
+      }
+    }
+  }
 }
 
 TEST_CASE("threads that sleep between loops wake for the next one") {

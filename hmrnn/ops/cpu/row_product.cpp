@@ -69,7 +69,7 @@ template <class X, class F>
 void PackedMatrix<P>::by_panels(int64_t m, Share share, X x, F f) const {
   constexpr int64_t most = RowProductKernels<P>::kMostRows;
   const int64_t width = kernels_.width, count = panels_.size(0);
-  const int64_t begin = share.first(count, share.index), end = share.first(count, share.index + 1);
+  const int64_t begin = share.first(count, share.begin), end = share.first(count, share.end);
   if (begin == end) return;
   const P* panels = panels_.template const_data_ptr<P>();
   for (int64_t first = 0; first < m; first += most) {

@@ -19,11 +19,11 @@ void multiply(std::span<const UnpackedProduct<T>> products) {
     return;
   }
   for_parts(count, [&](int64_t i) {
-    const Share share{i, count};
+    const Share share{i, i + 1, count};
     for (const auto& p : products) {
       const int64_t blocks = (p.rows + block - 1) / block;
       if (p.m == 0) continue;
-      kernels.multiply(p, share.first(blocks, i) * block, std::min(p.rows, share.first(blocks, i + 1) * block));
+      kernels.multiply(p, share.first(blocks, share.begin) * block, std::min(p.rows, share.first(blocks, share.end) * block));
     }
   });
 }
