@@ -61,6 +61,20 @@ std::string to_json(const SegmentedLine& line, const torch::Tensor& z_before, in
   }
 }
 
+/// Reads up to the next line end, which `line` does not get; false at the end of the input. Throws hmrnn::Error naming
+/// `what` for a line above 64 MiB: not every device ends.
+bool read_line(std::istream& in, std::string& line, const std::string& what) {
+  constexpr size_t most = size_t{64} << 20;
+  constexpr auto end_of_input = std::istream::traits_type::eof();
+  line.clear();
+  for (auto c = in.get(); c != '\n'; c = in.get()) {
+    if (c == end_of_input) return !line.empty();
+    if (line.size() == most) throw hmrnn::Error(what + " is longer than " + std::to_string(most >> 20) + " MiB");
+    line += static_cast<char>(c);
+  }
+  return true;
+}
+
 int terminal_width() {
   winsize size{};
   return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 80;
@@ -105,8 +119,9 @@ class Segmenter {
     const auto layers = static_cast<int64_t>(checkpoint_.model->options.hidden_sizes().size());
     const bool line_ends = checkpoint_.vocabulary.contains('\n');
     std::string line;
-    for (int64_t number = 1; output_is_whole() && std::getline(in, line); ++number) {
+    for (int64_t number = 1; output_is_whole(); ++number) {
       const auto what = fmt::format("line {} of {}", number, name.empty() ? "the input" : name);
+      if (!read_line(in, line, what)) break;
       const bool has_end = !in.eof();
       SegmentedLine found;
       found.text = unknown_.known(line, what);

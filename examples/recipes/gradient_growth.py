@@ -2,7 +2,8 @@
 
     python examples/recipes/gradient_growth.py [--inputs 3] [--units 400] [--steps 400]
 
-Prints for each the firing rates and the norm of dL/dx at 20, 70, 120, … steps before the steps of the loss.
+Prints for each the firing rates and the norm of dL/dx, its mean over ten steps, at 20, 70, 120, … steps before the end.
+The loss is one of the last 20 steps.
 """
 
 import argparse

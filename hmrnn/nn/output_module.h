@@ -45,7 +45,7 @@ class HMRNN_API OutputEmbeddingImpl : public torch::nn::Cloneable<OutputEmbeddin
 
 TORCH_MODULE(OutputEmbedding);
 
-/// The gated combination of all layers (equations 8–10 of the paper; ops/gated_output.h).
+/// The gated combination of all layers (the paper's output module; ops/gated_output.h).
 class HMRNN_API OutputModuleImpl : public torch::nn::Cloneable<OutputModuleImpl> {
  public:
   /// Throws c10::Error for no layers, a size below 1 or a negative number of classes.

@@ -9,7 +9,7 @@
 
 namespace hmrnn {
 
-/// How a boundary z is decided from its pre-activation s (equations 12 and 13 of the paper).
+/// How a boundary z is decided from its pre-activation s (the paper's f_bound).
 enum class BoundaryMode {
   Step,       ///< z = 1 if hardσ(s) > 0.5, else 0
   Bernoulli,  ///< z ~ Bernoulli(hardσ(s)), the draw made from uniform noise given by the caller

@@ -9,7 +9,7 @@
 
 namespace hmrnn {
 
-/// The output module (equations 8–10 of the paper):
+/// The output module (the paper's output gates g and output embedding h^e):
 ///   g^l_t = σ(w^l · [h^1_t; …; h^L_t]),   h^e_t = ReLU(Σ_l g^l_t W^e_l h^l_t).
 /// `h`: per layer [T, B, d_l]; `state_index`: int32 [L, T, B] as hm_lstm returns it (the number of the row's state
 /// after each step; two steps of a row with the same number have the same h), or undefined: W^e h is then computed at

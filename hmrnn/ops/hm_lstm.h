@@ -20,9 +20,9 @@ struct WindowInput {
   torch::Tensor lengths;          ///< int64 [B] or undefined: steps t ≥ lengths[b] change nothing in row b
 };
 
-/// The HM-LSTM over a window (equations 1–7, 12 and 13 of the paper), differentiable once in input, h0, c0, z0 and
-/// every parameter. With a given segmentation that takes no gradient (`rule.given` without `boundary_gradient`) z0 is a
-/// constant too. `rule.noise`, `rule.given`: [T, B, L-1]; noise is uniform and drawn by the caller, so that all
+/// The HM-LSTM over a window (equations 1–7 of the paper, with its f_bound), differentiable once in input, h0, c0, z0
+/// and every parameter. With a given segmentation that takes no gradient (`rule.given` without `boundary_gradient`) z0
+/// is a constant too. `rule.noise`, `rule.given`: [T, B, L-1]; noise is uniform and drawn by the caller, so that all
 /// backends agree.
 ///
 /// Dtypes: input, states and parameters all float32 or all float64; `product_dtype` bfloat16 rounds the operands of the

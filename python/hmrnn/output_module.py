@@ -21,7 +21,7 @@ class _OutputEmbedding(nn.Module):
 
 class OutputModule(nn.Module):
     """The gated output embedding of all layers, h^e = ReLU(Σ_l σ(w^l · [h^1; …; h^L]) W^e_l h^l), and a softmax's
-    linear layer (equations 8 to 10).
+    linear layer.
 
     Args:
         hidden_sizes: units of each layer.

@@ -122,6 +122,7 @@ lost - "'$bin' eval nothing 2> /dev/full"
 lost - "'$bin' eval nothing 2>&-"
 lost "standard input" "'$bin' segment run < ."
 lost "standard input" "'$bin' segment run <&-"
+lost "line 1 of the input is longer than 64 MiB" "'$bin' segment run < /dev/zero"
 # Training continues without its output, and writes into no other file.
 lost "standard output" "'$bin' train $small --out closed --steps 4 --log-every 1 <&- >&-"
 json closed/metrics.jsonl '[r["step"] for r in rows if r["event"] == "train"] == [1, 2, 3, 4]'
