@@ -21,18 +21,21 @@ enum class WeightDecayMode {
 };
 
 /// Adam (Kingma and Ba, 2015; torch::optim::Adam's arithmetic) over named parameters, all float32 or all float64, as a
-/// fused operation on CPU or CUDA, with clipping by the global norm. An update whose gradient or loss is not finite is
-/// skipped as a whole.
+/// fused operation on CPU or CUDA, with clipping by the global norm. An update whose gradient or loss is not finite,
+/// or whose gradient norm is above a limit, is skipped as a whole.
 /// `step` does not wait for the device and can be part of a graph (WindowGraph): the number of updates and the learning
 /// rate are tensors.
 class HMRNN_API ClippedAdam {
  public:
   /// The names are those of the paper (torch::optim::Adam).
   struct Options {
-    double beta1 = 0.9;       ///< decay of the first moment
-    double beta2 = 0.999;     ///< decay of the second moment
-    double eps = 1e-8;        ///< added to the root of the second moment
-    double clip = 1.0;        ///< maximum of the global gradient norm; 0: no clipping
+    double beta1 = 0.9;    ///< decay of the first moment
+    double beta2 = 0.999;  ///< decay of the second moment
+    double eps = 1e-8;     ///< added to the root of the second moment
+    double clip = 1.0;     ///< maximum of the global gradient norm; 0: no clipping
+    /// An update whose global gradient norm is above it is skipped; 0: none is. A norm far above the usual one is that
+    /// of a few weights, which Adam then moves by many times the learning rate, however small the clipped gradient is.
+    double skip_norm = 0;
     double weight_decay = 0;  ///< for matrices (2 dimensions or more); vectors (biases, gains) never decay
     WeightDecayMode weight_decay_mode = WeightDecayMode::L2;  ///< where it acts
   };
@@ -40,7 +43,7 @@ class HMRNN_API ClippedAdam {
   struct Report {
     torch::Tensor norms;    ///< [P], dtype of the parameters: gradient norm of each, before clipping; see names()
     torch::Tensor norm;     ///< 0-d, dtype of the parameters: the global gradient norm, before clipping
-    torch::Tensor skipped;  ///< float32, 0-d: 1 if loss or gradient was not finite and nothing was changed, else 0
+    torch::Tensor skipped;  ///< float32, 0-d: 1 if the update was skipped and nothing was changed, else 0
   };
 
   /// Names and parameters, all on one device; moments start at zero.

@@ -130,7 +130,7 @@ class HMRNN_API Trainer {
   std::optional<double> best_ema_loss() const { return best_ema_loss_; }
   /// The step of best_loss.
   int64_t best_step() const { return best_step_; }
-  /// Number of updates skipped because loss or gradient was not finite.
+  /// Number of updates skipped because loss or gradient was not finite, or because of the optimizer's skip_norm.
   int64_t skipped() const;
   /// Whether the run has returned to a checkpoint because of `recover`.
   bool recovered() const { return recovered_; }
@@ -206,6 +206,7 @@ class HMRNN_API Trainer {
   void keep_for_recovery();
   /// False if there is no checkpoint to return to.
   bool return_to_checkpoint();
+  std::string reason_to_skip() const;
   /// The part of the state that a resume and a return to a checkpoint restore in the same way.
   void go_on_from(const TrainerState& state);
   void save_model(const std::filesystem::path& path, std::optional<double> validation_loss);

@@ -43,7 +43,8 @@ void Trainer::report_large_gradient() {
   watch_gradients_ = false;
   const auto& greatest = optimizer_.names()[static_cast<size_t>(last_update_.norms.argmax().item<int64_t>())];
   progress_.message(fmt::format("step {}: the gradient's norm is {:.2g}, most of it of {}; {}", step_, norm, greatest,
-                                options_.optimizer.clip > 0
+                                last_update_.skipped.item<float>() != 0 ? "the update is skipped"
+                                : options_.optimizer.clip > 0
                                     ? fmt::format("it is clipped to {:g}", options_.optimizer.clip)
                                     : "nothing clips it"));
 }

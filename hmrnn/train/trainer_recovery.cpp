@@ -1,4 +1,4 @@
-// Consecutive updates that are not finite: the trainer returns to a checkpoint once, then ends the run.
+// Consecutive updates that are skipped: the trainer returns to a checkpoint once, then ends the run.
 
 #include <fmt/format.h>
 
@@ -29,10 +29,17 @@ void Trainer::keep_for_recovery() {
 void Trainer::recover_or_give_up() {
   if (options_.recover && !recovered_ && return_to_checkpoint()) return;
   save();
-  throw Error(fmt::format(
-      "{} updates in a row up to step {} were skipped{}: loss or gradient is not finite (the "
-      "weights from before are in {})",
-      options_.max_skipped, step_, recovered_ ? ", at half the learning rate too" : "", folder_.last_model().string()));
+  throw Error(
+      fmt::format("{} updates in a row up to step {} were skipped{}: {} (the "
+                  "weights from before are in {})",
+                  options_.max_skipped, step_, recovered_ ? ", at half the learning rate too" : "", reason_to_skip(),
+                  folder_.last_model().string()));
+}
+
+std::string Trainer::reason_to_skip() const {
+  const double most = options_.optimizer.skip_norm;
+  return most > 0 ? fmt::format("loss or gradient is not finite, or the gradient's norm is above {:g}", most)
+                  : "loss or gradient is not finite";
 }
 
 bool Trainer::return_to_checkpoint() {
@@ -61,10 +68,8 @@ bool Trainer::return_to_checkpoint() {
   write_record(
       MetricsWriter::line_of({{"event", "recover"}, {"step", step_}, {"from", from}, {"lr", learning_rate(step_)}}));
   lead([&] { folder_.drop_recovery_state(); });
-  progress_.message(
-      fmt::format("step {}: {} updates in a row were skipped, loss or gradient is not finite; back to step {}, "
-                  "learning rate {:.3g}",
-                  from, options_.max_skipped, step_, learning_rate(step_)));
+  progress_.message(fmt::format("step {}: {} updates in a row were skipped, {}; back to step {}, learning rate {:.3g}",
+                                from, options_.max_skipped, reason_to_skip(), step_, learning_rate(step_)));
   return true;
 }
 

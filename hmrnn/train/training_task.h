@@ -67,7 +67,7 @@ class HMRNN_API TrainingTask {
   /// to window must be read from, and written to, tensors at fixed addresses.
   virtual WindowLoss forward() = 0;
   /// Ends a window: carries its final state to the next one, or zeros if `skipped` (0-d float) is 1, because the update
-  /// was not finite. Must not wait for the device. Default: carries nothing.
+  /// was skipped. Must not wait for the device. Default: carries nothing.
   virtual void settle(const torch::Tensor& skipped);
   /// Called after every update of the parameters, to enforce bounds on them. May be captured in a graph, like
   /// `forward`. Default: nothing.

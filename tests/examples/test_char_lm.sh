@@ -234,7 +234,7 @@ for command in train eval sample segment align report export; do
   [ -s help.txt ] && [ ! -s help.err ] || fail "$command --help prints to the wrong place"
 done
 "$bin" train --help > help_of_train.txt
-for option in corpus data-dir out preset units layers embedding output-embedding batch window lr clip boundary slope-rate \
+for option in corpus data-dir out preset units layers embedding output-embedding batch window lr clip skip-norm boundary slope-rate \
   slope-max forget-bias boundary-bias dropout recurrent-dropout locked-dropout weight-drop embedding-dropout layer-norm core steps epochs minutes eval-every checkpoint-every log-every \
   patience schedule warmup final-lr plateau-factor plateau-drops beta2 weight-decay weight-decay-mode ema init norm-gain \
   update-cost target-rate detector-norm-cap boundaries roll init-from valid-file test-file eval-streams max-skipped recover seed threads device cuda-graph cuda-persistent dtype resume; do
@@ -250,7 +250,7 @@ refuse "out" train $small
 refuse "corpus" train --out new
 for bad in "--units 0" "--units 12,0" "--units many" "--units 1e3" "--units 8, --steps 1" "--units 99999999999999999999" \
   "--layers 0" "--layers 5" "--embedding 0" "--output-embedding -1" "--batch 0" "--window 0" "--lr 0" "--lr nan" "--lr inf" \
-  "--lr -0.1" "--clip -1" "--boundary hard" "--slope-rate -1" "--slope-max 0.5" "--forget-bias x" "--boundary-bias inf" \
+  "--lr -0.1" "--clip -1" "--skip-norm -1" "--boundary hard" "--slope-rate -1" "--slope-max 0.5" "--forget-bias x" "--boundary-bias inf" \
   "--dropout 1.5" "--dropout 1" "--dropout -0.1" "--recurrent-dropout 1" "--locked-dropout 1" "--weight-drop 1" "--weight-drop x" "--embedding-dropout 1" "--layer-norm maybe" "--core gru" "--steps -1" "--epochs 1.5" \
   "--minutes -3" "--eval-every -1" "--checkpoint-every 0" "--log-every 0" "--patience 0" "--eval-streams 0" "--seed -1" \
   "--seed 1.5" "--threads -1" "--device tpu" "--dtype float16" "--dtype tf32 --device cpu" "--cuda-graph maybe" "--cuda-persistent maybe" "--preset wsj" "--schedule step" \

@@ -261,7 +261,7 @@ for command in train eval draw align report synthesize export; do
 done
 "$bin" train --help > help_of_train.txt
 for option in init-from scale-jitter schedule ema target-rate detector-norm-cap corpus data-dir split split-seed coordinates min-points on-bad-file synthetic-lines mixtures out preset units \
-  layers output-embedding batch window lr clip boundary slope-rate slope-max forget-bias boundary-bias dropout recurrent-dropout locked-dropout weight-drop layer-norm \
+  layers output-embedding batch window lr clip skip-norm boundary slope-rate slope-max forget-bias boundary-bias dropout recurrent-dropout locked-dropout weight-drop layer-norm \
   core steps epochs minutes eval-every checkpoint-every log-every patience max-skipped recover seed threads device cuda-graph cuda-persistent dtype resume; do
   grep -qE -- "--$option([^a-z0-9-]|$)" help_of_train.txt || fail "train --help does not name --$option"
 done
@@ -274,7 +274,7 @@ refuse "one argument too many" train $small --out new extra
 refuse "out" train $small
 for bad in "--corpus mnist" "--split dev" "--split-seed -1" "--coordinates polar" "--min-points 1" "--on-bad-file ignore" \
   "--synthetic-lines 2" "--mixtures 0" "--mixtures 2000" "--units 0" "--batch 0" "--window -1" "--lr 0" "--lr nan" \
-  "--clip -1" "--boundary hard" "--slope-max 0.5" "--dropout 1" "--recurrent-dropout -1" "--locked-dropout 1" "--weight-drop -1" "--core gru" "--steps -1" "--minutes -3" "--seed -1" \
+  "--clip -1" "--skip-norm x" "--boundary hard" "--slope-max 0.5" "--dropout 1" "--recurrent-dropout -1" "--locked-dropout 1" "--weight-drop -1" "--core gru" "--steps -1" "--minutes -3" "--seed -1" \
   "--threads -1" "--device tpu" "--dtype float16" "--preset ptb" "--scale-jitter 1" "--target-rate 2"; do
   set -- $bad
   refuse "${1#--}" train $small --out new $bad

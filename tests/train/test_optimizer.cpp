@@ -78,6 +78,35 @@ TEST_CASE("ClippedAdam skips what is not finite as a whole, moments and step cou
   CHECK(disturbed.updates() == 6);
 }
 
+TEST_CASE("ClippedAdam skips an update whose gradient norm is above the limit, and makes one at the limit") {
+  const auto with = parameters(2), without = parameters(2);
+  // 0.01 and 10 times a normal variable, of which there are some dozens
+  hmrnn::ClippedAdam limited(with, {.clip = 0.1, .skip_norm = 5}), plain(without, {.clip = 0.1});
+  limited.set_learning_rate(0.01);
+  plain.set_learning_rate(0.01);
+  int64_t skipped = 0;
+  for (int64_t step = 0; step < 7; ++step) {
+    set_gradients(tensors(with), step);
+    const auto report = limited.step(torch::tensor(1.0));
+    const bool large = report.norm.item<double>() > 5;
+    CHECK(large == (step % 3 == 0));
+    CHECK((report.skipped.item<float>() == 1) == large);
+    skipped += large;
+    if (large) continue;
+    set_gradients(tensors(without), step);
+    plain.step(torch::tensor(1.0));
+  }
+  CHECK(skipped == 3);
+  CHECK(limited.updates() == 4);
+  for (size_t i = 0; i < with.size(); ++i) CHECK(torch::equal(with[i].second, without[i].second));
+
+  auto one = std::vector<std::pair<std::string, torch::Tensor>>{{"one", torch::zeros({1})}};
+  hmrnn::ClippedAdam edge(one, {.skip_norm = 5});
+  edge.set_learning_rate(0.01);
+  one[0].second.mutable_grad() = torch::full({1}, 5.0F);
+  CHECK(edge.step(torch::tensor(1.0)).skipped.item<float>() == 0);
+}
+
 TEST_CASE("ClippedAdam goes on bit for bit from what it saved") {
   const auto whole = parameters(3), split = parameters(3);
   hmrnn::ClippedAdam a(whole, {});

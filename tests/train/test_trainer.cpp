@@ -131,11 +131,17 @@ TEST_CASE("training gives up when no update is finite any more, and keeps the we
                     ContainsSubstring("3 updates in a row up to step 7"));
   const auto saved = read_safetensors(folder / "run/last/model.safetensors").find("at");
   CHECK(saved[0].item<double>() == Approx(0.04).epsilon(0.02));
+
+  PointTask steep;
+  TrainerOptions none = {.learning_rate = 0.01, .steps = 10, .max_skipped = 3};
+  none.optimizer.skip_norm = 1e-3;
+  CHECK_THROWS_WITH(train(steep, none, folder / "none"),
+                    ContainsSubstring("or the gradient's norm is above 0.001 (the weights from before"));
 }
 
 TEST_CASE("a gradient whose norm is above 1e4 is said once, and whose it is") {
   const TemporaryFolder folder;
-  const auto said = [&](std::set<int64_t> steep, double clip, const std::string& name) {
+  const auto said = [&](std::set<int64_t> steep, double clip, const std::string& name, double skip_norm = 0) {
     SteepTask task(std::move(steep));
     std::FILE* stream = std::tmpfile();
     REQUIRE(stream);
@@ -143,6 +149,7 @@ TEST_CASE("a gradient whose norm is above 1e4 is said once, and whose it is") {
       Progress progress(stream);
       TrainerOptions options = {.learning_rate = 0.01, .steps = 10};
       options.optimizer.clip = clip;
+      options.optimizer.skip_norm = skip_norm;
       Trainer trainer(task, options, RunFolder(folder / name), progress);
       trainer.start();
       REQUIRE(trainer.run() == StopReason::Steps);
@@ -162,6 +169,9 @@ TEST_CASE("a gradient whose norm is above 1e4 is said once, and whose it is") {
   CHECK(said({0}, 0, "unclipped") ==
         std::vector<std::string>{"step 1: the gradient's norm is 1e+06, most of it of above.at; nothing clips it\n"});
   CHECK(said({}, 1, "flat").empty());
+  CHECK(said({3}, 1, "skipped", /*skip_norm=*/10) ==
+        std::vector<std::string>{
+            "step 4: the gradient's norm is 9.7e+05, most of it of above.at; the update is skipped\n"});
 }
 
 TEST_CASE("the learning rate falls and the slope rises in the records as the schedules say") {
