@@ -59,10 +59,10 @@ std::vector<torch::Tensor> BoundaryCost::means() const {
   return log_target_.defined() ? std::vector<torch::Tensor>{mean_} : std::vector<torch::Tensor>{};
 }
 
-void BoundaryCost::settle(const torch::Tensor& skipped) {
+void BoundaryCost::settle(const torch::Tensor& not_finite) {
   if (!log_target_.defined()) return;
   const torch::NoGradGuard no_grad;
-  const auto skip = skipped.ne(0);
+  const auto skip = not_finite.ne(0);
   const auto change = logarithm(mean_).sub_(log_target_).clamp_(-1, 1).mul_(options_.speed);
   lambda_.add_(change.masked_fill_(skip, 0)).clamp_(-options_.limit, options_.limit);
   const auto off = log_odds(mean_).sub_(target_log_odds_);

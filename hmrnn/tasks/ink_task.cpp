@@ -108,9 +108,9 @@ std::optional<Evaluation> InkTask::evaluate(const std::function<bool()>& stop) {
   return evaluate_ink(model_, valid_, options_.device, options_.seed, stop, options_.product_dtype);
 }
 
-void InkTask::settle(const torch::Tensor& skipped) {
-  state_.settle(skipped);
-  cost_.settle(skipped);
+void InkTask::settle(const torch::Tensor& not_finite) {
+  state_.settle(not_finite);
+  cost_.settle(not_finite);
   model_->shift_detector_biases(cost_.bias_change());
 }
 

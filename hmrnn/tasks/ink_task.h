@@ -53,7 +53,7 @@ class HMRNN_API InkTask : public TrainingTask {
   void prefetch(int64_t epoch, int64_t window) override { feed_.prefetch(epoch, window); }
   std::vector<torch::Tensor> window_means() override { return cost_.means(); }
   WindowLoss forward() override;
-  void settle(const torch::Tensor& skipped) override;
+  void settle(const torch::Tensor& not_finite) override;
   void constrain() override;
   std::optional<Evaluation> evaluate(const std::function<bool()>& stop) override;
   void set_slope(double slope) override;

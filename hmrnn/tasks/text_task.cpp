@@ -90,9 +90,9 @@ std::optional<Evaluation> TextTask::evaluate(const std::function<bool()>& stop) 
                        options_.rank, options_.ranks);
 }
 
-void TextTask::settle(const torch::Tensor& skipped) {
-  state_.settle(skipped);
-  cost_.settle(skipped);
+void TextTask::settle(const torch::Tensor& not_finite) {
+  state_.settle(not_finite);
+  cost_.settle(not_finite);
   model_->shift_detector_biases(cost_.bias_change());
 }
 

@@ -36,9 +36,9 @@ void CarriedState::start(int64_t rows) {
   for (auto& x : tensors_of(current_)) x.zero_();
 }
 
-void CarriedState::settle(const torch::Tensor& skipped) {
+void CarriedState::settle(const torch::Tensor& not_finite) {
   const torch::NoGradGuard no_grad;
-  const auto mask = skipped.ne(0);
+  const auto mask = not_finite.ne(0);
   const auto from = tensors_of(pending_), to = tensors_of(current_);
   for (size_t i = 0; i < to.size(); ++i) to[i].copy_(from[i].masked_fill(mask, 0));
   pending_ = {};

@@ -23,8 +23,8 @@ class HMRNN_API CarriedState {
   const HMLSTMState& current() const { return current_; }
   /// Sets the state after the current window, with as many rows as current(); detaches it.
   void set_next(const HMLSTMState& state) { pending_ = state.detach(); }
-  /// Copies that state into current(), or zeros if `skipped` (0-d float) is 1 (see TrainingTask::settle).
-  void settle(const torch::Tensor& skipped);
+  /// Copies that state into current(), or zeros if `not_finite` (0-d float) is 1 (see TrainingTask::settle).
+  void settle(const torch::Tensor& not_finite);
 
   /// Stores the current state as `state.h.L`, `state.c.L`, `state.z`, on the CPU.
   void save(SafeTensors& file) const;

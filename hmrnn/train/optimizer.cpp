@@ -46,9 +46,11 @@ ClippedAdam::Report ClippedAdam::step(const torch::Tensor& loss) {
   report.norms = torch::stack(at::_foreach_norm(gradients, 2));
   report.norm = report.norms.norm();
   // A norm that overflows is as useless as a NaN. The sum is finite only if both are.
-  auto usable = torch::isfinite(report.norm + loss.detach());
-  if (options_.skip_norm > 0) usable = usable.logical_and(report.norm.le(options_.skip_norm));
-  report.skipped = usable.logical_not().to(torch::kFloat32);
+  report.not_finite = torch::isfinite(report.norm + loss.detach()).logical_not().to(torch::kFloat32);
+  report.skipped = report.not_finite;
+  if (options_.skip_norm > 0) {  // NaN is not at most the limit
+    report.skipped = report.norm.le(options_.skip_norm).logical_not().to(torch::kFloat32).maximum(report.not_finite);
+  }
   std::optional<torch::Tensor> scale;
   if (options_.clip > 0) scale = (report.norm / options_.clip).clamp_min(1);  // gradients are divided by it
   if (scale && scale->scalar_type() == torch::kFloat64) {  // the fused passes accept only a float32 divisor

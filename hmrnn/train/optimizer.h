@@ -41,9 +41,10 @@ class HMRNN_API ClippedAdam {
   };
   /// Result of one step, as tensors on the parameters' device.
   struct Report {
-    torch::Tensor norms;    ///< [P], dtype of the parameters: gradient norm of each, before clipping; see names()
-    torch::Tensor norm;     ///< 0-d, dtype of the parameters: the global gradient norm, before clipping
-    torch::Tensor skipped;  ///< float32, 0-d: 1 if the update was skipped and nothing was changed, else 0
+    torch::Tensor norms;       ///< [P], dtype of the parameters: gradient norm of each, before clipping; see names()
+    torch::Tensor norm;        ///< 0-d, dtype of the parameters: the global gradient norm, before clipping
+    torch::Tensor skipped;     ///< float32, 0-d: 1 if the update was skipped and nothing was changed, else 0
+    torch::Tensor not_finite;  ///< float32, 0-d: 1 if it was skipped because loss or gradient is not finite, else 0
   };
 
   /// Names and parameters, all on one device; moments start at zero.

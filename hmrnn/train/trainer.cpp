@@ -154,7 +154,7 @@ void Trainer::compute_window() {
   if (watch_gradients_) last_update_ = report;
   task_.constrain();
   if (averaged_) averaged_->update(report.skipped);
-  task_.settle(report.skipped);
+  task_.settle(report.not_finite);
   sums_.add(window.loss, window.updates, report);
 }
 

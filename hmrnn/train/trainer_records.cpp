@@ -64,8 +64,8 @@ void Trainer::record() {
   if (m.skipped > 0) record["skipped_updates"] = m.skipped;
   write_record(MetricsWriter::line_of(record));
   if (m.skipped > 0) {
-    progress_.message(fmt::format("step {}: {} of the last {} updates skipped, loss or gradient was not finite", step_,
-                                  m.skipped, options_.log_every));
+    progress_.message(fmt::format("step {}: {} of the last {} updates skipped, {}", step_, m.skipped,
+                                  options_.log_every, reason_to_skip()));
   }
   progress_.show(progress_line(m, speed), /*recorded=*/true);
 }

@@ -66,9 +66,9 @@ class HMRNN_API TrainingTask {
   /// captured in a graph and replayed for every window of the same layout (WindowGraph): whatever changes from window
   /// to window must be read from, and written to, tensors at fixed addresses.
   virtual WindowLoss forward() = 0;
-  /// Ends a window: carries its final state to the next one, or zeros if `skipped` (0-d float) is 1, because the update
-  /// was skipped. Must not wait for the device. Default: carries nothing.
-  virtual void settle(const torch::Tensor& skipped);
+  /// Ends a window: carries its final state to the next one, or zeros if `not_finite` (0-d float) is 1, because the
+  /// loss or its gradient was not. Must not wait for the device. Default: carries nothing.
+  virtual void settle(const torch::Tensor& not_finite);
   /// Called after every update of the parameters, to enforce bounds on them. May be captured in a graph, like
   /// `forward`. Default: nothing.
   virtual void constrain();

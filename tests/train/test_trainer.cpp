@@ -45,7 +45,7 @@ class PointTask : public TrainingTask {
     out.updates = torch::full({1}, 2, torch::kFloat64);
     return out;
   }
-  void settle(const torch::Tensor& skipped) override { settled.push_back(skipped.item<float>()); }
+  void settle(const torch::Tensor& not_finite) override { settled.push_back(not_finite.item<float>()); }
   std::optional<Evaluation> evaluate(const std::function<bool()>&) override {
     const auto loss = losses.at(std::min(evaluations++, losses.size() - 1));
     return Evaluation{loss, 1, {1}, 0.1};
@@ -137,6 +137,7 @@ TEST_CASE("training gives up when no update is finite any more, and keeps the we
   none.optimizer.skip_norm = 1e-3;
   CHECK_THROWS_WITH(train(steep, none, folder / "none"),
                     ContainsSubstring("or the gradient's norm is above 0.001 (the weights from before"));
+  CHECK(steep.settled == std::vector<float>{0, 0, 0});  // these windows' states are carried on all the same
 }
 
 TEST_CASE("a gradient whose norm is above 1e4 is said once, and whose it is") {
