@@ -170,9 +170,12 @@ TEST_CASE("a gradient whose norm is above 1e4 is said once, and whose it is") {
   CHECK(said({0}, 0, "unclipped") ==
         std::vector<std::string>{"step 1: the gradient's norm is 1e+06, most of it of above.at; nothing clips it\n"});
   CHECK(said({}, 1, "flat").empty());
-  CHECK(said({3}, 1, "skipped", /*skip_norm=*/10) ==
-        std::vector<std::string>{
-            "step 4: the gradient's norm is 9.7e+05, most of it of above.at; the update is skipped\n"});
+  CHECK(
+      said({3}, 1, "skipped", /*skip_norm=*/10) ==
+      std::vector<std::string>{
+          "step 4: the gradient's norm is 9.7e+05, most of it of above.at; the update is skipped\n",
+          "step 10: 1 of the last 10 updates skipped, loss or gradient is not finite, or the gradient's norm is above "
+          "10\n"});
 }
 
 TEST_CASE("the learning rate falls and the slope rises in the records as the schedules say") {
