@@ -1,11 +1,13 @@
 // char_lm segment
 #include <fmt/format.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <limits>
 #include <sstream>
 
 #include "boundaries_svg.h"
@@ -61,10 +63,15 @@ std::string to_json(const SegmentedLine& line, const torch::Tensor& z_before, in
   }
 }
 
+/// Whether the standard input may never end: it is neither a file nor closed.
+bool is_endless_input() {
+  struct stat status {};
+  return fstat(STDIN_FILENO, &status) == 0 && !S_ISREG(status.st_mode);
+}
+
 /// Reads up to the next line end, which `line` does not get; false at the end of the input. Throws hmrnn::Error naming
-/// `what` for a line above 64 MiB: not every device ends.
-bool read_line(std::istream& in, std::string& line, const std::string& what) {
-  constexpr size_t most = size_t{64} << 20;
+/// `what` for a line of more than `most` bytes.
+bool read_line(std::istream& in, std::string& line, size_t most, const std::string& what) {
   constexpr auto end_of_input = std::istream::traits_type::eof();
   line.clear();
   for (auto c = in.get(); c != '\n'; c = in.get()) {
@@ -117,11 +124,12 @@ class Segmenter {
   /// `name`: the file; empty: standard input. Lines to be drawn are added to `drawn`.
   void read(std::istream& in, const std::string& name, SegmentedText& drawn) {
     const auto layers = static_cast<int64_t>(checkpoint_.model->options.hidden_sizes().size());
+    const size_t most = name.empty() && is_endless_input() ? size_t{64} << 20 : std::numeric_limits<size_t>::max();
     const bool line_ends = checkpoint_.vocabulary.contains('\n');
     std::string line;
     for (int64_t number = 1; output_is_whole(); ++number) {
       const auto what = fmt::format("line {} of {}", number, name.empty() ? "the input" : name);
-      if (!read_line(in, line, what)) break;
+      if (!read_line(in, line, most, what)) break;
       const bool has_end = !in.eof();
       SegmentedLine found;
       found.text = unknown_.known(line, what);

@@ -42,7 +42,7 @@ std::vector<TrainOption> common_options() {
       {"plateau-factor", "X", "50", false, kRecipe, "plateau: divisor of lr"},
       {"plateau-drops", "N", "1", false, kRecipe, "plateau: number of divisions"},
       {"clip", "X", "1", false, kRecipe, "maximum of the gradient norm (0: no clipping)"},
-      {"skip-norm", "X", "0", false, kRecipe, "skip an update whose gradient norm is above X; 0: none"},
+      {"skip-norm", "X", "0", true, kRecipe, "skip an update whose gradient norm is above X; 0: none"},
       {"beta2", "X", "0.999", false, kRecipe, "Adam's decay of squared gradients"},
       {"weight-decay", "X", "0", false, kRecipe, "decay of matrices; vectors never decay"},
       {"weight-decay-mode", "MODE", "l2", false, kRecipe, "l2 (added to the gradient) or decoupled (AdamW)"},
@@ -75,9 +75,8 @@ std::vector<TrainOption> common_options() {
       {"keep", "N", "0", true, kLength, "keep the latest N saves as RUN/kept/STEP"},
       {"log-every", "N", "10", true, kLength, "steps between records in RUN/metrics.jsonl"},
       {"max-skipped", "N", "20", true, kLength,
-       "end the run after N consecutive updates that were skipped because loss or gradient was not finite, or because "
-       "of "
-       "--skip-norm"},
+       "end the run after N consecutive updates that were skipped, because loss or gradient was not finite or because "
+       "of --skip-norm"},
       {"recover", "on|off", "off", true, kLength,
        "the first time, return to the last checkpoint (--checkpoint-every) before them, with half the learning rate"},
       {"threads", "N", "auto", true, kMachine,

@@ -2,8 +2,8 @@
 
     python examples/recipes/gradient_growth.py [--inputs 3] [--units 400] [--steps 400]
 
-Prints for each the firing rates and the norm of dL/dx, its mean over ten steps, at 20, 70, 120, … steps before the end.
-The loss is one of the last 20 steps.
+Prints for each the firing rates and the norm of dL/dx, its mean over rows and ten steps, at 20, 70, 120, … steps before
+the end. The loss sums over the last 20 steps.
 """
 
 import argparse

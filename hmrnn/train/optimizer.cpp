@@ -48,8 +48,8 @@ ClippedAdam::Report ClippedAdam::step(const torch::Tensor& loss) {
   // A norm that overflows is as useless as a NaN. The sum is finite only if both are.
   report.not_finite = torch::isfinite(report.norm + loss.detach()).logical_not().to(torch::kFloat32);
   report.skipped = report.not_finite;
-  if (options_.skip_norm > 0) {  // NaN is not at most the limit
-    report.skipped = report.norm.le(options_.skip_norm).logical_not().to(torch::kFloat32).maximum(report.not_finite);
+  if (options_.skip_norm > 0) {
+    report.skipped = report.norm.gt(options_.skip_norm).to(torch::kFloat32).maximum(report.not_finite);
   }
   std::optional<torch::Tensor> scale;
   if (options_.clip > 0) scale = (report.norm / options_.clip).clamp_min(1);  // gradients are divided by it

@@ -33,8 +33,9 @@ class HMRNN_API ClippedAdam {
     double beta2 = 0.999;  ///< decay of the second moment
     double eps = 1e-8;     ///< added to the root of the second moment
     double clip = 1.0;     ///< maximum of the global gradient norm; 0: no clipping
-    /// An update whose global gradient norm is above it is skipped; 0: none is. A norm far above the usual one is that
-    /// of a few weights, which Adam then moves by many times the learning rate, however small the clipped gradient is.
+    /// An update whose global gradient norm is above it is skipped; 0: none is. Clipping does not replace it: where a
+    /// gradient is far above all earlier ones of a weight, Adam's division cancels its size, and the weight moves by up
+    /// to 1/√(1 - beta2) learning rates.
     double skip_norm = 0;
     double weight_decay = 0;  ///< for matrices (2 dimensions or more); vectors (biases, gains) never decay
     WeightDecayMode weight_decay_mode = WeightDecayMode::L2;  ///< where it acts

@@ -33,7 +33,7 @@ void RunningSums::add(const torch::Tensor& loss, const torch::Tensor& updates, c
   const auto skipped = report.skipped.to(torch::kFloat64);
   const auto measured = torch::stack({loss.detach().to(torch::kFloat64) * window_[0], report.norm.to(torch::kFloat64)});
   const auto updated = layers_ > 0 ? updates : window_.narrow(0, 0, 0);
-  sums_ += torch::cat({measured, window_, updated}).masked_fill(skipped.ne(0), 0);
+  sums_ += torch::cat({measured, window_, updated}).masked_fill(report.not_finite.ne(0), 0);
   sums_[kSkipped] += skipped;
   skipped_total_ += skipped;
   skipped_in_row_.add_(1).mul_(skipped);

@@ -16,7 +16,7 @@ namespace hmrnn {
 /// and at fixed addresses, so that adding can be part of a graph.
 class HMRNN_API RunningSums {
  public:
-  /// Means over the windows that were not skipped; NaN if there are none.
+  /// Means over the windows whose loss and gradient were finite; NaN if there are none.
   struct Means {
     double loss = 0;              ///< nats per target
     double gradient_norm = 0;     ///< before clipping
@@ -31,8 +31,8 @@ class HMRNN_API RunningSums {
   /// Sets the number of targets and of positions of the next window. Not part of a graph: a replay adds the numbers set
   /// here.
   void expect(int64_t targets, int64_t positions);
-  /// Adds a window with its `loss` (0-d) and `updates` (float64 [L]). A skipped window only increments the number of
-  /// skipped windows.
+  /// Adds a window with its `loss` (0-d) and `updates` (float64 [L]). A window whose loss or gradient is not finite
+  /// only increments the number of skipped windows.
   void add(const torch::Tensor& loss, const torch::Tensor& updates, const ClippedAdam::Report& report);
 
   /// Waits for the device, as the next two functions do.

@@ -59,8 +59,8 @@ enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 
 /// The training loop of every model: schedules, clipping, Adam, validation, checkpoints, metrics. A run that is stopped
 /// after any step and resumed makes the same updates as one that is not stopped. (The loop is in trainer.cpp, records
-/// and progress in trainer_records.cpp, saving and loading in trainer_checkpoints.cpp, the reaction to updates that are
-/// not finite in trainer_recovery.cpp.)
+/// and progress in trainer_records.cpp, saving and loading in trainer_checkpoints.cpp, the reaction to skipped updates in
+/// trainer_recovery.cpp.)
 ///
 /// With a process group every process makes the same updates: gradients, losses and evaluations are those of all rows
 /// together (trainer_processes.cpp), and a request to one process (stop, save) is followed by all after the same step.
@@ -200,12 +200,13 @@ class HMRNN_API Trainer {
   /// Saves to last/ without checking the weights.
   void store();
   /// After `max_skipped` consecutive skipped updates: returns to a checkpoint, or saves and throws hmrnn::Error (in
-  /// trainer_recovery.cpp, like the next two).
+  /// trainer_recovery.cpp, like the next three).
   void recover_or_give_up();
   /// Keeps the state of the last step as the checkpoint to return to.
   void keep_for_recovery();
   /// False if there is no checkpoint to return to.
   bool return_to_checkpoint();
+  /// Why updates are skipped, for messages: "loss or gradient is not finite".
   std::string reason_to_skip() const;
   /// The part of the state that a resume and a return to a checkpoint restore in the same way.
   void go_on_from(const TrainerState& state);

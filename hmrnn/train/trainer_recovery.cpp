@@ -16,7 +16,7 @@ void Trainer::keep_for_recovery() {
   // Whether the state of the previous step was saved, at a multiple of checkpoint_every: a save on a signal or by time
   // would make the run depend on more than its steps.
   const bool is_saved = saved_step_ == step_ - 1 && saved_step_ % options_.checkpoint_every == 0;
-  // If the first update after a save is not finite, it would not be finite either after a return to that save.
+  // If the first update after a save is skipped, it would be skipped after a return to that save too.
   if (!is_saved || sums_.skipped_in_row() > 0) return;
   try {
     lead([&] { folder_.keep_recovery_state(); });
@@ -29,11 +29,9 @@ void Trainer::keep_for_recovery() {
 void Trainer::recover_or_give_up() {
   if (options_.recover && !recovered_ && return_to_checkpoint()) return;
   save();
-  throw Error(
-      fmt::format("{} updates in a row up to step {} were skipped{}: {} (the "
-                  "weights from before are in {})",
-                  options_.max_skipped, step_, recovered_ ? ", at half the learning rate too" : "", reason_to_skip(),
-                  folder_.last_model().string()));
+  throw Error(fmt::format("{} updates in a row up to step {} were skipped{}: {} (the weights from before are in {})",
+                          options_.max_skipped, step_, recovered_ ? ", at half the learning rate too" : "",
+                          reason_to_skip(), folder_.last_model().string()));
 }
 
 std::string Trainer::reason_to_skip() const {

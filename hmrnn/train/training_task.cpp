@@ -14,7 +14,7 @@ void TrainingTask::prefetch(int64_t /*epoch*/, int64_t /*window*/) {}
 
 std::vector<torch::Tensor> TrainingTask::window_means() { return {}; }
 
-void TrainingTask::settle(const torch::Tensor& /*skipped*/) {}
+void TrainingTask::settle(const torch::Tensor& /*not_finite*/) {}
 
 void TrainingTask::constrain() {}
 

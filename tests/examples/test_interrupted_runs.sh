@@ -111,6 +111,16 @@ done
 spoil adam.exp_avg_sq.output.gates 'struct.pack("<f", -1.0)'
 refuse "adam.exp_avg_sq.output.gates has negative values" train --out spoilt --resume --steps $((steps + 9))
 
+# A run whose every gradient norm is above --skip-norm ends; its resume has the limit too, or another one.
+above="^char_lm: 3 updates in a row up to step [36] were skipped: .*, or the gradient's norm is above 1e-06 "
+code=0
+"$bin" train $small --out above --steps 4 --max-skipped 3 --skip-norm 1e-6 > /dev/null 2> .err || code=$?
+[ "$code" = 2 ] && grep -q "$above" .err || fail "--skip-norm: exit code $code: $(cat .err)"
+code=0
+"$bin" train --out above --resume --steps 7 > /dev/null 2> .err || code=$?
+[ "$code" = 2 ] && grep -q "$above" .err || fail "--skip-norm after a resume: exit code $code: $(cat .err)"
+"$bin" train --out above --resume --steps 7 --skip-norm 0 > /dev/null || fail "--resume --skip-norm 0: exit code $?"
+
 # The state of step 8 gets weights that are too large for any loss; the state of step 5 is kept.
 "$bin" train $small --out cured --steps 8 --checkpoint-every 5 --log-every 1 --recover on --max-skipped 3 > /dev/null
 [ -e cured/recover/state.safetensors ] || fail "--recover on keeps no state to go back to"

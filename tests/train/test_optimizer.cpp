@@ -80,7 +80,7 @@ TEST_CASE("ClippedAdam skips what is not finite as a whole, moments and step cou
 
 TEST_CASE("ClippedAdam skips an update whose gradient norm is above the limit, and makes one at the limit") {
   const auto with = parameters(2), without = parameters(2);
-  // 0.01 and 10 times a normal variable, of which there are some dozens
+  // The norms of set_gradients are near 0.26 and 260.
   hmrnn::ClippedAdam limited(with, {.clip = 0.1, .skip_norm = 5}), plain(without, {.clip = 0.1});
   limited.set_learning_rate(0.01);
   plain.set_learning_rate(0.01);
@@ -91,6 +91,7 @@ TEST_CASE("ClippedAdam skips an update whose gradient norm is above the limit, a
     const bool large = report.norm.item<double>() > 5;
     CHECK(large == (step % 3 == 0));
     CHECK((report.skipped.item<float>() == 1) == large);
+    CHECK(report.not_finite.item<float>() == 0);
     skipped += large;
     if (large) continue;
     set_gradients(tensors(without), step);
@@ -99,6 +100,12 @@ TEST_CASE("ClippedAdam skips an update whose gradient norm is above the limit, a
   CHECK(skipped == 3);
   CHECK(limited.updates() == 4);
   for (size_t i = 0; i < with.size(); ++i) CHECK(torch::equal(with[i].second, without[i].second));
+
+  set_gradients(tensors(with), 1);  // below the limit
+  const auto bad = limited.step(torch::tensor(std::numeric_limits<float>::quiet_NaN()));
+  CHECK(bad.skipped.item<float>() == 1);
+  CHECK(bad.not_finite.item<float>() == 1);
+  CHECK(limited.updates() == 4);
 
   auto one = std::vector<std::pair<std::string, torch::Tensor>>{{"one", torch::zeros({1})}};
   hmrnn::ClippedAdam edge(one, {.skip_norm = 5});

@@ -132,12 +132,20 @@ TEST_CASE("training gives up when no update is finite any more, and keeps the we
   const auto saved = read_safetensors(folder / "run/last/model.safetensors").find("at");
   CHECK(saved[0].item<double>() == Approx(0.04).epsilon(0.02));
 
-  PointTask steep;
-  TrainerOptions none = {.learning_rate = 0.01, .steps = 10, .max_skipped = 3};
-  none.optimizer.skip_norm = 1e-3;
-  CHECK_THROWS_WITH(train(steep, none, folder / "none"),
+  // The first and the third window are above the limit: their losses count and their states are carried on.
+  PointTask limited;
+  limited.bad_loss = {1};
+  TrainerOptions options = {.learning_rate = 0.01, .steps = 10, .log_every = 1, .max_skipped = 3};
+  options.optimizer.skip_norm = 1e-3;
+  CHECK_THROWS_WITH(train(limited, options, folder / "limited"),
                     ContainsSubstring("or the gradient's norm is above 0.001 (the weights from before"));
-  CHECK(steep.settled == std::vector<float>{0, 0, 0});  // these windows' states are carried on all the same
+  CHECK(limited.settled == std::vector<float>{0, 1, 0});
+  const auto train_records = parsed_records(folder / "limited", "train");
+  REQUIRE(train_records.size() == 3);
+  for (const auto& record : train_records) CHECK(record["skipped_updates"] == 1);
+  CHECK(train_records[0]["loss"].get<double>() == Approx(1));
+  CHECK(train_records[0]["grad_norm"].get<double>() == Approx(1));
+  CHECK(train_records[1]["loss"].is_null());
 }
 
 TEST_CASE("a gradient whose norm is above 1e4 is said once, and whose it is") {

@@ -1,4 +1,4 @@
-// Consecutive updates that are not finite: the trainer returns to a checkpoint with half the learning rate once, then
+// Consecutive updates that are skipped: the trainer returns to a checkpoint with half the learning rate once, then
 // ends the run.
 #include "catch.h"
 #include "hmrnn/error.h"

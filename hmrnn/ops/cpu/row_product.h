@@ -74,30 +74,31 @@ struct AllRowProductKernels {
 template <class P>
 const RowProductKernels<P>& row_product_kernels();
 
-/// One thread's share of a product's columns: parts [begin, end) of `count` equal ones. Every value is summed in the
-/// same order for any shares.
+/// A share of a product's columns: parts [begin, end) of `count` equal ones. Every value is summed in the same order
+/// for any shares.
 struct Share {
   int64_t begin = 0, end = 1, count = 1;
   /// The first of n items that belongs to part i.
   int64_t first(int64_t n, int64_t i) const { return n * i / count; }
 };
 
-/// f(share) for shares that are the whole product together, as many as the number of multiplications justifies. Each of
-/// several threads has a large share, with which it begins, and a small one, which others can take if it is late. More
-/// shares would cost more: each reads all rows again, and begins with a panel that nobody has prefetched (four equal
-/// ones for each of two threads: 4% of a window of 3×512 where few rows are active).
+/// f(share) for shares that are the whole product together. Of a large product each of several threads has a large
+/// share, with which it begins, and a small one, which others can take if it is late; of a smaller one at most an equal
+/// share each, as many as the number of multiplications justifies. More shares would cost more: each reads all rows
+/// again, and begins with a panel that nobody has prefetched (with four equal ones for each of two threads a window of
+/// 3×512 took 425 ms instead of 407, timed alone, where few rows are active).
 template <class F>
 void for_shares(int64_t multiplications, F f) {
-  constexpr int64_t worth_a_part = 1 << 18;
-  constexpr int64_t parts = 4, large = 3;  // of each thread; of these its large share has
-  const int64_t threads = usable_threads(), count = parts * threads;
-  if (threads == 1 || multiplications < worth_a_part * count) {
-    const int64_t shares = std::clamp<int64_t>(multiplications / worth_a_part, 1, threads);
+  constexpr int64_t kWorthAPart = 1 << 18;
+  constexpr int64_t kPartsPerThread = 4, kLargeShare = 3;
+  const int64_t threads = usable_threads(), count = kPartsPerThread * threads;
+  if (threads == 1 || multiplications < kWorthAPart * count) {
+    const int64_t shares = std::clamp<int64_t>(multiplications / kWorthAPart, 1, threads);
     return for_parts(shares, [&](int64_t i) { f(Share{i, i + 1, shares}); });
   }
   for_parts(2 * threads, [&](int64_t i) {
-    const int64_t first = i / 2 * parts, middle = first + large;
-    f(i % 2 == 0 ? Share{first, middle, count} : Share{middle, first + parts, count});
+    const int64_t first = i / 2 * kPartsPerThread, middle = first + kLargeShare;
+    f(i % 2 == 0 ? Share{first, middle, count} : Share{middle, first + kPartsPerThread, count});
   });
 }
 

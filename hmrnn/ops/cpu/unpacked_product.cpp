@@ -1,6 +1,6 @@
 #include "hmrnn/ops/cpu/unpacked_product.h"
 
-#include "hmrnn/ops/cpu/row_product.h"
+#include "hmrnn/ops/cpu/thread_team.h"
 
 namespace hmrnn::cpu {
 
@@ -19,11 +19,10 @@ void multiply(std::span<const UnpackedProduct<T>> products) {
     return;
   }
   for_parts(count, [&](int64_t i) {
-    const Share share{i, i + 1, count};
     for (const auto& p : products) {
       const int64_t blocks = (p.rows + block - 1) / block;
       if (p.m == 0) continue;
-      kernels.multiply(p, share.first(blocks, share.begin) * block, std::min(p.rows, share.first(blocks, share.end) * block));
+      kernels.multiply(p, blocks * i / count * block, std::min(p.rows, blocks * (i + 1) / count * block));
     }
   });
 }
