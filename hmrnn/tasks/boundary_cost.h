@@ -46,6 +46,7 @@ class HMRNN_API BoundaryCost {
   /// The means that `settle` will use; several processes replace them by the means of all (TrainingTask::window_means).
   std::vector<torch::Tensor> means() const;
   /// Updates λ and `bias_change` after the window of the last `penalty`, unless `not_finite` (0-d) is not 0.
+  /// They follow the measured rates, so they change also where an update is skipped for its gradient norm alone.
   void settle(const torch::Tensor& not_finite);
   /// What to add to the biases of the detectors after `settle` (HMLSTM::shift_detector_biases), float32 [L-1] on the
   /// device: 0 for odds within a factor of kFarOff of the target's (rates of 0.03 to 0.67 for 0.2), else -bias_speed if

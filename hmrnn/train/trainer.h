@@ -59,8 +59,8 @@ enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 
 /// The training loop of every model: schedules, clipping, Adam, validation, checkpoints, metrics. A run that is stopped
 /// after any step and resumed makes the same updates as one that is not stopped. (The loop is in trainer.cpp, records
-/// and progress in trainer_records.cpp, saving and loading in trainer_checkpoints.cpp, the reaction to skipped updates in
-/// trainer_recovery.cpp.)
+/// and progress in trainer_records.cpp, saving and loading in trainer_checkpoints.cpp, the reaction to skipped updates
+/// in trainer_recovery.cpp.)
 ///
 /// With a process group every process makes the same updates: gradients, losses and evaluations are those of all rows
 /// together (trainer_processes.cpp), and a request to one process (stop, save) is followed by all after the same step.

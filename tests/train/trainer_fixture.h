@@ -94,6 +94,15 @@ struct SmallRun : TrainerHooks {
 
   /// Enables every regulariser.
   void regularise() { recurrent_dropout = 0.1, locked_dropout = 0.25, weight_drop = 0.3, embedding_dropout = 0.1; }
+  /// Skips updates whose gradient norm is above `norm`, and checks that these are at least `least` and fewer than 30.
+  void skip_above(double norm, int64_t least) {
+    trainer.optimizer.skip_norm = norm;
+    trainer.max_skipped = 1000;
+    finish = [least](const Trainer& run) {
+      CHECK(run.skipped() >= least);
+      CHECK(run.skipped() < 30);
+    };
+  }
 
   /// See train_in.
   StopReason operator()(const std::filesystem::path& folder, bool resume) const {
