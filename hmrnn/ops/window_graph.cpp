@@ -19,12 +19,12 @@ WindowGraph::~WindowGraph() = default;
 
 void register_window_graphs(WindowGraphFactory factory) { factory_of_graphs = factory; }
 
-std::unique_ptr<WindowGraph> make_window_graph(torch::Device device) {
+std::unique_ptr<WindowGraph> make_window_graph(torch::Device device, std::optional<c10::Stream> stream) {
   TORCH_CHECK(device.is_cuda(), "make_window_graph: ", device, " has no graphs");
   load_cuda_library();
   const WindowGraphFactory factory = factory_of_graphs;
   if (!factory) throw Error("CUDA graphs were asked for, but libhmrnn_cuda.so is of another version");
-  return factory(device);
+  return factory(device, stream);
 }
 
 GraphStream::GraphStream(const WindowGraph* graph) : stream_(graph ? graph->stream() : std::nullopt) {

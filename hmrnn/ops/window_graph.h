@@ -28,12 +28,14 @@ class HMRNN_API WindowGraph {
   virtual void replay() = 0;
 };
 
-/// A CUDA graph on a stream of its own. Opens libhmrnn_cuda; throws hmrnn::Error if that cannot be opened.
-HMRNN_API std::unique_ptr<WindowGraph> make_window_graph(torch::Device device);
+/// A CUDA graph on `stream`, by default a stream of its own. Opens libhmrnn_cuda; throws hmrnn::Error if that cannot be
+/// opened.
+HMRNN_API std::unique_ptr<WindowGraph> make_window_graph(torch::Device device,
+                                                         std::optional<c10::Stream> stream = std::nullopt);
 
 /// Function that libhmrnn_cuda, which contains the CUDA graphs, registers with register_window_graphs when it is
 /// opened.
-using WindowGraphFactory = std::unique_ptr<WindowGraph> (*)(torch::Device);
+using WindowGraphFactory = std::unique_ptr<WindowGraph> (*)(torch::Device, std::optional<c10::Stream>);
 HMRNN_API void register_window_graphs(WindowGraphFactory factory);
 
 /// During its lifetime, work for the device is launched on the stream of `graph` (if there is one). Constructor and

@@ -80,7 +80,8 @@ LoadedWindow InkTask::load(int64_t epoch, int64_t i) {
   const auto window = feed_.load(epoch, i);
   if (window.first) state_.start(feed_[0].size(1));
   targets_ = window.count;
-  return {window.count, window.count, feed_.layout()};
+  // Without targets forward() computes nothing, so such a window must not be replayed as one of its sizes.
+  return {window.count, window.count, targets_ > 0 ? feed_.layout() : std::vector<int64_t>{}};
 }
 
 WindowLoss InkTask::forward() {

@@ -31,7 +31,7 @@ class HMRNN_API LearningRateSchedule {
  public:
   /// All that a resume needs.
   struct State {
-    std::optional<double> best;       ///< lowest validation loss so far
+    std::optional<double> best = {};  ///< lowest validation loss so far
     int64_t without_improvement = 0;  ///< evaluations since the best one or the last drop
     int64_t drops = 0;                ///< drops so far
   };

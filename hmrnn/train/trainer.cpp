@@ -47,14 +47,17 @@ Trainer::Trainer(TrainingTask& task, const TrainerOptions& options, RunFolder fo
       schedule_(schedule_of(options, task.windows())),
       sums_(task.layers(), task.device()),
       runner_([this] { compute_window(); }),
+      update_runner_([this] { update_from_bucket(); }),
       start_(Clock::now()) {
   TORCH_CHECK(options_.log_every >= 1 && options_.checkpoint_every >= 1 && options_.eval_every >= 0,
               "Trainer: log_every and checkpoint_every must be at least 1, eval_every at least 0");
   TORCH_CHECK(nlohmann::json::parse(run_settings_, nullptr, /*allow_exceptions=*/false).is_object(),
               "Trainer: run_settings must be the text of a JSON object");
   if (options_.ema > 0) averaged_.emplace(named_parameters(task.module()), options_.ema);
-  if (options_.cuda_graph && !options_.group && task_.device().is_cuda())
+  if (options_.cuda_graph && task_.device().is_cuda()) {
     runner_.set_graph(make_window_graph(task_.device()));
+    if (options_.group) update_runner_.set_graph(make_window_graph(task_.device(), runner_.graph()->stream()));
+  }
   slope_ = annealed_slope(options_.slope_rate, options_.slope_max, 0);
   task_.set_slope(slope_);
 }
@@ -122,6 +125,10 @@ void Trainer::train_step() {
   window_ = task_.load(epoch(), step_ % task_.windows());
   sums_.expect(window_.count, window_.positions);
   runner_.run(window_.layout);
+  if (options_.group) {
+    sum_bucket();
+    update_runner_.run(window_.layout);
+  }
   ++step_;
   ++steps_here_;
   if (watch_gradients_) report_large_gradient();
@@ -147,9 +154,16 @@ void Trainer::train_step() {
 }
 
 void Trainer::compute_window() {
-  auto window = task_.forward();
+  const auto window = task_.forward();
   if (window.loss.defined()) (window.penalty.defined() ? window.loss + window.penalty : window.loss).backward();
-  if (options_.group) share_window(window);
+  if (options_.group) {
+    fill_bucket(window);
+  } else {
+    update(window);
+  }
+}
+
+void Trainer::update(const WindowLoss& window) {
   const auto report = optimizer_.step(window.loss);
   if (watch_gradients_) last_update_ = report;
   task_.constrain();

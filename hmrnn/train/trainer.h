@@ -49,8 +49,9 @@ struct TrainerOptions {
   int64_t max_skipped = 20;        ///< limit of consecutive skipped updates; run() then throws
   bool recover = false;            ///< the first time, return to a checkpoint with half the rate (see Trainer)
   bool cuda_graph = true;          ///< on CUDA: replay windows from a graph (WindowRunner); the same bits either way
-  /// The processes that train the model together, each on its rows of every window; null: this one alone. On CUDA they
-  /// launch windows without a graph. The task was made for this process's rows (TextTaskOptions::rank).
+  /// The processes that train the model together, each on its rows of every window; null: this one alone. On CUDA a
+  /// window is two graphs then, with the sum over the processes in between. The task was made for this process's rows
+  /// (TextTaskOptions::rank).
   const ProcessGroup* group = nullptr;
 };
 
@@ -117,10 +118,16 @@ class HMRNN_API Trainer {
   /// It may change the number of LibTorch's threads. Call this before run().
   void set_after_step(std::function<void(double seconds, double targets)> after) { after_step_ = std::move(after); }
 
-  /// Replays windows from `graph` instead of the device's own kind of graph. Call this before run(). For tests.
-  void use_graph(std::unique_ptr<WindowGraph> graph) { runner_.set_graph(std::move(graph)); }
+  /// Replays windows from `graph` instead of the device's own kind of graph, and with a process group their updates
+  /// from `update`, which must use the same stream. Call this before run(). For tests.
+  void use_graphs(std::unique_ptr<WindowGraph> graph, std::unique_ptr<WindowGraph> update = nullptr) {
+    runner_.set_graph(std::move(graph));
+    update_runner_.set_graph(std::move(update));
+  }
   /// Launches and replays windows.
   const WindowRunner& runner() const { return runner_; }
+  /// Launches and replays the updates of windows, with a process group.
+  const WindowRunner& update_runner() const { return update_runner_; }
 
   /// Number of steps, including those before a resume.
   int64_t step() const { return step_; }
@@ -143,8 +150,12 @@ class HMRNN_API Trainer {
 
   /// One window of training.
   void train_step();
-  /// The part that is the same for every window of a layout and can be replayed: it only reads and writes tensors.
+  // The parts that are the same for every window of a layout and can be replayed, since they only read and write
+  // tensors.
+  /// Forward and backward pass; then the update, or with a process group only what it needs, to be summed.
   void compute_window();
+  /// The update from the gradients of the whole window.
+  void update(const WindowLoss& window);
   /// Targets per second since the last record; `targets`: their number.
   double per_second(double targets) const;
   /// Reports a very large gradient once, with its parameter. Only on the CPU, since on a GPU it would wait for the
@@ -168,8 +179,12 @@ class HMRNN_API Trainer {
   void agree_on_start();
   /// Sets agreed_ to the requests of any process, and `targets` and `positions` to their sums over all processes.
   void agree(double* targets = nullptr, double* positions = nullptr);
-  /// Replaces gradients, counts and means of this process's rows by those of all rows of the window.
-  void share_window(WindowLoss& window);
+  /// Copies gradients, counts and means of this process's rows to bucket_. Can be replayed.
+  void fill_bucket(const WindowLoss& window);
+  /// Replaces them by those of all rows of the window.
+  void sum_bucket();
+  /// The update from the sums. Can be replayed.
+  void update_from_bucket();
   /// The evaluation over the rows of all processes; empty if one process was interrupted.
   std::optional<Evaluation> share_evaluation(const std::optional<Evaluation>& own) const;
   /// Replaces the carried state and the generators of this process by those of all processes.
@@ -243,10 +258,17 @@ class HMRNN_API Trainer {
   std::unique_ptr<RunLock> lock_;
   std::unique_ptr<MetricsWriter> metrics_;
 
-  bool ready_ = false;    ///< started or resumed
-  LoadedWindow window_;   ///< the current one
-  Requests agreed_;       ///< requests of all processes, as of the last step
-  torch::Tensor bucket_;  ///< the processes sum this for each window: gradients, means, loss, updates
+  /// What the processes sum for each window.
+  struct Bucket {
+    torch::Tensor all;                 ///< [N], dtype of the weights; the others are its parts, in this order
+    std::vector<torch::Tensor> means;  ///< over the targets: gradients of the parameters, the task's means, the loss
+    torch::Tensor updates;             ///< [L]: WindowLoss::updates
+  };
+
+  bool ready_ = false;   ///< started or resumed
+  LoadedWindow window_;  ///< the current one
+  Requests agreed_;      ///< requests of all processes, as of the last step
+  Bucket bucket_;        ///< from the first window on
 
   int64_t step_ = 0;
   int64_t evaluated_step_ = -1;       ///< step of the last evaluation
@@ -263,6 +285,7 @@ class HMRNN_API Trainer {
   double learning_rate_ = -1;  ///< current rate of the optimizer; -1: not set yet
   RunningSums sums_;           ///< since the last record
   WindowRunner runner_;
+  WindowRunner update_runner_;                  ///< with a process group; windows have the layouts of runner_
   double train_seconds_ = 0;                    ///< since the last record, without evaluations and saving
   double elapsed_before_ = 0;                   ///< seconds, in earlier processes of this run
   int64_t steps_here_ = 0;                      ///< in this process

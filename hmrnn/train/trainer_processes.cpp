@@ -59,7 +59,41 @@ void Trainer::agree(double* targets, double* positions) {
   agreed_ = {number[2] > 0, number[3] > 0, number[4] > 0, number[5] > 0};
 }
 
-void Trainer::share_window(WindowLoss& window) {
+void Trainer::fill_bucket(const WindowLoss& window) {
+  const torch::NoGradGuard no_grad;
+  const auto parameters = task_.module().parameters();
+  std::vector<torch::Tensor> values;  // undefined: 0
+  for (const auto& parameter : parameters) values.push_back(parameter.grad());
+  const auto means = task_.window_means();
+  values.insert(values.end(), means.begin(), means.end());
+  values.push_back(window.loss);
+
+  if (!bucket_.all.defined()) {
+    std::vector<at::IntArrayRef> sizes;
+    for (const auto& parameter : parameters) sizes.push_back(parameter.sizes());
+    for (const auto& mean : means) sizes.push_back(mean.sizes());
+    sizes.emplace_back();
+    int64_t length = task_.layers();
+    for (const auto& each : sizes) length += c10::multiply_integers(each);
+    bucket_.all = torch::empty({length}, parameters[0].options().requires_grad(false));
+    int64_t at = 0;
+    const auto take = [&](int64_t n) { return bucket_.all.narrow(0, std::exchange(at, at + n), n); };
+    for (const auto& each : sizes) bucket_.means.push_back(take(c10::multiply_integers(each)).view(each));
+    bucket_.updates = take(task_.layers());
+  }
+
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (values[i].defined()) {
+      bucket_.means[i].copy_(values[i]);
+    } else {
+      bucket_.means[i].zero_();
+    }
+  }
+  if (task_.layers() > 0) bucket_.updates.copy_(window.updates);
+  for (const auto& parameter : parameters) parameter.mutable_grad().reset();
+}
+
+void Trainer::sum_bucket() {
   const torch::NoGradGuard no_grad;
   // This sum is on the host, while a device still computes, and it has a timeout, so that a missing process is noticed
   // here.
@@ -67,42 +101,16 @@ void Trainer::share_window(WindowLoss& window) {
   agree(&targets, &positions);
   sums_.expect(static_cast<int64_t>(targets), static_cast<int64_t>(positions));
   const double share = static_cast<double>(window_.count) / targets;
+  bucket_.all.narrow(0, 0, bucket_.all.numel() - bucket_.updates.numel()).mul_(share);
+  options_.group->sum(bucket_.all);
+}
 
-  const auto parameters = task_.module().parameters();
-  const auto means = task_.window_means();
-  const auto layers = task_.layers();
-  if (!bucket_.defined()) {
-    int64_t length = 1 + layers;
-    for (const auto& tensors : {parameters, means}) {
-      for (const auto& tensor : tensors) length += tensor.numel();
-    }
-    bucket_ = torch::empty({length}, parameters[0].options().requires_grad(false));
-  }
-  // Views of the bucket for all values, in order. Each value is a mean over targets, or a count.
-  std::vector<torch::Tensor> places;
-  int64_t at = 0;
-  const auto put = [&](const torch::Tensor& value, at::IntArrayRef sizes, double weight) {
-    const auto length = c10::multiply_integers(sizes);
-    auto place = bucket_.narrow(0, std::exchange(at, at + length), length).view(sizes);
-    if (!value.defined()) {
-      place.zero_();
-    } else {
-      place.copy_(value);
-      if (weight != 1) place.mul_(weight);
-    }
-    places.push_back(place);
-  };
-  for (const auto& parameter : parameters) put(parameter.grad(), parameter.sizes(), share);
-  for (const auto& mean : means) put(mean, mean.sizes(), share);
-  put(window.loss, {}, share);
-  if (layers > 0) put(window.updates, {layers}, 1);
-  options_.group->sum(bucket_);
-
-  auto place = places.begin();
-  for (const auto& parameter : parameters) parameter.mutable_grad() = *place++;
-  for (const auto& mean : means) mean.copy_(*place++);
-  window.loss = *place++;
-  if (layers > 0) window.updates = (*place++).to(torch::kFloat64);
+void Trainer::update_from_bucket() {
+  const torch::NoGradGuard no_grad;
+  auto place = bucket_.means.begin();
+  for (const auto& parameter : task_.module().parameters()) parameter.mutable_grad() = *place++;
+  for (const auto& mean : task_.window_means()) mean.copy_(*place++);
+  update({.loss = *place, .updates = bucket_.updates.to(torch::kFloat64)});
 }
 
 std::optional<Evaluation> Trainer::share_evaluation(const std::optional<Evaluation>& own) const {

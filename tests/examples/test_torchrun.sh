@@ -188,6 +188,25 @@ grep -q '^resumed at step [1-9]' struck.txt || fail "the job did not go on from 
 cmp calm/last/model.safetensors struck/last/model.safetensors || fail "the job that lost a process has other weights"
 cmp calm/best/model.safetensors struck/best/model.safetensors || fail "the job that lost a process has another best model"
 alike calm struck 0
+# A signal to torchrun itself: all workers save after the same step and end, and the run goes on as if nothing had been.
+for signal in INT TERM; do
+  job=job_$signal
+  (torchrun_train $long --out $job) > $job.txt 2>&1 &
+  torchrun=$!
+  for _ in $(seq 1200); do
+    if [ -s $job/metrics.jsonl ] && grep -q '"step":130,' $job/metrics.jsonl; then break; fi
+    sleep 0.05
+  done
+  kill -s $signal $torchrun
+  code=0
+  wait $torchrun || code=$?
+  step=$(state_step $job)
+  [ "$code" != 0 ] && [ "$step" -ge 130 ] && [ "$step" -lt 600 ] && grep -q "stopped by a signal after step $step, saved" $job.txt ||
+    fail "SIG$signal to torchrun: exit code $code, saved at step $step: $(tail -n 5 $job.txt)"
+  (torchrun_train --resume --out $job) > $job.again.txt 2>&1 || fail "after SIG$signal to torchrun: $(tail -n 5 $job.again.txt)"
+  cmp calm/last/model.safetensors $job/last/model.safetensors || fail "SIG$signal to torchrun changes the weights"
+  alike calm $job 0
+done
 # None of torchrun's attempts (one and three restarts) may continue another job's run.
 code=0
 (torchrun_train $long --out calm) > other.txt 2>&1 || code=$?

@@ -63,7 +63,7 @@ class TracedGraph : public WindowGraph {
   };
 
   static TracedGraph*& recording() {
-    static TracedGraph* graph = nullptr;
+    thread_local TracedGraph* graph = nullptr;
     return graph;
   }
 

@@ -80,6 +80,30 @@ TEST_CASE("text on a GPU: a graph's replays are plain launches, bit for bit", "[
   CHECK(compare_graphs_with_launches(run, {2, 15, 30}, /*rate_drops=*/true) == 40 - WindowRunner::kWarmUp - 1);
 }
 
+TEST_CASE("text on a GPU, one process of a group: the replays of windows and updates are plain launches", "[cuda]") {
+  const auto device = find_cuda();
+  if (!device) return;
+  SmallRun run;
+  run.device = *device;
+  run.trainer.steps = 30;
+  run.trainer.ema = 0.9;
+  const TemporaryFolder folder;
+  const auto alone = folder.path / "alone", launched = folder.path / "launched", replayed = folder.path / "replayed";
+  REQUIRE(run(alone, false) == StopReason::Steps);
+  const auto group = ProcessGroup::from_file((folder.path / "store").string(), 0, 1, std::chrono::seconds(60));
+  run.trainer.group = group.get();
+  run.trainer.cuda_graph = false;
+  REQUIRE(run(launched, false) == StopReason::Steps);
+  run.trainer.cuda_graph = true;
+  run.finish = [](const Trainer& trainer) {
+    CHECK(trainer.runner().replayed() == 30 - WindowRunner::kWarmUp - 1);
+    CHECK(trainer.update_runner().replayed() == 30 - WindowRunner::kWarmUp - 1);
+  };
+  REQUIRE(run(replayed, false) == StopReason::Steps);
+  check_same_cuda_run(launched, replayed);
+  check_same_cuda_run(alone, replayed);
+}
+
 TEST_CASE("text on a GPU, each window one kernel: a graph's replays are plain launches", "[cuda][persistent]") {
   const auto device = find_cuda();
   if (!device) return;

@@ -5,15 +5,13 @@
 #include <cmath>
 #include <stdexcept>
 #include <thread>
-#include <type_traits>
 
 #include "catch.h"
 #include "hmrnn/error.h"
 #include "hmrnn/run/process_group.h"
-#include "run/in_group.h"
 #include "support/temporary_folder.h"
 #include "tasks/ink_fixture.h"
-#include "train/trainer_fixture.h"
+#include "train/train_in_group.h"
 
 using namespace hmrnn;
 using hmrnn::test::in_group;
@@ -22,28 +20,9 @@ using hmrnn::test::records;
 using hmrnn::test::same_tensors;
 using hmrnn::test::SmallRun;
 using hmrnn::test::TemporaryFolder;
+using hmrnn::test::train_in_group;
 
 namespace {
-
-/// Trains a run in `size` processes.
-template <typename Run>
-std::vector<StopReason> train_in_group(int64_t size, const Run& run, const std::filesystem::path& folder, bool resume) {
-  std::vector<StopReason> reasons(static_cast<size_t>(size));
-  in_group(size, [&](const ProcessGroup& group) {
-    auto own = run;
-    own.trainer.group = &group;
-    own.rank = group.rank();
-    own.ranks = size;
-    // Disturbances happen in the last process alone, and all processes must react.
-    const bool last = group.rank() == size - 1;
-    if (run.stop) own.stop = [&run, last](const Trainer& trainer) { return last && run.stop(trainer); };
-    if constexpr (std::is_same_v<Run, SmallRun>) {
-      if (!last) own.bad_windows.clear();
-    }
-    reasons[static_cast<size_t>(group.rank())] = own(folder, resume);
-  });
-  return reasons;
-}
 
 double worst_difference(const std::filesystem::path& a, const std::filesystem::path& b, const std::string& prefix) {
   const auto x = read_safetensors(a), y = read_safetensors(b);

@@ -10,6 +10,7 @@
 #include "support/temporary_folder.h"
 #include "support/traced_graph.h"
 #include "tasks/ink_fixture.h"
+#include "train/train_in_group.h"
 
 using namespace hmrnn;
 using hmrnn::test::InkRun;
@@ -18,6 +19,7 @@ using hmrnn::test::same_tensors;
 using hmrnn::test::SmallRun;
 using hmrnn::test::TemporaryFolder;
 using hmrnn::test::TracedGraph;
+using hmrnn::test::train_in_group;
 
 namespace {
 
@@ -54,7 +56,7 @@ Traced trace(Run run, const std::filesystem::path& folder, const std::vector<int
     run.prepare = [&](Trainer& trainer) {
       auto owned = std::make_unique<TracedGraph>();
       graph = owned.get();
-      trainer.use_graph(std::move(owned));
+      trainer.use_graphs(std::move(owned));
     };
     run.stop = [&, part](const Trainer& trainer) {
       if (trainer.runner().captured() > 0) out.host_reads = graph->host_reads();
@@ -126,7 +128,7 @@ TEST_CASE("of windows that are timed no more are run than the budget allows, and
   run.prepare = [&](Trainer& trainer) {
     auto owned = std::make_unique<TracedGraph>();
     graph = owned.get();
-    trainer.use_graph(std::move(owned));
+    trainer.use_graphs(std::move(owned));
   };
   run.begin = [&](Trainer& trainer) {
     trainer.time_windows(WindowRunner::kWarmUp + 1, 1000, 0);
@@ -197,7 +199,7 @@ TEST_CASE("training gives up at the same step when the updates that are not fini
   for (const bool traced : {false, true}) {
     int64_t skipped = 0;
     run.prepare = [&](Trainer& trainer) {
-      if (traced) trainer.use_graph(std::make_unique<TracedGraph>());
+      if (traced) trainer.use_graphs(std::make_unique<TracedGraph>());
     };
     run.stop = [&](const Trainer& trainer) {
       skipped = trainer.skipped();
@@ -240,6 +242,72 @@ TEST_CASE("handwriting: whole lines, of which no two batches are alike, are laun
 
 namespace {
 
+/// Runs `size` processes without graphs and with them, and checks that they do the same. Returns the replays of the
+/// windows and those of the updates, of all processes together.
+template <typename Run>
+std::pair<int64_t, int64_t> compare_replays_in_group(Run run, int64_t size) {
+  const OutputOfOperators composite;
+  const TemporaryFolder folder;
+  const auto plain = folder.path / "plain", replayed = folder.path / "replayed";
+  for (const auto reason : train_in_group(size, run, plain, false)) REQUIRE(reason == StopReason::Steps);
+  std::mutex mutex;
+  std::pair<int64_t, int64_t> replays;
+  std::map<const Trainer*, std::array<TracedGraph*, 2>> graphs;
+  run.prepare = [&](Trainer& trainer) {
+    auto window = std::make_unique<TracedGraph>(), update = std::make_unique<TracedGraph>();
+    const std::lock_guard<std::mutex> lock(mutex);
+    graphs[&trainer] = {window.get(), update.get()};
+    trainer.use_graphs(std::move(window), std::move(update));
+  };
+  run.finish = [&](const Trainer& trainer) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    replays.first += trainer.runner().replayed();
+    replays.second += trainer.update_runner().replayed();
+    for (const auto* graph : graphs.at(&trainer)) {
+      if (!graph->host_reads().empty()) throw std::logic_error("the host reads a tensor during a capture");
+    }
+  };
+  for (const auto reason : train_in_group(size, run, replayed, false)) REQUIRE(reason == StopReason::Steps);
+  check_same_replayed_run(plain, replayed);
+  return replays;
+}
+
+}  // namespace
+
+TEST_CASE("processes that replay windows, sum, and replay updates do what they do by launches") {
+  const auto size = GENERATE(1, 2);
+  SECTION("text") {
+    SmallRun run;
+    run.layer_norm = false;
+    run.trainer.steps = 40;
+    SECTION("a step") {}
+    SECTION("a whole recipe") {
+      run.roll = true;
+      run.boundary_cost.target_rate = {0.3, 0.1};
+      run.boundary_cost.speed = 0.05;
+      run.detector_norm_cap = 0.2;
+      run.trainer.ema = 0.9;
+      run.trainer.optimizer = {.beta2 = 0.99, .clip = 0.1, .weight_decay = 1e-3};
+    }
+    SECTION("updates that are not finite") { run.bad_windows = {0, 9, 10, 20}; }
+    const auto expected = size * (40 - WindowRunner::kWarmUp - 1);
+    CHECK(compare_replays_in_group(run, size) == std::pair<int64_t, int64_t>(expected, expected));
+  }
+  SECTION("handwriting, with windows at which all lines of one process have ended") {
+    InkRun run;
+    run.model.boundary(BoundaryMode::Soft).layer_norm(false);
+    run.batch = 6;
+    run.window = 1;
+    run.trainer.steps = 150;
+    run.boundary_cost.target_rate = {0.3};
+    const auto [windows, updates] = compare_replays_in_group(run, size);
+    CHECK(windows == updates);
+    CHECK(windows > 75 * size);
+  }
+}
+
+namespace {
+
 /// Uses a number of the host, which a graph would bake in.
 class BakingTask : public TextTask {
  public:
@@ -272,7 +340,7 @@ TEST_CASE("a task that bakes a number in is found out by the traced graph") {
     BakingTask task(model, corpus, {}, {.batch = 6, .window = 20, .eval_streams = 5});
     Progress progress(nullptr);
     Trainer trainer(task, {.steps = 9}, RunFolder(folder / (traced ? "traced" : "plain")), progress);
-    if (traced) trainer.use_graph(std::make_unique<TracedGraph>());
+    if (traced) trainer.use_graphs(std::make_unique<TracedGraph>());
     trainer.start();
     trainer.run();
     losses.push_back(trainer.best_loss().value());

@@ -14,8 +14,11 @@ namespace {
 
 class CudaWindowGraph : public WindowGraph {
  public:
-  explicit CudaWindowGraph(torch::Device device)
-      : stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.has_index() ? device.index() : 0)) {}
+  CudaWindowGraph(torch::Device device, std::optional<c10::Stream> stream)
+      : stream_(stream
+                    ? c10::cuda::CUDAStream(*stream)
+                    : c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.has_index() ? device.index() : 0)) {
+  }
 
   std::optional<c10::Stream> stream() const override { return stream_.unwrap(); }
 
@@ -54,8 +57,9 @@ class CudaWindowGraph : public WindowGraph {
 };
 
 [[maybe_unused]] const bool graph_registered = [] {
-  register_window_graphs(
-      [](torch::Device device) -> std::unique_ptr<WindowGraph> { return std::make_unique<CudaWindowGraph>(device); });
+  register_window_graphs([](torch::Device device, std::optional<c10::Stream> stream) -> std::unique_ptr<WindowGraph> {
+    return std::make_unique<CudaWindowGraph>(device, stream);
+  });
   return true;
 }();
 
