@@ -17,6 +17,8 @@ class HMRNN_API DeviceSum {
   /// Replaces `tensor`, contiguous, on this process's device and of the same size everywhere, by the sum over all
   /// processes, on the device's current stream. Does not wait. All processes call it, in the same order.
   virtual void sum(const torch::Tensor& tensor) = 0;
+  /// Whether all sums so far have ended on the device. Does not wait.
+  virtual bool ended() = 0;
 };
 
 /// Bytes of the id that the processes of a group share before make_device_sum.
@@ -37,7 +39,7 @@ struct DeviceSums {
   MakeId make_id;  ///< make_device_sum_id
   Make make;       ///< make_device_sum
 };
-/// Called by libhmrnn_cuda; `sums` must stay valid.
-HMRNN_API void register_device_sums(const DeviceSums* sums);
+/// Called by libhmrnn_cuda; `sums` must stay valid. Returns those registered before.
+HMRNN_API const DeviceSums* register_device_sums(const DeviceSums* sums);
 
 }  // namespace hmrnn

@@ -3,6 +3,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <atomic>
+#include <exception>
 
 #include "hmrnn/error.h"
 #include "hmrnn/ops/cuda_library.h"
@@ -27,7 +28,8 @@ std::unique_ptr<WindowGraph> make_window_graph(torch::Device device, std::option
   return factory(device, stream);
 }
 
-GraphStream::GraphStream(const WindowGraph* graph) : stream_(graph ? graph->stream() : std::nullopt) {
+GraphStream::GraphStream(const WindowGraph* graph)
+    : stream_(graph ? graph->stream() : std::nullopt), exceptions_(std::uncaught_exceptions()) {
   if (!stream_) return;
   const c10::impl::VirtualGuardImpl device(stream_->device_type());
   previous_ = device.getStream(stream_->device());
@@ -38,7 +40,7 @@ GraphStream::GraphStream(const WindowGraph* graph) : stream_(graph ? graph->stre
 GraphStream::~GraphStream() {
   if (!stream_) return;
   try {
-    stream_->synchronize();
+    if (std::uncaught_exceptions() == exceptions_) stream_->synchronize();
     c10::impl::VirtualGuardImpl(stream_->device_type()).exchangeStream(*previous_);
   } catch (const c10::Error&) {  // the device is lost; its next use reports the error
   }

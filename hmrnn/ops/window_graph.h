@@ -39,7 +39,8 @@ using WindowGraphFactory = std::unique_ptr<WindowGraph> (*)(torch::Device, std::
 HMRNN_API void register_window_graphs(WindowGraphFactory factory);
 
 /// During its lifetime, work for the device is launched on the stream of `graph` (if there is one). Constructor and
-/// destructor wait for the work launched before.
+/// destructor wait for the work launched before, but the destructor does not while an exception is thrown, since that
+/// may report that the work never ends.
 class HMRNN_API GraphStream {
  public:
   /// `graph` null, or without a stream: no effect.
@@ -50,6 +51,7 @@ class HMRNN_API GraphStream {
 
  private:
   std::optional<c10::Stream> stream_, previous_;
+  int exceptions_;  ///< being thrown when it was constructed
 };
 
 }  // namespace hmrnn

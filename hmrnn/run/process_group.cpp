@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <exception>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "hmrnn/error.h"
@@ -175,6 +176,20 @@ void ProcessGroup::sum(const torch::Tensor& tensor) const {
   if (!tensor.is_cpu()) tensor.detach().copy_(list[0]);
 }
 
+void ProcessGroup::wait_for_sums() const {
+  if (!backend_ || !backend_->device_sum) return;
+  const auto end = std::chrono::steady_clock::now() + timeout_;
+  while (!backend_->device_sum->ended()) {
+    if (std::chrono::steady_clock::now() > end) {
+      throw Error(
+          fmt::format("process {} of {} waited for a sum over the GPUs of all processes, and one of them died "
+                      "or hung (timeout {})",
+                      rank_, size_, seconds_of(timeout_)));
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+  }
+}
+
 torch::Tensor ProcessGroup::gather_rows(const torch::Tensor& rows) const {
   TORCH_CHECK(rows.dim() >= 1, "ProcessGroup::gather_rows: there are no rows");
   if (size_ == 1) return rows;
@@ -234,6 +249,7 @@ std::unique_ptr<ProcessGroup> ProcessGroup::from_file(const std::string&, int64_
 
 void ProcessGroup::use_device(torch::Device) {}
 void ProcessGroup::sum(const torch::Tensor&) const {}
+void ProcessGroup::wait_for_sums() const {}
 torch::Tensor ProcessGroup::gather_rows(const torch::Tensor& rows) const { return rows; }
 void ProcessGroup::mark(const std::string&) const {}
 bool ProcessGroup::marked(const std::string&) const { return false; }

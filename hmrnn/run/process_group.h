@@ -44,8 +44,12 @@ class HMRNN_API ProcessGroup {
   void use_device(torch::Device device);
 
   /// Collective. Replaces `tensor`, contiguous and of the same sizes in all processes, by the sum over all processes,
-  /// the same bits in each. On the device of use_device it does not wait for the device and has no timeout.
+  /// the same bits in each. On the device of use_device it does not wait for the device (see wait_for_sums).
   void sum(const torch::Tensor& tensor) const;
+  /// Waits until the sums on the device of use_device have ended; returns immediately without one. To be called before
+  /// anything else waits for the device, since a sum never ends if another process's GPU takes no part in it. Throws
+  /// hmrnn::Error at the timeout.
+  void wait_for_sums() const;
   /// Collective. Concatenates the rows of all processes in the order of ranks, on the CPU (a group of one returns
   /// `rows` itself); `rows` is [n, …], where n may differ between processes.
   torch::Tensor gather_rows(const torch::Tensor& rows) const;

@@ -138,6 +138,7 @@ void Trainer::train_step() {
   if (due) record();
   const bool refresh = !due && progress_.wants_refresh();
   if (refresh) {
+    wait_for_sums();
     const auto means = sums_.means();
     progress_.show(progress_line(means, per_second(means.targets)), /*recorded=*/false);
   }
@@ -173,6 +174,7 @@ void Trainer::update(const WindowLoss& window) {
 }
 
 bool Trainer::evaluate(bool scheduled) {
+  wait_for_sums();
   const auto result = evaluate_task();
   if (!result) return false;
   std::optional<Evaluation> averaged;

@@ -185,6 +185,8 @@ class HMRNN_API Trainer {
   void sum_bucket();
   /// The update from the sums. Can be replayed.
   void update_from_bucket();
+  /// To be called before the host reads what the device has computed: see ProcessGroup::wait_for_sums.
+  void wait_for_sums() const;
   /// The evaluation over the rows of all processes; empty if one process was interrupted.
   std::optional<Evaluation> share_evaluation(const std::optional<Evaluation>& own) const;
   /// Replaces the carried state and the generators of this process by those of all processes.

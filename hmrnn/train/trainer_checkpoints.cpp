@@ -114,6 +114,7 @@ void Trainer::try_save() {
 }
 
 SafeTensors Trainer::pack_state() const {
+  wait_for_sums();
   auto file = pack_parameters(task_.module());
   optimizer_.save(file);
   if (averaged_) averaged_->save(file);
@@ -141,6 +142,7 @@ void Trainer::set_run_settings(const std::string& run_settings) {
 }
 
 void Trainer::require_finite_weights() const {
+  wait_for_sums();
   for (const auto& item : task_.module().named_parameters()) {
     if (!torch::isfinite(item.value()).all().item<bool>()) {
       throw Error(fmt::format("step {}: {} has values that are not finite, so it is not saved; {} is as it was", step_,

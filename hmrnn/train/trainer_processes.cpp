@@ -113,6 +113,10 @@ void Trainer::update_from_bucket() {
   update({.loss = *place, .updates = bucket_.updates.to(torch::kFloat64)});
 }
 
+void Trainer::wait_for_sums() const {
+  if (options_.group) options_.group->wait_for_sums();
+}
+
 std::optional<Evaluation> Trainer::share_evaluation(const std::optional<Evaluation>& own) const {
   const auto layers = task_.layers();
   auto numbers = torch::zeros({4 + layers}, torch::kFloat64);

@@ -50,6 +50,7 @@ void Trainer::report_large_gradient() {
 }
 
 void Trainer::record() {
+  wait_for_sums();
   const auto m = sums_.means();  // waits for the device, so the time is read afterwards
   const double speed = per_second(m.targets);
   sums_.clear();

@@ -55,6 +55,7 @@ bool Trainer::return_to_checkpoint() {
   recovered_ = true;
   evaluation_recorded_ = false;
   runner_.forget();
+  update_runner_.forget();
   load_generators(file, where);
   // The state is saved before the records are removed: a resume in between removes them itself.
   saved_step_ = -1;

@@ -16,7 +16,7 @@ namespace hmrnn::test {
 
 /// Calls work(group) in each of `size` processes, and throws the exception of the lowest rank that threw one. (Catch2's
 /// assertions are not safe in several threads, so `work` throws.)
-inline void in_group(int64_t size, const std::function<void(const ProcessGroup&)>& work,
+inline void in_group(int64_t size, const std::function<void(ProcessGroup&)>& work,
                      std::chrono::milliseconds timeout = std::chrono::seconds(60)) {
   const TemporaryFolder folder;
   const auto store = (folder.path / "store").string();

@@ -1,13 +1,20 @@
+#include <c10/core/Event.h>
+
 #include <chrono>
 #include <stdexcept>
 
 #include "catch.h"
 #include "hmrnn/error.h"
+#include "hmrnn/ops/device_sum.h"
+#include "hmrnn/ops/window_graph.h"
 #include "run/in_group.h"
+#include "support/cuda.h"
 
 using namespace hmrnn;
 using namespace std::chrono_literals;
+using hmrnn::test::find_cuda;
 using hmrnn::test::in_group;
+using hmrnn::test::is_emulated;
 using hmrnn::test::ScopedEnvironment;
 using hmrnn::test::TemporaryFolder;
 
@@ -65,6 +72,65 @@ TEST_CASE("a process that does not come or hangs is an error in the others, with
           1000ms),
       ContainsSubstring("process 0 of 2 waited for the others, and one of them died or hung (timeout 1 s)"));
   CHECK(std::chrono::steady_clock::now() - begin < 30s);
+}
+
+namespace {
+
+/// The sum of a GPU that waits for another one for ever.
+struct EndlessSum : DeviceSum {
+  void sum(const torch::Tensor&) override {}
+  bool ended() override { return false; }
+};
+
+}  // namespace
+
+TEST_CASE("a sum on GPUs that never ends is an error within the timeout", "[cuda]") {
+  const auto device = find_cuda();
+  if (!device) return;
+  make_window_graph(*device);  // opens libhmrnn_cuda, which registers NCCL
+  static const DeviceSums endless = {
+      [] { return std::vector<uint8_t>(kDeviceSumId); },
+      [](torch::Device, int64_t, int64_t, const std::vector<uint8_t>&) -> std::unique_ptr<DeviceSum> {
+        return std::make_unique<EndlessSum>();
+      }};
+  const auto* nccl = register_device_sums(&endless);
+  const auto begin = std::chrono::steady_clock::now();
+  const auto sum_and_wait = [&](bool on_device) {
+    in_group(
+        2,
+        [&](ProcessGroup& group) {
+          group.use_device(*device);
+          const auto options = on_device ? torch::TensorOptions(*device) : torch::TensorOptions(torch::kCPU);
+          group.sum(torch::ones({3}, options));
+          if (on_device) group.wait_for_sums();
+          group.barrier();
+        },
+        500ms);
+  };
+  CHECK_THROWS_WITH(sum_and_wait(true),
+                    "process 0 of 2 waited for a sum over the GPUs of all processes, and one of "
+                    "them died or hung (timeout 0.5 s)");
+  CHECK(std::chrono::steady_clock::now() - begin < 30s);
+  CHECK_NOTHROW(sum_and_wait(false));
+  register_device_sums(nccl);
+}
+
+TEST_CASE("an exception does not wait for the device", "[cuda]") {
+  const auto device = find_cuda();
+  if (!device || !is_emulated(*device)) return;  // a GPU might be faster than the host
+  const auto graph = make_window_graph(*device);
+  for (const bool throws : {false, true}) {
+    c10::Event event(device->type());
+    try {
+      const GraphStream stream(graph.get());
+      const auto work = torch::ones({3}, *device) + 1;
+      event.record(*graph->stream());
+      if (throws) throw Error("the device hangs");
+    } catch (const Error&) {
+    }
+    CHECK(event.query() != throws);
+    event.synchronize();
+  }
 }
 
 TEST_CASE("what the first process does alone, and what becomes of the others where it fails") {

@@ -290,7 +290,15 @@ TEST_CASE("processes that replay windows, sum, and replay updates do what they d
       run.trainer.optimizer = {.beta2 = 0.99, .clip = 0.1, .weight_decay = 1e-3};
     }
     SECTION("updates that are not finite") { run.bad_windows = {0, 9, 10, 20}; }
-    const auto expected = size * (40 - WindowRunner::kWarmUp - 1);
+    auto launched = WindowRunner::kWarmUp + 1;
+    SECTION("a return to a checkpoint") {
+      for (int64_t window = 12; window < 28; ++window) run.bad_windows.insert(window);
+      run.bad_until_recovery = true;
+      run.trainer.recover = true;
+      run.trainer.max_skipped = 4;
+      launched += WindowRunner::kWarmUp + 1 - 6;  // windows 10 to 15 run twice
+    }
+    const auto expected = size * (40 - launched);
     CHECK(compare_replays_in_group(run, size) == std::pair<int64_t, int64_t>(expected, expected));
   }
   SECTION("handwriting, with windows at which all lines of one process have ended") {

@@ -1,6 +1,7 @@
 // NCCL (ops/device_sum.h), by LibTorch's own functions over it.
 #include "hmrnn/ops/device_sum.h"
 
+#include <ATen/cuda/CUDAEvent.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/csrc/cuda/nccl.h>
 
@@ -44,10 +45,13 @@ class NcclSum : public DeviceSum {
     std::vector<torch::Tensor> tensors{tensor};
     with_errors_of_nccl(
         [&] { nccl::all_reduce(tensors, tensors, static_cast<int32_t>(nccl::ncclRedOp::Sum), {}, {comm_}); });
+    last_.record(c10::cuda::getCurrentCUDAStream(tensor.device().index()));
   }
+  bool ended() override { return last_.query(); }
 
  private:
   nccl::ncclComm_t comm_ = nullptr;
+  at::cuda::CUDAEvent last_;  ///< the end of the last sum
 };
 
 [[maybe_unused]] const bool sum_registered = [] {
