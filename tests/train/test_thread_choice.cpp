@@ -7,7 +7,7 @@
 #include "catch.h"
 #include "hmrnn/io/machine_limits.h"
 #include "hmrnn/train/thread_choice.h"
-#include "support/temporary_folder.h"
+#include "support/files.h"
 #include "train/trainer_fixture.h"
 
 using namespace hmrnn;
@@ -114,5 +114,39 @@ TEST_CASE("a run chooses threads before its first step, within the CPUs that it 
   REQUIRE(run(folder.path / "run", true) == StopReason::Steps);
   CHECK(stored.empty());
   CHECK(at::get_num_threads() == most);
+  at::set_num_threads(before);
+}
+
+TEST_CASE("a run whose speed has halved chooses again during training, and says so") {
+  const int before = at::get_num_threads();
+  const int most = static_cast<int>(std::min<int64_t>(2, usable_cpus()));
+  if (most < 2) return;  // there is no choice
+  at::set_num_threads(most);
+  SmallRun run;
+  run.trainer.steps = 6;
+  const TemporaryFolder folder;
+  const auto said = folder.path / "said";
+  std::FILE* stream = std::fopen(said.c_str(), "w");
+  REQUIRE(stream);
+  std::vector<int> stored;
+  {
+    Progress progress(stream);
+    ThreadChoice choice(true, torch::kCPU, most, [&](int n) { stored.push_back(n); });
+    run.begin = [&](Trainer& trainer) { choice.begin(trainer, progress); };
+    run.prepare = [&](Trainer& trainer) {
+      trainer.set_after_step([&](double, double) {
+        if (trainer.step() == 3) at::set_num_threads(3);  // not one of those that are tried
+        const bool fast = trainer.step() == 1;            // then a third of this speed
+        choice.after_step(trainer, progress, fast ? 1 : 6, fast ? 3000 : 6000);
+        if (trainer.step() < 3) CHECK(stored.empty());
+      });
+    };
+    REQUIRE(run(folder.path / "run", false) == StopReason::Steps);
+  }
+  std::fclose(stream);
+  REQUIRE(stored.size() == 1);
+  CHECK((stored[0] == 1 || stored[0] == 2));
+  CHECK(at::get_num_threads() == stored[0]);
+  CHECK_THAT(get(said), ContainsSubstring("step 3: --threads auto: " + std::to_string(stored[0]) + " instead of 3"));
   at::set_num_threads(before);
 }
