@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "hmrnn/ops/cpu/hm_lstm_window.h"
+#include "hmrnn/ops/cpu/thread_team.h"
 #include "hmrnn/ops/cpu/unpacked_product.h"
 #include "hmrnn/ops/hm_lstm_schema.h"
 #include "hmrnn/ops/rules.h"
@@ -110,8 +111,14 @@ class Stream final : public HMLSTMStream {
     }
     const Decision decision{boundaries, static_cast<const T*>(noise),
                             given == nullptr ? static_cast<T>(shared_->slope.template item<double>()) : T(1)};
-    multiply_input(static_cast<const T*>(x), rows);
-    for (int64_t l = 0; l < L_; ++l) step_layer(l, decision);
+    const auto layers = [&] {
+      multiply_input(static_cast<const T*>(x), rows);
+      for (int64_t l = 0; l < L_; ++l) step_layer(l, decision);
+    };
+    // The lowest layer multiplies its h in most steps. One parallel region instead of up to three for each layer: beside
+    // a busy process each may wait for a thread that is not running.
+    const auto& lowest = layers_[0];
+    B_ * 4 * lowest.d * lowest.d < 2 * kWorthAThread ? layers() : with_team(layers);
   }
 
  private:

@@ -6,12 +6,11 @@ namespace hmrnn::cpu {
 
 template <class T>
 void multiply(std::span<const UnpackedProduct<T>> products) {
-  constexpr int64_t worth_a_thread = 1 << 17;  // multiplications
   constexpr int64_t block = 8;                 // rows of M that the kernel multiplies together
   const auto& kernels = unpacked_product_kernels<T>();
   int64_t work = 0;
   for (const auto& p : products) work += p.rows * p.n * p.m;
-  const int64_t count = std::min(usable_threads(), work / worth_a_thread);
+  const int64_t count = std::min(usable_threads(), work / kWorthAThread);
   if (count < 2) {
     for (const auto& p : products) {
       if (p.m > 0) kernels.multiply(p, 0, p.rows);

@@ -35,6 +35,9 @@ struct AllUnpackedProductKernels {
 template <class T>
 const UnpackedProductKernels<T>& unpacked_product_kernels();
 
+/// So many multiplications are worth a further thread.
+inline constexpr int64_t kWorthAThread = 1 << 17;
+
 /// Computes all products, with as many threads as the work justifies, which share the rows of each M. None may write
 /// what another one reads or writes.
 template <class T>
