@@ -1,5 +1,6 @@
 #include "hmrnn/ops/window_graph.h"
 
+#include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <atomic>
@@ -40,7 +41,13 @@ GraphStream::GraphStream(const WindowGraph* graph)
 GraphStream::~GraphStream() {
   if (!stream_) return;
   try {
-    if (std::uncaught_exceptions() == exceptions_) stream_->synchronize();
+    if (std::uncaught_exceptions() == exceptions_) {
+      stream_->synchronize();
+    } else {
+      c10::Event end(stream_->device_type());
+      end.record(*stream_);
+      end.block(*previous_);
+    }
     c10::impl::VirtualGuardImpl(stream_->device_type()).exchangeStream(*previous_);
   } catch (const c10::Error&) {  // the device is lost; its next use reports the error
   }

@@ -39,8 +39,8 @@ using WindowGraphFactory = std::unique_ptr<WindowGraph> (*)(torch::Device, std::
 HMRNN_API void register_window_graphs(WindowGraphFactory factory);
 
 /// During its lifetime, work for the device is launched on the stream of `graph` (if there is one). Constructor and
-/// destructor wait for the work launched before, but the destructor does not while an exception is thrown, since that
-/// may report that the work never ends.
+/// destructor wait for the work launched before. While an exception is thrown, which may report that this work never
+/// ends, the destructor only makes later work of the device's previous stream wait for it.
 class HMRNN_API GraphStream {
  public:
   /// `graph` null, or without a stream: no effect.

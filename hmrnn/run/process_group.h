@@ -15,7 +15,7 @@ namespace hmrnn {
 
 /// The processes that train one model together, over c10d: Gloo for tensors on the CPU, NCCL for tensors on GPUs
 /// (use_device). All processes must call the functions marked collective, in the same order; if one does not call
-/// within the timeout, or dies, the others throw hmrnn::Error.
+/// within the timeout, or dies, the others throw hmrnn::Error (of a sum on GPUs, in wait_for_sums).
 class HMRNN_API ProcessGroup {
  public:
   /// The group that torchrun's environment variables describe: RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT; also
@@ -48,7 +48,7 @@ class HMRNN_API ProcessGroup {
   void sum(const torch::Tensor& tensor) const;
   /// Waits until the sums on the device of use_device have ended; returns immediately without one. To be called before
   /// anything else waits for the device, since a sum never ends if another process's GPU takes no part in it. Throws
-  /// hmrnn::Error at the timeout.
+  /// hmrnn::Error at the timeout, or if the device reports an error.
   void wait_for_sums() const;
   /// Collective. Concatenates the rows of all processes in the order of ranks, on the CPU (a group of one returns
   /// `rows` itself); `rows` is [n, …], where n may differ between processes.

@@ -58,6 +58,7 @@ Trainer::Trainer(TrainingTask& task, const TrainerOptions& options, RunFolder fo
     runner_.set_graph(make_window_graph(task_.device()));
     if (options_.group) update_runner_.set_graph(make_window_graph(task_.device(), runner_.graph()->stream()));
   }
+  for (auto* runner : {&runner_, &update_runner_}) runner->set_before_capture([this] { wait_for_sums(); });
   slope_ = annealed_slope(options_.slope_rate, options_.slope_max, 0);
   task_.set_slope(slope_);
 }
@@ -123,7 +124,7 @@ void Trainer::train_step() {
   }
 
   window_ = task_.load(epoch(), step_ % task_.windows());
-  sums_.expect(window_.count, window_.positions);
+  if (!options_.group) sums_.expect(window_.count, window_.positions);
   runner_.run(window_.layout);
   if (options_.group) {
     sum_bucket();

@@ -121,6 +121,7 @@ class HMRNN_API Trainer {
   /// Replays windows from `graph` instead of the device's own kind of graph, and with a process group their updates
   /// from `update`, which must use the same stream. Call this before run(). For tests.
   void use_graphs(std::unique_ptr<WindowGraph> graph, std::unique_ptr<WindowGraph> update = nullptr) {
+    TORCH_CHECK(!update == !(graph && options_.group), "Trainer: a process group needs two graphs, one process one");
     runner_.set_graph(std::move(graph));
     update_runner_.set_graph(std::move(update));
   }
@@ -152,7 +153,7 @@ class HMRNN_API Trainer {
   void train_step();
   // The parts that are the same for every window of a layout and can be replayed, since they only read and write
   // tensors.
-  /// Forward and backward pass; then the update, or with a process group only what it needs, to be summed.
+  /// Forward and backward pass; then the update, or with a process group copies the values to be summed to bucket_.
   void compute_window();
   /// The update from the gradients of the whole window.
   void update(const WindowLoss& window);
@@ -185,7 +186,7 @@ class HMRNN_API Trainer {
   void sum_bucket();
   /// The update from the sums. Can be replayed.
   void update_from_bucket();
-  /// To be called before the host reads what the device has computed: see ProcessGroup::wait_for_sums.
+  /// To be called before the host waits for the device: see ProcessGroup::wait_for_sums.
   void wait_for_sums() const;
   /// The evaluation over the rows of all processes; empty if one process was interrupted.
   std::optional<Evaluation> share_evaluation(const std::optional<Evaluation>& own) const;
@@ -287,7 +288,8 @@ class HMRNN_API Trainer {
   double learning_rate_ = -1;  ///< current rate of the optimizer; -1: not set yet
   RunningSums sums_;           ///< since the last record
   WindowRunner runner_;
-  WindowRunner update_runner_;                  ///< with a process group; windows have the layouts of runner_
+  WindowRunner
+      update_runner_;  ///< with a process group; runs the layouts of runner_, so that both replay the same windows
   double train_seconds_ = 0;                    ///< since the last record, without evaluations and saving
   double elapsed_before_ = 0;                   ///< seconds, in earlier processes of this run
   int64_t steps_here_ = 0;                      ///< in this process

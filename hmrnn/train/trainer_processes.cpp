@@ -100,8 +100,9 @@ void Trainer::sum_bucket() {
   auto targets = static_cast<double>(window_.count), positions = static_cast<double>(window_.positions);
   agree(&targets, &positions);
   sums_.expect(static_cast<int64_t>(targets), static_cast<int64_t>(positions));
-  const double share = static_cast<double>(window_.count) / targets;
+  const double share = targets > 0 ? static_cast<double>(window_.count) / targets : 0;
   bucket_.all.narrow(0, 0, bucket_.all.numel() - bucket_.updates.numel()).mul_(share);
+  wait_for_sums();  // of the previous window: so every later wait for the device ends
   options_.group->sum(bucket_.all);
 }
 

@@ -16,8 +16,10 @@ void Trainer::keep_for_recovery() {
   // Whether the state of the previous step was saved, at a multiple of checkpoint_every: a save on a signal or by time
   // would make the run depend on more than its steps.
   const bool is_saved = saved_step_ == step_ - 1 && saved_step_ % options_.checkpoint_every == 0;
+  if (!is_saved) return;
+  wait_for_sums();
   // If the first update after a save is skipped, it would be skipped after a return to that save too.
-  if (!is_saved || sums_.skipped_in_row() > 0) return;
+  if (sums_.skipped_in_row() > 0) return;
   try {
     lead([&] { folder_.keep_recovery_state(); });
   } catch (const Error& error) {

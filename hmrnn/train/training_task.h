@@ -23,8 +23,8 @@ struct LoadedWindow {
 
 /// Result of one training window.
 struct WindowLoss {
-  /// 0-d, differentiable: mean over the window's targets (negative log-likelihood in nats); undefined: this process has no
-  /// share of the window.
+  /// 0-d, differentiable: mean over the window's targets (negative log-likelihood in nats); undefined: this process has
+  /// no share of the window.
   torch::Tensor loss = {};
   torch::Tensor updates = {};  ///< float64 [L]: steps at which each layer did not COPY; undefined if layers() is 0
   torch::Tensor penalty = {};  ///< 0-d, differentiable: added to the loss for the gradient; undefined: nothing

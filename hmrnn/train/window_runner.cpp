@@ -28,6 +28,7 @@ void WindowRunner::run(const std::vector<int64_t>& layout) {
   last_layout_ = layout;
   if (graph_ && !layout.empty() && in_row_ >= (graph_layout_.empty() ? kWarmUp : kReplace)) {
     graph_layout_.clear();  // no graph remains if the capture throws
+    if (before_capture_) before_capture_();
     graph_->capture(step_);
     graph_layout_ = layout;
     in_row_ = 0;

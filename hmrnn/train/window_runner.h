@@ -26,6 +26,8 @@ class HMRNN_API WindowRunner {
 
   /// Sets another graph, or none, for the next windows.
   void set_graph(std::unique_ptr<WindowGraph> graph);
+  /// `work` is called before every capture, which waits for the device.
+  void set_before_capture(std::function<void()> work) { before_capture_ = std::move(work); }
   /// Discards the captured graph: the next windows are launched without one, until a new capture.
   void forget();
   /// The graph in use; null: none.
@@ -39,7 +41,7 @@ class HMRNN_API WindowRunner {
   int64_t captured() const { return captured_; }  ///< number of captures
 
  private:
-  std::function<void()> step_;
+  std::function<void()> step_, before_capture_;
   std::unique_ptr<WindowGraph> graph_;
   std::vector<int64_t> graph_layout_, last_layout_;
   int64_t in_row_ = 0;  ///< consecutive launches of last_layout_ without a graph

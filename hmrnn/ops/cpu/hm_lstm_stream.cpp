@@ -115,10 +115,10 @@ class Stream final : public HMLSTMStream {
       multiply_input(static_cast<const T*>(x), rows);
       for (int64_t l = 0; l < L_; ++l) step_layer(l, decision);
     };
-    // The lowest layer multiplies its h in most steps. One parallel region instead of up to three for each layer: beside
-    // a busy process each may wait for a thread that is not running.
+    // One parallel region instead of two for each layer and the input: beside a busy process each may wait for a thread
+    // that is not running. The lowest layer multiplies its h in every step.
     const auto& lowest = layers_[0];
-    B_ * 4 * lowest.d * lowest.d < 2 * kWorthAThread ? layers() : with_team(layers);
+    B_ * 4 * lowest.d* lowest.d < 2 * kWorthAThread ? layers() : with_team(layers);
   }
 
  private:

@@ -10,7 +10,7 @@
 
 namespace hmrnn::cpu {
 
-/// LibTorch's threads, held for the loops of a whole window: one parallel region instead of one for each of its
+/// LibTorch's threads, held for the loops of a whole window, or of a step of many streams: one parallel region instead of one for each of its
 /// hundreds of loops. Between two loops a thread spins for a moment and then sleeps, so that other processes can use
 /// its core. The parts of a loop are scheduled dynamically: the loop does not wait for a thread that has not begun a
 /// part, only for one that the system suspends within a part. Each thread begins with a range of parts of its own, the

@@ -6,7 +6,7 @@ namespace hmrnn::cpu {
 
 template <class T>
 void multiply(std::span<const UnpackedProduct<T>> products) {
-  constexpr int64_t block = 8;                 // rows of M that the kernel multiplies together
+  constexpr int64_t block = 8;  // rows of M that the kernel multiplies together
   const auto& kernels = unpacked_product_kernels<T>();
   int64_t work = 0;
   for (const auto& p : products) work += p.rows * p.n * p.m;

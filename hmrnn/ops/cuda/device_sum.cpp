@@ -47,7 +47,9 @@ class NcclSum : public DeviceSum {
         [&] { nccl::all_reduce(tensors, tensors, static_cast<int32_t>(nccl::ncclRedOp::Sum), {}, {comm_}); });
     last_.record(c10::cuda::getCurrentCUDAStream(tensor.device().index()));
   }
-  bool ended() override { return last_.query(); }
+  bool ended() override {
+    return with_errors_of_nccl([&] { return last_.query(); });
+  }
 
  private:
   nccl::ncclComm_t comm_ = nullptr;
