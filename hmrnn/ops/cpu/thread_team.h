@@ -10,11 +10,11 @@
 
 namespace hmrnn::cpu {
 
-/// LibTorch's threads, held for the loops of a whole window, or of a step of many streams: one parallel region instead of one for each of its
-/// hundreds of loops. Between two loops a thread spins for a moment and then sleeps, so that other processes can use
-/// its core. The parts of a loop are scheduled dynamically: the loop does not wait for a thread that has not begun a
-/// part, only for one that the system suspends within a part. Each thread begins with a range of parts of its own, the
-/// same in every loop, whose data its core has cached, and then takes parts of the others.
+/// LibTorch's threads, held for the loops of a whole window, or of a step of many streams: one parallel region instead
+/// of one for each of its hundreds of loops. Between two loops a thread spins for a moment and then sleeps, so that
+/// other processes can use its core. The parts of a loop are scheduled dynamically: the loop does not wait for a thread
+/// that has not begun a part, only for one that the system suspends within a part. Each thread begins with a range of
+/// parts of its own, the same in every loop, whose data its core has cached, and then takes parts of the others.
 class ThreadTeam {
  public:
   explicit ThreadTeam(int64_t size) : ranges_(static_cast<size_t>(size)) {}
