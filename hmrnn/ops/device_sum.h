@@ -17,7 +17,7 @@ class HMRNN_API DeviceSum {
   /// Replaces `tensor`, contiguous, on this process's device and of the same size everywhere, by the sum over all
   /// processes, on the device's current stream. Does not wait. All processes call it, in the same order.
   virtual void sum(const torch::Tensor& tensor) = 0;
-  /// Whether all sums so far have ended on the device. Does not wait.
+  /// Whether all sums so far have ended on the device. Does not wait. Throws hmrnn::Error if the device has failed.
   virtual bool ended() = 0;
 };
 

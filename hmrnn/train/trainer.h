@@ -120,6 +120,7 @@ class HMRNN_API Trainer {
 
   /// Replays windows from `graph` instead of the device's own kind of graph, and with a process group their updates
   /// from `update`, which must use the same stream. Call this before run(). For tests.
+  /// Throws c10::Error if `update` is missing or superfluous.
   void use_graphs(std::unique_ptr<WindowGraph> graph, std::unique_ptr<WindowGraph> update = nullptr) {
     TORCH_CHECK(!update == !(graph && options_.group), "Trainer: a process group needs two graphs, one process one");
     runner_.set_graph(std::move(graph));
@@ -288,8 +289,8 @@ class HMRNN_API Trainer {
   double learning_rate_ = -1;  ///< current rate of the optimizer; -1: not set yet
   RunningSums sums_;           ///< since the last record
   WindowRunner runner_;
-  WindowRunner
-      update_runner_;  ///< with a process group; runs the layouts of runner_, so that both replay the same windows
+  /// With a process group. It runs the layouts of runner_, so that both replay the same windows.
+  WindowRunner update_runner_;
   double train_seconds_ = 0;                    ///< since the last record, without evaluations and saving
   double elapsed_before_ = 0;                   ///< seconds, in earlier processes of this run
   int64_t steps_here_ = 0;                      ///< in this process

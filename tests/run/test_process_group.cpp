@@ -5,10 +5,10 @@
 
 #include "catch.h"
 #include "hmrnn/error.h"
-#include "hmrnn/ops/device_sum.h"
 #include "hmrnn/ops/window_graph.h"
 #include "run/in_group.h"
 #include "support/cuda.h"
+#include "support/stalling_sums.h"
 
 using namespace hmrnn;
 using namespace std::chrono_literals;
@@ -16,6 +16,7 @@ using hmrnn::test::find_cuda;
 using hmrnn::test::in_group;
 using hmrnn::test::is_emulated;
 using hmrnn::test::ScopedEnvironment;
+using hmrnn::test::StallingSums;
 using hmrnn::test::TemporaryFolder;
 
 TEST_CASE("a process group sums, gathers rows, and gives all the same bits") {
@@ -74,29 +75,11 @@ TEST_CASE("a process that does not come or hangs is an error in the others, with
   CHECK(std::chrono::steady_clock::now() - begin < 30s);
 }
 
-namespace {
-
-/// The sum of a GPU that waits for another one for ever.
-struct EndlessSum : DeviceSum {
-  void sum(const torch::Tensor&) override {}
-  bool ended() override { return false; }
-};
-
-}  // namespace
-
 TEST_CASE("a sum on GPUs that never ends is an error within the timeout", "[cuda]") {
   const auto device = find_cuda();
   if (!device) return;
-  make_window_graph(*device);  // opens libhmrnn_cuda, which registers NCCL
-  static const DeviceSums endless = {
-      [] { return std::vector<uint8_t>(kDeviceSumId); },
-      [](torch::Device, int64_t, int64_t, const std::vector<uint8_t>&) -> std::unique_ptr<DeviceSum> {
-        return std::make_unique<EndlessSum>();
-      }};
-  struct Registered {
-    const DeviceSums* before = register_device_sums(&endless);
-    ~Registered() { register_device_sums(before); }
-  } const registered;
+  const StallingSums sums;
+  StallingSums::stalled = true;
   const auto begin = std::chrono::steady_clock::now();
   const auto sum_and_wait = [&](bool on_device) {
     in_group(

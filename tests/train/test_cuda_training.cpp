@@ -5,11 +5,11 @@
 #include "hmrnn/error.h"
 #include "hmrnn/io/checkpoint.h"
 #include "hmrnn/models/char_lm_checkpoint.h"
-#include "hmrnn/ops/device_sum.h"
 #include "hmrnn/run/out_of_memory.h"
 #include "hmrnn/tasks/evaluate_text.h"
 #include "run/in_group.h"
 #include "support/cuda.h"
+#include "support/stalling_sums.h"
 #include "support/temporary_folder.h"
 #include "tasks/ink_fixture.h"
 
@@ -22,6 +22,7 @@ using hmrnn::test::PersistentWindows;
 using hmrnn::test::records;
 using hmrnn::test::same_tensors;
 using hmrnn::test::SmallRun;
+using hmrnn::test::StallingSums;
 using hmrnn::test::TemporaryFolder;
 
 namespace {
@@ -111,30 +112,10 @@ TEST_CASE("text on a GPU, one process of a group: the replays of windows and upd
   if (is_emulated(*device)) check_same_cuda_run(alone, replayed);
 }
 
-namespace {
-
-/// The sum of GPUs, of which one takes no part any more while `stalled`.
-struct StallingSum : DeviceSum {
-  void sum(const torch::Tensor&) override {}
-  bool ended() override { return !stalled; }
-  static inline std::atomic<bool> stalled{false};
-};
-
-}  // namespace
-
 TEST_CASE("a training whose sum over GPUs stalls ends with an error within the timeout", "[cuda]") {
   const auto device = find_cuda();
   if (!device) return;
-  make_window_graph(*device);  // opens libhmrnn_cuda, which registers NCCL
-  static const DeviceSums stalling = {
-      [] { return std::vector<uint8_t>(kDeviceSumId); },
-      [](torch::Device, int64_t, int64_t, const std::vector<uint8_t>&) -> std::unique_ptr<DeviceSum> {
-        return std::make_unique<StallingSum>();
-      }};
-  struct Registered {
-    const DeviceSums* before = register_device_sums(&stalling);
-    ~Registered() { register_device_sums(before); }
-  } const registered;
+  const StallingSums sums;
   const TemporaryFolder folder;
   std::atomic<int64_t> last{0};
   const auto train = [&](ProcessGroup& group) {
@@ -150,14 +131,13 @@ TEST_CASE("a training whose sum over GPUs stalls ends with an error within the t
     run.ranks = 2;
     run.stop = [&](const Trainer& trainer) {
       last = trainer.step();
-      if (trainer.step() == 6) StallingSum::stalled = true;
+      if (trainer.step() == 6) StallingSums::stalled = true;
       return false;
     };
     run(folder.path / "run", false);
   };
   CHECK_THROWS_WITH(hmrnn::test::in_group(2, train, std::chrono::seconds(5)),
                     ContainsSubstring("process 0 of 2 waited for a sum over the GPUs of all processes"));
-  StallingSum::stalled = false;
   CHECK((last >= 6 && last <= 8));
 }
 

@@ -89,12 +89,7 @@ TEST_CASE("text: two and three processes do what one does") {
   SECTION("target rates, roll, cap, averaged weights, weight decay, cosine") {
     run.dtype = torch::kFloat32;  // as averaged weights and costs are
     run.boundary = BoundaryMode::Soft;
-    run.roll = true;
-    run.boundary_cost.target_rate = {0.3, 0.1};
-    run.boundary_cost.speed = 0.05;
-    run.detector_norm_cap = 0.2;
-    run.trainer.ema = 0.9;
-    run.trainer.optimizer = {.beta2 = 0.99, .clip = 0.1, .weight_decay = 1e-3};
+    run.use_recipe();
     run.trainer.schedule = {.kind = ScheduleKind::Cosine, .warmup = 5, .final_rate = 1e-4, .length = 40};
     bound = 1e-5;
   }
@@ -102,10 +97,7 @@ TEST_CASE("text: two and three processes do what one does") {
   SECTION("updates skipped for their gradient norm") { run.skip_above(0.2, 3); }
   SECTION("a window that is skipped") { run.bad_windows = {3, 11}; }
   SECTION("a return to a checkpoint") {
-    for (int64_t window = 12; window < 28; ++window) run.bad_windows.insert(window);
-    run.bad_until_recovery = true;
-    run.trainer.recover = true;
-    run.trainer.max_skipped = 4;
+    run.return_to_checkpoint();
     run.trainer.schedule.kind = ScheduleKind::Constant;
     run.finish = [](const Trainer& trainer) {
       if (!trainer.recovered()) throw std::logic_error("the run has not returned to a checkpoint");

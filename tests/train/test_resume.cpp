@@ -68,12 +68,7 @@ TEST_CASE("a run stopped after any step ends as if it had not been stopped") {
   SECTION("soft boundaries") { run.boundary = BoundaryMode::Soft; }
   SECTION("the control") { run.core = Core::LSTM; }
   SECTION("a whole recipe: roll, target rates, detector cap, averaged weights, weight decay, warm-up and cosine") {
-    run.roll = true;
-    run.boundary_cost.target_rate = {0.3, 0.1};
-    run.boundary_cost.speed = 0.05;
-    run.detector_norm_cap = 0.2;
-    run.trainer.ema = 0.9;
-    run.trainer.optimizer = {.beta2 = 0.99, .clip = 0.1, .weight_decay = 1e-3};
+    run.use_recipe();
     run.trainer.schedule = {.kind = ScheduleKind::Cosine, .warmup = 5, .final_rate = 1e-4, .length = 40};
   }
   SECTION("given boundaries") { run.boundaries = "clock:3,9"; }

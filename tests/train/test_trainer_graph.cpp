@@ -88,14 +88,7 @@ TEST_CASE("timing windows leaves a run as it was, at its start and where it is t
     run.boundary = BoundaryMode::Bernoulli;
     run.dropout = 0.3;
   }
-  SECTION("a whole recipe, which has more of a state") {
-    run.roll = true;
-    run.boundary_cost.target_rate = {0.3, 0.1};
-    run.boundary_cost.speed = 0.05;
-    run.detector_norm_cap = 0.2;
-    run.trainer.ema = 0.9;
-    run.trainer.optimizer = {.beta2 = 0.99, .clip = 0.1, .weight_decay = 1e-3};
-  }
+  SECTION("a whole recipe, which has more of a state") { run.use_recipe(); }
   SECTION("updates that are not finite, among those timed too") { run.bad_windows = {0, 1, 9, 16}; }
   const TemporaryFolder folder;
   const auto plain = folder.path / "plain", timed = folder.path / "timed";
@@ -153,14 +146,7 @@ TEST_CASE("text: training by replays is training by launches, through epochs, an
   }
   SECTION("soft boundaries") { run.boundary = BoundaryMode::Soft; }
   SECTION("the control") { run.core = Core::LSTM; }
-  SECTION("a whole recipe: roll, target rates, detector cap, averaged weights, weight decay") {
-    run.roll = true;
-    run.boundary_cost.target_rate = {0.3, 0.1};
-    run.boundary_cost.speed = 0.05;
-    run.detector_norm_cap = 0.2;
-    run.trainer.ema = 0.9;
-    run.trainer.optimizer = {.beta2 = 0.99, .clip = 0.1, .weight_decay = 1e-3};
-  }
+  SECTION("a whole recipe: roll, target rates, detector cap, averaged weights, weight decay") { run.use_recipe(); }
   SECTION("regularisers") { run.regularise(); }
   SECTION("the control's regularisers") {
     run.core = Core::LSTM;
@@ -281,20 +267,10 @@ TEST_CASE("text: processes that replay windows, sum, and replay updates do what 
   run.trainer.steps = 40;
   auto launched = WindowRunner::kWarmUp + 1;
   SECTION("a step") {}
-  SECTION("a whole recipe") {
-    run.roll = true;
-    run.boundary_cost.target_rate = {0.3, 0.1};
-    run.boundary_cost.speed = 0.05;
-    run.detector_norm_cap = 0.2;
-    run.trainer.ema = 0.9;
-    run.trainer.optimizer = {.beta2 = 0.99, .clip = 0.1, .weight_decay = 1e-3};
-  }
+  SECTION("a whole recipe") { run.use_recipe(); }
   SECTION("updates that are not finite") { run.bad_windows = {0, 9, 10, 20}; }
   SECTION("a return to a checkpoint") {
-    for (int64_t window = 12; window < 28; ++window) run.bad_windows.insert(window);
-    run.bad_until_recovery = true;
-    run.trainer.recover = true;
-    run.trainer.max_skipped = 4;
+    run.return_to_checkpoint();
     launched += WindowRunner::kWarmUp + 1 - 6;  // windows 10 to 15 run twice
   }
   const auto expected = size * (40 - launched);

@@ -94,6 +94,22 @@ struct SmallRun : TrainerHooks {
 
   /// Enables every regulariser.
   void regularise() { recurrent_dropout = 0.1, locked_dropout = 0.25, weight_drop = 0.3, embedding_dropout = 0.1; }
+  /// Enables what a recipe has: a text that is rolled, target rates, a cap, averaged weights, weight decay.
+  void use_recipe() {
+    roll = true;
+    boundary_cost.target_rate = {0.3, 0.1};
+    boundary_cost.speed = 0.05;
+    detector_norm_cap = 0.2;
+    trainer.ema = 0.9;
+    trainer.optimizer = {.beta2 = 0.99, .clip = 0.1, .weight_decay = 1e-3};
+  }
+  /// Makes the run return to a checkpoint, at step 10, after four updates that are not finite.
+  void return_to_checkpoint() {
+    for (int64_t bad = 12; bad < 28; ++bad) bad_windows.insert(bad);
+    bad_until_recovery = true;
+    trainer.recover = true;
+    trainer.max_skipped = 4;
+  }
   /// Skips updates whose gradient norm is above `norm`, and checks that these are at least `least` and fewer than 30.
   void skip_above(double norm, int64_t least) {
     trainer.optimizer.skip_norm = norm;

@@ -111,14 +111,18 @@ class Stream final : public HMLSTMStream {
     }
     const Decision decision{boundaries, static_cast<const T*>(noise),
                             given == nullptr ? static_cast<T>(shared_->slope.template item<double>()) : T(1)};
-    const auto layers = [&] {
+    const auto work = [&] {
       multiply_input(static_cast<const T*>(x), rows);
       for (int64_t l = 0; l < L_; ++l) step_layer(l, decision);
     };
     // One parallel region instead of two for each layer and the input: beside a busy process each may wait for a thread
     // that is not running. The lowest layer multiplies its h in every step.
-    const auto& lowest = layers_[0];
-    B_ * 4 * lowest.d* lowest.d < 2 * kWorthAThread ? layers() : with_team(layers);
+    const int64_t d = layers_[0].d;
+    if (B_ * 4 * d * d < 2 * kWorthAThread) {
+      work();
+    } else {
+      with_team(work);
+    }
   }
 
  private:
