@@ -23,6 +23,7 @@
 #include "hmrnn/data/xz_file.h"
 #include "hmrnn/hmrnn.h"
 #include "hmrnn/run/freed_memory.h"
+#include "hmrnn/run/openmp_waits.h"
 #include "hmrnn/run/out_of_memory.h"
 #include "hmrnn/run/process_group.h"
 #include "hmrnn/run/progress.h"

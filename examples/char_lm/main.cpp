@@ -22,8 +22,8 @@ int export_command(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   return run_program("char_lm", "character models with hierarchical multiscale LSTMs",
-                     {{"train", train_command, "train a model on a text"},
-                      {"eval", eval_command, "bits per character of a model on a text"},
+                     {{"train", train_command, "train a model on a text", /*long_lasting=*/true},
+                      {"eval", eval_command, "bits per character of a model on a text", /*long_lasting=*/true},
                       {"sample", sample_command, "sample text from a model"},
                       {"segment", segment_command, "show the boundaries that a model finds in a text"},
                       {"align", align_command, "how the boundaries agree with spaces, words, or your own marks"},

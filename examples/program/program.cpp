@@ -15,6 +15,7 @@
 #include "examples/program/standard_streams.h"
 #include "hmrnn/error.h"
 #include "hmrnn/run/freed_memory.h"
+#include "hmrnn/run/openmp_waits.h"
 #include "hmrnn/run/out_of_memory.h"
 #include "hmrnn/version.h"
 
@@ -75,7 +76,9 @@ int run(const std::string& about, const std::vector<Command>& commands, int argc
   }
   if (name.empty()) throw hmrnn::Error("no command; see " + program + " --help");
   for (const auto& command : commands) {
-    if (name == command.name) return command.run(argc - 1, argv + 1);
+    if (name != command.name) continue;
+    if (command.long_lasting) hmrnn::shorten_openmp_waits(argv);
+    return command.run(argc - 1, argv + 1);
   }
   throw hmrnn::Error("unknown command '" + name + "'; it is " + names_of(commands) + ", see " + program + " --help");
 }

@@ -11,6 +11,8 @@ struct Command {
   /// errors of the user.
   std::function<int(int, char**)> run;
   std::string about;
+  /// Whether it computes for long, so that its threads' waits matter (run/openmp_waits.h).
+  bool long_lasting = false;
 };
 
 /// The program's name in messages and help, as given to run_program.

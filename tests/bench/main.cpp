@@ -25,6 +25,7 @@
 #include "hmrnn/ops/cuda_library.h"
 #include "hmrnn/ops/product_dtype.h"
 #include "hmrnn/run/freed_memory.h"
+#include "hmrnn/run/openmp_waits.h"
 #include "hmrnn/version.h"
 
 namespace {
@@ -323,7 +324,9 @@ class Benchmark {
 }  // namespace
 
 int main(int argc, char** argv) {
-  hmrnn::keep_freed_memory();  // as char_lm does; it helps both sides
+  // As char_lm does; both help both sides.
+  hmrnn::shorten_openmp_waits(argv);
+  hmrnn::keep_freed_memory();
   try {
     const auto settings = parse(argc, argv);
     if (!settings) return 0;

@@ -199,9 +199,30 @@ refuse "not enough memory: units 60000,60000,60000, batch 4, window 20 need at l
   [ "$failures" = 0 ]
 ) || fail "a limit of the address space is not seen"
 [ ! -e new ] || fail "a run that memory does not hold was begun"
-env -u OMP_NUM_THREADS taskset -c "$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')" "$bin" train ${small/--threads 1/} --out pinned --steps 1 > pinned.txt
+one_cpu=$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')
+env -u OMP_NUM_THREADS taskset -c "$one_cpu" "$bin" train ${small/--threads 1/} --out pinned --steps 1 > pinned.txt
 grep -q ' 1 threads' pinned.txt || fail "the affinity mask does not set the threads: $(cat pinned.txt)"
 ! grep -q 'threads auto' pinned.txt || fail "threads are chosen where there is one CPU"
+# With several CPUs, train and eval start themselves again with short waits of OpenMP's threads, unless the user has set
+# such a wait. libgomp prints its settings each time it is loaded.
+check_spins() {  # what libgomp is to print, in one line; message; environment and command...
+  local got
+  got=$(env -u OMP_NUM_THREADS -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT OMP_DISPLAY_ENV=verbose "${@:3}" 2>&1 > /dev/null |
+    sed -n "s/.*GOMP_SPINCOUNT = '\(.*\)'/\1/p" | xargs)
+  [ "$got" = "$1" ] || fail "$2: it spins '$got' times, not '$1'"
+}
+if [ "$(env -u OMP_NUM_THREADS nproc)" -gt 1 ]; then
+  default=300000
+  check_spins $default "a short command is not started again" "$bin" sample --help
+  check_spins "$default 2000" "train" "$bin" train --help
+  check_spins "$default 2000" "eval" "$bin" eval --help
+  check_spins 0 "the user's wait" OMP_WAIT_POLICY=passive "$bin" train --help
+  check_spins 77 "the user's spinning" GOMP_SPINCOUNT=77 "$bin" train --help
+  check_spins $default "one thread" OMP_NUM_THREADS=1 "$bin" train --help
+  check_spins $default "one CPU" taskset -c "$one_cpu" "$bin" train --help
+  loader=$(readelf -l "$bin" | sed -n 's/.*interpreter: \(.*\)]/\1/p')
+  check_spins $default "an argument of the dynamic loader is not started again" "$loader" "$bin" train --help
+fi
 # Where there are more, the default tries 1 to all of them; a resume keeps the choice, and timing has changed nothing.
 if [ "$(env -u OMP_NUM_THREADS nproc)" -gt 1 ]; then
   env -u OMP_NUM_THREADS "$bin" train ${small/--threads 1/} --out chosen --steps 6 > chosen.txt || fail "--threads auto"

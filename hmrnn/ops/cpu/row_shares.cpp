@@ -48,7 +48,7 @@ int64_t row_shares(const HMLSTMArguments& a) {
     const int64_t features = y.units() + (l > 0 ? y.bottom_up.size(1) : 0) + (a.top(l) ? 0 : a.units(l + 1));
     bytes = std::max(bytes, 4 * y.units() * features * value);
   }
-  auto shares = row_shares(batch, bytes, second_level_cache(), usable_threads());
+  auto shares = row_shares(batch, bytes, second_level_cache());
   // Each share has its own sums for all rows of a table: it should have at least as many steps as the table has rows.
   if (a.indexed()) shares = std::min(shares, std::max<int64_t>(a.steps() * batch / a.window.input.size(0), 1));
   return shares;
