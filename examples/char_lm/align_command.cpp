@@ -1,6 +1,7 @@
 // char_lm align
 #include <fmt/format.h>
 
+#include "examples/program/printable.h"
 #include "hmrnn/analysis/text_events.h"
 #include "hmrnn/data/text_corpus.h"
 #include "hmrnn/error.h"
@@ -36,7 +37,7 @@ int align_command(int argc, char** argv) {
     fmt::print("{}\n", json.dump());
     return 0;
   }
-  fmt::print("{} of {}: {} {}s, pairs within {}, {} after their event\n\n{}", text.split, text.corpus,
+  fmt::print("{} of {}: {} {}s, pairs within {}, {} after their event\n\n{}", text.split, printable(text.corpus),
              found.result.count, unit_of(checkpoint.vocabulary), options.tolerance, options.shift,
              agreement_table(json["layers"]));
   return 0;

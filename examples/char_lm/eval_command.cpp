@@ -1,6 +1,7 @@
 // char_lm eval
 #include <fmt/format.h>
 
+#include "examples/program/printable.h"
 #include "text_evaluation.h"
 
 int eval_command(int argc, char** argv) {
@@ -32,8 +33,8 @@ int eval_command(int argc, char** argv) {
     return 0;
   }
   const auto unit = unit_of(checkpoint.vocabulary);
-  fmt::print("{} of {}: {:.4f} bits per {} over {} {}s ({:.0f} bits in all)\nupdates per {}:", text.split, text.corpus,
-             json[unit == "byte" ? "bpb" : "bpc"].get<double>(), unit, found.result.count, unit,
+  fmt::print("{} of {}: {:.4f} bits per {} over {} {}s ({:.0f} bits in all)\nupdates per {}:", text.split,
+             printable(text.corpus), json[unit == "byte" ? "bpb" : "bpc"].get<double>(), unit, found.result.count, unit,
              json["bits"].get<double>(), unit);
   for (const auto rate : found.result.updates) fmt::print(" {:.4f}", rate);
   fmt::print("\n{}", cost_text(json["cost"], unit));

@@ -1,9 +1,13 @@
 // char_lm sample
+#include <unistd.h>
+
 #include <cstdio>
 #include <sstream>
+#include <string_view>
 
 #include "boundary_text.h"
 #include "commands.h"
+#include "examples/program/printable.h"
 #include "examples/program/standard_streams.h"
 #include "hmrnn/data/text_corpus.h"
 #include "hmrnn/error.h"
@@ -42,15 +46,34 @@ struct SampleOptions {
   std::string run;
 };
 
+/// Writes bytes of the text at once; on a terminal, whole characters that cannot control it.
+class TextWriter {
+ public:
+  void write(std::string_view bytes) {
+    if (!terminal_) {
+      std::fwrite(bytes.data(), 1, bytes.size(), stdout);
+    } else {
+      for (const char byte : bytes) std::fputs(shown_.add(byte).c_str(), stdout);
+    }
+    std::fflush(stdout);
+  }
+  void end() {
+    std::fputs(shown_.end().c_str(), stdout);
+    std::fputc('\n', stdout);
+  }
+
+ private:
+  const bool terminal_ = isatty(STDOUT_FILENO) == 1;
+  PrintableStream shown_;
+};
+
 void write_one(const hmrnn::CharLMCheckpoint& checkpoint, const SampleOptions& wish, torch::Generator& generator) {
   const auto& vocabulary = checkpoint.vocabulary;
   const auto& options = checkpoint.model->options;
   const auto start = wish.prime.empty() ? std::string(1, static_cast<char>(neutral_symbol(vocabulary))) : wish.prime;
   auto next = vocabulary.encode(start, "the text to go on from").to(torch::kInt64);
-  if (!wish.marks) {
-    std::fwrite(wish.prime.data(), 1, wish.prime.size(), stdout);
-    std::fflush(stdout);
-  }
+  TextWriter writer;
+  if (!wish.marks) writer.write(wish.prime);
   hmrnn::CharLMReader reader(checkpoint.model, wish.seed);
   std::string text = start;
   std::vector<torch::Tensor> z;
@@ -71,13 +94,9 @@ void write_one(const hmrnn::CharLMCheckpoint& checkpoint, const SampleOptions& w
       text += byte;
       continue;
     }
-    std::fputc(byte, stdout);
-    std::fflush(stdout);
+    writer.write({&byte, 1});
   }
-  if (!wish.marks) {
-    std::fputc('\n', stdout);
-    return;
-  }
+  if (!wish.marks) return writer.end();
   feed();                                             // for the boundary of the last symbol
   const size_t skipped = wish.prime.empty() ? 1 : 0;  // without the symbol that replaces --prime
   const bool soft = options.core() == hmrnn::Core::HMLSTM && options.boundary() == hmrnn::BoundaryMode::Soft;

@@ -14,6 +14,7 @@
 #include "boundary_text.h"
 #include "commands.h"
 #include "examples/program/figures.h"
+#include "examples/program/printable.h"
 #include "examples/program/standard_streams.h"
 #include "hmrnn/analysis/operations.h"
 #include "hmrnn/data/text_corpus.h"
@@ -214,6 +215,10 @@ int segment_command(int argc, char** argv) {
   const auto folded = output.draws() ? 64 : terminal ? terminal_width() : 0;
   output.text.width =
       static_cast<int>(parse_integer("width", arguments->get("width", std::to_string(folded)), 0, 100'000));
+  for (const auto& [file, end] : {std::pair(output.svg, ".svg"), std::pair(output.html, ".html")}) {
+    if (file.empty() || file.ends_with(end)) continue;
+    throw hmrnn::Error(fmt::format("--{} {}: the name must end in {}", end + 1, file, end));
+  }
   if (output.draws() && output.json) throw hmrnn::Error("--json prints; --svg and --html write files instead");
   const auto device = set_up_machine(*arguments);
   const auto checkpoint = load_run(*arguments, device);
@@ -224,7 +229,7 @@ int segment_command(int argc, char** argv) {
   // The state starts from zeros for every file.
   for (const auto& file : arguments->rest()) {
     std::istringstream in(hmrnn::read_text_file(file));
-    if (!output.json && !output.draws() && arguments->rest().size() > 1) fmt::print("==> {} <==\n", file);
+    if (!output.json && !output.draws() && arguments->rest().size() > 1) fmt::print("==> {} <==\n", printable(file));
     Segmenter(checkpoint, device, seed, *arguments, output).read(in, file, drawn);
   }
   if (arguments->rest().empty()) {

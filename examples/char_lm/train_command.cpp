@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "examples/program/memory.h"
+#include "examples/program/printable.h"
 #include "examples/program/training.h"
 #include "hmrnn/error.h"
 #include "hmrnn/run/out_of_memory.h"
@@ -37,7 +38,8 @@ std::string describe_new_symbols(const hmrnn::CharLMCheckpoint& first, const hmr
     names += fmt::format(" 0x{:02x}", byte);
   }
   return fmt::format("begins with the weights of a model of {} symbols trained on {} ({} steps); new symbols: {}{}",
-                     first.vocabulary.size(), first.corpus.corpus, first.step, count, count > 0 ? ":" + names : "");
+                     first.vocabulary.size(), printable(first.corpus.corpus), first.step, count,
+                     count > 0 ? ":" + names : "");
 }
 
 }  // namespace
@@ -87,7 +89,7 @@ int train_command(int argc, char** argv) {
     run_settings.update(data_of(corpus));
     exit_code = run_training(task, settings.trainer, folder, run_settings, resume, group.get(), [&] {
       if (!continues.empty()) fmt::print("{}\n", continues);
-      fmt::print("{}: {} training, {} validation, {} test characters of {} kinds\n{}", corpus.source,
+      fmt::print("{}: {} training, {} validation, {} test characters of {} kinds\n{}", printable(corpus.source),
                  corpus.train.numel(), corpus.valid.numel(), corpus.test.numel(), corpus.vocabulary.size(),
                  describe_setting(settings, *model, device, dtype));
     });

@@ -1,6 +1,7 @@
 // handwriting align
 #include <fmt/format.h>
 
+#include "examples/program/printable.h"
 #include "ink_evaluation.h"
 
 int align_command(int argc, char** argv) {
@@ -29,7 +30,8 @@ int align_command(int argc, char** argv) {
     fmt::print("{}\n", json.dump());
     return 0;
   }
-  fmt::print("{} of {}: {} lines, pairs within {} points, {} after their event\n\n{}", chosen.split, chosen.corpus.name,
-             chosen.lines.size(), options.tolerance, options.shift, agreement_table(json["layers"]));
+  fmt::print("{} of {}: {} lines, pairs within {} points, {} after their event\n\n{}", chosen.split,
+             printable(chosen.corpus.name), chosen.lines.size(), options.tolerance, options.shift,
+             agreement_table(json["layers"]));
   return 0;
 }

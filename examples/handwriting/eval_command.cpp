@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "commands.h"
+#include "examples/program/printable.h"
 #include "hmrnn/error.h"
 #include "ink_evaluation.h"
 #include "mixture_export.h"
@@ -48,8 +49,8 @@ int eval_command(int argc, char** argv) {
   fmt::print(
       "{} of {}: log-likelihood {:.2f} nats a line, {:.4f} a point, over {} lines of {} scored points\n"
       "{} standardised by mean {:.3f}, {:.3f} and deviation {:.3f}, {:.3f}\nupdates per point:",
-      chosen.split, chosen.corpus.name, found.log_likelihood, -result.loss, chosen.lines.size(), result.count,
-      hmrnn::to_string(n.coordinates), n.mean[0], n.mean[1], n.deviation[0], n.deviation[1]);
+      chosen.split, printable(chosen.corpus.name), found.log_likelihood, -result.loss, chosen.lines.size(),
+      result.count, hmrnn::to_string(n.coordinates), n.mean[0], n.mean[1], n.deviation[0], n.deviation[1]);
   for (const auto rate : result.updates) fmt::print(" {:.4f}", rate);
   fmt::print("\n{}", cost_text(json["cost"], "point"));
   return 0;

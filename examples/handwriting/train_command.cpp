@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "examples/program/memory.h"
+#include "examples/program/printable.h"
 #include "examples/program/training.h"
 #include "hmrnn/error.h"
 #include "hmrnn/run/out_of_memory.h"
@@ -72,7 +73,7 @@ int train_command(int argc, char** argv) {
     run_settings.update(data);
     exit_code = run_training(task, settings.trainer, folder, run_settings, resume, group.get(), [&] {
       fmt::print("{}", continues);
-      for (const auto& error : corpus.file_errors) fmt::print("left out: {}\n", error);
+      for (const auto& error : corpus.file_errors) fmt::print("left out: {}\n", printable(error));
       const auto& n = task.normalisation();
       fmt::print(
           "{}{} standardised by mean {:.3f}, {:.3f} and deviation {:.3f}, {:.3f}; {} windows an epoch, {:.1f}% "

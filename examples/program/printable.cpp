@@ -14,19 +14,26 @@ uint32_t code_point(std::string_view character) {
   return value;
 }
 
+/// Length of the characters whose first byte this is; 0: of none.
+size_t length_from(char byte) {
+  const auto first = static_cast<unsigned char>(byte);
+  return first < 0x80                    ? 1
+         : first >= 0xc2 && first < 0xe0 ? 2
+         : first >= 0xe0 && first < 0xf0 ? 3
+         : first >= 0xf0 && first < 0xf5 ? 4
+                                         : 0;
+}
+
+bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
+
 }  // namespace
 
 size_t utf8_length(std::string_view text) {
   if (text.empty()) return 0;
-  const auto first = static_cast<unsigned char>(text[0]);
-  if (first < 0x80) return 1;
-  const size_t length = first >= 0xc2 && first < 0xe0   ? 2
-                        : first >= 0xe0 && first < 0xf0 ? 3
-                        : first >= 0xf0 && first < 0xf5 ? 4
-                                                        : 0;
-  if (length == 0 || text.size() < length) return 0;
+  const size_t length = length_from(text[0]);
+  if (length < 2 || text.size() < length) return length == 1 ? 1 : 0;
   for (size_t i = 1; i < length; ++i) {
-    if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 0;
+    if (!is_continuation(text[i])) return 0;
   }
   const auto value = code_point(text.substr(0, length));
   const bool overlong = value < (length == 3 ? 0x800U : length == 4 ? 0x10000U : 0x80U);
@@ -58,5 +65,24 @@ std::string printable(std::string_view text) {
     }
     text.remove_prefix(character.size());
   }
+  return out;
+}
+
+std::string PrintableStream::add(char byte) {
+  std::string out;
+  if (!open_.empty() && !is_continuation(byte)) out = end();
+  open_ += byte;
+  if (byte == '\n' || byte == '\t') {
+    out += byte;
+    open_.clear();
+  } else if (open_.size() >= length_from(open_[0])) {
+    out += end();
+  }
+  return out;
+}
+
+std::string PrintableStream::end() {
+  auto out = printable(open_);
+  open_.clear();
   return out;
 }

@@ -15,3 +15,15 @@ bool is_control(std::string_view character);
 /// `text` on one line: line ends and tabs become spaces; control characters and invalid UTF-8 become their values,
 /// "\x1b".
 std::string printable(std::string_view text);
+
+/// A text for a terminal that comes byte by byte: as in printable(), but line ends and tabs stay.
+class PrintableStream {
+ public:
+  /// The characters that are complete with `byte`.
+  std::string add(char byte);
+  /// What is left at the end of the text: the start of a character that was not completed.
+  std::string end();
+
+ private:
+  std::string open_;
+};

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -90,6 +91,7 @@ const std::string& program_name() { return name_of_program(); }
 int run_program(const std::string& name, const std::string& about, const std::vector<Command>& commands, int argc,
                 char** argv) {
   name_of_program() = name;
+  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond ulimit -f is then an error of its write, as on a full disk
   hmrnn::keep_freed_memory();
   open_standard_streams();
   try {

@@ -15,6 +15,7 @@ namespace {
 
 constexpr int64_t kMaxSize = 65536, kMaxLayers = 64, kMaxBatch = 1 << 20;
 constexpr double kLeastClip = 1e-6;  // Adam's epsilon is 1e-8, and the norm is over many gradients
+constexpr double kMostRate = 1e6;    // more would make float32 weights infinite
 
 std::vector<TrainOption> common_options() {
   return {
@@ -81,8 +82,9 @@ std::vector<TrainOption> common_options() {
        "the first time, return to the last checkpoint (--checkpoint-every) before them, with half the learning rate"},
       {"threads", "N", "auto", true, kMachine,
        "CPU threads; 0: all cores; auto: the number with which some windows take the least time at the start, and "
-       "again "
-       "when the speed has fallen by half or ten minutes have passed, at most one for each core"},
+       "again when the speed has "
+       "been below half for ten seconds or ten minutes have passed, at most one for each core; with several processes "
+       "(torchrun) as 0"},
       {"device", "NAME", "auto", true, kMachine, "cpu, cuda, cuda:N or auto"},
       {"cuda-graph", "on|off", "on", true, kMachine,
        "on CUDA, launch each window of training as one graph; the results are the same"},
@@ -107,9 +109,9 @@ void parse_schedule(const OptionMap& map, hmrnn::TrainerOptions& t) {
   const auto kind = parse_choice("schedule", option_of(map, "schedule"), {"plateau", "cosine", "constant"});
   schedule.kind = kind == "plateau" ? Kind::Plateau : kind == "cosine" ? Kind::Cosine : Kind::Constant;
   schedule.warmup = parse_integer("warmup", option_of(map, "warmup"), 0);
-  schedule.final_rate = parse_number("final-lr", option_of(map, "final-lr"), 0);
+  schedule.final_rate = parse_number("final-lr", option_of(map, "final-lr"), 0, kMostRate);
   schedule.patience = parse_integer("patience", option_of(map, "patience"), 1);
-  schedule.divisor = parse_number("plateau-factor", option_of(map, "plateau-factor"), 1);
+  schedule.divisor = parse_number("plateau-factor", option_of(map, "plateau-factor"), 1, kMostRate);
   schedule.drops = parse_integer("plateau-drops", option_of(map, "plateau-drops"), 0, 1000);
 }
 
@@ -175,8 +177,8 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
   out.dtype = parse_choice("dtype", option_of(map, "dtype"), {"float32", "tf32", "bfloat16", "auto"});
 
   auto& t = out.trainer;
-  // A smaller rate would not change float32 weights; a larger one would make them infinite.
-  t.learning_rate = number("lr", 1e-12, 1e6);
+  // A smaller rate would not change float32 weights.
+  t.learning_rate = number("lr", 1e-12, kMostRate);
   parse_schedule(map, t);
   auto& adam = t.optimizer;
   adam.clip = number("clip", 0);
@@ -186,7 +188,7 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
   }
   adam.skip_norm = number("skip-norm", 0);
   adam.beta2 = parse_below_one("beta2", option_of(map, "beta2"));
-  adam.weight_decay = number("weight-decay", 0);
+  adam.weight_decay = number("weight-decay", 0, kMostRate);
   adam.weight_decay_mode =
       parse_choice("weight-decay-mode", option_of(map, "weight-decay-mode"), {"l2", "decoupled"}) == "l2"
           ? hmrnn::WeightDecayMode::L2
@@ -198,6 +200,10 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
     throw Error("--update-cost and --target-rate exclude each other");
   }
   out.detector_norm_cap = number("detector-norm-cap", 0);
+  if (out.detector_norm_cap > 0 && out.detector_norm_cap < kLeastClip) {
+    throw Error(fmt::format("--detector-norm-cap {}: detectors would have no weights; 0 does not cap them",
+                            option_of(map, "detector-norm-cap")));
+  }
   t.slope_rate = number("slope-rate", 0, 1e6);
   t.slope_max = number("slope-max", 1, 1e6);
   t.steps = integer("steps", 0);

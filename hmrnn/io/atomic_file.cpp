@@ -121,9 +121,10 @@ void remove_stale_temporary_files(const std::filesystem::path& folder, const std
 void write_file_atomically(const std::filesystem::path& path,
                            const std::function<void(const std::function<void(std::string_view)>&)>& write) {
   if (!path.has_filename()) throw Error(path.string() + ": cannot write: not the name of a file");
-  // A rename would silently replace a device, a socket or a pipe by a regular file.
+  // A rename would silently replace a device, a socket or a pipe, or a link to one such as /dev/stdout, by a regular
+  // file.
   struct stat status;
-  if (::lstat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISLNK(status.st_mode)) {
+  if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
     throw Error(path.string() + ": cannot write: not a regular file");
   }
   const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");

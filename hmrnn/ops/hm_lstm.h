@@ -29,16 +29,17 @@ struct WindowInput {
 /// gate products (float32 only), everything else stays float32.
 /// `dropout`: regularisers of training, under which a COPY still computes nothing and draws nothing.
 /// z0 and given boundaries are 0 or 1, except a soft z0 with soft boundaries.
-/// Errors: c10::Error naming the argument, what was expected and what was found. (On a device the host does not check
-/// the values of an index or of boundaries, since it would have to wait for them.)
+/// Errors: c10::Error naming the argument, what was expected and what was found. The values of an index, of z0 and of
+/// given boundaries are checked on a CPU, and on CUDA by the device, since the host would have to wait for them.
 ///
 /// CPU: each product once per change of state (a COPY needs none). CUDA: `load_cuda_library()` or
 /// `resolve_device("cuda")` (ops/cuda_library.h) first, then all tensors on the device, also `slope` and `lengths`:
 /// otherwise they are copied, which makes the host wait. Dense over time with static shapes, four dependent launches
 /// per step, whatever L (or one for the whole window: ops/cuda_persistent.h); the host reads nothing back, so that a
 /// call, its backward pass included, can be captured in a CUDA graph whatever the boundary mode, and a replay reads
-/// `slope`, noise, lengths, states and parameters anew. Results repeat bit for bit. An `index` out of range is a
-/// device-side assertion there, as with torch::embedding. float32 products follow LibTorch's own TF32 switch
+/// `slope`, noise, lengths, states and parameters anew. Results repeat bit for bit. An `index` out of
+/// range, and a boundary that is neither 0 nor 1, is a device-side assertion there, as with torch::embedding. float32
+/// products follow LibTorch's own TF32 switch
 /// (`at::globalContext().setAllowTF32CuBLAS(true)`), bfloat16 products are accumulated and stored in float32. Soft
 /// boundaries, and devices without a backend of their own, use the composite `reference_window`, in plain ATen, which
 /// reads nothing back either.

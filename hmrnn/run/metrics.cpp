@@ -89,11 +89,14 @@ void MetricsWriter::write_line(const std::string& line) {
 
 void MetricsWriter::write_kept() {
   if (kept_.empty()) return;
+  if (torn_from_ && ::ftruncate(descriptor_, *torn_from_) != 0) throw_errno(path_, "cannot write", errno);
+  torn_from_.reset();
   struct stat before;
   if (::fstat(descriptor_, &before) != 0) throw_errno(path_, "cannot write", errno);
   if (const int error = write_fully(descriptor_, kept_)) {
-    // Best effort: a full disk took part of the line. If this fails too, a resume removes the incomplete line.
-    (void)!::ftruncate(descriptor_, before.st_size);
+    // A full disk took part of the line. If the part cannot be removed now, it is before the next write, or a resume
+    // removes it.
+    if (::ftruncate(descriptor_, before.st_size) != 0) torn_from_ = before.st_size;
     throw_errno(path_, "cannot write", error);
   }
   kept_.clear();

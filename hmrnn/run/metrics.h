@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
 namespace hmrnn {
@@ -38,7 +39,8 @@ class MetricsWriter {
  private:
   void write_kept();
 
-  std::string kept_;  ///< lines whose write failed
+  std::string kept_;                  ///< lines whose write failed
+  std::optional<int64_t> torn_from_;  ///< the file has a part of a line from this byte on, which could not be removed
   int descriptor_ = -1;
   std::filesystem::path path_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <system_error>
+#include <tuple>
 #include <vector>
 
 #include "hmrnn/error.h"
@@ -65,24 +66,24 @@ void RunFolder::create(bool averaged) const {
 void RunFolder::keep(int64_t step, int64_t count) const {
   auto name = std::to_string(step);
   name.insert(0, name.size() < 8 ? 8 - name.size() : 0, '0');
-  const auto folder = kept() / name;
+  const auto folder = kept() / name, made = kept() / "next";
   try {
-    fs::create_directories(folder);
-    for (const auto& file : {last_state(), last_model()}) {
-      const auto copy = folder / file.filename();
-      fs::remove(copy);  // left by a run that was then resumed from an earlier step
-      link_or_copy(file, copy);
-    }
-    std::vector<fs::path> states;
+    fs::remove_all(made);
+    fs::create_directories(made);
+    for (const auto& file : {last_state(), last_model()}) link_or_copy(file, made / file.filename());
+    fs::remove_all(folder);  // left by a run that was then resumed from an earlier step
+    fs::rename(made, folder);
+    // Ordered by time, then by step: after a resume from an earlier step the latest is not the one of most steps.
+    std::vector<std::tuple<fs::file_time_type, size_t, fs::path>> others;
     for (const auto& entry : fs::directory_iterator(kept())) {
       const auto number = entry.path().filename().string();
       const bool ours = number.size() >= 8 && number.find_first_not_of("0123456789") == std::string::npos;
-      if (ours && entry.is_directory()) states.push_back(entry.path());
+      if (ours && number != name && entry.is_directory()) {
+        others.emplace_back(entry.last_write_time(), number.size(), entry.path());
+      }
     }
-    const auto steps_of = [](const fs::path& path) { return std::stoull(path.filename().string()); };
-    std::sort(states.begin(), states.end(),
-              [&](const fs::path& a, const fs::path& b) { return steps_of(a) < steps_of(b); });
-    for (size_t i = 0; i + static_cast<size_t>(count) < states.size(); ++i) fs::remove_all(states[i]);
+    std::sort(others.begin(), others.end());
+    for (size_t i = 0; i + static_cast<size_t>(count) < others.size() + 1; ++i) fs::remove_all(std::get<2>(others[i]));
   } catch (const fs::filesystem_error& error) {
     throw Error("cannot keep " + folder.string() + ": " + error.code().message());
   }

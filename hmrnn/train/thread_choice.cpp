@@ -95,6 +95,7 @@ void ThreadChoice::choose(Trainer& trainer, Progress& progress, bool first) {
   // Two rounds over all candidates, since the load of the machine changes; the minimum of the times counts.
   for (int round = 0; round < (is_long ? 1 : 2); ++round) {
     for (const int n : candidates) {
+      if (trainer.asked_to_stop()) return at::set_num_threads(before);
       if (!is_long) time_with(n, 1, 0);  // starts the threads
       const double found = time_with(n, timed, 4 * kBudget);
       const auto [at, is_new] = seconds.try_emplace(n, found);

@@ -38,8 +38,9 @@ HMRNN_API int choose_threads(const std::map<int, double>& seconds);
 
 /// Measures which number of threads is fastest for the windows of this run on this machine, and sets it (`--threads
 /// auto`). Before the first step, and whenever SpeedWatch::step returns true, some windows are timed with each number
-/// of threads, and the state of the run is restored. The last bits of some sums depend on the number, so the caller
-/// stores it with the run, and a resume starts with it.
+/// of threads, and the state of the run is restored. A request to stop (Trainer::asked_to_stop) ends this without a
+/// choice. The last bits of some sums depend on the number, so the caller stores it with the run, and a resume starts
+/// with it.
 class HMRNN_API ThreadChoice {
  public:
   /// Without `automatic`, on a GPU and on one CPU this has no effect. `stored`: the number that a resumed run has

@@ -86,6 +86,7 @@ StopReason Trainer::run() {
   TORCH_CHECK(ready_, "Trainer: call start() or resume() before run()");
   start_ = saved_at_ = Clock::now();
   watch_gradients_ = task_.device().is_cpu() && runner_.graph() == nullptr;
+  watch_means_ = !watch_gradients_;
   std::optional<FlushSubnormals> flush(std::in_place);
   if (options_.group) agree();
   const GraphStream stream(runner_.graph());

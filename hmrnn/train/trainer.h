@@ -118,6 +118,9 @@ class HMRNN_API Trainer {
   /// It may change the number of LibTorch's threads. Call this before run().
   void set_after_step(std::function<void(double seconds, double targets)> after) { after_step_ = std::move(after); }
 
+  /// What the constructor's `stop` says now.
+  bool asked_to_stop() const { return stop_ && stop_(); }
+
   /// Replays windows from `graph` instead of the device's own kind of graph, and with a process group their updates
   /// from `update`, which must use the same stream. Call this before run(). For tests.
   /// Throws c10::Error if `update` is missing or superfluous.
@@ -161,8 +164,9 @@ class HMRNN_API Trainer {
   /// Targets per second since the last record; `targets`: their number.
   double per_second(double targets) const;
   /// Reports a very large gradient once, with its parameter. Only on the CPU, since on a GPU it would wait for the
-  /// device.
+  /// device: there a large mean is reported with a record, which waits anyway.
   void report_large_gradient();
+  void report_large_gradients(double mean);
   void record();
 
   /// Requests of single processes between two steps, which all processes then follow.
@@ -232,7 +236,6 @@ class HMRNN_API Trainer {
   void save_model(const std::filesystem::path& path, std::optional<double> validation_loss);
   bool evaluation_due() const;
   std::optional<StopReason> limit_reached() const;
-  bool asked_to_stop() const { return stop_ && stop_(); }
   bool stopped() const { return options_.group ? agreed_.stop : asked_to_stop(); }
   bool out_of_time() const { return options_.group ? agreed_.end : time_is_over(); }
   bool save_asked_for() const { return options_.group ? agreed_.save : save_requested_ && save_requested_(); }
@@ -282,6 +285,7 @@ class HMRNN_API Trainer {
   bool records_pending_ = false;     ///< records could not be written, which was reported
   ClippedAdam::Report last_update_;  ///< of the last window, if watch_gradients_
   bool watch_gradients_ = false;     ///< on the CPU, until a large gradient was reported
+  bool watch_means_ = false;         ///< elsewhere, until large gradients were reported
   std::optional<double> best_loss_, best_ema_loss_;
   int64_t best_step_ = 0;
   bool recovered_ = false;

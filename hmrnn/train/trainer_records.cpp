@@ -49,6 +49,13 @@ void Trainer::report_large_gradient() {
                                     : "nothing clips it"));
 }
 
+void Trainer::report_large_gradients(double mean) {
+  if (!(mean > kLargeGradient) || !std::isfinite(mean)) return;
+  watch_means_ = false;
+  progress_.message(fmt::format("step {}: the norms of the last {} gradients have a mean of {:.2g}", step_,
+                                options_.log_every, mean));
+}
+
 void Trainer::record() {
   wait_for_sums();
   const auto m = sums_.means();  // waits for the device, so the time is read afterwards
@@ -58,6 +65,7 @@ void Trainer::record() {
   nlohmann::ordered_json record = {{"event", "train"}, {"step", step_}, {"epoch", epoch()}, {"loss", m.loss}};
   for (const auto& [name, value] : task_.measures(m.loss, /*validation=*/false)) record[name] = value;
   record["grad_norm"] = m.gradient_norm;
+  if (watch_means_) report_large_gradients(m.gradient_norm);
   record["lr"] = last_learning_rate();
   record["slope"] = slope_;
   record["updates"] = m.updates;

@@ -146,6 +146,17 @@ assert shown == expected, shown
 # The emoji takes two columns if utf8proc was found.
 assert len(marks) - len(expected) in (0, 1), (len(marks), len(expected))
 EOF
+"$bin" sample odd --length 300 > sample.txt
+python3 -c 'import pty, sys; pty.spawn(sys.argv[1:])' "$bin" sample odd --length 300 > terminal.txt
+python3 - << 'EOF' || fail "sample lets through what a terminal obeys"
+raw, shown = open("sample.txt", "rb").read(), open("terminal.txt", "rb").read()
+assert b"\x1b" in raw and b"\xff" in raw, raw
+shown = shown.replace(b"\r\n", b"\n").decode()  # it must be valid UTF-8
+assert "\\x1b" in shown and "\\xff" in shown, shown
+assert not any(ord(c) < 32 and c not in "\n\t" or 127 <= ord(c) < 160 or 0x2028 <= ord(c) <= 0x202e for c in shown), shown
+back = shown.encode().decode("unicode_escape").encode("latin-1")  # the values of what was not shown
+assert back == raw, (back, raw)
+EOF
 code=0
 "$bin" eval $'no\x1b[31msuch\xff\nrun' > .out 2> .err || code=$?
 [ "$code" = 2 ] && [ "$(wc -l < .err)" = 1 ] && grep -qF 'no\x1b[31msuch\xff run' .err ||
@@ -183,11 +194,21 @@ refuse "data-dir is for" eval run --data-dir nowhere
 refuse "data-dir is for" eval run --corpus odd.txt --data-dir nowhere
 refuse "threads" train $small --out new --threads 4096
 refuse "threads" eval run --threads 4096
-for bad in "--clip 1e-300" "--lr 1e308" "--lr 1e-300" "--slope-rate 1e300" "--slope-max 1e300"; do
+for bad in "--clip 1e-300" "--lr 1e308" "--lr 1e-300" "--slope-rate 1e300" "--slope-max 1e300" \
+  "--final-lr 1e300" "--weight-decay 1e300" "--plateau-factor 1e300" "--detector-norm-cap 1e-300" "--boundary-bias 1e39" "--forget-bias -1e39"; do
   set -- $bad
   refuse "${1#--} $2" train $small --out new $bad
 done
 [ ! -e new ] || fail "a refused run was begun"
+
+# ---------------------------------------------------------------- files beyond a limit
+(
+  failures=0
+  ulimit -f 4
+  refuse "new.safetensors: cannot write: File too large" export run --out new.safetensors
+  refuse "new.html: cannot write: File too large" report run --out new.html
+  [ "$failures" = 0 ]
+) || fail "a file beyond ulimit -f"
 
 # ---------------------------------------------------------------- memory and CPUs
 refuse "not enough memory: units 60000,60000,60000, batch 4, window 20 need at least .* GB .*; this process can have" \

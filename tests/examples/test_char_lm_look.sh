@@ -172,6 +172,8 @@ PYTHON
 printf 'monselmon\n' | "$bin" segment clock --svg caption.svg
 grep -q 'updates of layers 1 to 3: 10, 4 and 1, 15 in all instead of 30' caption.svg || fail "the caption: $(grep updates caption.svg)"
 refuse "json" segment run text.txt --json --svg new.svg
+refuse "--svg /dev/stdout: the name must end in .svg" segment run text.txt --svg /dev/stdout
+refuse "--html page.svg: the name must end in .html" segment run text.txt --html page.svg
 
 # ---------------------------------------------------------------- sample
 "$bin" sample clock --prime mon --length 6 --marks --temperature 0 > marks.txt

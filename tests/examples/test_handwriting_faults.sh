@@ -122,20 +122,32 @@ rm bomb.tar.xz cut.tar
 cp -r ink bad
 sed -i '0,/<Point x="[-0-9.]*"/s//<Point x="20000"/' bad/lineStrokes/s00/s00-000/s00-000-02.xml
 truncate -s 65M bad/lineStrokes/s00/s00-000/s00-000-03.xml
+mv bad/lineStrokes/s00/s00-000/s00-000-03.xml bad/lineStrokes/s00/s00-000/s00-000-03$'\x1b'.xml
 refuse "s00-000-02.xml: point 1 of stroke 1: (20000, .* far from the line" train $small --data-dir bad --out new
 cp -r bad worse
 "$bin" train $small --data-dir bad --on-bad-file skip --out skipped --steps 1 > skipped.txt || fail "--on-bad-file skip"
 "$bin" train $small --data-dir worse --on-bad-file skip --out skipped_too --steps 1 > cached.txt || fail "--on-bad-file skip, cached"
 grep -q '60 files, .* 2 bad' skipped.txt || fail "the files left out are not counted: $(cat skipped.txt)"
 grep -q 'cache: read from' cached.txt || fail "the second start does not read the cache: $(cat cached.txt)"
-[ "$(grep -c '^left out: .*/worse/.*s00-000-0[23].xml' cached.txt)" = 2 ] || fail "the cache names: $(grep 'left out' cached.txt)"
+[ "$(grep -cF '/worse/lineStrokes/s00/s00-000/s00-000-03\x1b.xml' cached.txt)" = 1 ] || fail "a control character: $(cat -v cached.txt)"
+[ "$(grep -c '^left out: .*/worse/.*s00-000-0[23].*.xml' cached.txt)" = 2 ] || fail "the cache names: $(grep 'left out' cached.txt)"
+
+# ---------------------------------------------------------------- files beyond a limit
+(
+  failures=0
+  ulimit -f 4
+  refuse "new.safetensors: cannot write: File too large" export run --out new.safetensors
+  refuse "new.safetensors: cannot write: File too large" eval run --export new.safetensors
+  [ "$failures" = 0 ]
+) || fail "a file beyond ulimit -f"
 
 # ---------------------------------------------------------------- options
 for empty in "train $small --data-dir" "train $small --out" "eval run --export" "draw run --out" "draw run --style" "eval"; do
   refuse "is empty" $empty ""
 done
 refuse "threads" train $small --out new --threads 4096
-for bad in "--clip 1e-300" "--lr 1e308" "--slope-rate 1e300" "--slope-max 1e300"; do
+for bad in "--clip 1e-300" "--lr 1e308" "--slope-rate 1e300" "--slope-max 1e300" \
+  "--final-lr 1e300" "--weight-decay 1e300" "--plateau-factor 1e300" "--detector-norm-cap 1e-300" "--boundary-bias 1e39"; do
   set -- $bad
   refuse "${1#--} $2" train $small --out new $bad
 done

@@ -128,9 +128,14 @@ TEST_CASE("errors name the path and the reason") {
   CHECK(folder.count() == 2);
 }
 
-TEST_CASE("devices are never replaced") {
+TEST_CASE("devices are never replaced, nor links to them") {
+  const TemporaryFolder folder;
   CHECK(error_of([] { write_text("/dev/full", "x"); }) == "/dev/full: cannot write: not a regular file");
   CHECK(std::filesystem::is_character_file("/dev/full"));
+  const auto link = (folder / "to_full").string();
+  std::filesystem::create_symlink("/dev/full", link);
+  CHECK(error_of([&] { write_text(link, "x"); }) == link + ": cannot write: not a regular file");
+  CHECK(std::filesystem::is_symlink(link));
 }
 
 TEST_CASE("a folder without write permission") {

@@ -157,7 +157,7 @@ TEST_CASE("a team ends whether its threads spin, sleep or are about to sleep") {
       std::atomic<int64_t> parts{0};
       for_parts(3, [&](int64_t) { parts.fetch_add(1); });
       done += parts.load();
-      const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(400 + i % 200);  // kSpin is 500 µs
+      const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(50 + i % 100);  // kSpin is 100 µs
       while (std::chrono::steady_clock::now() < end) {
       }
     });

@@ -39,12 +39,19 @@ TEST_CASE("the latest states are kept, as they were when they were saved") {
     CHECK(get(folder.kept() / ("000000" + step) / "model.safetensors") == "model" + step);
   }
   CHECK(get(folder.last_state()) == "state123456789");
-  // After a resume from an earlier step, new saves replace old ones. A folder with another name stays.
+  // After a resume from an earlier step, new saves replace old ones of any step. A folder with another name stays, and
+  // what a death within a save has left goes.
   fs::create_directory(folder.kept() / "mine");
+  fs::create_directories(folder.kept() / "next/rest");
   save(15, 2);
   CHECK(names_in(folder.kept()) == std::vector<std::string>{"00000015", "123456789", "mine"});
   save(16, 1);
-  CHECK(names_in(folder.kept()) == std::vector<std::string>{"123456789", "mine"});
+  CHECK(names_in(folder.kept()) == std::vector<std::string>{"00000016", "mine"});
+  CHECK(get(folder.kept() / "00000016/state.safetensors") == "state16");
+  const std::string long_name(30, '7');
+  fs::create_directory(folder.kept() / long_name);
+  save(17, 2);
+  CHECK(names_in(folder.kept()) == std::vector<std::string>{"00000017", long_name, "mine"});
 }
 
 TEST_CASE("the state to go back to is the last that was kept as that, whatever last/ becomes") {

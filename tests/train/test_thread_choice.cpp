@@ -2,6 +2,7 @@
 #include <ATen/Parallel.h>
 
 #include <filesystem>
+#include <iostream>
 #include <vector>
 
 #include "catch.h"
@@ -117,10 +118,39 @@ TEST_CASE("a run chooses threads before its first step, within the CPUs that it 
   at::set_num_threads(before);
 }
 
+TEST_CASE("a request to stop ends a choice of threads, without one") {
+  const int before = at::get_num_threads();
+  const int most = static_cast<int>(std::min<int64_t>(2, usable_cpus()));
+  if (most < 2) {
+    std::cout << "skipped: one CPU leaves no choice of threads" << std::endl;
+    return;
+  }
+  at::set_num_threads(most);
+  SmallRun run;
+  run.trainer.steps = 3;
+  const TemporaryFolder folder;
+  std::vector<int> stored;
+  Progress silent(nullptr);
+  ThreadChoice choice(true, torch::kCPU, 0, [&](int n) { stored.push_back(n); });
+  int64_t calls = 0;
+  run.stop = [&](const Trainer&) { return ++calls > 1; };  // a signal that arrives while the first number is timed
+  run.begin = [&](Trainer& trainer) {
+    choice.begin(trainer, silent);
+    CHECK(calls == 2);
+  };
+  REQUIRE(run(folder.path / "run", false) == StopReason::Signal);
+  CHECK(stored.empty());
+  CHECK(at::get_num_threads() == most);
+  at::set_num_threads(before);
+}
+
 TEST_CASE("a run whose speed has halved chooses again during training, and says so") {
   const int before = at::get_num_threads();
   const int most = static_cast<int>(std::min<int64_t>(2, usable_cpus()));
-  if (most < 2) return;  // there is no choice
+  if (most < 2) {
+    std::cout << "skipped: one CPU leaves no choice of threads" << std::endl;
+    return;
+  }
   at::set_num_threads(most);
   SmallRun run;
   run.trainer.steps = 6;

@@ -21,12 +21,12 @@ void pause() {
 }
 
 /// Waits until `value` is no longer `old`: spins, then sleeps. The leader's work between two loops, and the difference
-/// between the times of two threads' parts, are mostly shorter than the spinning. On a virtual machine a sleeping
-/// thread wakes so late that the others have done its parts, and it sleeps again, which speaks for spinning long; but
-/// beside a busy process it spins in that process's time. (Single runs: with 1,000 µs instead of 50, 3×256 was some 10%
-/// faster alone, and a quarter slower beside a busy process. 500 is between the two.)
+/// between the times of two threads' parts, are mostly shorter than the spinning; but beside a busy process a thread
+/// spins in that process's time, and loses it when it has work. With 20, 100 and 500 µs 64 streams of 3×128 on two
+/// threads beside a busy process computed 102,000, 100,000 and 66,000 characters/s, alone 205,000, 212,000 and 221,000;
+/// windows of 3×256 took the same time within the noise, alone and beside it (Intel Xeon, medians of four runs).
 void wait_for_change(const std::atomic<int32_t>& value, int32_t old) {
-  constexpr auto kSpin = std::chrono::microseconds(500);
+  constexpr auto kSpin = std::chrono::microseconds(100);
   const auto end = std::chrono::steady_clock::now() + kSpin;
   do {
     for (int i = 0; i < 32; ++i) {

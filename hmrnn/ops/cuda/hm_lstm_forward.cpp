@@ -21,6 +21,7 @@ class Forward : Window<T, P> {
     z_ = at::empty({T_, B_, L_ - 1}, options_);
     state_index_ = at::empty({L_, T_, B_}, options_.dtype(at::kInt));
     for (int64_t l = 0; l < L_; ++l) allocate(l);
+    check_values();
     input_product();
   }
 
@@ -94,15 +95,25 @@ class Forward : Window<T, P> {
     kernels_.boundary_shares(shares);
   }
 
+  /// What check_index and check_hard_boundaries check on a CPU. The error is reported by the device: the host does not
+  /// wait.
+  void check_values() {
+    const auto& w = a_.window;
+    if (a_.indexed()) {
+      at::_assert_async(w.index.ge(0).logical_and_(w.index.lt(w.input.size(0))).all(),
+                        "hm_lstm: index must lie in [0, rows of the table)");
+    }
+    const auto check = [](const at::Tensor& z, const char* message) {
+      at::_assert_async(z.eq(0).logical_or_(z.eq(1)).all(), message);
+    };
+    check(w.z0, "hm_lstm: z0 must be 0 or 1 everywhere (only soft boundaries lie in between)");
+    if (!a_.rule.given.defined()) return;
+    check(a_.rule.given, "hm_lstm: boundaries must be 0 or 1 everywhere (only soft boundaries lie in between)");
+  }
+
   /// W x of the first layer: one product over the table, or over the whole sequence.
   void input_product() {
     const auto& y = layers_[0];
-    if (a_.indexed()) {
-      const auto& index = a_.window.index;
-      // On a device the error is reported by the device: the host does not wait.
-      at::_assert_async(index.ge(0).logical_and_(index.lt(a_.window.input.size(0))).all(),
-                        "hm_lstm: index must lie in [0, rows of the table)");
-    }
     const auto x = a_.window.input.detach().reshape({-1, y.below});
     input_.operand = x.to(operand_.dtype().toScalarType());
     input_.weights = a_.layers[0].bottom_up.narrow(0, 0, 4 * y.units).to(operand_.dtype().toScalarType());

@@ -215,16 +215,31 @@ TEST_CASE("the CUDA window takes parameters that are not aligned") {
                    by_operator(p, false)) < 1e-10);
 }
 
-TEST_CASE("an index out of range is reported, and leads no kernel astray") {
+TEST_CASE("an index out of range is reported, and leads no kernel astray; so is a boundary other than 0 and 1") {
   RandomWindowOptions o;
   o.indexed = true;
-  auto p = random_window(o);
-  torch::NoGradGuard no_grad;
+  o.rate = 0.5;
+  const auto good = random_window(o);
+  const torch::NoGradGuard no_grad;
+  const auto forward = [](const RandomWindow& p) {
+    HostKernels<double, double> kernels(1, false, false);
+    cuda::window_forward(HMLSTMArguments{p.layers, p.window, p.rule, {}, std::nullopt, 1e-5}, false, kernels);
+  };
+  CHECK_NOTHROW(forward(good));
+  auto p = good;
+  p.window.index = good.window.index.clone();
   p.window.index[1][2] = o.table;
-  HostKernels<double, double> kernels(1, false, false);
-  CHECK_THROWS_WITH(
-      cuda::window_forward(HMLSTMArguments{p.layers, p.window, p.rule, {}, std::nullopt, 1e-5}, false, kernels),
-      ContainsSubstring("index must lie in"));
+  CHECK_THROWS_WITH(forward(p), ContainsSubstring("index must lie in"));
+  for (const double bad : {0.4, 2.0, -1.0, std::nan("")}) {
+    p = good;
+    p.window.z0 = good.window.z0.clone();
+    p.window.z0[1][0] = bad;
+    CHECK_THROWS_WITH(forward(p), ContainsSubstring("z0 must be 0 or 1"));
+    p = good;
+    p.rule.given = good.rule.given.clone();
+    p.rule.given[6][2][1] = bad;
+    CHECK_THROWS_WITH(forward(p), ContainsSubstring("boundaries must be 0 or 1"));
+  }
   const int64_t index[] = {-1, 0, 6, 7};
   cuda::TermRows<double> rows;
   rows.index = index;
