@@ -50,7 +50,7 @@ int train_command(int argc, char** argv) {
     hmrnn::init_from(model, first.model);
     normalisation = first.normalisation;
     continues = fmt::format("begins with the weights and the normalisation of a model trained on {} ({} steps)\n",
-                            first.corpus.corpus, first.step);
+                            printable(first.corpus.corpus), first.step);
   }
   int exit_code = 0;
   hmrnn::with_memory_errors_of(describe_sizes(settings, *model), [&] {

@@ -19,10 +19,10 @@ bool means_sizes(const std::string& units, const std::string& sizes) {
 
 void take_sizes_over(const OptionMap& sizes, const std::string& path, OptionMap& map) {
   for (const auto& [name, value] : sizes) {
-    const auto asked = map.find(name);
-    if (asked != map.end() && asked->second != value && !(name == "units" && means_sizes(asked->second, value))) {
+    const auto given = map.find(name);
+    if (given != map.end() && given->second != value && !(name == "units" && means_sizes(given->second, value))) {
       throw hmrnn::Error(
-          fmt::format("--{} {} contradicts --init-from: the model in {} has {}", name, asked->second, path, value));
+          fmt::format("--{} {} contradicts --init-from: the model in {} has {}", name, given->second, path, value));
     }
     map[name] = value;
   }

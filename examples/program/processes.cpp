@@ -31,15 +31,15 @@ std::unique_ptr<hmrnn::ProcessGroup> join_processes(const Arguments& arguments) 
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::duration<double>(seconds)));
 }
 
-bool agree_on_resume(const hmrnn::ProcessGroup* group, const hmrnn::RunFolder& folder, bool asked) {
-  if (!group) return asked;
-  // All must ask: a process that resumes makes other collective calls than one that starts.
-  const auto askers = count(*group, asked);
-  if (askers != 0 && askers != group->size()) {
-    throw hmrnn::Error(
-        fmt::format("--resume: {} of {} processes have it; give it to all of them or to none", askers, group->size()));
+bool agree_on_resume(const hmrnn::ProcessGroup* group, const hmrnn::RunFolder& folder, bool requested) {
+  if (!group) return requested;
+  // All must request it: a process that resumes makes other collective calls than one that starts.
+  const auto requests = count(*group, requested);
+  if (requests != 0 && requests != group->size()) {
+    throw hmrnn::Error(fmt::format("--resume: {} of {} processes have it; give it to all of them or to none", requests,
+                                   group->size()));
   }
-  if (asked) return true;
+  if (requested) return true;
   bool resume = false;
   // The first process decides, as it is the one that writes.
   if (group->leads() && group->restarts() > 0) resume = folder.has_state() && group->marked(mark_of(folder));

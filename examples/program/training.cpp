@@ -66,10 +66,11 @@ std::string describe_setting(const CommonSettings& settings, const torch::nn::Mo
                              std::optional<torch::ScalarType> dtype) {
   const auto* group = settings.trainer.group;
   const int threads = at::get_num_threads();
-  return fmt::format("{}; {}{}, {}{} threads, {}\n", describe_model(settings, model),
+  return fmt::format("{}; {}{}, {}{} {}, {}\n", describe_model(settings, model),
                      group ? fmt::format("{} processes, the first one: ", group->size()) : "",
                      hmrnn::describe_device(device),
                      settings.automatic_threads && !group && device.is_cpu() && threads > 1 ? "up to " : "", threads,
+                     threads == 1 ? "thread" : "threads",
                      dtype                      ? "bfloat16 products"
                      : settings.dtype == "tf32" ? "float32 with TF32 products"
                                                 : "float32");

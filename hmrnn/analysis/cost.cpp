@@ -1,7 +1,6 @@
 #include "hmrnn/analysis/cost.h"
 
 #include "hmrnn/analysis/operations.h"
-#include "hmrnn/ops/rules.h"
 
 namespace hmrnn {
 
@@ -87,8 +86,9 @@ ProductRows& ProductRows::operator+=(const ProductRows& other) {
 ProductRows rows_made(const torch::Tensor& z, const torch::Tensor& z0, int64_t layers, int64_t input_rows,
                       const torch::Tensor& lengths) {
   const torch::NoGradGuard no_grad;
-  const auto active_everywhere = active_steps(z, z0, layers);  // also checks the shapes
-  const auto T = z.size(0), B = z.size(1), M = z.size(2);
+  const auto operations = step_operations(z, z0, layers);
+  const auto active_everywhere = operations.active();
+  const auto T = z.size(0), B = z.size(1);
   auto rows = empty_rows(layers);
   rows.steps = static_cast<double>(T * B);
   if (T == 0) return rows;
@@ -96,17 +96,14 @@ ProductRows rows_made(const torch::Tensor& z, const torch::Tensor& z0, int64_t l
   if (lengths.defined()) {
     live = torch::arange(T, z.options().dtype(torch::kInt64)).unsqueeze(1).lt(lengths.to(z.device()).unsqueeze(0));
   }
-  const auto fires = rules::fires(z.detach());
-  const auto before = torch::cat({rules::fires(z0.detach()).unsqueeze(0), fires.narrow(0, 0, T - 1)});
   const auto count = [](const torch::Tensor& where) { return where.sum(torch::kFloat64).item<double>(); };
   for (int64_t l = 0; l < layers; ++l) {
     const auto at = static_cast<size_t>(l);
     const auto active = active_everywhere.select(2, l).logical_and(live);
     rows.recurrent[at] = count(active);
-    rows.bottom_up[at] = l == 0   ? static_cast<double>(input_rows)
-                         : l <= M ? count(fires.select(2, l - 1).logical_and(live))
-                                  : count(live);
-    rows.top_down[at] = l < M ? count(before.select(2, l).logical_and(live)) : 0;
+    rows.bottom_up[at] =
+        l == 0 ? static_cast<double>(input_rows) : count(operations.bottom_up.select(2, l).logical_and(live));
+    rows.top_down[at] = count(operations.flush.select(2, l).logical_and(live));
     // At the first step of a window, each batch row counts as one state, even if the state is older than the window.
     rows.output[at] = static_cast<double>(B) + count(active.narrow(0, 1, T - 1));
   }

@@ -9,6 +9,20 @@
 
 namespace hmrnn {
 
+/// What decides each layer's operations over a window: bool [T, B, L].
+struct HMRNN_API StepOperations {
+  torch::Tensor bottom_up;  ///< the boundary below fired at this step; always true in the first layer
+  torch::Tensor flush;  ///< the layer's own boundary fired at the previous step; never in a layer without a detector
+
+  /// UPDATE or FLUSH
+  torch::Tensor active() const { return bottom_up.logical_or(flush); }
+};
+
+/// These of boundaries z [T, B, M] and z0 [B, M] of the step before, with `layers` L. A layer without a detector below
+/// it gets its input at every step (M = 0: a plain LSTM). A soft z counts as firing above ½. Throws c10::Error for
+/// other shapes.
+HMRNN_API StepOperations step_operations(const torch::Tensor& z, const torch::Tensor& z0, int64_t layers);
+
 /// Steps at which a layer does not COPY: bool [T, B, L], from the boundaries z [T, B, M] of a window and z0 [B, M] of
 /// the step before it, with `layers` L (equation 2 of the paper). Layer l is active (UPDATE or FLUSH) if the boundary
 /// below it fires at this step or its own fired at the previous one. The first layer is always active, as is a layer

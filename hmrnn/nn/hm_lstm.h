@@ -69,9 +69,10 @@ struct HMRNN_API HMLSTMOutput {
 
 /// What a call of HMLSTM::forward may set beside input and state.
 struct HMLSTMCall {
-  torch::Tensor boundaries;        ///< [T, B, L-1]: z to use instead of the detector's
+  torch::Tensor boundaries;        ///< [T, B, L-1] in the parameters' dtype, 0 or 1: z instead of the detector's
   bool boundary_gradient = false;  ///< with `boundaries`: straight-through gradients to the detector
-  torch::Tensor noise;    ///< [T, B, L-1] uniform in [0, 1), Bernoulli; undefined: drawn from LibTorch's generator
+  torch::Tensor
+      noise;  ///< the same shape and dtype, uniform in [0, 1), Bernoulli; undefined: drawn from LibTorch's generator
   torch::Tensor lengths;  ///< int64 [B]: steps past a sequence's end change nothing
 };
 
@@ -94,7 +95,8 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
   void shift_detector_biases(const torch::Tensor& changes);
   void pretty_print(std::ostream& stream) const override;
 
-  /// `input` [T, B, input_size] in the parameters' dtype; no `state`: zeros.
+  /// `input` [T, B, input_size] in the parameters' dtype; no `state`: zeros. Throws c10::Error naming the argument,
+  /// what was expected and what was found, as hm_lstm does.
   HMLSTMOutput forward(const torch::Tensor& input, const std::optional<HMLSTMState>& state = std::nullopt,
                        const HMLSTMCall& call = {});
 

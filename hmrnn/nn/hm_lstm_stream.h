@@ -13,7 +13,7 @@ namespace hmrnn {
 
 /// Optional arguments of HMLSTM::step. For a batched stream each has B rows.
 struct HMLSTMStepCall {
-  torch::Tensor boundaries;  ///< [L-1] or [B, L-1]: z to use instead of the detector's
+  torch::Tensor boundaries;  ///< [L-1] or [B, L-1] in the parameters' dtype, 0 or 1: z instead of the detector's
   torch::Tensor noise;  ///< the same shape, uniform in [0, 1), Bernoulli; undefined: drawn from LibTorch's generator
 };
 

@@ -43,7 +43,7 @@ void* library() {
   if (handle) return handle;
   const auto path = beside_this_library();
   handle = dlopen(path.empty() ? kLibrary : path.c_str(), RTLD_NOW | RTLD_GLOBAL);
-  if (!handle) throw Error(std::string("CUDA was asked for, but ") + kLibrary + " cannot be opened: " + dl_error());
+  if (!handle) throw Error(std::string("CUDA was requested, but ") + kLibrary + " cannot be opened: " + dl_error());
   return handle;
 }
 
@@ -53,7 +53,7 @@ void load_cuda_library() { library(); }
 
 CudaDevice cuda_device(int index) {
   const auto query = reinterpret_cast<HmrnnCudaQueryDevice>(dlsym(library(), "hmrnn_cuda_query_device"));
-  if (!query) throw Error(std::string("CUDA was asked for, but ") + kLibrary + " is of another version: " + dl_error());
+  if (!query) throw Error(std::string("CUDA was requested, but ") + kLibrary + " is of another version: " + dl_error());
   HmrnnCudaDevice found{};
   char message[256] = "";
   if (query(index, &found, message, sizeof(message)) != 0)

@@ -15,7 +15,7 @@ const DeviceSums& sums_of(torch::Device device) {
   TORCH_CHECK(device.is_cuda(), "DeviceSum: ", device, " has none");
   load_cuda_library();
   const DeviceSums* sums = registered_sums;
-  if (!sums) throw Error("NCCL was asked for, but libhmrnn_cuda.so is of another version");
+  if (!sums) throw Error("NCCL was requested, but libhmrnn_cuda.so is of another version");
   return *sums;
 }
 

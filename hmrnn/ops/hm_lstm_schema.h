@@ -15,7 +15,8 @@
 
 // The operators hm_lstm, _hm_lstm_forward and _hm_lstm_backward as registered in the dispatcher. They share a list of
 // arguments, HMLSTMArguments as a plain struct. Only this file depends on their order: the schema's text,
-// push_arguments, take_arguments and each_differentiable. Kernels are boxed: they get their arguments on a stack.
+// push_arguments, take_arguments and each_differentiable. Kernels are boxed: they get their arguments on a stack. The
+// functions are inline since libhmrnn and libhmrnn_cuda both contain them, hidden.
 
 namespace hmrnn {
 

@@ -25,7 +25,7 @@ std::unique_ptr<WindowGraph> make_window_graph(torch::Device device, std::option
   TORCH_CHECK(device.is_cuda(), "make_window_graph: ", device, " has no graphs");
   load_cuda_library();
   const WindowGraphFactory factory = factory_of_graphs;
-  if (!factory) throw Error("CUDA graphs were asked for, but libhmrnn_cuda.so is of another version");
+  if (!factory) throw Error("CUDA graphs were requested, but libhmrnn_cuda.so is of another version");
   return factory(device, stream);
 }
 

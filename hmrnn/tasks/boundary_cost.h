@@ -29,7 +29,8 @@ struct BoundaryCostOptions {
 ///
 /// λ has no effect on a detector whose pre-activations are all where hardσ is flat: there the straight-through gradient
 /// is 0, and the detector would fire always or never, for ever. While the odds of firing, rate / (1 - rate), differ
-/// from the target's by more than a factor of kFarOff, the detector's bias therefore moves by itself (`bias_change`).
+/// from the target's by more than a factor of kFarOff, the detector's bias is therefore changed directly
+/// (`bias_change`).
 class HMRNN_API BoundaryCost {
  public:
   /// Throws hmrnn::Error if the number of values does not fit `detectors`, or for both a cost and a target.

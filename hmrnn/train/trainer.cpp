@@ -28,7 +28,7 @@ LearningRateOptions schedule_of(const TrainerOptions& options, int64_t windows) 
   if (out.kind == ScheduleKind::Cosine && out.length == 0) {
     out.length = options.epochs > 0 ? options.epochs * windows : options.steps;
     if (options.steps > 0) out.length = std::min(out.length, options.steps);
-    if (out.length == 0) throw Error("a cosine schedule has to know its end: give a number of steps or epochs");
+    if (out.length == 0) throw Error("a cosine schedule needs an end: give a number of steps or epochs");
   }
   return out;
 }

@@ -84,7 +84,7 @@ TEST_CASE("an event orders two streams, and nothing else does") {
   CHECK(text.back() == 'b');
 }
 
-TEST_CASE("a copy reads pinned memory when it runs, other memory when it is asked for") {
+TEST_CASE("a copy reads pinned memory when it runs, other memory when it is called") {
   const auto stream = new_stream();
   char *device = nullptr, *pinned = nullptr, pageable[4] = "old";
   REQUIRE(cudaMalloc(reinterpret_cast<void**>(&device), 8) == cudaSuccess);

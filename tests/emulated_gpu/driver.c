@@ -1,4 +1,4 @@
-/* What LibTorch asks the driver itself: whether the device is in use, and by which context. */
+/* What LibTorch queries from the driver: whether the device is in use, and by which context. */
 int cuDevicePrimaryCtxGetState(int device, unsigned* flags, int* active) {
   *flags = 0;
   *active = device == 0;

@@ -146,6 +146,8 @@ for empty in "train $small --data-dir" "train $small --out" "eval run --export" 
   refuse "is empty" $empty ""
 done
 refuse "threads" train $small --out new --threads 4096
+refuse "data-dir is for" train $small --corpus synthetic --data-dir ink --out new
+refuse "not enough memory: units 60000,60000,60000, batch 4, window 60 need at least .* GB" train $small --data-dir ink --units 60000 --layers 3 --out new
 for bad in "--clip 1e-300" "--lr 1e308" "--slope-rate 1e300" "--slope-max 1e300" \
   "--final-lr 1e300" "--weight-decay 1e300" "--plateau-factor 1e300" "--detector-norm-cap 1e-300" "--boundary-bias 1e39"; do
   set -- $bad

@@ -69,7 +69,7 @@ TEST_CASE("auto is CUDA exactly where cuda works, and a refusal is one line") {
     CHECK(text.find('\n') == std::string::npos);
     const bool opened = is_mapped("libhmrnn_cuda");
     CHECK_THAT(text, ContainsSubstring(opened ? "device 'cuda"
-                                              : "CUDA was asked for, but libhmrnn_cuda.so cannot be opened: "));
+                                              : "CUDA was requested, but libhmrnn_cuda.so cannot be opened: "));
   }
   // No machine has that many.
   CHECK_FALSE(why_refused("cuda:127").empty());

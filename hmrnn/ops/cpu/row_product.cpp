@@ -44,7 +44,7 @@ void PackedMatrix<P>::pack(const float* weight, int64_t stride, bool transposed)
   packed_ = true;
 }
 
-/// Copies the rows x_i if the kernels cannot take them as they lie. Rows of any other equal distance than the two usual
+/// Copies the rows x_i if the kernels cannot read them in place. Rows of any other equal distance than the two usual
 /// ones are copied too, since brgemm compiles a kernel for each distance, and keeps it.
 template <class P>
 void PackedMatrix<P>::put_in_order(int64_t m, const P** x) const {
