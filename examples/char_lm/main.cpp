@@ -26,7 +26,8 @@ int main(int argc, char** argv) {
                       {"eval", eval_command, "bits per character of a model on a text", /*long_lasting=*/true},
                       {"sample", sample_command, "sample text from a model"},
                       {"segment", segment_command, "show the boundaries that a model finds in a text"},
-                      {"align", align_command, "how the boundaries agree with spaces, words, or your own marks"},
+                      {"align", align_command, "how the boundaries agree with spaces, words, or your own marks",
+                       /*long_lasting=*/true},
                       {"report", report_command, "write a page: a model's results on a text, and its training"},
                       {"export", export_command, "copy a model into one file for use elsewhere"}},
                      argc, argv);

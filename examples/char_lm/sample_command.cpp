@@ -46,7 +46,7 @@ struct SampleOptions {
   std::string run;
 };
 
-/// Writes bytes of the text at once; on a terminal, whole characters that cannot control it.
+/// Writes bytes of the text immediately; on a terminal, whole characters that cannot control it.
 class TextWriter {
  public:
   void write(std::string_view bytes) {

@@ -48,13 +48,14 @@ ChosenLines choose_lines(const Arguments& arguments, const hmrnn::HandwritingChe
 }
 
 int main(int argc, char** argv) {
-  return run_program("handwriting", "models of handwriting with hierarchical multiscale LSTMs",
-                     {{"train", train_command, "train a model on lines of handwriting", /*long_lasting=*/true},
-                      {"eval", eval_command, "log-likelihood of handwriting under a model", /*long_lasting=*/true},
-                      {"draw", draw_command, "sample from a model, or show its boundaries, as SVG"},
-                      {"align", align_command, "how the boundaries agree with pen strokes and words"},
-                      {"synthesize", synthesize_command, "write synthetic ink as IAM-OnDB files"},
-                      {"report", report_command, "write a page: a model's results on handwriting, and its training"},
-                      {"export", export_command, "copy a model into one file for use elsewhere"}},
-                     argc, argv);
+  return run_program(
+      "handwriting", "models of handwriting with hierarchical multiscale LSTMs",
+      {{"train", train_command, "train a model on lines of handwriting", /*long_lasting=*/true},
+       {"eval", eval_command, "log-likelihood of handwriting under a model", /*long_lasting=*/true},
+       {"draw", draw_command, "sample from a model, or show its boundaries, as SVG"},
+       {"align", align_command, "how the boundaries agree with pen strokes and words", /*long_lasting=*/true},
+       {"synthesize", synthesize_command, "write synthetic ink as IAM-OnDB files"},
+       {"report", report_command, "write a page: a model's results on handwriting, and its training"},
+       {"export", export_command, "copy a model into one file for use elsewhere"}},
+      argc, argv);
 }

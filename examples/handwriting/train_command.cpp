@@ -78,8 +78,9 @@ int train_command(int argc, char** argv) {
       fmt::print(
           "{}{} standardised by mean {:.3f}, {:.3f} and deviation {:.3f}, {:.3f}; {} windows an epoch, {:.1f}% "
           "padding\n{}",
-          corpus.report(), hmrnn::to_string(n.coordinates), n.mean[0], n.mean[1], n.deviation[0], n.deviation[1],
-          task.windows(), 100 * task.batches().padding(), describe_setting(settings, *model, device, dtype));
+          printable_lines(corpus.report()), hmrnn::to_string(n.coordinates), n.mean[0], n.mean[1], n.deviation[0],
+          n.deviation[1], task.windows(), 100 * task.batches().padding(),
+          describe_setting(settings, *model, device, dtype));
     });
   });
   return exit_code;

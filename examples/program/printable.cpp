@@ -86,3 +86,10 @@ std::string PrintableStream::end() {
   open_.clear();
   return out;
 }
+
+std::string printable_lines(std::string_view text) {
+  PrintableStream stream;
+  std::string out;
+  for (const char byte : text) out += stream.add(byte);
+  return out + stream.end();
+}

@@ -16,7 +16,10 @@ bool is_control(std::string_view character);
 /// "\x1b".
 std::string printable(std::string_view text);
 
-/// A text for a terminal that comes byte by byte: as in printable(), but line ends and tabs stay.
+/// `text` as in printable(), but '\n' and '\t' stay ('\r' becomes a space).
+std::string printable_lines(std::string_view text);
+
+/// The same for a text that comes byte by byte.
 class PrintableStream {
  public:
   /// The characters that are complete with `byte`.

@@ -16,6 +16,7 @@ namespace {
 constexpr int64_t kMaxSize = 65536, kMaxLayers = 64, kMaxBatch = 1 << 20;
 constexpr double kLeastClip = 1e-6;  // Adam's epsilon is 1e-8, and the norm is over many gradients
 constexpr double kMostRate = 1e6;    // more would make float32 weights infinite
+constexpr double kLeastCap = 1e-6;   // less would leave detectors without weights
 
 std::vector<TrainOption> common_options() {
   return {
@@ -81,10 +82,11 @@ std::vector<TrainOption> common_options() {
       {"recover", "on|off", "off", true, kLength,
        "the first time, return to the last checkpoint (--checkpoint-every) before them, with half the learning rate"},
       {"threads", "N", "auto", true, kMachine,
-       "CPU threads; 0: all cores; auto: the number with which some windows take the least time at the start, and "
-       "again when the speed has "
-       "been below half for ten seconds or ten minutes have passed, at most one for each core; with several processes "
-       "(torchrun) as 0"},
+       "CPU threads; 0: OMP_NUM_THREADS, else all cores; auto: the number with which some windows take the least time "
+       "at "
+       "the start, and again when the speed has been below half for ten seconds or ten minutes have passed, at most "
+       "one "
+       "for each core; with several processes (torchrun) as 0"},
       {"device", "NAME", "auto", true, kMachine, "cpu, cuda, cuda:N or auto"},
       {"cuda-graph", "on|off", "on", true, kMachine,
        "on CUDA, launch each window of training as one graph; the results are the same"},
@@ -200,7 +202,7 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
     throw Error("--update-cost and --target-rate exclude each other");
   }
   out.detector_norm_cap = number("detector-norm-cap", 0);
-  if (out.detector_norm_cap > 0 && out.detector_norm_cap < kLeastClip) {
+  if (out.detector_norm_cap > 0 && out.detector_norm_cap < kLeastCap) {
     throw Error(fmt::format("--detector-norm-cap {}: detectors would have no weights; 0 does not cap them",
                             option_of(map, "detector-norm-cap")));
   }

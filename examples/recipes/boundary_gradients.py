@@ -31,8 +31,10 @@ def norms(model: hmrnn.CharLM, index: torch.Tensor, steps: int, constant: bool) 
     for window in (index[t : t + steps + 1] for t in range(0, len(index) - steps, steps)):
         call = {}
         if constant:
+            generator = torch.get_rng_state()
             with torch.no_grad():
                 call["boundaries"] = model(window[:-1], state).core.z
+            torch.set_rng_state(generator)  # the same dropout again
         result = model(window[:-1], state, **call)
         loss = torch.nn.functional.cross_entropy(result.logits.flatten(0, 1), window[1:].flatten())
         model.zero_grad()

@@ -18,9 +18,9 @@ struct HMRNN_API StepOperations {
   torch::Tensor active() const { return bottom_up.logical_or(flush); }
 };
 
-/// These of boundaries z [T, B, M] and z0 [B, M] of the step before, with `layers` L. A layer without a detector below
-/// it gets its input at every step (M = 0: a plain LSTM). A soft z counts as firing above ½. Throws c10::Error for
-/// other shapes.
+/// The StepOperations of boundaries z [T, B, M] and z0 [B, M] of the step before, with `layers` L. A layer without a
+/// detector below it gets its input at every step (M = 0: a plain LSTM). A soft z counts as firing above ½. Throws
+/// c10::Error for other shapes.
 HMRNN_API StepOperations step_operations(const torch::Tensor& z, const torch::Tensor& z0, int64_t layers);
 
 /// Steps at which a layer does not COPY: bool [T, B, L], from the boundaries z [T, B, M] of a window and z0 [B, M] of

@@ -124,7 +124,10 @@ void write_file_atomically(const std::filesystem::path& path,
   // A rename would silently replace a device, a socket or a pipe, or a link to one such as /dev/stdout, by a regular
   // file.
   struct stat status;
-  if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+  std::error_code no_link;
+  const auto target = std::filesystem::read_symlink(path, no_link).string();
+  const bool descriptor = target.starts_with("/proc/");  // /dev/stdout: it is what the shell has redirected
+  if (descriptor || (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))) {
     throw Error(path.string() + ": cannot write: not a regular file");
   }
   const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");

@@ -37,12 +37,11 @@ struct WindowInput {
 /// otherwise they are copied, which makes the host wait. Dense over time with static shapes, four dependent launches
 /// per step, whatever L (or one for the whole window: ops/cuda_persistent.h); the host reads nothing back, so that a
 /// call, its backward pass included, can be captured in a CUDA graph whatever the boundary mode, and a replay reads
-/// `slope`, noise, lengths, states and parameters anew. Results repeat bit for bit. An `index` out of
-/// range, and a boundary that is neither 0 nor 1, is a device-side assertion there, as with torch::embedding. float32
-/// products follow LibTorch's own TF32 switch
-/// (`at::globalContext().setAllowTF32CuBLAS(true)`), bfloat16 products are accumulated and stored in float32. Soft
-/// boundaries, and devices without a backend of their own, use the composite `reference_window`, in plain ATen, which
-/// reads nothing back either.
+/// `slope`, noise, lengths, states and parameters anew. Results repeat bit for bit. An `index` out of range, and a
+/// boundary that is neither 0 nor 1, is a device-side assertion there, as with torch::embedding. float32 products
+/// follow LibTorch's own TF32 switch (`at::globalContext().setAllowTF32CuBLAS(true)`), bfloat16 products are
+/// accumulated and stored in float32. Soft boundaries, and devices without a backend of their own, use the composite
+/// `reference_window`, in plain ATen, which reads nothing back either.
 HMRNN_API WindowResult hm_lstm(const std::vector<LayerParameters>& layers, const WindowInput& window,
                                const BoundaryRule& rule, std::optional<torch::ScalarType> product_dtype = std::nullopt,
                                double eps = 1e-5, const WindowDropout& dropout = {});

@@ -94,8 +94,8 @@ void MetricsWriter::write_kept() {
   struct stat before;
   if (::fstat(descriptor_, &before) != 0) throw_errno(path_, "cannot write", errno);
   if (const int error = write_fully(descriptor_, kept_)) {
-    // A full disk took part of the line. If the part cannot be removed now, it is before the next write, or a resume
-    // removes it.
+    // A full disk took part of the line. If the part cannot be removed now, the next write removes it first, or a
+    // resume does.
     if (::ftruncate(descriptor_, before.st_size) != 0) torn_from_ = before.st_size;
     throw_errno(path_, "cannot write", error);
   }

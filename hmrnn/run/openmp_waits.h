@@ -14,7 +14,8 @@ namespace hmrnn {
 /// libgomp reads this setting from the environment when it is loaded, so the call starts the program again in the same
 /// process (execv), with GOMP_SPINCOUNT set. To be called first in main, with its argv, by programs that compute for
 /// seconds or more: loading LibTorch twice takes some 0.2 s. Does nothing if GOMP_SPINCOUNT or OMP_WAIT_POLICY is set,
-/// with one CPU or OMP_NUM_THREADS=1, outside Linux, and where the program cannot be started again; then it returns.
+/// with one CPU or OMP_NUM_THREADS=1 (which torchrun sets), outside Linux, and where the program cannot be started
+/// again; then it returns.
 HMRNN_API void shorten_openmp_waits(char** argv);
 
 }  // namespace hmrnn

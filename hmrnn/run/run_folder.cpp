@@ -1,8 +1,11 @@
 #include "hmrnn/run/run_folder.h"
 
 #include <algorithm>
+#include <limits>
+#include <string>
 #include <system_error>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "hmrnn/error.h"
@@ -73,17 +76,21 @@ void RunFolder::keep(int64_t step, int64_t count) const {
     for (const auto& file : {last_state(), last_model()}) link_or_copy(file, made / file.filename());
     fs::remove_all(folder);  // left by a run that was then resumed from an earlier step
     fs::rename(made, folder);
-    // Ordered by time, then by step: after a resume from an earlier step the latest is not the one of most steps.
-    std::vector<std::tuple<fs::file_time_type, size_t, fs::path>> others;
+    // By step, but first those beyond this one: the run was then resumed from an earlier step.
+    constexpr size_t kDigits = std::numeric_limits<int64_t>::digits10 + 1;
+    std::vector<std::tuple<bool, size_t, std::string>> others;
     for (const auto& entry : fs::directory_iterator(kept())) {
       const auto number = entry.path().filename().string();
-      const bool ours = number.size() >= 8 && number.find_first_not_of("0123456789") == std::string::npos;
-      if (ours && number != name && entry.is_directory()) {
-        others.emplace_back(entry.last_write_time(), number.size(), entry.path());
-      }
+      const bool ours =
+          number.size() >= 8 && number.size() <= kDigits && number.find_first_not_of("0123456789") == std::string::npos;
+      if (!ours || number == name || !entry.is_directory()) continue;
+      const bool beyond = std::pair(number.size(), number) > std::pair(name.size(), name);
+      others.emplace_back(!beyond, number.size(), number);
     }
     std::sort(others.begin(), others.end());
-    for (size_t i = 0; i + static_cast<size_t>(count) < others.size() + 1; ++i) fs::remove_all(std::get<2>(others[i]));
+    for (size_t i = 0; i + static_cast<size_t>(count) < others.size() + 1; ++i) {
+      fs::remove_all(kept() / std::get<2>(others[i]));
+    }
   } catch (const fs::filesystem_error& error) {
     throw Error("cannot keep " + folder.string() + ": " + error.code().message());
   }

@@ -42,9 +42,10 @@ class HMRNN_API RunFolder {
   /// Throws hmrnn::Error naming what could not be created.
   void create(bool averaged = false) const;
 
-  /// Keeps the files of last/ in kept/STEP, then removes all but the `count` latest steps of kept/. The files are hard
-  /// links, which need no space until last/ is overwritten, or copies if the file system has no links. Throws
-  /// hmrnn::Error naming what could not be kept or removed.
+  /// Keeps the files of last/ in kept/STEP, then removes all but `count` steps of kept/: first those beyond `step`,
+  /// which a run has left that was then resumed from an earlier one, then the earliest. The files are hard links, which
+  /// need no space until last/ is overwritten, or copies if the file system has no links. Throws hmrnn::Error naming
+  /// what could not be kept or removed.
   void keep(int64_t step, int64_t count) const;
 
   /// Replaces recovery_state() by the state in last/: a hard link, or a copy if the file system has no links. Throws

@@ -166,6 +166,7 @@ class HMRNN_API Trainer {
   /// Reports a very large gradient once, with its parameter. Only on the CPU, since on a GPU it would wait for the
   /// device: there a large mean is reported with a record, which waits anyway.
   void report_large_gradient();
+  /// The same once for the mean norm of the finite gradients since the last record.
   void report_large_gradients(double mean);
   void record();
 

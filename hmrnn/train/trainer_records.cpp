@@ -52,8 +52,8 @@ void Trainer::report_large_gradient() {
 void Trainer::report_large_gradients(double mean) {
   if (!(mean > kLargeGradient) || !std::isfinite(mean)) return;
   watch_means_ = false;
-  progress_.message(fmt::format("step {}: the norms of the last {} gradients have a mean of {:.2g}", step_,
-                                options_.log_every, mean));
+  progress_.message(
+      fmt::format("step {}: the gradients since the last record have a mean norm of {:.2g}", step_, mean));
 }
 
 void Trainer::record() {

@@ -157,7 +157,8 @@ class HMLSTM(_Recurrent):
         """The window ``input`` [T, B, input_size] from ``state`` (None: zeros).
 
         Args:
-            boundaries: [T, B, L-1], z to use instead of the detectors'.
+            boundaries: [T, B, L-1] in the parameters' dtype, 0 or 1 (else an error, on CUDA a device-side
+                assertion): z to use instead of the detectors'.
             boundary_gradient: with ``boundaries``: straight-through gradients to the detectors.
             noise: [T, B, L-1] uniform in [0, 1), for Bernoulli boundaries; None: drawn here.
             lengths: int64 [B]; steps past a row's end change nothing in it.

@@ -234,10 +234,17 @@ recipe="--schedule cosine --warmup 3 --final-lr 1e-5 --beta2 0.99 --weight-decay
 grep -q 'averaged weights: validation' recipe.txt || fail "averaged weights are not shown: $(cat recipe.txt)"
 json recipe/metrics.jsonl 'all(("ema" in r) == (r["event"] == "eval") for r in rows)'
 json recipe/metrics.jsonl '[r["lr"] for r in rows if r["event"] == "train"][-1] < 2e-4'
-"$bin" eval recipe/best_ema --json > ema.json
-json ema.json 'rows[0]["log_likelihood"] != 0'
-cost="--out cost --steps 3 --update-cost"
-"$bin" train $small --data-dir ink $cost 0.5 > /dev/null || fail "--update-cost"
+"$bin" eval recipe/best_ema --split valid --json > ema.json
+python3 - << 'EOF' || fail "best_ema is not what the records say: $(cat ema.json)"
+import json
+found = json.loads(open("ema.json").readline())
+best = min(r["ema"]["loss"] for r in map(json.loads, open("recipe/metrics.jsonl")) if "ema" in r)
+assert abs(found["nll_per_point"] - best) < 1e-4, (found, best)
+EOF
+for cost in 0 0.5; do
+  "$bin" train $small --data-dir ink --out cost$cost --steps 3 --update-cost $cost > /dev/null || fail "--update-cost $cost"
+done
+! cmp -s cost0/last/model.safetensors cost0.5/last/model.safetensors || fail "--update-cost changes nothing"
 refuse "exclude" train $small --data-dir ink --out new --update-cost 0.5 --target-rate 0.4
 
 # ---------------------------------------------------------------- initial weights

@@ -85,7 +85,7 @@ PYTHON
 together "$bin" train $smooth --out two --steps 50 --log-every 1 --eval-every 20
 alike one two 1e-5
 [ ! -s 1.out ] && [ ! -s 1.err ] || fail "the second process speaks: $(cat 1.out 1.err)"
-grep -q '2 processes, the first one: cpu, 1 thread' 0.out || fail "the first process does not say how many there are: $(head -3 0.out)"
+grep -q '2 processes, the first one: cpu, 1 thread,' 0.out || fail "the first process does not say how many there are: $(head -3 0.out)"
 [ "$(grep -c '^step' 0.out)" = "$(grep -c '^step' one.txt)" ] && [ "$(wc -l < 0.out)" = "$(wc -l < one.txt)" ] ||
   fail "the first process says something else than one alone: $(diff 0.out one.txt)"
 cp -r two back && cp -r one on

@@ -136,6 +136,14 @@ TEST_CASE("devices are never replaced, nor links to them") {
   std::filesystem::create_symlink("/dev/full", link);
   CHECK(error_of([&] { write_text(link, "x"); }) == link + ": cannot write: not a regular file");
   CHECK(std::filesystem::is_symlink(link));
+  // As /dev/stdout: a link to a descriptor of this process, here of a regular file.
+  std::FILE* file = std::fopen((folder / "file").c_str(), "w");
+  REQUIRE(file);
+  const auto output = (folder / "output").string();
+  std::filesystem::create_symlink("/proc/self/fd/" + std::to_string(fileno(file)), output);
+  CHECK(error_of([&] { write_text(output, "x"); }) == output + ": cannot write: not a regular file");
+  CHECK(std::filesystem::is_symlink(output));
+  std::fclose(file);
 }
 
 TEST_CASE("a folder without write permission") {

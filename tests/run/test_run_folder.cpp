@@ -39,19 +39,22 @@ TEST_CASE("the latest states are kept, as they were when they were saved") {
     CHECK(get(folder.kept() / ("000000" + step) / "model.safetensors") == "model" + step);
   }
   CHECK(get(folder.last_state()) == "state123456789");
-  // After a resume from an earlier step, new saves replace old ones of any step. A folder with another name stays, and
+  // After a resume from an earlier step, new saves replace those beyond it first. A folder with another name stays, and
   // what a death within a save has left goes.
   fs::create_directory(folder.kept() / "mine");
   fs::create_directories(folder.kept() / "next/rest");
   save(15, 2);
-  CHECK(names_in(folder.kept()) == std::vector<std::string>{"00000015", "123456789", "mine"});
-  save(16, 1);
-  CHECK(names_in(folder.kept()) == std::vector<std::string>{"00000016", "mine"});
-  CHECK(get(folder.kept() / "00000016/state.safetensors") == "state16");
-  const std::string long_name(30, '7');
+  CHECK(names_in(folder.kept()) == std::vector<std::string>{"00000010", "00000015", "mine"});
+  save(16, 2);
+  CHECK(names_in(folder.kept()) == std::vector<std::string>{"00000015", "00000016", "mine"});
+  save(123456789, 2);
+  save(17, 1);
+  CHECK(names_in(folder.kept()) == std::vector<std::string>{"00000017", "mine"});
+  CHECK(get(folder.kept() / "00000017/state.safetensors") == "state17");
+  const std::string long_name(30, '7');  // not a step
   fs::create_directory(folder.kept() / long_name);
-  save(17, 2);
-  CHECK(names_in(folder.kept()) == std::vector<std::string>{"00000017", long_name, "mine"});
+  save(18, 1);
+  CHECK(names_in(folder.kept()) == std::vector<std::string>{"00000018", long_name, "mine"});
 }
 
 TEST_CASE("the state to go back to is the last that was kept as that, whatever last/ becomes") {

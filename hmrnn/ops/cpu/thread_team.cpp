@@ -21,10 +21,11 @@ void pause() {
 }
 
 /// Waits until `value` is no longer `old`: spins, then sleeps. The leader's work between two loops, and the difference
-/// between the times of two threads' parts, are mostly shorter than the spinning; but beside a busy process a thread
-/// spins in that process's time, and loses it when it has work. With 20, 100 and 500 µs 64 streams of 3×128 on two
-/// threads beside a busy process computed 102,000, 100,000 and 66,000 characters/s, alone 205,000, 212,000 and 221,000;
-/// windows of 3×256 took the same time within the noise, alone and beside it (Intel Xeon, medians of four runs).
+/// between the times of two threads' parts, are mostly shorter than the spinning; but beside a busy process spinning
+/// uses up the thread's share of the CPU, which it then lacks when work comes. With 20, 100 and 500 µs 64 streams of
+/// 3×128 on two threads beside a busy process computed 102,000, 100,000 and 66,000 characters/s, alone 205,000, 212,000
+/// and 221,000; windows of 3×256 took the same time within the noise, alone and beside it (Intel Xeon, medians of four
+/// runs).
 void wait_for_change(const std::atomic<int32_t>& value, int32_t old) {
   constexpr auto kSpin = std::chrono::microseconds(100);
   const auto end = std::chrono::steady_clock::now() + kSpin;
