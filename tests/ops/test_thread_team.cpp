@@ -153,14 +153,16 @@ TEST_CASE("a team ends whether its threads spin, sleep or are about to sleep") {
   const ThreadCount set(3);
   int64_t done = 0;
   for (int i = 0; i < 400; ++i) {
-    with_team([&] {
-      std::atomic<int64_t> parts{0};
-      for_parts(3, [&](int64_t) { parts.fetch_add(1); });
-      done += parts.load();
-      const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(50 + i % 100);  // kSpin is 100 µs
-      while (std::chrono::steady_clock::now() < end) {
-      }
-    });
+    with_team(
+        [&] {
+          std::atomic<int64_t> parts{0};
+          for_parts(3, [&](int64_t) { parts.fetch_add(1); });
+          done += parts.load();
+          const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(50 + i % 100);
+          while (std::chrono::steady_clock::now() < end) {
+          }
+        },
+        hmrnn::cpu::kStreamSpin);  // 100 µs
   }
   CHECK(done == 1200);
 }

@@ -121,7 +121,7 @@ class Stream final : public HMLSTMStream {
     if (B_ * 4 * d * d < 2 * kWorthAThread) {
       work();
     } else {
-      with_team(work);
+      with_team(work, kStreamSpin);
     }
   }
 

@@ -20,15 +20,9 @@ void pause() {
 #endif
 }
 
-/// Waits until `value` is no longer `old`: spins, then sleeps. The leader's work between two loops, and the difference
-/// between the times of two threads' parts, are mostly shorter than the spinning; but beside a busy process spinning
-/// uses up the thread's share of the CPU, which it then lacks when work comes. With 20, 100 and 500 µs 64 streams of
-/// 3×128 on two threads beside a busy process computed 102,000, 100,000 and 66,000 characters/s, alone 205,000, 212,000
-/// and 221,000; windows of 3×256 took the same time within the noise, alone and beside it (Intel Xeon, medians of four
-/// runs).
-void wait_for_change(const std::atomic<int32_t>& value, int32_t old) {
-  constexpr auto kSpin = std::chrono::microseconds(100);
-  const auto end = std::chrono::steady_clock::now() + kSpin;
+/// Waits until `value` is no longer `old`: spins, then sleeps.
+void wait_for_change(const std::atomic<int32_t>& value, int32_t old, std::chrono::microseconds spin) {
+  const auto end = std::chrono::steady_clock::now() + spin;
   do {
     for (int i = 0; i < 32; ++i) {
       if (value.load(std::memory_order_acquire) != old) return;
@@ -71,7 +65,7 @@ void ThreadTeam::run(int64_t parts, Call call, const void* function) {
   wake(loops_);
   current_ = nullptr;  // a loop within a part stays on its thread
   take_parts(0);
-  for (int32_t open; (open = open_.load(std::memory_order_acquire)) != 0;) wait_for_change(open_, open);
+  for (int32_t open; (open = open_.load(std::memory_order_acquire)) != 0;) wait_for_change(open_, open, spin_);
   current_ = this;
   if (threw_.exchange(false)) std::rethrow_exception(std::exchange(thrown_, nullptr));
 }
@@ -111,7 +105,7 @@ void ThreadTeam::serve(int64_t index) {
   for (auto seen = loops_.load(std::memory_order_acquire); seen != kDismissed;
        seen = loops_.load(std::memory_order_acquire)) {
     take_parts(index);
-    wait_for_change(loops_, seen);
+    wait_for_change(loops_, seen, spin_);
   }
 }
 
