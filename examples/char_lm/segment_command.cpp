@@ -215,10 +215,8 @@ int segment_command(int argc, char** argv) {
   const auto folded = output.draws() ? 64 : terminal ? terminal_width() : 0;
   output.text.width =
       static_cast<int>(parse_integer("width", arguments->get("width", std::to_string(folded)), 0, 100'000));
-  for (const auto& [file, end] : {std::pair(output.svg, ".svg"), std::pair(output.html, ".html")}) {
-    if (file.empty() || file.ends_with(end)) continue;
-    throw hmrnn::Error(fmt::format("--{} {}: the name must end in {}", end + 1, file, end));
-  }
+  if (!output.svg.empty()) require_ending("svg", output.svg, ".svg");
+  if (!output.html.empty()) require_ending("html", output.html, ".html");
   if (output.draws() && output.json) throw hmrnn::Error("--json prints; --svg and --html write files instead");
   const auto device = set_up_machine(*arguments);
   const auto checkpoint = load_run(*arguments, device);

@@ -66,7 +66,7 @@ int draw_command(int argc, char** argv) {
 
   arguments->require("run");
   const auto out = arguments->require("out");
-  if (!out.ends_with(".svg")) throw hmrnn::Error("--out " + out + ": the name must end in .svg");
+  require_ending("out", out, ".svg");
   const auto count = parse_integer("count", arguments->get("count", "5"), 1, kMaxCount);
   const auto points = parse_integer("points", arguments->get("points", "700"), 1, kMaxPoints);
   const auto bias = parse_number("bias", arguments->get("bias", "0"), 0, 100);

@@ -3,7 +3,6 @@
 
 #include "commands.h"
 #include "examples/program/printable.h"
-#include "hmrnn/error.h"
 #include "ink_evaluation.h"
 #include "mixture_export.h"
 
@@ -25,9 +24,7 @@ int eval_command(int argc, char** argv) {
   arguments->require("run");
   const auto seed = static_cast<uint64_t>(parse_integer("seed", arguments->get("seed", "1"), 0));
   const auto target = arguments->get("export", "");
-  if (!target.empty() && !target.ends_with(".safetensors")) {
-    throw hmrnn::Error("--export " + target + ": the name must end in .safetensors");
-  }
+  if (!target.empty()) require_ending("export", target, ".safetensors");
   const auto device = set_up_machine(*arguments);
   const auto checkpoint = load_run(*arguments, device);
   const auto chosen = choose_lines(*arguments, checkpoint);

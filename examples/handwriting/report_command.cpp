@@ -84,7 +84,7 @@ int report_command(int argc, char** argv) {
   std::vector<std::string> runs = {arguments->require("run")};
   runs.insert(runs.end(), arguments->rest().begin(), arguments->rest().end());
   const auto out = arguments->require("out");
-  if (!out.ends_with(".html")) throw hmrnn::Error("--out " + out + ": the name must end in .html");
+  require_ending("out", out, ".html");
   const auto agreement = parse_agreement_options(*arguments, 2);
   const auto wanted = static_cast<size_t>(parse_integer("lines", arguments->get("lines", "4"), 1, 1000));
   const auto device = set_up_machine(*arguments);

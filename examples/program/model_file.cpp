@@ -75,9 +75,7 @@ int export_model(int argc, char** argv, const std::function<void(const fs::path&
   if (!arguments) return 0;
 
   const fs::path out = arguments->require("out");
-  if (out.extension() != ".safetensors") {
-    throw hmrnn::Error("--out " + out.string() + ": the name must end in .safetensors");
-  }
+  require_ending("out", out.string(), ".safetensors");
   const auto dtype = parse_choice("dtype", arguments->get("dtype", "float32"), {"float32", "bfloat16"});
   const auto source = model_file(*arguments);
   std::error_code error;

@@ -82,11 +82,9 @@ std::vector<TrainOption> common_options() {
       {"recover", "on|off", "off", true, kLength,
        "the first time, return to the last checkpoint (--checkpoint-every) before them, with half the learning rate"},
       {"threads", "N", "auto", true, kMachine,
-       "CPU threads; 0: OMP_NUM_THREADS, else all cores; auto: the number with which some windows take the least time "
-       "at "
-       "the start, and again when the speed has been below half for ten seconds or ten minutes have passed, at most "
-       "one "
-       "for each core; with several processes (torchrun) as 0"},
+       "CPU threads; 0: OMP_NUM_THREADS, else all cores; auto: the number with which some windows take the least "
+       "time at the start, and again when the speed has been below half for ten seconds or ten minutes have passed, "
+       "at most one for each core; with several processes (torchrun) as 0"},
       {"device", "NAME", "auto", true, kMachine, "cpu, cuda, cuda:N or auto"},
       {"cuda-graph", "on|off", "on", true, kMachine,
        "on CUDA, launch each window of training as one graph; the results are the same"},

@@ -202,23 +202,13 @@ done
 [ ! -e new ] || fail "a refused run was begun"
 
 # ---------------------------------------------------------------- files beyond a limit
-(
-  failures=0
-  ulimit -f 4
-  refuse "new.safetensors: cannot write: File too large" export run --out new.safetensors
-  refuse "new.html: cannot write: File too large" report run --out new.html
-  [ "$failures" = 0 ]
-) || fail "a file beyond ulimit -f"
+refuse_under "-f 4" "new.safetensors: cannot write: File too large" export run --out new.safetensors
+refuse_under "-f 4" "new.html: cannot write: File too large" report run --out new.html
 
 # ---------------------------------------------------------------- memory and CPUs
 refuse "not enough memory: units 60000,60000,60000, batch 4, window 20 need at least .* GB .*; this process can have" \
   train $small --units 60000 --layers 3 --out new
-(
-  failures=0
-  ulimit -v 9000000
-  refuse "not enough memory: .* need at least 1[0-9].* GB" train $small --units 5000 --layers 3 --out new
-  [ "$failures" = 0 ]
-) || fail "a limit of the address space is not seen"
+refuse_under "-v 9000000" "not enough memory: .* need at least 1[0-9].* GB" train $small --units 5000 --layers 3 --out new
 [ ! -e new ] || fail "a run that memory does not hold was begun"
 one_cpu=$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')
 env -u OMP_NUM_THREADS taskset -c "$one_cpu" "$bin" train ${small/--threads 1/} --out pinned --steps 1 > pinned.txt

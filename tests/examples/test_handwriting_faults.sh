@@ -133,13 +133,8 @@ grep -q 'cache: read from' cached.txt || fail "the second start does not read th
 [ "$(grep -c '^left out: .*/worse/.*s00-000-0[23].*.xml' cached.txt)" = 2 ] || fail "the cache names: $(grep 'left out' cached.txt)"
 
 # ---------------------------------------------------------------- files beyond a limit
-(
-  failures=0
-  ulimit -f 4
-  refuse "new.safetensors: cannot write: File too large" export run --out new.safetensors
-  refuse "new.safetensors: cannot write: File too large" eval run --export new.safetensors
-  [ "$failures" = 0 ]
-) || fail "a file beyond ulimit -f"
+refuse_under "-f 4" "new.safetensors: cannot write: File too large" export run --out new.safetensors
+refuse_under "-f 4" "new.safetensors: cannot write: File too large" eval run --export new.safetensors
 
 # ---------------------------------------------------------------- options
 for empty in "train $small --data-dir" "train $small --out" "eval run --export" "draw run --out" "draw run --style" "eval"; do

@@ -46,6 +46,17 @@ refuse() {
   grep -qi -- "$words" .err || fail "$program $*: stderr does not say '$words': $(cat .err)"
   [ "$before" = "$after" ] || fail "$program $*: files have changed"
 }
+# refuse_under LIMIT WORDS ARGUMENT…: `refuse` under `ulimit LIMIT`.
+refuse_under() {
+  local limit=$1
+  shift
+  (
+    failures=0
+    ulimit $limit
+    refuse "$@"
+    [ "$failures" = 0 ]
+  ) || fail "under ulimit $limit"
+}
 # json FILE EXPRESSION: EXPRESSION over `rows`, the file's lines as JSON, must be true.
 json() {
   python3 - "$1" "$2" << 'PYTHON' || fail "$1: $2"

@@ -9,6 +9,7 @@
 #include "hmrnn/io/machine_limits.h"
 #include "hmrnn/train/thread_choice.h"
 #include "support/files.h"
+#include "support/thread_count.h"
 #include "train/trainer_fixture.h"
 
 using namespace hmrnn;
@@ -118,14 +119,20 @@ TEST_CASE("a run chooses threads before its first step, within the CPUs that it 
   at::set_num_threads(before);
 }
 
+namespace {
+
+/// Whether this machine has a choice of threads; else says that a test is skipped.
+bool has_choice() {
+  if (usable_cpus() > 1) return true;
+  std::cout << "skipped: one CPU leaves no choice of threads" << std::endl;
+  return false;
+}
+
+}  // namespace
+
 TEST_CASE("a request to stop ends a choice of threads, without one") {
-  const int before = at::get_num_threads();
-  const int most = static_cast<int>(std::min<int64_t>(2, usable_cpus()));
-  if (most < 2) {
-    std::cout << "skipped: one CPU leaves no choice of threads" << std::endl;
-    return;
-  }
-  at::set_num_threads(most);
+  if (!has_choice()) return;
+  const ThreadCount two(2);
   SmallRun run;
   run.trainer.steps = 3;
   const TemporaryFolder folder;
@@ -140,18 +147,12 @@ TEST_CASE("a request to stop ends a choice of threads, without one") {
   };
   REQUIRE(run(folder.path / "run", false) == StopReason::Signal);
   CHECK(stored.empty());
-  CHECK(at::get_num_threads() == most);
-  at::set_num_threads(before);
+  CHECK(at::get_num_threads() == 2);
 }
 
 TEST_CASE("a run whose speed has halved chooses again during training, and says so") {
-  const int before = at::get_num_threads();
-  const int most = static_cast<int>(std::min<int64_t>(2, usable_cpus()));
-  if (most < 2) {
-    std::cout << "skipped: one CPU leaves no choice of threads" << std::endl;
-    return;
-  }
-  at::set_num_threads(most);
+  if (!has_choice()) return;
+  const ThreadCount two(2);
   SmallRun run;
   run.trainer.steps = 6;
   const TemporaryFolder folder;
@@ -161,7 +162,7 @@ TEST_CASE("a run whose speed has halved chooses again during training, and says 
   std::vector<int> stored;
   {
     Progress progress(stream);
-    ThreadChoice choice(true, torch::kCPU, most, [&](int n) { stored.push_back(n); });
+    ThreadChoice choice(true, torch::kCPU, 2, [&](int n) { stored.push_back(n); });
     run.begin = [&](Trainer& trainer) { choice.begin(trainer, progress); };
     run.prepare = [&](Trainer& trainer) {
       trainer.set_after_step([&](double, double) {
@@ -178,5 +179,4 @@ TEST_CASE("a run whose speed has halved chooses again during training, and says 
   CHECK((stored[0] == 1 || stored[0] == 2));
   CHECK(at::get_num_threads() == stored[0]);
   CHECK_THAT(get(said), ContainsSubstring("step 3: --threads auto: " + std::to_string(stored[0]) + " instead of 3"));
-  at::set_num_threads(before);
 }
