@@ -8,7 +8,7 @@ out=$(realpath "$2")
 cd "$(mktemp -d)"
 trap 'rm -rf "$PWD"' EXIT
 export OMP_NUM_THREADS=1
-mkdir -p "$out"/{safetensors,metadata,settings,tar,text,ink_xml}
+mkdir -p "$out"/{safetensors,metadata,settings,ink_settings,tar,text,ink_xml}
 
 printf 'abc%.0s' $(seq 40) > abc.txt # three symbols
 "$bin/char_lm" train --corpus abc.txt --units 3,2 --embedding 2 --output-embedding 2 --batch 1 --window 5 --eval-streams 1 \
@@ -33,10 +33,11 @@ for run in ("text", "ink"):
     del meta["__metadata__"]["hmrnn.xxh3"]
     text = json.dumps(meta).encode()
     put("safetensors", run + "_without_checksums", struct.pack("<Q", len(text)) + text + rest)
-state, _ = header("text/last/state.safetensors")
-put("settings", "state", state["__metadata__"]["hmrnn"])
-for name, value in json.loads(state["__metadata__"]["hmrnn"])["run"]["options"].items():
-    put("settings", name, f"--corpus\0synthetic\0--{name}\0{value}")
+for run, target, start in (("text", "settings", "--corpus\0synthetic"), ("ink", "ink_settings", "--synthetic-lines\x0020")):
+    state, _ = header(f"{run}/last/state.safetensors")
+    put(target, "state", state["__metadata__"]["hmrnn"])
+    for name, value in json.loads(state["__metadata__"]["hmrnn"])["run"]["options"].items():
+        put(target, name, f"{start}\0--{name}\0{value}")
 ink = [open(path, "rb").read() for path in sorted(glob.glob("files/lineStrokes/*/*/*.xml"))]
 small = ink[0][:ink[0].index(b"</Stroke>")] + b"</Stroke></StrokeSet></WhiteboardCaptureSession>"
 put("ink_xml", "line", small)

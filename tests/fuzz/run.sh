@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 seconds=${1:-30}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(safetensors metadata settings ink_xml tar text)
+[ ${#targets[@]} -gt 0 ] || targets=(safetensors metadata settings ink_settings ink_xml tar text)
 build=${HMRNN_BUILD:-build/release}
 command -v clang++ > /dev/null || { echo "fuzz: clang++ is missing (Debian: apt-get install clang)" >&2; exit 2; }
 torch=$(sed -n 's/^HMRNN_BOOTSTRAP_TORCH.*=//p; s/^set(HMRNN_BOOTSTRAP_TORCH "\(.*\)")/\1/p' cmake/bootstrap.local.cmake | head -n 1)
@@ -17,18 +17,20 @@ work=build/fuzz
 mkdir -p $work/objects
 tests/fuzz/corpora.sh "$build/bin" $work/corpora
 
-# Sources of each target, by name in any folder, which are compiled with the fuzzer's coverage counters. Everything else
+# Sources of each target, by name in any folder (those of one program after its name), which are compiled with the fuzzer's coverage counters. Everything else
 # comes from the libraries of the build.
 io="safetensors safetensors_header safetensors_checksums atomic_file file_descriptor whole_file machine_limits"
+run="trainer_state arguments initial_weights train_options training program printable standard_streams"
 declare -A sources=(
   [safetensors]="$io"
   [metadata]="$io checkpoint model_metadata char_lm_checkpoint handwriting_checkpoint"
-  [settings]="$io trainer_state arguments initial_weights train_options training train_settings program printable standard_streams"
+  [settings]="$io $run char_lm/train_settings"
+  [ink_settings]="$io $run handwriting/train_settings"
   [ink_xml]="$io ink_xml"
   [tar]="$io ink_files tar_reader"
   [text]="$io text_corpus xz_file vocabulary"
 )
-flags=(-std=c++20 -g -O1 -fsanitize=address,undefined,fuzzer-no-link -DFMT_HEADER_ONLY=1 -DHMRNN_LIBARCHIVE=1 -Wno-everything -I.
+flags=(-std=c++20 -gline-tables-only -O1 -fsanitize=address,undefined,fuzzer-no-link -fpch-instantiate-templates -DFMT_HEADER_ONLY=1 -DHMRNN_LIBARCHIVE=1 -Wno-everything -I.
   -isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include")
 # LibTorch's headers take clang longer than all the rest.
 precompiled=$work/precompiled.pch
@@ -44,8 +46,13 @@ object() {
   fi
   echo "$object"
 }
-# find_source NAME: the file of that name; for files of a program, char_lm's.
-find_source() { find hmrnn examples/program examples/char_lm -name "$1.cpp" | head -n 1; }
+# find_source NAME: the file of that name.
+find_source() {
+  case $1 in
+    */*) echo "examples/$1.cpp" ;;
+    *) find hmrnn examples/program -name "$1.cpp" | head -n 1 ;;
+  esac
+}
 
 failed=()
 for target in "${targets[@]}"; do
