@@ -113,7 +113,7 @@ function(hmrnn_find_libtorch error)
   # clang: its code needs LLVM's libomp, which also implements libgomp's functions; it comes before LibTorch, so that
   # LibTorch's calls resolve to it.
   set(_openmp ${OpenMP_CXX_LIBRARIES})
-  if(EXISTS ${_lib}/libgomp.so.1 AND NOT "${OpenMP_CXX_LIBRARIES}" MATCHES "omp5?\\.|iomp")
+  if(EXISTS ${_lib}/libgomp.so.1 AND NOT "${OpenMP_CXX_LIBRARIES}" MATCHES "/lib(omp|omp5|iomp5)\\.")
     set(_openmp ${_lib}/libgomp.so.1)
   endif()
 

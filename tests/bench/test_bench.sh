@@ -3,9 +3,7 @@
 # not test how fast anything is.
 set -euo pipefail
 bin=${HMRNN_BIN_DIR:?the folder of the programs}/hmrnn_bench
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-fail() { echo "FAILED: $*"; exit 1; }
+. tests/support/script.sh
 
 "$bin" --quick --bf16 off --threads 1 --json "$work/rows.json" >"$work/out" || fail "--quick: $(cat "$work/out")"
 for word in "GEMM ceiling" core/lstm core/hm_lstm streaming/lstm_cell streaming/hm_lstm "streams/hm_lstm B64" model/char_lm_hm_lstm; do
@@ -157,29 +155,21 @@ for _ in $(seq 50); do
 done
 ! runs "$neighbour" || fail "the neighbour of a program that was killed still runs"
 
-refuse() {
-  local words=$1 code=0
-  shift
-  "$bin" "$@" >"$work/out" 2>"$work/err" || code=$?
-  [ "$code" = 2 ] || fail "hmrnn_bench $*: exit code $code, not 2"
-  [ "$(wc -l <"$work/err")" = 1 ] || fail "hmrnn_bench $*: stderr is not one line: $(cat "$work/err")"
-  grep -qF -- "$words" "$work/err" || fail "hmrnn_bench $*: stderr does not say '$words': $(cat "$work/err")"
-}
-refuse nonsense --nonsense
-refuse "one argument too many" --quick extra
-refuse "not a whole number" --rounds three
-refuse "not a whole number" --rounds 3x
-refuse "must be from 1" --threads 0
-refuse "--size 32,16: is not three numbers" --size 32,16
-refuse "--size 0: must be from 1" --size 32,0,8
-refuse "on, off, auto" --bf16 maybe
-refuse "is not one of on, off" --persistent maybe
-refuse "cannot be written" --json "$work/absent/rows.json"
-refuse "no case has it" --quick --bf16 off --only nothing-like-this
-refuse "is not one of cpu, cuda" --device tpu
-refuse "exclude each other" --all --quick
-refuse "has no --profile" --distributed --profile
-refuse "exclude each other" --scaling --profile
+refuse nonsense "$bin" --nonsense
+refuse "one argument too many" "$bin" --quick extra
+refuse "not a whole number" "$bin" --rounds three
+refuse "not a whole number" "$bin" --rounds 3x
+refuse "must be from 1" "$bin" --threads 0
+refuse "--size 32,16: is not three numbers" "$bin" --size 32,16
+refuse "--size 0: must be from 1" "$bin" --size 32,0,8
+refuse "on, off, auto" "$bin" --bf16 maybe
+refuse "is not one of on, off" "$bin" --persistent maybe
+refuse "cannot be written" "$bin" --json "$work/absent/rows.json"
+refuse "no case has it" "$bin" --quick --bf16 off --only nothing-like-this
+refuse "is not one of cpu, cuda" "$bin" --device tpu
+refuse "exclude each other" "$bin" --all --quick
+refuse "has no --profile" "$bin" --distributed --profile
+refuse "exclude each other" "$bin" --scaling --profile
 
 # On a GPU every case of ours appears twice, replayed and launched; without one the program prints one line of error.
 code=0

@@ -24,6 +24,7 @@ value() { sed -n "s/^-- CUDA: libhmrnn_cuda for //p" "$work/out"; }
 
 # Every source is compiled, alone or as a member of a group.
 configure plain -DHMRNN_CUDA=OFF
+if grep -q 'CMake Warning' "$work/out"; then fail "a plain configuration gives warnings"; fi
 missing=0
 while IFS= read -r source; do
   grep -qF "/$source" "$work/plain/compile_commands.json" || grep -qrF "\"$source\"" "$work/plain/groups" ||

@@ -67,6 +67,7 @@ for linker in bfd gold lld; do
 done
 cmake -S tests/package/registered -B "$work/registered" -DCMAKE_PREFIX_PATH="$first" \
   -DEMBED_LINKERS="${linkers#;}" >"$work/out" 2>&1 || fail "find_package where it was installed"
+if grep -q 'CMake Warning' "$work/out"; then fail "find_package gives warnings"; fi
 cmake --build "$work/registered" >"$work/out" 2>&1 || fail "the build where it was installed"
 for linker in ${linkers//;/ }; do
   [ "$("$work/registered/registered_$linker")" = registered ] || fail "ld.$linker drops the operators"

@@ -18,6 +18,7 @@ if command -v ccache >/dev/null; then launcher="env;CCACHE_BASEDIR=$work;CCACHE_
 cmake -S tests/package/subdirectory -B "$work/build" -G "Unix Makefiles" -DHMRNN_SOURCE_DIR="$PWD" \
   -DHMRNN_BINARY_DIR="$inner" -DHMRNN_CUDA=OFF -DEMBED_LINKERS=bfd -DABOVE_LAUNCHER="$launcher" \
   >"$work/out" 2>&1 || fail "cmake"
+if grep -q 'CMake Warning' "$work/out"; then fail "add_subdirectory gives warnings"; fi
 cmake --build "$work/build" --parallel 2 --target series registered_bfd >"$work/out" 2>&1 || fail "the build"
 
 (cd "$work" && build/embed/series 2) >"$work/out" 2>&1 || fail "series"
