@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds every fuzz target with clang and runs it.
 #   tests/fuzz/run.sh [SECONDS [TARGET …]]     default: 30 seconds, every target
+# HMRNN_FUZZ_SEED: the seed of the mutations (default: another one each time).
 # Needs clang++ with libFuzzer (Debian: clang, libclang-rt-dev) and a build in build/release (HMRNN_BUILD). Results are
 # in build/fuzz: TARGET/corpus for the next run, TARGET/crash-… to debug. Exit code 1 if there was a crash.
 set -euo pipefail
@@ -17,18 +18,19 @@ work=build/fuzz
 mkdir -p $work/objects
 tests/fuzz/corpora.sh "$build/bin" $work/corpora
 
-# Sources of each target, by name in any folder (those of one program after its name), which are compiled with the fuzzer's coverage counters. Everything else
-# comes from the libraries of the build.
-io="safetensors safetensors_header safetensors_checksums atomic_file file_descriptor whole_file machine_limits"
-run="trainer_state arguments initial_weights train_options training program printable standard_streams"
-declare -A sources=(
-  [safetensors]="$io"
-  [metadata]="$io checkpoint model_metadata char_lm_checkpoint handwriting_checkpoint"
-  [settings]="$io $run char_lm/train_settings"
-  [ink_settings]="$io $run handwriting/train_settings"
-  [ink_xml]="$io ink_xml"
-  [tar]="$io ink_files tar_reader"
-  [text]="$io text_corpus xz_file vocabulary"
+# Sources that are compiled with the fuzzer's coverage counters; everything else comes from the libraries of the build.
+# Each group is one compilation, so that the templates of LibTorch and of the JSON library are compiled once for all its
+# sources. A source is a name in any folder, or a file below examples/.
+declare -A group=(
+  [io]="safetensors safetensors_header safetensors_checksums atomic_file file_descriptor whole_file machine_limits"
+  [run]="trainer_state arguments initial_weights train_options training program printable standard_streams"
+  [safetensors]=""
+  [metadata]="checkpoint model_metadata char_lm_checkpoint handwriting_checkpoint"
+  [settings]="char_lm/train_settings"
+  [ink_settings]="handwriting/train_settings"
+  [ink_xml]="ink_xml"
+  [tar]="ink_files tar_reader"
+  [text]="text_corpus xz_file vocabulary"
 )
 flags=(-std=c++20 -gline-tables-only -O1 -fsanitize=address,undefined,fuzzer-no-link -fpch-instantiate-templates -DFMT_HEADER_ONLY=1 -DHMRNN_LIBARCHIVE=1 -Wno-everything -I.
   -isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include")
@@ -37,15 +39,6 @@ precompiled=$work/precompiled.pch
 if [ ! -e $precompiled ] || [ cmake/precompiled.h -nt $precompiled ]; then
   clang++ "${flags[@]}" -x c++-header cmake/precompiled.h -o $precompiled
 fi
-# object FILE: compiles FILE if it has changed; prints the object.
-object() {
-  local file=$1 object
-  object=$work/objects/$(tr '/' '_' <<< "${file%.cpp}").o
-  if [ ! -e "$object" ] || [ -n "$(find hmrnn examples tests/fuzz -name '*.h' -newer "$object" -print -quit)" ] || [ "$file" -nt "$object" ]; then
-    clang++ "${flags[@]}" -include-pch $precompiled -c "$file" -o "$object"
-  fi
-  echo "$object"
-}
 # find_source NAME: the file of that name.
 find_source() {
   case $1 in
@@ -53,11 +46,22 @@ find_source() {
     *) find hmrnn examples/program -name "$1.cpp" | head -n 1 ;;
   esac
 }
+# object GROUP: compiles the group, with the target of that name if there is one, if a file has changed; prints the object.
+object() {
+  local object=$work/objects/$1.o source=$work/objects/$1.cpp name
+  for name in ${group[$1]}; do echo "#include \"$(find_source "$name")\""; done > "$source.new"
+  [ ! -e "tests/fuzz/fuzz_$1.cpp" ] || echo "#include \"tests/fuzz/fuzz_$1.cpp\"" >> "$source.new"
+  cmp -s "$source.new" "$source" || mv "$source.new" "$source"
+  if [ ! -e "$object" ] || [ -n "$(find hmrnn examples tests/fuzz "$source" -name '*.[ch]*' -newer "$object" -print -quit)" ]; then
+    clang++ "${flags[@]}" -include-pch $precompiled -c "$source" -o "$object"
+  fi
+  echo "$object"
+}
 
 failed=()
 for target in "${targets[@]}"; do
-  objects=("$(object tests/fuzz/fuzz_$target.cpp)")
-  for name in ${sources[$target]}; do objects+=("$(object "$(find_source "$name")")"); done
+  objects=("$(object "$target")" "$(object io)")
+  case $target in settings | ink_settings) objects+=("$(object run)") ;; esac
   # This library has the other files of the programs that the instrumented sources need. It was compiled in groups,
   # which define the instrumented functions once more: the linker takes the first definition.
   libraries=(-Wl,-z,muldefs "$build/examples/libhmrnn_program.a")
@@ -69,7 +73,7 @@ for target in "${targets[@]}"; do
   mkdir -p $work/$target/corpus
   echo "fuzz: $target, $seconds s"
   (cd $work/$target && OMP_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 ../fuzz_$target \
-    -max_total_time="$seconds" -max_len=16384 -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 -verbosity=0 corpus "../corpora/$target") \
+    -max_total_time="$seconds" -max_len=16384 -timeout=20 -rss_limit_mb=4096 -seed="${HMRNN_FUZZ_SEED:-0}" -print_final_stats=1 -verbosity=0 corpus "../corpora/$target") \
     > $work/$target/log 2>&1 || failed+=("$target")
   grep -E 'stat::number_of_executed_units|stat::new_units_added' $work/$target/log || tail -n 30 $work/$target/log
 done
