@@ -57,12 +57,13 @@ ChosenText choose_text(const Arguments& arguments, const hmrnn::CharLMCheckpoint
   }
   if (arguments.has("data-dir")) options.data_dir = data_dir_of(options.corpus, arguments.get("data-dir", ""));
   if (unknown.are_errors()) options.vocabulary = checkpoint.vocabulary;
-  const auto corpus = hmrnn::load_text_corpus(options);
+  hmrnn::TextCorpus corpus;
+  UnknownBytes::with_hint([&] { corpus = hmrnn::load_text_corpus(options); });
 
   ChosenText out;
   out.split = arguments.get("split", arguments.has("text") ? "all" : "test");
   out.corpus = corpus.name;
-  out.source = "the " + out.split + " split of " + corpus.source;
+  out.source = out.split == "all" ? corpus.source : "the " + out.split + " split of " + corpus.source;
   auto index = corpus.split(out.split);
   if (limit > 0 && limit < index.numel()) index = index.narrow(0, 0, limit);
   out.bytes = corpus.vocabulary.decode(index);

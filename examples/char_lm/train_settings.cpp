@@ -37,9 +37,13 @@ std::map<std::string, OptionMap> presets() {
                            {"slope-rate", "0.04"},
                            {"slope-max", "5"},
                            {"layer-norm", "on"}};
-  // Based on the best settings of examples/recipes, found with smaller models; with a little more dropout.
-  OptionMap recipe = {{"norm-gain", "0.3"},   {"locked-dropout", "0.25"}, {"roll", "on"},       {"ema", "0.9995"},
-                      {"schedule", "cosine"}, {"warmup", "200"},          {"final-lr", "2e-5"}, {"epochs", "60"}};
+  // The run ptb-512-cap of examples/recipes. Without the cap and with a rising slope gradients explode after ten
+  // epochs.
+  OptionMap recipe = {
+      {"norm-gain", "0.3"}, {"weight-drop", "0.2"}, {"locked-dropout", "0.3"}, {"detector-norm-cap", "0.5"},
+      {"slope-rate", "0"},  {"clip", "0.25"},       {"skip-norm", "10"},       {"max-skipped", "200"},
+      {"roll", "on"},       {"ema", "0.9995"},      {"schedule", "cosine"},    {"warmup", "200"},
+      {"final-lr", "2e-5"}, {"epochs", "60"}};
   recipe.insert(paper.begin(), paper.end());
   return {{"ptb", recipe},
           {"ptb-paper", paper},

@@ -24,9 +24,19 @@ UnknownBytes::UnknownBytes(const Arguments& arguments, const hmrnn::Vocabulary& 
   symbol_ = what[0];
 }
 
+void UnknownBytes::with_hint(const std::function<void()>& read) {
+  try {
+    read();
+  } catch (const hmrnn::Error& error) {
+    const std::string text = error.what();
+    if (!text.ends_with("not in the vocabulary")) throw;
+    throw hmrnn::Error(text + " (see --unknown)");
+  }
+}
+
 std::string UnknownBytes::known(const std::string& text, const std::string& what) const {
   if (policy_ == Policy::Error) {
-    vocabulary_.encode(text, what);  // throws the error
+    with_hint([&] { vocabulary_.encode(text, what); });  // throws the error
     return text;
   }
   std::string out;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "examples/program/arguments.h"
@@ -16,6 +17,8 @@ class UnknownBytes {
   /// `text` as the model reads it: without unknown bytes, or with SYMBOL in place of each. Throws hmrnn::Error naming
   /// `what` and the first unknown byte if they are errors.
   std::string known(const std::string& text, const std::string& what) const;
+  /// Calls `read`; adds the option's name to an error about a byte that is not in a vocabulary.
+  static void with_hint(const std::function<void()>& read);
   /// Whether unknown bytes are errors.
   bool are_errors() const { return policy_ == Policy::Error; }
 

@@ -78,7 +78,11 @@ int run(const std::string& about, const std::vector<Command>& commands, int argc
   if (name.empty()) throw hmrnn::Error("no command; see " + program + " --help");
   for (const auto& command : commands) {
     if (name != command.name) continue;
-    if (command.long_lasting) hmrnn::shorten_openmp_waits(argv);
+    if (command.long_lasting) {
+      // It requests a save of a training, and must not end the program before there is something to save.
+      std::signal(SIGUSR1, SIG_IGN);
+      hmrnn::shorten_openmp_waits(argv);
+    }
     return command.run(argc - 1, argv + 1);
   }
   throw hmrnn::Error("unknown command '" + name + "'; it is " + names_of(commands) + ", see " + program + " --help");

@@ -37,7 +37,7 @@ std::vector<TrainOption> common_options() {
       {"lr", "X", kNoDefault, false, kRecipe, "highest learning rate of Adam"},
       {"schedule", "KIND", "plateau", false, kRecipe,
        "of lr: plateau (divided when validation stops improving), cosine (down to --final-lr at the end given by "
-       "--steps or --epochs) or constant"},
+       "--steps or --epochs; a resume with another end takes the rates of that one) or constant"},
       {"warmup", "N", "0", false, kRecipe, "updates over which lr rises"},
       {"final-lr", "X", "0", false, kRecipe, "cosine: lr at the end"},
       {"patience", "N", "1", false, kRecipe, "plateau: validations without improvement before lr is divided"},
@@ -58,7 +58,7 @@ std::vector<TrainOption> common_options() {
       {"detector-norm-cap", "X", "0", false, kRecipe,
        "maximum norm of a detector's row in each matrix after an update; 0: none"},
       {"slope-rate", "X", "0", false, kRecipe,
-       "slope annealing: a = min(slope-max, 1 + slope-rate · completed epochs)"},
+       "slope annealing: a = min(slope-max, 1 + slope-rate · completed epochs), also of a run with --init-from"},
       {"slope-max", "X", "5", false, kRecipe, "maximum of the slope"},
       {"dropout", "P", "0", false, kRecipe, "probability of dropping a unit of the output embedding"},
       {"recurrent-dropout", "P", "0", false, kRecipe, "probability of dropping a unit of g at an UPDATE or FLUSH"},

@@ -41,6 +41,35 @@ void compare_options(const OptionMap& stored, const OptionMap& given, const Opti
   }
 }
 
+std::vector<std::string> options_without_effect(const OptionMap& given, const OptionMap& settings) {
+  // With their values that ask for nothing.
+  const OptionMap of_detectors = {{"boundary", "step"},      {"boundary-bias", "0"}, {"update-cost", ""},
+                                  {"target-rate", ""},       {"slope-rate", "0"},    {"slope-max", ""},
+                                  {"detector-norm-cap", "0"}};
+  std::vector<std::string> out;
+  const auto say = [&](const std::string& name, const std::string& why) {
+    const auto found = given.find(name);
+    if (found != given.end()) out.push_back(fmt::format("--{} {} has no effect: {}", name, found->second, why));
+  };
+  const auto value = [&](const std::string& name) {
+    const auto found = settings.find(name);
+    return found == settings.end() ? "" : found->second;
+  };
+  if (value("core") == "lstm" || !value("boundaries").empty()) {
+    const auto why = value("core") == "lstm" ? "--core lstm has no boundary detectors"
+                                             : "--boundaries " + value("boundaries") + " replaces the detectors";
+    for (const auto& [name, nothing] : of_detectors) {
+      if (value(name) != nothing) say(name, why);
+    }
+  }
+  if (!value("init-from").empty()) {
+    for (const auto* name : {"init", "norm-gain", "forget-bias", "boundary-bias"}) {
+      say(name, "the initial weights are those of --init-from");
+    }
+  }
+  return out;
+}
+
 void require_same_data(const Json& stored, const Json& now, const std::string& source, const std::string& where) {
   for (const auto& [key, value] : now.items()) {
     if (key == kContents && !stored.contains(key)) continue;
@@ -130,9 +159,8 @@ int run_training(hmrnn::TrainingTask& task, const hmrnn::TrainerOptions& options
   if (resume) {
     trainer.resume();
   } else {
-    trainer.start();
+    trainer.start([&] { claim_run(group, folder); });
   }
-  claim_run(group, folder);
   if (leads) announce();
   std::fflush(stdout);
   if (resume) progress.message(fmt::format("resumed at step {}", trainer.step()));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <fmt/format.h>
 #include <torch/nn/module.h>
 
 #include <functional>
@@ -7,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "examples/program/arguments.h"
 #include "examples/program/processes.h"
@@ -45,6 +47,10 @@ OptionMap stored_options(const Json& stored, const std::string& where);
 void compare_options(const OptionMap& stored, const OptionMap& given, const OptionMap& now, const std::string& where,
                      bool tell);
 
+/// Lines that name those of the options `given` for a new run that have no effect in `settings`: of detectors where
+/// there are none, of initial weights where another model provides these.
+std::vector<std::string> options_without_effect(const OptionMap& given, const OptionMap& settings);
+
 /// Checked settings of a new run or of the run in --out, the processes that share it, and the device and dtype for it.
 /// Throws hmrnn::Error.
 template <typename Settings>
@@ -61,6 +67,9 @@ TrainSetup<Settings> set_up_training(const Arguments& arguments) {
     out.settings = Settings::create(arguments.values());
     const auto check = [&] { out.folder.require_absent(); };  // by the first process, which alone writes the folder
     out.group ? out.group->lead(check) : check();
+    for (const auto& line : options_without_effect(arguments.values(), out.settings.options())) {
+      if (out.rank() == 0) fmt::print("{}\n", line);
+    }
   }
   require_even_shares(out.group.get(), out.settings.batch);
   if (out.ranks() > 1) out.settings.trainer.group = out.group.get();

@@ -164,8 +164,7 @@ torch::Tensor CharLMImpl::step(const torch::Tensor& symbols, CharLMStream& strea
 
 void CharLMImpl::step_control(const torch::Tensor& symbols, CharLMStream& stream) const {
   auto module = lstm;  // forward is not const, as everywhere in torch::nn
-  const auto index = symbols.unsqueeze(0).to(embedding->weight.device());
-  stream.control_ = module->forward_indexed(embedding->weight, index, stream.control_, {}).state;
+  stream.control_ = module->step_indexed(embedding->weight, symbols.to(embedding->weight.device()), stream.control_);
 }
 
 torch::Tensor CharLMImpl::predict_next(CharLMStream& stream, bool predict) const {

@@ -20,11 +20,11 @@ HandwritingStream::HandwritingStream(HandwritingModel model, torch::Device devic
                                      std::vector<torch::Generator> generators, bool batched)
     : model_(std::move(model)), device_(device), generators_(std::move(generators)), batched_(batched) {
   TORCH_CHECK(!generators_.empty(), "HandwritingStream: there must be a seed for each sequence, at least one");
-  model_->eval();
 }
 
 HandwritingStream::HandwritingStream(HandwritingModel model, torch::Device device, uint64_t seed)
     : HandwritingStream(std::move(model), device, seeded({seed}), /*batched=*/false) {
+  model_->eval();
   if (model_->options.core() == Core::HMLSTM) {
     core_ = model_->hm_lstm->stream();
   } else {
@@ -34,6 +34,7 @@ HandwritingStream::HandwritingStream(HandwritingModel model, torch::Device devic
 
 HandwritingStream::HandwritingStream(HandwritingModel model, torch::Device device, const std::vector<uint64_t>& seeds)
     : HandwritingStream(std::move(model), device, seeded(seeds), /*batched=*/true) {
+  model_->eval();
   if (model_->options.core() == Core::HMLSTM) {
     core_ = model_->hm_lstm->streams(batch());
   } else {

@@ -16,6 +16,7 @@ struct HMLSTMStream::Data {
   int64_t batch = 1;
   bool batched = false;
   std::vector<torch::Tensor> parameters;  ///< detached; identify the module and its parameters, see same_parameters
+  const void* module = nullptr;           ///< address of the module that made the stream
   std::vector<torch::Tensor> fast_h;      ///< views of fast->h, as HMLSTMStream::h returns them
   torch::Tensor fast_z;
 
@@ -110,6 +111,7 @@ HMLSTMStream HMLSTMStream::gather(const std::vector<Source>& rows, bool batched)
   out->batch = static_cast<int64_t>(rows.size());
   out->batched = batched;
   out->parameters = first.parameters;
+  out->module = first.module;
   if (first.fast) {
     std::vector<cpu::HMLSTMStream::Row> of;
     for (const auto& row : rows) of.emplace_back(row.data->fast.get(), row.row);
@@ -185,6 +187,7 @@ HMLSTMStream HMLSTMImpl::make_stream(const char* function, const HMLSTMState& st
   data->batch = batch;
   data->batched = batched;
   for (const auto& parameter : parameters()) data->parameters.push_back(parameter.detach());
+  data->module = this;
   if (like.is_cpu() && options.boundary() != BoundaryMode::Soft) {
     WindowInput window;
     window.h0 = start.h;
@@ -241,6 +244,7 @@ void HMLSTMImpl::advance(const torch::Tensor& input, const int64_t* rows, HMLSTM
   TORCH_CHECK(stream.data_ != nullptr && stream.data_->layers == num_layers() &&
                   stream.data_->input_size == options.input_size(),
               "HMLSTM::step: the stream was made by a module of other sizes");
+  TORCH_CHECK(stream.data_->module == this, "HMLSTM::step: the stream was made by another module");
   auto& data = *stream.data_;
   const auto& like = data.fast ? data.fast->h[0] : data.window.h[0];
   const auto check = [&](const char* name, const torch::Tensor& x, int64_t size) {
@@ -252,12 +256,12 @@ void HMLSTMImpl::advance(const torch::Tensor& input, const int64_t* rows, HMLSTM
                 x.sizes());
   };
   check("input", input, options.input_size());
-  torch::Tensor noise = call.noise;
-  if (!noise.defined() && !call.boundaries.defined() && options.boundary() == BoundaryMode::Bernoulli) {
-    noise = torch::rand(data.shape(num_layers() - 1), like.options());
-  }
-  for (const auto& [name, x] : {std::pair("boundaries", call.boundaries), std::pair("noise", noise)}) {
+  for (const auto& [name, x] : {std::pair("boundaries", call.boundaries), std::pair("noise", call.noise)}) {
     if (x.defined()) check(name, x, num_layers() - 1);
+  }
+  torch::Tensor noise;  // only Bernoulli boundaries read it, as in forward
+  if (options.boundary() == BoundaryMode::Bernoulli && !call.boundaries.defined()) {
+    noise = call.noise.defined() ? call.noise : torch::rand(data.shape(num_layers() - 1), like.options());
   }
   if (data.fast) {
     const auto x = input.contiguous();

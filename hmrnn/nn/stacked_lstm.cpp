@@ -49,15 +49,23 @@ HMLSTMState StackedLSTMImpl::initial_state(int64_t batch) const {
 
 HMLSTMOutput StackedLSTMImpl::forward(const torch::Tensor& input, const std::optional<HMLSTMState>& state,
                                       const HMLSTMCall& call) {
-  return run(sequence_window("StackedLSTM", input, options.input_size()), state, call);
+  return run(sequence_window("StackedLSTM", input, options.input_size()), state, call, is_training());
 }
 
 HMLSTMOutput StackedLSTMImpl::forward_indexed(const torch::Tensor& table, const torch::Tensor& index,
                                               const std::optional<HMLSTMState>& state, const HMLSTMCall& call) {
-  return run(table_window("StackedLSTM", table, index, options.input_size()), state, call);
+  return run(table_window("StackedLSTM", table, index, options.input_size()), state, call, is_training());
 }
 
-HMLSTMOutput StackedLSTMImpl::run(WindowInput window, const std::optional<HMLSTMState>& state, const HMLSTMCall& call) {
+HMLSTMState StackedLSTMImpl::step_indexed(const torch::Tensor& table, const torch::Tensor& symbols,
+                                          const HMLSTMState& state) {
+  const torch::NoGradGuard no_grad;
+  const auto window = table_window("StackedLSTM::step_indexed", table, symbols.unsqueeze(0), options.input_size());
+  return run(window, state, {}, /*training=*/false).state;
+}
+
+HMLSTMOutput StackedLSTMImpl::run(WindowInput window, const std::optional<HMLSTMState>& state, const HMLSTMCall& call,
+                                  bool training) {
   const auto steps = window_steps(window), batch = window_batch(window);
   const auto start = state && state->defined() ? *state : initial_state(batch);
   check_window("StackedLSTM", window, start, call, options.hidden_sizes(), 0, layers->ptr(0)->as<HMLSTMCell>()->bias);
@@ -66,14 +74,14 @@ HMLSTMOutput StackedLSTMImpl::run(WindowInput window, const std::optional<HMLSTM
   window.z0 = start.z;
   window.lengths = call.lengths;
   HMLSTMOutput out;
-  if (is_training() && options.locked_dropout() > 0) {
+  if (training && options.locked_dropout() > 0) {
     const auto& sizes = options.hidden_sizes();
     out.locked_mask = draw_mask({batch, std::accumulate(sizes.begin(), sizes.end(), int64_t{0})},
                                 options.locked_dropout(), start.z.options());
   }
   WindowDropout dropout;
   torch::Tensor seeds;  // one per layer: in its own call every layer is layer 0, so one seed would give equal masks
-  if (is_training() && options.recurrent_dropout() > 0) {
+  if (training && options.recurrent_dropout() > 0) {
     dropout.recurrent = options.recurrent_dropout();
     seeds = draw_seeds(num_layers(), start.z.device());
   }
@@ -81,7 +89,7 @@ HMLSTMOutput StackedLSTMImpl::run(WindowInput window, const std::optional<HMLSTM
   int64_t column = 0;  // of the mask
   for (int64_t l = 0; l < num_layers(); ++l) {
     auto parameters = layers->ptr(l)->as<HMLSTMCell>()->parameters_of_layer();
-    if (is_training() && options.weight_drop() > 0) {
+    if (training && options.weight_drop() > 0) {
       parameters.recurrent = drop_gate_weights(parameters.recurrent, options.weight_drop());
     }
     window.h0 = {start.h[l]};

@@ -62,6 +62,10 @@ class HMRNN_API StackedLSTMImpl : public torch::nn::Cloneable<StackedLSTMImpl> {
   HMLSTMOutput forward_indexed(const torch::Tensor& table, const torch::Tensor& index,
                                const std::optional<HMLSTMState>& state = std::nullopt, const HMLSTMCall& call = {});
 
+  /// One time step of B sequences without dropout or gradients, whatever the mode of the module: `symbols` int64 [B],
+  /// rows of `table`. Returns the new state.
+  HMLSTMState step_indexed(const torch::Tensor& table, const torch::Tensor& symbols, const HMLSTMState& state);
+
   /// All zeros, in the parameters' dtype and on their device; z [B, 0].
   HMLSTMState initial_state(int64_t batch) const;
 
@@ -79,7 +83,7 @@ class HMRNN_API StackedLSTMImpl : public torch::nn::Cloneable<StackedLSTMImpl> {
                            {2, torch::nn::AnyValue(HMLSTMCall())})
 
  private:
-  HMLSTMOutput run(WindowInput window, const std::optional<HMLSTMState>& state, const HMLSTMCall& call);
+  HMLSTMOutput run(WindowInput window, const std::optional<HMLSTMState>& state, const HMLSTMCall& call, bool training);
 
   std::optional<torch::ScalarType> product_dtype_;
 };

@@ -2,6 +2,9 @@
 
 #include <torch/library.h>
 
+#include <cstdint>
+#include <limits>
+
 #include "hmrnn/ops/autocast.h"
 #include "hmrnn/ops/autograd/gated_output.h"
 #include "hmrnn/ops/cpu/gated_output.h"
@@ -13,8 +16,25 @@ namespace hmrnn {
 
 namespace {
 
+/// Nothing is empty, and int32 numbers the rows. (A symbolic size is checked when the operator computes.)
+void check_sizes(at::TensorList h, at::TensorList embedding) {
+  const auto at_least_one = [](const c10::SymInt& size) {
+    const auto value = size.maybe_as_int();
+    return !value || *value >= 1;
+  };
+  for (size_t l = 0; l < h.size(); ++l) {
+    TORCH_CHECK(at_least_one(h[l].sym_size(0)) && at_least_one(h[l].sym_size(1)) && at_least_one(h[l].sym_size(2)),
+                "gated_output: h[", l, "] must not be empty, got ", h[l].sym_sizes());
+  }
+  TORCH_CHECK(at_least_one(embedding[0].sym_size(0)), "gated_output: embedding[0] must not be empty, got ",
+              embedding[0].sym_sizes());
+  const auto T = h[0].sym_size(0).maybe_as_int(), B = h[0].sym_size(1).maybe_as_int();
+  TORCH_CHECK(!T || !B || *B <= std::numeric_limits<int32_t>::max() / *T,
+              "gated_output: T · B must be below 2^31, got T = ", *T, ", B = ", *B);
+}
+
 void check(at::TensorList h, const std::optional<at::Tensor>& state_index, const at::Tensor& gates,
-           at::TensorList embedding) {
+           at::TensorList embedding, std::optional<at::ScalarType> product_dtype) {
   TORCH_CHECK(!h.empty(), "gated_output: at least one layer is needed");
   TORCH_CHECK(embedding.size() == h.size(), "gated_output: embedding must have ", h.size(), " entries, got ",
               embedding.size());
@@ -44,6 +64,10 @@ void check(at::TensorList h, const std::optional<at::Tensor>& state_index, const
               gates.scalar_type());
   TORCH_CHECK(gates.device() == h[0].device(), "gated_output: gates must be on ", h[0].device(), ", got ",
               gates.device());
+  check_sizes(h, embedding);
+  const auto type = h[0].scalar_type();
+  TORCH_CHECK(!product_dtype || *product_dtype == type || (*product_dtype == at::kBFloat16 && type == at::kFloat),
+              "gated_output: product_dtype must be the dtype of h, or bfloat16 with float32 h, got ", *product_dtype);
   if (!state_index) return;
   const auto T = h[0].sym_size(0), B = h[0].sym_size(1);
   require(c10::SymBool(state_index->scalar_type() == at::kInt)
@@ -58,7 +82,7 @@ void check(at::TensorList h, const std::optional<at::Tensor>& state_index, const
 
 torch::Tensor reference_gated_output(const std::vector<torch::Tensor>& h, const torch::Tensor& gates,
                                      const std::vector<torch::Tensor>& embedding) {
-  check(h, std::nullopt, gates, embedding);
+  check(h, std::nullopt, gates, embedding, std::nullopt);
   const auto gate = torch::sigmoid(torch::matmul(torch::cat(h, -1), gates.t()));  // [T, B, L]
   torch::Tensor sum;
   for (size_t l = 0; l < h.size(); ++l) {
@@ -73,7 +97,7 @@ namespace {
 /// Above autograd: calls the backend's kernels, or the composite where there are none.
 at::Tensor entry(at::TensorList h, const std::optional<at::Tensor>& state_index, const at::Tensor& gates,
                  at::TensorList embedding, std::optional<at::ScalarType> product_dtype) {
-  check(h, state_index, gates, embedding);
+  check(h, state_index, gates, embedding, product_dtype);
   const auto type = h[0].scalar_type();
   static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_gated_output_forward", "");
   if (!has_kernels(op, h[0]) || (type != at::kFloat && type != at::kDouble)) {

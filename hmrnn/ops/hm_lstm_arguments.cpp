@@ -36,6 +36,18 @@ void check_int32(const HMLSTMArguments& a) {
               *rows);
 }
 
+/// A layer without units would look like none. (A symbolic size is checked when the window is computed.)
+void check_not_empty(const HMLSTMArguments& a) {
+  const auto features = a.window.input.sym_size(-1).maybe_as_int();
+  TORCH_CHECK(!features || *features >= 1, "hm_lstm: the input needs at least one feature, got shape ",
+              a.window.input.sym_sizes());
+  for (int64_t l = 0; l < a.num_layers(); ++l) {
+    const auto units = a.sym_units(l).maybe_as_int();
+    TORCH_CHECK(!units || *units >= 1, "hm_lstm: layer ", l, " needs at least one unit, got recurrent[", l,
+                "] of shape ", a.layers[l].recurrent.sym_sizes());
+  }
+}
+
 void check_dropout(const HMLSTMArguments& a) {
   const double p = a.dropout.recurrent;
   TORCH_CHECK(p >= 0 && p < 1, "hm_lstm: recurrent_dropout must be at least 0 and below 1, got ", p);
@@ -103,6 +115,7 @@ void check_arguments(const HMLSTMArguments& a) {
       ++norms;
     });
   }
+  check_not_empty(a);
   const c10::SymInt boundaries = L - 1;
   check_tensor("z0", -1, w.z0, {B, boundaries}, input);
   const auto& rule = a.rule;

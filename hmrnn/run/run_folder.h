@@ -43,13 +43,15 @@ class HMRNN_API RunFolder {
   void create(bool averaged = false) const;
 
   /// Keeps the files of last/ in kept/STEP, then removes all but `count` steps of kept/: first those beyond `step`,
-  /// which a run has left that was then resumed from an earlier one, then the earliest. The files are hard links, which
-  /// need no space until last/ is overwritten, or copies if the file system has no links. Throws hmrnn::Error naming
-  /// what could not be kept or removed.
+  /// which a run has left that was then resumed from an earlier one, then the earliest. Throws hmrnn::Error naming what
+  /// could not be kept or removed.
   void keep(int64_t step, int64_t count) const;
+  /// Whether kept/STEP exists.
+  bool is_kept(int64_t step) const;
+  /// Removes the steps beyond `step` from kept/. Throws hmrnn::Error naming the folder.
+  void drop_kept_beyond(int64_t step) const;
 
-  /// Replaces recovery_state() by the state in last/: a hard link, or a copy if the file system has no links. Throws
-  /// hmrnn::Error naming the file.
+  /// Copies the state in last/ to recovery_state(). Throws hmrnn::Error naming the file.
   void keep_recovery_state() const;
   /// Removes recovery_state(), if it exists.
   void drop_recovery_state() const;

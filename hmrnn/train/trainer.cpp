@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "hmrnn/error.h"
@@ -26,7 +27,10 @@ LearningRateOptions schedule_of(const TrainerOptions& options, int64_t windows) 
   auto out = options.schedule;
   out.rate = options.learning_rate;
   if (out.kind == ScheduleKind::Cosine && out.length == 0) {
-    out.length = options.epochs > 0 ? options.epochs * windows : options.steps;
+    constexpr auto kMost = std::numeric_limits<int64_t>::max();
+    out.length = options.epochs == 0                ? options.steps
+                 : options.epochs > kMost / windows ? kMost
+                                                    : options.epochs * windows;
     if (options.steps > 0) out.length = std::min(out.length, options.steps);
     if (out.length == 0) throw Error("a cosine schedule needs an end: give a number of steps or epochs");
   }
@@ -65,7 +69,7 @@ Trainer::Trainer(TrainingTask& task, const TrainerOptions& options, RunFolder fo
 
 Trainer::~Trainer() = default;
 
-void Trainer::start() {
+void Trainer::start(const std::function<void()>& claimed) {
   lead([&] {
     folder_.require_absent();
     folder_.create(averaged_.has_value());
@@ -73,6 +77,7 @@ void Trainer::start() {
     folder_.drop_recovery_state();  // of another run
     folder_.require_absent();       // another process may have started a run here before the lock was taken
     metrics_ = std::make_unique<MetricsWriter>(folder_.metrics());
+    if (claimed) claimed();
   });
   if (options_.group) {
     agree_on_start();
@@ -101,6 +106,10 @@ StopReason Trainer::run() {
       // Not part of the schedule, since a resumed run must continue as if it had not ended here.
       if (evaluated_step_ != step_ && !evaluate(/*scheduled=*/false)) return interrupted();
       save();
+      if (!unsaved_best_.empty()) {
+        const auto& [path, why] = *unsaved_best_.begin();
+        throw Error(fmt::format("the run ended at step {} without {}: {}", step_, path.string(), why));
+      }
       return *reason;
     }
     if (save_asked_for()) {
@@ -133,6 +142,7 @@ void Trainer::train_step() {
   }
   ++step_;
   ++steps_here_;
+  evaluation_recorded_ = false;  // it was for the step before
   if (watch_gradients_) report_large_gradient();
   task_.prefetch(epoch(), step_ % task_.windows());
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -72,8 +73,8 @@ enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 /// `best/` use the loss of the weights themselves.
 ///
 /// `last/state.safetensors` contains all that a resume needs: parameters, moments, schedules, random generators and the
-/// task's carried state. `last/model.safetensors` is only for other uses and is written after it, so a crash between
-/// the two writes does no harm.
+/// task's carried state. `last/model.safetensors` is only for other uses and is written after it; if the process
+/// dies in between, a resume writes it.
 ///
 /// With `recover`, the first `max_skipped` consecutive skipped updates do not end the run: it returns to the last state
 /// at a multiple of `checkpoint_every` steps after which an update was made, and continues with half the learning rate.
@@ -81,7 +82,7 @@ enum class StopReason { Steps, Epochs, Minutes, Converged, Signal };
 /// `recover/state.safetensors`. Records of later steps are removed; `best/` stays.
 ///
 /// A file that cannot be written during a run (disk full, folder read-only) is reported immediately, and the next save
-/// tries again; run() only throws if the last save fails.
+/// tries again; run() only throws if the last save fails, or if the best model could not be written.
 class HMRNN_API Trainer {
  public:
   /// `run_settings`: a JSON object as text that is stored with the state and returned by read_run_settings, so that a
@@ -91,8 +92,9 @@ class HMRNN_API Trainer {
           const std::string& run_settings = "{}", std::function<bool()> stop = {});
   ~Trainer();
 
-  /// Creates the folder and saves step 0. Throws hmrnn::Error if the folder holds a run.
-  void start();
+  /// Creates the folder and saves step 0; calls `claimed` as soon as the folder is this run's, before it has a state.
+  /// Throws hmrnn::Error if the folder holds a run.
+  void start(const std::function<void()>& claimed = {});
   /// Restores the folder's last state. Throws hmrnn::Error if there is none, if it does not fit the task, or if it has
   /// values that are not finite.
   void resume();
@@ -182,6 +184,8 @@ class HMRNN_API Trainer {
   bool leads() const { return !options_.group || options_.group->leads(); }
   /// See ProcessGroup::lead; without a group it only calls `work`.
   void lead(const std::function<void()>& work) const;
+  /// Whether `is` holds in all processes.
+  bool holds_in_all(bool is) const;
   /// Copies the weights of the first process to all, and gives each process its own stream of random numbers.
   void agree_on_start();
   /// Sets agreed_ to the requests of any process, and `targets` and `positions` to their sums over all processes.
@@ -230,11 +234,16 @@ class HMRNN_API Trainer {
   void keep_for_recovery();
   /// False if there is no checkpoint to return to.
   bool return_to_checkpoint();
+  /// The part of a return after its state was saved, which a resume completes if the process died: records and kept
+  /// saves of later steps are removed, the return is recorded, and its checkpoint is no longer needed.
+  void complete_return();
   /// Why updates are skipped, for messages: "loss or gradient is not finite".
   std::string reason_to_skip() const;
   /// The part of the state that a resume and a return to a checkpoint restore in the same way.
   void go_on_from(const TrainerState& state);
   void save_model(const std::filesystem::path& path, std::optional<double> validation_loss);
+  /// Whether the last save was complete: last/model is of this step, and it was kept if it should be.
+  bool last_save_is_whole() const;
   bool evaluation_due() const;
   std::optional<StopReason> limit_reached() const;
   bool stopped() const { return options_.group ? agreed_.stop : asked_to_stop(); }
@@ -289,7 +298,9 @@ class HMRNN_API Trainer {
   bool watch_means_ = false;         ///< elsewhere, until large gradients were reported
   std::optional<double> best_loss_, best_ema_loss_;
   int64_t best_step_ = 0;
+  std::map<std::filesystem::path, std::string> unsaved_best_;  ///< best models that could not be written, and why
   bool recovered_ = false;
+  int64_t recovered_from_ = -1;  ///< see TrainerState
   double slope_ = 1;
   double learning_rate_ = -1;  ///< current rate of the optimizer; -1: not set yet
   RunningSums sums_;           ///< since the last record

@@ -48,16 +48,34 @@ void Trainer::resume() {
   best_step_ = state.best_step;
   elapsed_before_ = state.elapsed_seconds;
   recovered_ = state.recovered;
+  recovered_from_ = state.recovered_from;
+  const bool whole = holds_in_all(last_save_is_whole());
   lead([&] {
     folder_.create(averaged_.has_value());
     metrics_ = std::make_unique<MetricsWriter>(folder_.metrics(), step_);
+    std::error_code unknown;
+    if (recovered_ && std::filesystem::exists(folder_.recovery_state(), unknown)) complete_return();
+    // Without `recover` no state is kept to return to, and this one would soon be far behind.
+    if (!options_.recover) folder_.drop_recovery_state();
     metrics_->write({{"event", "resume"}, {"step", step_}});
     evaluation_recorded_ = evaluated_step_ != step_ && has_evaluation(folder_.metrics(), step_);
   });
-  saved_step_ = step_;
+  saved_step_ = whole ? step_ : -1;
   ready_ = true;
   // Last, since the code above may draw random numbers.
   load_generators(file, where);
+}
+
+bool Trainer::last_save_is_whole() const {
+  if (options_.keep > 0 && !folder_.is_kept(step_)) return false;
+  try {
+    const auto file = read_safetensors(folder_.last_model());
+    const auto found = file.metadata.find("hmrnn");
+    const auto description = parse_json(found == file.metadata.end() ? "" : found->second);
+    return description.is_object() && description.contains("step") && description["step"] == step_;
+  } catch (const Error&) {
+    return false;  // not there, or not readable: it is written anew
+  }
 }
 
 void Trainer::go_on_from(const TrainerState& state) {
@@ -91,6 +109,7 @@ void Trainer::store() {
   state.skipped_in_row = sums_.skipped_in_row();
   state.slope = slope_;
   state.recovered = recovered_;
+  state.recovered_from = recovered_from_;
   state.store(file, nlohmann::ordered_json::parse(run_settings_));
   lead([&] {
     metrics_->sync();  // no state on disk may be ahead of its records

@@ -47,16 +47,22 @@ void Trainer::agree_on_start() {
 
 void Trainer::agree(double* targets, double* positions) {
   const auto request = [](bool requested) { return requested ? 1.0 : 0.0; };
-  auto numbers = torch::tensor(
-      {targets ? *targets : 0.0, positions ? *positions : 0.0, request(asked_to_stop()),
-       request(leads() && time_is_over()), request(save_requested_ && save_requested_()),
-       request(leads() && last_save_is_old())},
-      torch::kFloat64);
+  auto numbers = torch::tensor({targets ? *targets : 0.0, positions ? *positions : 0.0, request(asked_to_stop()),
+                                request(leads() && time_is_over()), request(save_requested_ && save_requested_()),
+                                request(leads() && last_save_is_old())},
+                               torch::kFloat64);
   options_.group->sum(numbers);
   const auto* number = numbers.const_data_ptr<double>();
   if (targets) *targets = number[0];
   if (positions) *positions = number[1];
   agreed_ = {number[2] > 0, number[3] > 0, number[4] > 0, number[5] > 0};
+}
+
+bool Trainer::holds_in_all(bool is) const {
+  if (!options_.group) return is;
+  auto count = torch::full({1}, is ? 1 : 0, torch::kInt64);
+  options_.group->sum(count);
+  return count.item<int64_t>() == options_.group->size();
 }
 
 void Trainer::fill_bucket(const WindowLoss& window) {

@@ -89,8 +89,10 @@ bool Trainer::save_if_best(const std::filesystem::path& path, double loss, std::
     save_model(path, loss);
   } catch (const Error& error) {
     progress_.message(fmt::format("step {}: the best model is not saved: {}", step_, error.what()));
+    unsaved_best_[path] = error.what();
     return false;  // the existing file stays the best until a later one can be written
   }
+  unsaved_best_.erase(path);
   best = loss;
   return true;
 }

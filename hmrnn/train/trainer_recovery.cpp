@@ -55,6 +55,7 @@ bool Trainer::return_to_checkpoint() {
   unpack_state(file, where, sums_.skipped_total(), /*skipped_in_row=*/0);
   go_on_from(state);
   recovered_ = true;
+  recovered_from_ = from;
   evaluation_recorded_ = false;
   runner_.forget();
   update_runner_.forget();
@@ -65,13 +66,18 @@ bool Trainer::return_to_checkpoint() {
   lead([&] {
     metrics_.reset();
     metrics_ = std::make_unique<MetricsWriter>(folder_.metrics(), step_);
+    complete_return();
   });
-  write_record(
-      MetricsWriter::line_of({{"event", "recover"}, {"step", step_}, {"from", from}, {"lr", learning_rate(step_)}}));
-  lead([&] { folder_.drop_recovery_state(); });
   progress_.message(fmt::format("step {}: {} updates in a row were skipped, {}; back to step {}, learning rate {:.3g}",
                                 from, options_.max_skipped, reason_to_skip(), step_, learning_rate(step_)));
   return true;
+}
+
+void Trainer::complete_return() {
+  write_record(MetricsWriter::line_of(
+      {{"event", "recover"}, {"step", step_}, {"from", recovered_from_}, {"lr", learning_rate(step_)}}));
+  folder_.drop_kept_beyond(step_);
+  folder_.drop_recovery_state();
 }
 
 }  // namespace hmrnn

@@ -54,6 +54,7 @@ void TrainerState::store(SafeTensors& file, const nlohmann::ordered_json& run_se
                                        {"skipped_in_row", skipped_in_row},
                                        {"slope", slope},
                                        {"recovered", recovered},
+                                       {"recovered_from", recovered_from},
                                        {"run", run_settings}};
   file.metadata["hmrnn"] = json.dump();
 }
@@ -79,6 +80,7 @@ TrainerState TrainerState::parse(const SafeTensors& file, const std::string& whe
     out.skipped_in_row = json.at("skipped_in_row").get<double>();
     out.slope = json.at("slope").get<double>();
     out.recovered = json.value("recovered", false);
+    out.recovered_from = json.value("recovered_from", int64_t{-1});
   } catch (const nlohmann::json::exception& error) {
     throw Error(where + ": malformed state: " + error.what());
   }

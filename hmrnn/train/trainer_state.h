@@ -24,6 +24,7 @@ struct TrainerState {
   double skipped_in_row = 0;
   double slope = 1;
   bool recovered = false;
+  int64_t recovered_from = -1;  ///< the step from which the run returned; -1: not recovered, or an older state
 
   void store(SafeTensors& file, const nlohmann::ordered_json& run_settings) const;
   /// Throws hmrnn::Error naming `where` if the metadata are missing or malformed.

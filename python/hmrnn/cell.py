@@ -11,15 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .checks import _check_choice, _check_finite, _check_size
 from .state import HMLSTMState
 
 INITIALISATIONS = ("uniform", "orthogonal")
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> str:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-    return value
 
 
 class HMLSTMCell(nn.Module):
@@ -35,7 +30,10 @@ class HMLSTMCell(nn.Module):
         forget_bias, boundary_bias: initial biases of the forget gates and of the detector.
         init: ``uniform`` (±1/√d) or ``orthogonal`` (square gate blocks orthogonal, the rest Glorot).
         norm_gain: initial gain of the norms of U h, V h and W h.
-        eps: added to the variance in layer norm.
+        eps: added to the variance in layer norm, above 0.
+
+    Raises:
+        ValueError: a size is below 1 (``above_size``: below 0), or a number is not finite.
     """
 
     def __init__(
@@ -52,10 +50,14 @@ class HMLSTMCell(nn.Module):
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        self.hidden_size = hidden_size
-        self.forget_bias, self.boundary_bias = forget_bias, boundary_bias
+        input_size = _check_size("input_size", input_size)
+        self.hidden_size = hidden_size = _check_size("hidden_size", hidden_size)
+        above_size = _check_size("above_size", above_size, least=0)
+        self.forget_bias = _check_finite("forget_bias", forget_bias)
+        self.boundary_bias = _check_finite("boundary_bias", boundary_bias)
         self.init = _check_choice("init", init, INITIALISATIONS)
-        self.norm_gain = norm_gain
+        self.norm_gain = _check_finite("norm_gain", norm_gain)
+        eps = _check_finite("eps", eps, positive=True)
         rows = 4 * hidden_size + (1 if above_size else 0)
         self.recurrent = nn.Parameter(torch.empty(rows, hidden_size))
         self.bottom_up = nn.Parameter(torch.empty(rows, input_size))

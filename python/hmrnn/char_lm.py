@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .dropout import _check_probability
+from .checks import _check_finite, _check_probability, _check_size
+from .evaluation import _evaluation_mode
 from .nn import HMLSTM
 from .recurrent_model import _RecurrentModel
 from .state import HMLSTMOutput, HMLSTMState
@@ -22,10 +23,12 @@ class Vocabulary:
         [2, 0, 1]
 
     Raises:
-        ValueError: there are none, or one occurs twice.
+        ValueError: there are none, one occurs twice, or one is not a byte value.
     """
 
     def __init__(self, symbols: bytes | Sequence[int]) -> None:
+        if isinstance(symbols, int):  # bytes(3) would be three zero bytes
+            raise ValueError(f"the symbols of a vocabulary must be bytes or a list of byte values, got {symbols}")
         self.symbols = bytes(symbols)
         self._index = {byte: i for i, byte in enumerate(self.symbols)}
         if not self.symbols or len(self._index) < len(self.symbols):
@@ -52,8 +55,23 @@ class Vocabulary:
         return torch.tensor([self._index[byte] for byte in data], dtype=torch.int64)
 
     def decode(self, index: Tensor) -> bytes:
-        """The bytes of a tensor [N] of indices."""
+        """The bytes of a tensor [N] of indices.
+
+        Raises:
+            IndexError: one is outside of the vocabulary.
+        """
+        for position, i in enumerate(index.tolist()):
+            if not 0 <= i < len(self.symbols):  # Python counts a negative one from the end
+                raise IndexError(
+                    f"index {i} at position {position} is outside of the vocabulary of {len(self.symbols)} symbols"
+                )
         return bytes(self.symbols[i] for i in index.tolist())
+
+
+def _require_finite(logits: Tensor) -> None:
+    # As in the programs: a text sampled from NaN would look like the model's.
+    if not logits.isfinite().all():
+        raise ValueError("this model computes values that are not finite")
 
 
 class CharLMOutput(NamedTuple):
@@ -78,6 +96,9 @@ class CharLM(_RecurrentModel):
         core: ``hm_lstm``, or ``lstm``, the control.
         dropout: of h^e.
         embedding_dropout: probability of dropping a symbol's embedding for a whole window.
+
+    Raises:
+        ValueError: an argument is out of its range, as in :class:`HMLSTM`.
     """
 
     def __init__(
@@ -101,9 +122,13 @@ class CharLM(_RecurrentModel):
         weight_drop: float = 0.0,
         embedding_dropout: float = 0.0,
     ) -> None:
-        if isinstance(vocabulary, bytes):
+        if isinstance(vocabulary, str):  # its number of characters would otherwise pass for that of its symbols
+            raise ValueError(f"vocabulary must be a Vocabulary, bytes or a number of symbols, got {vocabulary!r}")
+        if isinstance(vocabulary, (bytes, bytearray)):
             vocabulary = Vocabulary(vocabulary)
-        size = vocabulary if isinstance(vocabulary, int) else len(vocabulary)
+        symbols = vocabulary if isinstance(vocabulary, Vocabulary) else None
+        size = len(symbols) if symbols is not None else _check_size("vocabulary", vocabulary)
+        embedding_size = _check_size("embedding_size", embedding_size)
         super().__init__(
             embedding_size,
             hidden_sizes,
@@ -124,7 +149,7 @@ class CharLM(_RecurrentModel):
         )
         self.config["embedding_size"] = embedding_size
         self.config["embedding_dropout"] = _check_probability("embedding_dropout", embedding_dropout)
-        self._vocabulary = None if isinstance(vocabulary, int) else vocabulary
+        self._vocabulary = symbols
         self.embedding = nn.Embedding(size, embedding_size)
 
     @property
@@ -152,45 +177,63 @@ class CharLM(_RecurrentModel):
     @torch.no_grad()
     def bits(self, text: str | bytes) -> Tensor:
         """float64 [number of bytes - 1]: −log₂ of the probability of each symbol of ``text`` but the first, given those
-        before it. Their mean is the bits per character."""
+        before it. Their mean is the bits per character.
+
+        Raises:
+            ValueError: ``text`` is empty, a byte of it is no symbol of the model, or the model computes values that are
+                not finite.
+        """
         return self._read(text)[0]
 
     @torch.no_grad()
     def segment(self, text: str | bytes) -> Tensor:
-        """[number of bytes, L-1]: z, where each layer below the top ends a segment."""
+        """[number of bytes, L-1]: z, where each layer below the top ends a segment.
+
+        Raises:
+            ValueError: see :meth:`bits`.
+        """
         return self._read(text)[1]
 
     def _read(self, text: str | bytes, window: int = 1024) -> tuple[Tensor, Tensor]:
         index = self.vocabulary.encode(text)
-        was_training = self.training
-        self.eval()
+        if not len(index):
+            raise ValueError("the text is empty")
         bits: list[Tensor] = []
         z: list[Tensor] = []
         state, before = None, None
         device = self.embedding.weight.device
-        for part in index.split(window):
-            out = self(part[:, None].to(device), state)
-            logits = out.logits[:, 0] if before is None else torch.cat([before, out.logits[:, 0]])
-            target = part[1:] if before is None else part
-            scores = torch.log_softmax(logits[: len(target)].double(), -1)
-            bits.append(-scores.gather(1, target[:, None].to(device))[:, 0] / math.log(2))
-            z.append(out.core.z[:, 0])
-            state, before = out.core.state, logits[-1:]
-        self.train(was_training)
+        with _evaluation_mode(self):
+            for part in index.split(window):
+                out = self(part[:, None].to(device), state)
+                _require_finite(out.logits)
+                logits = out.logits[:, 0] if before is None else torch.cat([before, out.logits[:, 0]])
+                target = part[1:] if before is None else part
+                scores = torch.log_softmax(logits[: len(target)].double(), -1)
+                bits.append(-scores.gather(1, target[:, None].to(device))[:, 0] / math.log(2))
+                z.append(out.core.z[:, 0])
+                state, before = out.core.state, logits[-1:]
         return torch.cat(bits).cpu(), torch.cat(z).cpu()
 
     def sample(self, length: int, prime: str | bytes = b"", *, temperature: float = 1.0, seed: int = 1) -> bytes:
         """Samples ``length`` bytes after ``prime`` (none: the start of a line); equal seeds give equal bytes.
-        Temperature 0: always the most probable byte."""
+        Temperature 0: always the most probable byte.
+
+        Raises:
+            ValueError: ``length`` or ``temperature`` is below 0, a byte of ``prime`` is no symbol of the model, or the
+                model computes values that are not finite.
+        """
         return bytes(self.stream(prime, temperature=temperature, seed=seed, length=length))
 
     @torch.no_grad()
     def stream(
         self, prime: str | bytes = b"", *, temperature: float = 1.0, seed: int = 1, length: int | None = None
     ) -> Iterator[int]:
-        """Yields the bytes of :meth:`sample` one by one; without a length it does not end."""
-        if temperature < 0:
+        """Yields the bytes of :meth:`sample` one by one; without a length it does not end. Errors are raised at the
+        first byte."""
+        if _check_finite("temperature", temperature) < 0:
             raise ValueError(f"temperature must be at least 0, got {temperature}")
+        if length is not None:
+            length = _check_size("length", length, least=0)
         if not prime:
             known = self.vocabulary.symbols
             prime = next((bytes([b]) for b in b"\n " if b in known), known[:1])
@@ -205,10 +248,9 @@ class CharLM(_RecurrentModel):
                     self.embedding.weight.device
                 )
             # At each symbol, since the caller may train between two.
-            was_training = self.training
-            self.eval()
-            out = self(index[:, None].to(self.embedding.weight.device), state, **call)
-            self.train(was_training)
+            with _evaluation_mode(self):
+                out = self(index[:, None].to(self.embedding.weight.device), state, **call)
+            _require_finite(out.logits)
             state = out.core.state
             scores = out.logits[-1, 0].double().cpu()
             if temperature == 0:

@@ -8,28 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from .char_lm import CharLM, Vocabulary
 from .handwriting import HandwritingModel
+from .metadata import options_of, parse_metadata
 
 __all__ = ["load", "save"]
 
-_SHARED = (
-    "core",
-    "layer_norm",
-    "boundary",
-    "slope",
-    "forget_bias",
-    "boundary_bias",
-    "init",
-    "norm_gain",
-    "dropout",
-    "recurrent_dropout",
-    "locked_dropout",
-    "weight_drop",
-)
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def _find(run: Path) -> Path:
@@ -43,44 +32,78 @@ def _find(run: Path) -> Path:
     raise FileNotFoundError(f"{run} holds no model: there is neither best/model.safetensors nor last/model.safetensors")
 
 
+def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
+    """The metadata under the key ``hmrnn``, and the tensors in float32."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = (file.metadata() or {}).get("hmrnn")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(f"not a safetensors file, or a damaged one: {error}") from None
+    if metadata is None:
+        raise ValueError("no metadata under the key hmrnn, so no model of this project")
+    for name, value in tensors.items():
+        if value.dtype not in _DTYPES:
+            raise ValueError(f"tensor {name} is {value.dtype}, not float32, float16 or bfloat16")
+    return metadata, {name: value.float() for name, value in tensors.items()}
+
+
+def _expect_size(tensors: dict[str, Tensor], name: str, dim: int, size: Any, what: str) -> None:
+    tensor = tensors.get(name)
+    if tensor is None:
+        raise ValueError(f"tensor {name} is missing")
+    if tensor.dim() != 2 or tensor.shape[dim] != size:
+        raise ValueError(
+            f"tensor {name} has shape {list(tensor.shape)}, which does not fit the {what} {size} of its metadata"
+        )
+
+
+def _expect_sizes(tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    """Compares the sizes of the metadata with the tensors, before a model of these sizes is allocated."""
+    for l, size in enumerate(about["hidden_sizes"]):
+        _expect_size(tensors, f"{about['core']}.layers.{l}.recurrent", 1, size, "layer size")
+    if about["kind"] == "char_lm":
+        _expect_size(tensors, "embedding.weight", 0, len(about["vocabulary"]), "vocabulary of size")
+        _expect_size(tensors, "embedding.weight", 1, about["embedding_size"], "embedding size")
+        last = "output.softmax.weight"
+    else:
+        last = "mixture.linear.weight"
+        _expect_size(tensors, last, 0, 6 * about["mixtures"] + 1, "mixture's number of outputs")
+    _expect_size(tensors, last, 1, about["output_embedding_size"], "output embedding size")
+
+
+def _require_finite(tensors: dict[str, Tensor]) -> None:
+    for name, value in tensors.items():
+        if not value.isfinite().all():
+            raise ValueError(f"tensor {name} has values that are not finite")
+
+
 def load(run: str | os.PathLike[str], device: torch.device | str = "cpu") -> CharLM | HandwritingModel:
     """The model of the folder of a run (its best, else its last), or of a ``model.safetensors``, in evaluation mode.
+    What the programs refuse is refused here too, except that the checksums of the tensors are not compared.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is no model of this project, or its tensors are not those that its metadata describe.
+        ValueError: it is no model of this project, its metadata are malformed or have an entry that this version does
+            not know, its tensors are not those that its metadata describe, or they have values that are not finite.
     """
     path = _find(Path(run))
-    with safe_open(path, framework="pt") as file:
-        metadata = (file.metadata() or {}).get("hmrnn")
-        tensors = {name: file.get_tensor(name).float() for name in file.keys()}
-    if metadata is None:
-        raise ValueError(f"{path}: no metadata under the key hmrnn, so no model of this project")
-    about = json.loads(metadata)
-    if about.get("format") != 1 or about.get("kind") not in ("char_lm", "handwriting"):
-        raise ValueError(f"{path}: unknown format {about.get('format')!r} of kind {about.get('kind')!r}")
-    if about.get("boundaries"):
-        raise ValueError(f"{path}: trained with given boundaries ({about['boundaries']}), which only the programs know")
-    shared = {name: about[name] for name in _SHARED if name in about}
-    sizes: dict[str, Any] = {
-        "hidden_sizes": about["hidden_sizes"],
-        "output_embedding_size": about["output_embedding_size"],
-    }
-    model: CharLM | HandwritingModel
-    if about["kind"] == "char_lm":
-        model = CharLM(
-            Vocabulary(about["vocabulary"]),
-            embedding_size=about["embedding_size"],
-            embedding_dropout=about.get("embedding_dropout", 0.0),
-            **sizes,
-            **shared,
-        )
-    else:
-        model = HandwritingModel(mixtures=about["mixtures"], **sizes, **shared)
-        model.normalisation = about["normalisation"]
     try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
+        metadata, tensors = _read(path)
+        about = parse_metadata(metadata)
+        _expect_sizes(tensors, about)
+        model: CharLM | HandwritingModel
+        if about["kind"] == "char_lm":
+            model = CharLM(Vocabulary(about["vocabulary"]), **options_of(about))
+        else:
+            model = HandwritingModel(**options_of(about))
+            model.normalisation = about["normalisation"]
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise ValueError(" ".join(str(error).split())) from None  # on one line
+        _require_finite(tensors)
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     model.step, model.corpus = about.get("step", 0), about.get("corpus", {})
     return model.to(device).eval()
@@ -91,7 +114,9 @@ def save(model: CharLM | HandwritingModel, path: str | os.PathLike[str]) -> None
     atomically.
 
     Raises:
-        ValueError: a character model without a vocabulary, or a model in another dtype than float32.
+        ValueError: a character model without a vocabulary, a model in another dtype than float32 or with values that are
+            not finite, or a ``corpus`` or ``normalisation`` that is not one of a checkpoint. An existing file is then
+            kept.
     """
     kind = "char_lm" if isinstance(model, CharLM) else "handwriting"
     about: dict[str, Any] = {"format": 1, "kind": kind, **model.config, "slope": model.slope, "step": model.step}
@@ -111,7 +136,13 @@ def save(model: CharLM | HandwritingModel, path: str | os.PathLike[str]) -> None
     for name, value in tensors.items():
         if value.dtype != torch.float32:
             raise ValueError(f"{name} is {value.dtype}; a checkpoint holds float32")
+    _require_finite(tensors)
+    metadata = json.dumps(about, allow_nan=False)
+    parse_metadata(metadata)  # the attributes of a model can be set to anything
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
-    save_file(tensors, partial, metadata={"hmrnn": json.dumps(about)})
-    partial.replace(path)
+    try:
+        save_file(tensors, partial, metadata={"hmrnn": metadata})
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -8,12 +8,6 @@ import torch
 from torch import Tensor
 
 
-def _check_probability(name: str, p: float) -> float:
-    if not 0 <= p < 1:
-        raise ValueError(f"{name} must be at least 0 and below 1, got {p}")
-    return p
-
-
 def _mask(shape: Sequence[int], p: float, like: Tensor) -> Tensor:
     return torch.empty(shape, dtype=like.dtype, device=like.device).bernoulli_(1 - p).div_(1 - p)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .checks import _check_size
 from .recurrent_model import _RecurrentModel
 from .state import HMLSTMOutput, HMLSTMState
 
@@ -32,7 +33,13 @@ class Mixture(NamedTuple):
 
     @staticmethod
     def read(raw: Tensor) -> Mixture:
-        """The mixture of a model's raw output [..., 6M + 1]."""
+        """The mixture of a model's raw output [..., 6M + 1].
+
+        Raises:
+            ValueError: the last dimension is another one.
+        """
+        if raw.dim() < 1 or raw.shape[-1] % 6 != 1 or raw.shape[-1] < 7:
+            raise ValueError(f"the last dimension of raw must be 6M + 1, got {list(raw.shape)}")
         m = raw.shape[-1] // 6
         weight, mean_x, mean_y, deviation_x, deviation_y, correlation, pen = raw.split([m] * 6 + [1], dim=-1)
 
@@ -50,7 +57,13 @@ class Mixture(NamedTuple):
         )
 
     def log_density(self, target: Tensor) -> Tensor:
-        """[…]: log density in nats of points ``target`` [..., 3] = (x, y, pen)."""
+        """[…]: log density in nats of points ``target`` [..., 3] = (x, y, pen).
+
+        Raises:
+            ValueError: ``target`` has another shape.
+        """
+        if target.shape != (*self.pen_logit.shape, 3):  # broadcast, points would meet the mixtures of other steps
+            raise ValueError(f"target must have shape {[*self.pen_logit.shape, 3]}, got {list(target.shape)}")
         x = (target[..., :1] - self.mean_x) * torch.exp(-self.log_deviation_x)
         y = (target[..., 1:2] - self.mean_y) * torch.exp(-self.log_deviation_y)
         rho = self.correlation
@@ -94,6 +107,9 @@ class HandwritingModel(_RecurrentModel):
     Args:
         mixtures: M, Gaussians of the mixture.
         others: see :class:`CharLM`.
+
+    Raises:
+        ValueError: an argument is out of its range, as in :class:`HMLSTM`.
     """
 
     def __init__(
@@ -115,6 +131,7 @@ class HandwritingModel(_RecurrentModel):
         locked_dropout: float = 0.0,
         weight_drop: float = 0.0,
     ) -> None:
+        mixtures = _check_size("mixtures", mixtures)
         super().__init__(
             3,
             hidden_sizes,
@@ -134,7 +151,7 @@ class HandwritingModel(_RecurrentModel):
             weight_drop=weight_drop,
         )
         self.config["mixtures"] = mixtures
-        self.mixture = _MixtureDensity(output_embedding_size, mixtures)
+        self.mixture = _MixtureDensity(self.config["output_embedding_size"], mixtures)
         self.normalisation: dict[str, Any] = {"coordinates": "offsets", "mean": [0.0, 0.0], "deviation": [1.0, 1.0]}
         """How the points were standardised: coordinates (``offsets`` or ``absolute``), mean and deviation of x and y."""
 

@@ -6,19 +6,29 @@ raise an error for an argument that does not fit. Equations are those of Chung, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from .cell import HMLSTMCell, _check_choice, _window
-from .dropout import _check_probability, _drop_gate_weights, _mask, _seeds
+from .cell import HMLSTMCell, _window
+from .checks import _check_choice, _check_finite, _check_probability, _check_size, _check_sizes
+from .dropout import _drop_gate_weights, _mask, _seeds
 from .state import HMLSTMOutput, HMLSTMState
 
 __all__ = ["HMLSTM", "StackedLSTM"]
 
 BOUNDARY_MODES = ("step", "bernoulli", "soft")
+
+
+def _steps_and_rows(input: Tensor, index: Tensor | None) -> tuple[int, int]:
+    """T and B of a window: of its inputs, or of the indices of its inputs."""
+    if index is None and input.dim() != 3:
+        raise ValueError(f"input must have shape [T, B, input_size], got {list(input.shape)}")
+    if index is not None and index.dim() != 2:
+        raise ValueError(f"index must have shape [T, B], got {list(index.shape)}")
+    steps, rows = (input if index is None else index).shape[:2]
+    return steps, rows
 
 
 class _Recurrent(nn.Module):
@@ -35,9 +45,9 @@ class _Recurrent(nn.Module):
         weight_drop: float,
     ) -> None:
         super().__init__()
-        if not hidden_sizes:
-            raise ValueError("hidden_sizes must name at least one layer")
-        self.input_size, self.hidden_sizes, self.eps = input_size, tuple(hidden_sizes), eps
+        self.input_size = _check_size("input_size", input_size)
+        self.hidden_sizes = _check_sizes("hidden_sizes", hidden_sizes)
+        self.eps = _check_finite("eps", eps, positive=True)
         self.recurrent_dropout = _check_probability("recurrent_dropout", recurrent_dropout)
         self.locked_dropout = _check_probability("locked_dropout", locked_dropout)
         self.weight_drop = _check_probability("weight_drop", weight_drop)
@@ -83,6 +93,10 @@ class HMLSTM(_Recurrent):
         locked_dropout: probability of dropping a unit of h, drawn once per window and row, where other layers and the
             output module read it.
         weight_drop: probability of dropping a weight of the gate rows of U for a whole window.
+
+    Raises:
+        ValueError: there is no layer, a size is below 1, a probability is outside [0, 1), ``eps`` or ``slope`` is not a
+            finite number above 0, or another number is not finite.
     """
 
     def __init__(
@@ -111,7 +125,7 @@ class HMLSTM(_Recurrent):
             weight_drop=weight_drop,
         )
         self.boundary = _check_choice("boundary", boundary, BOUNDARY_MODES)
-        sizes = [input_size, *hidden_sizes]
+        sizes = [self.input_size, *self.hidden_sizes]
         self.layers = nn.ModuleList(
             HMLSTMCell(
                 sizes[l],
@@ -124,7 +138,7 @@ class HMLSTM(_Recurrent):
                 norm_gain=norm_gain,
                 eps=eps,
             )
-            for l in range(len(hidden_sizes))
+            for l in range(len(self.hidden_sizes))
         )
         self.register_buffer("_slope", torch.tensor(0.0), persistent=False)  # checkpoints keep it in their metadata
         self.set_slope(slope)
@@ -136,9 +150,7 @@ class HMLSTM(_Recurrent):
 
     def set_slope(self, slope: float) -> None:
         """Sets the slope a, a finite number above 0 (slope annealing: it grows with the epochs)."""
-        if not (math.isfinite(slope) and slope > 0):
-            raise ValueError(f"slope must be a finite number above 0, got {slope}")
-        self._slope.fill_(slope)
+        self._slope.fill_(_check_finite("slope", slope, positive=True))
 
     def initial_state(self, batch: int) -> HMLSTMState:
         """All zeros, in the parameters' dtype and on their device."""
@@ -192,7 +204,7 @@ class HMLSTM(_Recurrent):
         noise: Tensor | None,
         lengths: Tensor | None,
     ) -> HMLSTMOutput:
-        steps, batch = (input if index is None else index).shape[:2]
+        steps, batch = _steps_and_rows(input, index)
         state = state or self.initial_state(batch)
         if self.boundary == "bernoulli" and boundaries is None and noise is None:
             noise = torch.rand(steps, batch, len(self.hidden_sizes) - 1, dtype=state.z.dtype, device=state.z.device)
@@ -248,7 +260,7 @@ class StackedLSTM(_Recurrent):
             locked_dropout=locked_dropout,
             weight_drop=weight_drop,
         )
-        sizes = [input_size, *hidden_sizes]
+        sizes = [self.input_size, *self.hidden_sizes]
         self.layers = nn.ModuleList(
             HMLSTMCell(
                 sizes[l],
@@ -259,7 +271,7 @@ class StackedLSTM(_Recurrent):
                 norm_gain=norm_gain,
                 eps=eps,
             )
-            for l in range(len(hidden_sizes))
+            for l in range(len(self.hidden_sizes))
         )
 
     def initial_state(self, batch: int) -> HMLSTMState:
@@ -283,8 +295,13 @@ class StackedLSTM(_Recurrent):
     def _run(
         self, input: Tensor, index: Tensor | None, state: HMLSTMState | None, lengths: Tensor | None
     ) -> HMLSTMOutput:
-        batch = (input if index is None else index).shape[1]
+        _, batch = _steps_and_rows(input, index)
         state = state or self.initial_state(batch)
+        # Each layer is a call of its own, which sees the state of one layer.
+        if not len(state.h) == len(state.c) == len(self.layers):
+            raise ValueError(
+                f"state must have {len(self.layers)} layers, got {len(state.h)} of h and {len(state.c)} of c"
+            )
         mask = self._draw_locked_mask(batch)
         masks = mask.split(list(self.hidden_sizes), dim=1) if mask is not None else None
         dropout = self.training and self.recurrent_dropout > 0

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .checks import _check_size, _check_sizes
 
 class _OutputEmbedding(nn.Module):
     def __init__(self, hidden_sizes: Sequence[int], size: int) -> None:
@@ -27,10 +28,16 @@ class OutputModule(nn.Module):
         hidden_sizes: units of each layer.
         embedding_size: size of h^e.
         classes: of the softmax; 0: no such layer.
+
+    Raises:
+        ValueError: there is no layer, a size is below 1, or ``classes`` is negative.
     """
 
     def __init__(self, hidden_sizes: Sequence[int], embedding_size: int, classes: int = 0) -> None:
         super().__init__()
+        hidden_sizes = _check_sizes("hidden_sizes", hidden_sizes)
+        embedding_size = _check_size("embedding_size", embedding_size)
+        classes = _check_size("classes", classes, least=0)
         self.gates = nn.Parameter(torch.empty(len(hidden_sizes), sum(hidden_sizes)))
         self.embedding = _OutputEmbedding(hidden_sizes, embedding_size)
         if classes:

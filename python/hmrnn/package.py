@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from .char_lm import CharLM
+from .checks import _check_size
+from .evaluation import _evaluation_mode
 from .state import HMLSTMState
 
 __all__ = ["export", "package"]
@@ -41,13 +43,13 @@ def export(model: CharLM, *, steps: int = 16, batch: int = 4) -> ExportedProgram
         steps, batch: of the example that is traced.
 
     Raises:
-        ValueError: soft boundaries, which are computed a step at a time, or Bernoulli ones, which need noise.
+        ValueError: soft boundaries, which are computed a step at a time, or Bernoulli ones, which need noise; ``steps``
+            or ``batch`` below 1.
     """
     boundary = model.config["boundary"]
     if model.config["core"] == "hm_lstm" and boundary != "step":
         raise ValueError(f"a model of {boundary} boundaries cannot be exported, only one of step boundaries")
-    was_training = model.training
-    model.eval()
+    steps, batch = _check_size("steps", steps), _check_size("batch", batch)
     device = model.embedding.weight.device
     index = torch.zeros(steps, batch, dtype=torch.int64, device=device)
     state = model.initial_state(batch)
@@ -58,11 +60,8 @@ def export(model: CharLM, *, steps: int = 16, batch: int = 4) -> ExportedProgram
         [{0: rows} for _ in state.c],
         {0: rows},
     )
-    try:
-        with torch.no_grad():
-            return torch.export.export(_Flat(model), (index, state.h, state.c, state.z), dynamic_shapes=shapes, strict=False)
-    finally:
-        model.train(was_training)
+    with _evaluation_mode(model), torch.no_grad():
+        return torch.export.export(_Flat(model), (index, state.h, state.c, state.z), dynamic_shapes=shapes, strict=False)
 
 
 def package(model: CharLM, path: str | Path, **example: int) -> Path:

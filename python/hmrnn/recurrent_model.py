@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from .cell import _check_choice
-from .dropout import _check_probability
-from .nn import HMLSTM, StackedLSTM
+from .cell import INITIALISATIONS
+from .checks import _check_choice, _check_finite, _check_probability, _check_size, _check_sizes
+from .nn import BOUNDARY_MODES, HMLSTM, StackedLSTM
 from .output_module import OutputModule
 from .state import HMLSTMState
 
@@ -43,40 +43,34 @@ class _RecurrentModel(nn.Module):
         weight_drop: float,
     ) -> None:
         super().__init__()
+        # All of them also for the control, which does not use each: a checkpoint holds them, and the programs check
+        # them.
         self.config: dict[str, Any] = {
             "core": _check_choice("core", core, CORES),
-            "hidden_sizes": list(hidden_sizes),
-            "output_embedding_size": output_embedding_size,
-            "layer_norm": layer_norm,
-            "boundary": boundary,
-            "slope": slope,
-            "forget_bias": forget_bias,
-            "boundary_bias": boundary_bias,
-            "init": init,
-            "norm_gain": norm_gain,
+            "hidden_sizes": list(_check_sizes("hidden_sizes", hidden_sizes)),
+            "output_embedding_size": _check_size("output_embedding_size", output_embedding_size),
+            "layer_norm": bool(layer_norm),
+            "boundary": _check_choice("boundary", boundary, BOUNDARY_MODES),
+            "slope": _check_finite("slope", slope, positive=True),
+            "forget_bias": _check_finite("forget_bias", forget_bias),
+            "boundary_bias": _check_finite("boundary_bias", boundary_bias),
+            "init": _check_choice("init", init, INITIALISATIONS),
+            "norm_gain": _check_finite("norm_gain", norm_gain),
             "dropout": _check_probability("dropout", dropout),
-            "recurrent_dropout": recurrent_dropout,
-            "locked_dropout": locked_dropout,
-            "weight_drop": weight_drop,
+            "recurrent_dropout": _check_probability("recurrent_dropout", recurrent_dropout),
+            "locked_dropout": _check_probability("locked_dropout", locked_dropout),
+            "weight_drop": _check_probability("weight_drop", weight_drop),
         }
         """The model's options, under the names of a checkpoint's metadata."""
-        shared: dict[str, Any] = dict(
-            layer_norm=layer_norm,
-            forget_bias=forget_bias,
-            init=init,
-            norm_gain=norm_gain,
-            recurrent_dropout=recurrent_dropout,
-            locked_dropout=locked_dropout,
-            weight_drop=weight_drop,
-        )
-        if core == "hm_lstm":
-            self.hm_lstm = HMLSTM(
-                input_size, hidden_sizes, boundary=boundary, slope=slope, boundary_bias=boundary_bias, **shared
-            )
+        options = dict(self.config)
+        del options["core"], options["output_embedding_size"], options["dropout"]
+        if core == "lstm":
+            del options["boundary"], options["slope"], options["boundary_bias"]
+            self.lstm = StackedLSTM(input_size, **options)
         else:
-            self.lstm = StackedLSTM(input_size, hidden_sizes, **shared)
-        self.output = OutputModule(hidden_sizes, output_embedding_size, classes)
-        self.dropout = nn.Dropout(dropout)
+            self.hm_lstm = HMLSTM(input_size, **options)
+        self.output = OutputModule(options["hidden_sizes"], self.config["output_embedding_size"], classes)
+        self.dropout = nn.Dropout(self.config["dropout"])
         self.step = 0
         """Number of training steps of the loaded checkpoint."""
         self.corpus: dict[str, Any] = {}

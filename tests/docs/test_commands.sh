@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests every command and every snippet in README.md, examples/*/README.md, examples/results.md, docker/README.md and
-# docs/many_machines.md.
+# Tests every command and every snippet in README.md, examples/*/README.md, examples/results.md, docker/README.md,
+# python/README.md and docs/many_machines.md.
 #
 # A ```sh block is run, block by block of a file in one folder, unless the line before it says otherwise:
 #   <!-- run by: FILE -->      FILE is a test or a script that a test runs; it contains each of the commands verbatim,

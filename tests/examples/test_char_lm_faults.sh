@@ -249,4 +249,39 @@ else
   echo "skipped: this process may use one CPU, so --threads auto has no choice"
 fi
 
+# ---------------------------------------------------------------- options without effect, signals at the start, hints
+# no_effect REASON OPTIONS…: a training says that its last option, with a value, has no effect, and why.
+no_effect() {
+  local reason=$1
+  shift
+  rm -rf without
+  "$bin" train $small "$@" --steps 1 --out without > without.txt || fail "train $*"
+  grep -qF -- "${*: -2} has no effect: $reason" without.txt || fail "train $*: nothing says that the last option has no effect"
+}
+"$bin" train $small --steps 1 --out source > source.txt
+! grep -q 'has no effect' source.txt || fail "an option without effect where there is none: $(cat source.txt)"
+for option in "--target-rate 0.3" "--update-cost 0.1" "--detector-norm-cap 1" "--slope-rate 1" "--boundary bernoulli" "--boundary-bias 1"; do
+  no_effect "--core lstm has no boundary detectors" --core lstm $option
+done
+no_effect "--boundaries clock:4 replaces the detectors" --boundaries clock:4 --target-rate 0.3
+for option in "--norm-gain 0.5" "--init orthogonal" "--forget-bias 1"; do
+  no_effect "the initial weights are those of --init-from" --init-from source $option
+done
+# A request to save that comes before the training does not end the program.
+"$bin" train ${small/--synthetic-length 6000/--synthetic-length 3000000} --steps 1 --out early > /dev/null 2>&1 &
+pid=$!
+for _ in $(seq 1000); do # until SIGUSR1, signal 10, is ignored or caught
+  grep -qE '^Sig(Ign|Cgt):.*[2367abef].{2}$' /proc/$pid/status 2> /dev/null && break
+  sleep 0.01
+done
+kill -s USR1 $pid 2> /dev/null || true
+code=0
+wait $pid || code=$?
+[ "$code" = 0 ] || fail "SIGUSR1 during the start: exit code $code"
+stdin=upper.txt
+printf 'ABC\n' > upper.txt
+refuse "not in the vocabulary (see --unknown)" segment source
+stdin=
+refuse "not in the vocabulary (see --unknown)" eval source --text upper.txt
+
 finish

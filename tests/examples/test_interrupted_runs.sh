@@ -141,7 +141,9 @@ code=0
 "$bin" train $small --out kept --steps 23 --eval-every 40 --log-every 5 --checkpoint-every 5 --keep 3 > /dev/null
 [ "$(ls kept/kept | tr '\n' ' ')" = "00000015 00000020 00000023 " ] || fail "--keep 3 keeps $(ls kept/kept | tr '\n' ' ')"
 cp kept/last/model.safetensors final.safetensors
-cp kept/kept/00000015/* kept/last/
+sha256sum kept/kept/*/* > kept.sums
+cp kept/kept/00000015/* kept/last/ # into the existing files
+sha256sum --check --quiet kept.sums > /dev/null 2>&1 || fail "a copy to last/ changes what was kept"
 "$bin" eval kept/kept/00000015/model.safetensors --json > /dev/null || fail "a state that was kept has no model"
 "$bin" train --out kept --resume --steps 23 > /dev/null || fail "a state that was kept cannot be resumed"
 cmp final.safetensors kept/last/model.safetensors || fail "a state that was kept leads elsewhere"

@@ -19,7 +19,10 @@ CharLM reading_model(Core core, BoundaryMode mode = BoundaryMode::Step, bool nor
                    .core(core)
                    .boundary(mode)
                    .layer_norm(norm)
-                   .dropout(0.5));
+                   .dropout(0.5)
+                   .recurrent_dropout(0.3)
+                   .locked_dropout(0.3)
+                   .weight_drop(0.3));
   torch::NoGradGuard no_grad;
   for (auto& p : model->parameters()) p.add_(0.5 * torch::randn_like(p));
   return model;

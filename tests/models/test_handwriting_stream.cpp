@@ -122,4 +122,9 @@ TEST_CASE("a stream puts its model into evaluation mode and builds no graph") {
   CHECK_FALSE(model->is_training());
   CHECK_FALSE(result.raw.requires_grad());
   CHECK(same(result.raw, HandwritingStream(model, torch::kCPU, 1).feed(x).raw));
+  // Only a new stream does: joined and parted ones may serve beside a training.
+  const HandwritingStream pair(model, torch::kCPU, std::vector<uint64_t>{1, 2});
+  model->train();
+  pair.select(1);
+  CHECK(model->is_training());
 }

@@ -192,3 +192,18 @@ TEST_CASE("a stream refuses boundaries that are neither 0 nor 1") {
   state.z.fill_(0.5);
   CHECK_NOTHROW(soft->stream(state));
 }
+
+TEST_CASE("a stream of step boundaries does not read noise, and belongs to its module") {
+  auto model = random_stack(HMLSTMOptions(3, {5, 4}));
+  auto plain = model->stream(), noisy = model->stream();
+  HMLSTMStepCall call;
+  for (int64_t t = 0; t < 30; ++t) {
+    const auto x = torch::randn({3});
+    call.noise = torch::full({1}, t % 2 ? 0.0 : 1.0);
+    model->step(x, plain);
+    model->step(x, noisy, call);
+    REQUIRE(same(plain.z(), noisy.z()));
+  }
+  auto other = random_stack(HMLSTMOptions(3, {5, 4}));
+  CHECK_THROWS_WITH(other->step(torch::randn({3}), plain), ContainsSubstring("made by another module"));
+}

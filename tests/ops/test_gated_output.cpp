@@ -273,3 +273,21 @@ TEST_CASE("gated_output in bfloat16: output and every gradient equal those that 
   CHECK(worst[worst.size() / 2] < 1e-5);
   CHECK(worst.back() < 0.1);
 }
+
+TEST_CASE("gated_output refuses empty arguments and a product dtype that it does not have") {
+  const auto call = [](const OutputProblem& o, std::optional<torch::ScalarType> dtype = std::nullopt) {
+    return gated_output(o.h, o.state_index, o.gates, o.embedding, dtype);
+  };
+  auto units = output_problem({3, 2}, 4, 1);
+  for (auto* list : {&units.h, &units.embedding}) (*list)[1] = (*list)[1].narrow(-1, 0, 0);
+  units.gates = units.gates.narrow(1, 0, 3);
+  CHECK_THROWS_WITH(call(units), ContainsSubstring("h[1] must not be empty"));
+  auto rows = output_problem({3, 2}, 4, 1);
+  for (auto& x : rows.embedding) x = x.narrow(0, 0, 0);
+  CHECK_THROWS_WITH(call(rows), ContainsSubstring("embedding[0] must not be empty"));
+  const auto whole = output_problem({3, 2}, 4, 1);  // float64
+  CHECK_NOTHROW(call(whole));
+  for (const auto dtype : {torch::kHalf, torch::kBFloat16, torch::kFloat}) {
+    CHECK_THROWS_WITH(call(whole, dtype), ContainsSubstring("product_dtype must be"));
+  }
+}

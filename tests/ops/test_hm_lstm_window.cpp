@@ -1,5 +1,6 @@
 // Windows of the stack: the operator hm_lstm and the reference, each against the independent implementation in
 // support/dense_window.h.
+#include <torch/csrc/autograd/forward_grad.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -331,6 +332,46 @@ TEST_CASE("hm_lstm refuses boundaries and z0 that are neither 0 nor 1, unless th
   }
   const auto soft = random_problem({.mode = BoundaryMode::Soft});
   CHECK_NOTHROW(soft.op());
+}
+
+TEST_CASE("hm_lstm refuses an input without features and a layer without units") {
+  auto p = random_problem({.sizes = {4, 3}});
+  p.window.input = p.window.input.narrow(-1, 0, 0);
+  p.layers[0].bottom_up = p.layers[0].bottom_up.narrow(1, 0, 0);
+  CHECK_THROWS_WITH(p.op(), ContainsSubstring("needs at least one feature"));
+  auto q = random_problem({.sizes = {4, 3}, .layer_norm = false});
+  q.layers[0].top_down = q.layers[0].top_down.narrow(1, 0, 0);
+  auto& top = q.layers[1];
+  top.recurrent = torch::empty({0, 0}, q.like), top.bias = torch::empty({0}, q.like);
+  top.bottom_up = torch::empty({0, 4}, q.like);
+  q.window.h0[1] = q.window.c0[1] = q.window.h0[1].narrow(1, 0, 0);
+  CHECK_THROWS_WITH(q.op(), ContainsSubstring("layer 1 needs at least one unit"));
+}
+
+TEST_CASE("hm_lstm refuses a forward-mode derivative, which it would lose") {
+  auto p = random_problem({.sizes = {4, 3}});
+  const auto level = torch::autograd::ForwardADLevel::get_next_idx();
+  const bool recorded = GENERATE(true, false);  // with and without a graph for backward
+  const torch::AutoGradMode mode(recorded);
+  p.window.input = p.window.input.detach();
+  p.window.input._set_fw_grad(torch::ones_like(p.window.input), level, /*is_inplace_op=*/false);
+  CHECK_THROWS_WITH(p.op(), ContainsSubstring("forward-mode derivatives"));
+  torch::autograd::ForwardADLevel::release_idx(level);
+}
+
+TEST_CASE("backward of hm_lstm sees what was changed in place or replaced since forward") {
+  SECTION("state_index") {
+    auto p = random_problem({.sizes = {4, 3}});
+    const auto out = p.op();
+    out.state_index.zero_();
+    CHECK_THROWS_WITH(out.h[0].sum().backward(), ContainsSubstring("modified by an inplace operation"));
+  }
+  SECTION("a parameter of another shape") {
+    auto p = random_problem({.sizes = {4, 3}});
+    const auto out = p.op();
+    p.layers[0].recurrent.set_data(torch::zeros({2, 2}, p.like));
+    CHECK_THROWS_WITH(out.h[0].sum().backward(), ContainsSubstring("must have shape"));
+  }
 }
 
 TEST_CASE("hm_lstm refuses a window with more states than int32 can number") {

@@ -209,10 +209,16 @@ int main(int argc, char** argv) {
   std::vector<int64_t> depths;
   std::string dtype;
   for (int i = 1; i < argc; ++i) {
-    if (argv[i] == std::string("--dtype") && i + 1 < argc) {
+    const std::string word = argv[i];
+    if (word == "--dtype" && i + 1 < argc) {
       dtype = argv[++i];
-    } else {
-      depths.push_back(std::stoll(argv[i]));
+      continue;
+    }
+    const bool number = word.find_first_not_of("0123456789") == std::string::npos && word.size() < 6;
+    depths.push_back(number ? std::stoll(word) : 0);
+    if (depths.back() == 0 || depths.back() % 32 != 0) {
+      fmt::print(stderr, "usage: hmrnn_products [--dtype float32|bfloat16] [K …]     K: a multiple of 32\n");
+      return 2;
     }
   }
   if (depths.empty()) depths = {128, 256, 512};

@@ -88,3 +88,34 @@ TEST_CASE("what cannot be kept is named") {
   CHECK_THAT(error_of([&] { folder.keep(7, 1); }),
              ContainsSubstring("cannot keep " + (folder.kept() / "00000007").string()));
 }
+
+TEST_CASE("a kept save has its own copy of the files") {
+  const TemporaryFolder temporary;
+  const hmrnn::RunFolder folder(temporary / "run");
+  folder.create();
+  for (const auto& path : {folder.last_state(), folder.last_model()}) put(path, "ten");
+  folder.keep(10, 3);
+  folder.keep_recovery_state();
+  // cp writes into the existing file.
+  for (const auto& path : {folder.last_state(), folder.last_model()}) put(path, "five");
+  CHECK(get(folder.kept() / "00000010/state.safetensors") == "ten");
+  CHECK(get(folder.kept() / "00000010/model.safetensors") == "ten");
+  CHECK(get(folder.recovery_state()) == "ten");
+}
+
+TEST_CASE("kept steps beyond one are removed; a folder with kept saves holds a run") {
+  const TemporaryFolder temporary;
+  const hmrnn::RunFolder folder(temporary / "run");
+  folder.create();
+  folder.require_absent();
+  folder.drop_kept_beyond(5);  // there are none
+  for (const auto& path : {folder.last_state(), folder.last_model()}) put(path, "x");
+  for (const int64_t step : {5, 10, 123456789}) folder.keep(step, 9);
+  fs::create_directory(folder.kept() / "mine");
+  folder.drop_kept_beyond(10);
+  CHECK(names_in(folder.kept()) == std::vector<std::string>{"00000005", "00000010", "mine"});
+  CHECK(folder.is_kept(10));
+  CHECK_FALSE(folder.is_kept(11));
+  for (const auto& path : {folder.last_state(), folder.last_model()}) fs::remove(path);
+  CHECK_THROWS_WITH(folder.require_absent(), ContainsSubstring("already holds a run (kept)"));
+}

@@ -274,6 +274,15 @@ TEST_CASE("a cosine takes its length from the limits, and has to have one") {
   CHECK_FALSE(std::filesystem::exists(folder / "endless"));
 }
 
+TEST_CASE("a cosine of more epochs than steps can be counted ends at the number of steps") {
+  const TemporaryFolder folder;
+  SmallRun run;
+  run.trainer.schedule.kind = ScheduleKind::Cosine;
+  run.trainer.epochs = std::numeric_limits<int64_t>::max();
+  run.trainer.steps = 3;
+  CHECK(run(folder / "run", false) == StopReason::Steps);
+}
+
 TEST_CASE("averaged weights are validated beside the others, and their best is kept") {
   const TemporaryFolder folder;
   PointTask task;

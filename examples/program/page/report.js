@@ -137,7 +137,7 @@ function show() {
   const page = document.getElementById("page");
   const words = element("p", {class: "quiet"}, "A hierarchical multiscale LSTM decides at each step and in each layer whether a segment ends there (its boundary fires). " +
     "A layer UPDATEs its state where the layer below has ended a segment, COPYs it elsewhere, which costs nothing, and FLUSHes it after it has ended one itself.");
-  const source = data.text ? element("p", {}, "Read: the " + data.text.split + " split of " + data.text.corpus +
+  const source = data.text ? element("p", {}, "Read: " + (data.text.split === "all" ? "" : "the " + data.text.split + " split of ") + data.text.corpus +
     (data.cells ? ", " + whole(data.cells.length) + " characters of it" : "") + ".") : null;
   const lists = frequent().filter(one => one !== null);
   const several = data.runs.length > 1;

@@ -1,6 +1,7 @@
 #include <torch/autograd.h>
 
 #include "hmrnn/ops/autograd/once_differentiable.h"
+#include "hmrnn/ops/hm_lstm_arguments.h"
 #include "hmrnn/ops/hm_lstm_schema.h"
 
 namespace hmrnn {
@@ -25,6 +26,7 @@ class WindowFunction : public Function<WindowFunction> {
     keep.push_back(tape);
     for (const auto* x : constants(a)) keep.push_back(*x);
     keep.push_back(a.rule.slope);
+    keep.push_back(result.state_index);  // not read, but the tape shares its memory: a change in place is an error
     ctx->save_for_backward(std::move(keep));
     ctx->saved_data["layers"] = a.num_layers();
     ctx->saved_data["inputs"] = static_cast<int64_t>(inputs.size());
@@ -62,7 +64,7 @@ class WindowFunction : public Function<WindowFunction> {
     const auto rest = constants(a);
     const auto tape = next[L + 1];
     for (size_t i = 0; i < rest.size(); ++i) *rest[i] = next[L + 2 + static_cast<int64_t>(i)];
-    a.rule.slope = saved.back();
+    a.rule.slope = saved[saved.size() - 2];
     a.rule.boundary_gradient = ctx->saved_data["boundary_gradient"].toBool();
     const auto dtype = ctx->saved_data["product_dtype"].toInt();
     if (dtype >= 0) a.product_dtype = static_cast<at::ScalarType>(dtype);
@@ -73,6 +75,7 @@ class WindowFunction : public Function<WindowFunction> {
     b.grad_c_n = variable_list(grad.begin() + L, grad.begin() + 2 * L);
     b.grad_z = grad[2 * L];
     b.input_gradient = ctx->needs_input_grad(0);
+    check_arguments(a);  // set_data may have changed a shape since
     variable_list gradients;
     {
       at::AutoDispatchBelowADInplaceOrView below;
