@@ -64,9 +64,11 @@ for preset in ptb ptb-paper; do
 import json, struct, sys
 data = open("preset/last/state.safetensors", "rb").read()
 options = json.loads(json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]["hmrnn"])["run"]["options"]
-both = {"lr": "0.002", "clip": "1", "slope-rate": "0.04", "slope-max": "5", "output-embedding": "512", "weight-decay": "0", "dropout": "0"}
-recipe = {"norm-gain": "0.3", "locked-dropout": "0.25", "roll": "on", "ema": "0.9995", "schedule": "cosine", "warmup": "200", "epochs": "60"}
-paper = {"norm-gain": "1", "locked-dropout": "0", "roll": "off", "ema": "0", "schedule": "plateau", "warmup": "0", "epochs": "0"}
+both = {"lr": "0.002", "slope-max": "5", "output-embedding": "512", "weight-decay": "0", "dropout": "0"}
+recipe = {"norm-gain": "0.3", "locked-dropout": "0.3", "weight-drop": "0.2", "detector-norm-cap": "0.5", "slope-rate": "0", "clip": "0.25",
+          "skip-norm": "10", "max-skipped": "200", "roll": "on", "ema": "0.9995", "schedule": "cosine", "warmup": "200", "epochs": "60"}
+paper = {"norm-gain": "1", "locked-dropout": "0", "weight-drop": "0", "detector-norm-cap": "0", "slope-rate": "0.04", "clip": "1",
+         "skip-norm": "0", "max-skipped": "20", "roll": "off", "ema": "0", "schedule": "plateau", "warmup": "0", "epochs": "0"}
 want = both | (recipe if sys.argv[1] == "ptb" else paper)
 found = {name: options[name] for name in want}
 assert found == want, (found, want)
