@@ -76,7 +76,11 @@ bool Trainer::return_to_checkpoint() {
 void Trainer::complete_return() {
   write_record(MetricsWriter::line_of(
       {{"event", "recover"}, {"step", step_}, {"from", recovered_from_}, {"lr", learning_rate(step_)}}));
-  folder_.drop_kept_beyond(step_);
+  try {
+    folder_.drop_kept_beyond(step_);
+  } catch (const Error& error) {
+    progress_.message(fmt::format("step {}: {}; training goes on", step_, error.what()));
+  }
   folder_.drop_recovery_state();
 }
 
