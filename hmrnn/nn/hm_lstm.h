@@ -116,7 +116,8 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
   /// One step of every sequence: `input` [input_size], of a batched stream [B, input_size]. On the CPU with hard
   /// boundaries a COPY costs nothing, and all rows of a layer that UPDATE or FLUSH share one product per matrix, in the
   /// parameters' dtype (set_product_dtype has no effect); otherwise the step is a window of one step. Throws
-  /// c10::Error, before any row has changed, where input, boundaries or noise have another shape, dtype or device.
+  /// c10::Error, before any row has changed, where input, boundaries or noise have another shape, dtype or device,
+  /// and for a stream that another module made.
   void step(const torch::Tensor& input, HMLSTMStream& stream, const HMLSTMStepCall& call = {}) const;
 
   /// The same for row `index` of a table [V, input_size], which must be the same at every step: W x of a row is

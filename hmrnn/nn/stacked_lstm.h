@@ -62,8 +62,9 @@ class HMRNN_API StackedLSTMImpl : public torch::nn::Cloneable<StackedLSTMImpl> {
   HMLSTMOutput forward_indexed(const torch::Tensor& table, const torch::Tensor& index,
                                const std::optional<HMLSTMState>& state = std::nullopt, const HMLSTMCall& call = {});
 
-  /// One time step of B sequences without dropout or gradients, whatever the mode of the module: `symbols` int64 [B],
-  /// rows of `table`. Returns the new state.
+  /// One time step of B sequences without dropout or gradients, whatever the mode of the module: `table`
+  /// [V, input_size], `symbols` int64 [B], rows of it. Returns the new state, of B rows. Throws c10::Error for another
+  /// shape, dtype or device, and for a symbol outside of the table.
   HMLSTMState step_indexed(const torch::Tensor& table, const torch::Tensor& symbols, const HMLSTMState& state);
 
   /// All zeros, in the parameters' dtype and on their device; z [B, 0].

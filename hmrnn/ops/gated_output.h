@@ -14,7 +14,8 @@ namespace hmrnn {
 /// `h`: per layer [T, B, d_l]; `state_index`: int32 [L, T, B] as hm_lstm returns it (the number of the row's state
 /// after each step; two steps of a row with the same number have the same h), or undefined: W^e h is then computed at
 /// every step. `gates` [L, Σd]; `embedding`: per layer [out, d_l]. Returns [T, B, out]. `product_dtype` bfloat16 rounds
-/// the operands of W^e h (float32 only). On CUDA (ops/cuda_library.h) `state_index` is not used: shapes are static and
+/// the operands of W^e h (float32 only). Throws c10::Error for another shape, dtype or device, for an empty dimension and
+/// for T·B ≥ 2^31. On CUDA (ops/cuda_library.h) `state_index` is not used: shapes are static and
 /// the host reads nothing back, so that a call can be captured in a CUDA graph.
 HMRNN_API torch::Tensor gated_output(const std::vector<torch::Tensor>& h, const torch::Tensor& state_index,
                                      const torch::Tensor& gates, const std::vector<torch::Tensor>& embedding,

@@ -29,7 +29,8 @@ struct WindowInput {
 /// gate products (float32 only), everything else stays float32.
 /// `dropout`: regularisers of training, under which a COPY still computes nothing and draws nothing.
 /// z0 and given boundaries are 0 or 1, except a soft z0 with soft boundaries.
-/// Errors: c10::Error naming the argument, what was expected and what was found. The values of an index, of z0 and of
+/// Errors: c10::Error naming the argument, what was expected and what was found; every size is at least 1. Forward-mode
+/// derivatives (torch.func.jvp) are an error, except with soft boundaries. The values of an index, of z0 and of
 /// given boundaries are checked on a CPU, and on CUDA by the device, since the host would have to wait for them.
 ///
 /// CPU: each product once per change of state (a COPY needs none). CUDA: `load_cuda_library()` or

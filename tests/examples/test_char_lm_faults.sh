@@ -270,10 +270,13 @@ done
 # A request to save that comes before the training does not end the program.
 "$bin" train ${small/--synthetic-length 6000/--synthetic-length 3000000} --steps 1 --out early > /dev/null 2>&1 &
 pid=$!
-for _ in $(seq 1000); do # until SIGUSR1, signal 10, is ignored or caught
-  grep -qE '^Sig(Ign|Cgt):.*[2367abef].{2}$' /proc/$pid/status 2> /dev/null && break
-  sleep 0.01
+treated= # how SIGUSR1, signal 10, is treated before a run is there: Ign, not yet Cgt (caught)
+for _ in $(seq 2000); do
+  treated=$(sed -nE 's/^Sig(Ign|Cgt):.*[2367abef].{2}$/\1/p' /proc/$pid/status 2> /dev/null)
+  [ -z "$treated" ] || break
+  sleep 0.005
 done
+[ "$treated" = Ign ] || fail "SIGUSR1 during the start: '$treated', not ignored"
 kill -s USR1 $pid 2> /dev/null || true
 code=0
 wait $pid || code=$?
