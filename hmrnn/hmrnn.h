@@ -21,6 +21,7 @@
 #include "hmrnn/nn/output_module.h"
 #include "hmrnn/nn/stacked_lstm.h"
 #include "hmrnn/ops/boundary.h"
+#include "hmrnn/ops/cross_entropy.h"
 #include "hmrnn/ops/cuda_library.h"
 #include "hmrnn/ops/cuda_persistent.h"
 #include "hmrnn/ops/device_sum.h"

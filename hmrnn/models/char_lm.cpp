@@ -1,7 +1,5 @@
 #include "hmrnn/models/char_lm.h"
 
-#include <torch/nn/functional/loss.h>
-
 #include "hmrnn/models/copy_weights.h"
 #include "hmrnn/nn/dropout.h"
 
@@ -44,22 +42,6 @@ void init_from(CharLM model, const CharLM& source) {
     return name == "embedding.weight" || name.starts_with("output.softmax.");  // a row for each symbol
   });
   model->set_slope(source->slope());
-}
-
-torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& target, const torch::Tensor& weight) {
-  TORCH_CHECK(logits.dim() >= 2, "cross_entropy: logits must have shape [T, B, V], got ", logits.sizes());
-  TORCH_CHECK(target.sizes() == logits.sizes().slice(0, logits.dim() - 1), "cross_entropy: target must have shape ",
-              logits.sizes().slice(0, logits.dim() - 1), ", got ", target.sizes());
-  TORCH_CHECK(!weight.defined() || weight.sizes() == target.sizes(), "cross_entropy: weight must have shape ",
-              target.sizes(), ", got ", weight.defined() ? c10::str(weight.sizes()) : "nothing");
-  const auto classes = logits.size(-1);
-  const auto flat_logits = logits.reshape({-1, classes});
-  const auto flat_target = target.reshape({-1});
-  if (!weight.defined()) return torch::nn::functional::cross_entropy(flat_logits, flat_target);
-  const auto each = torch::nn::functional::cross_entropy(
-      flat_logits, flat_target, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kNone));
-  const auto w = weight.reshape({-1});
-  return (each * w).sum() / w.sum();
 }
 
 }  // namespace hmrnn

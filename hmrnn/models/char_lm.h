@@ -113,9 +113,4 @@ TORCH_MODULE(CharLM);
 /// its embedding and of its softmax past those of `source` keep their values. Throws c10::Error naming what differs.
 HMRNN_API void init_from(CharLM model, const CharLM& source);
 
-/// Mean negative log-likelihood in nats of `target` int64 [T, B] under `logits` [T, B, V]; with `weight` [T, B] (0 or
-/// 1, not all 0) the mean over the targets of weight 1. Throws c10::Error where the shapes do not agree.
-HMRNN_API torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& target,
-                                      const torch::Tensor& weight = {});
-
 }  // namespace hmrnn

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "hmrnn/ops/autocast.h"
+#include "hmrnn/ops/autograd/forward_derivative.h"
 #include "hmrnn/ops/autograd/gated_output.h"
 #include "hmrnn/ops/cpu/gated_output.h"
 #include "hmrnn/ops/gated_output_schema.h"
@@ -102,6 +103,9 @@ at::Tensor entry(at::TensorList h, const std::optional<at::Tensor>& state_index,
   static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_gated_output_forward", "");
   if (!has_kernels(op, h[0]) || (type != at::kFloat && type != at::kDouble)) {
     return reference_gated_output(h.vec(), gates, embedding.vec());
+  }
+  for (const auto& tensors : {h, at::TensorList(gates), embedding}) {
+    refuse_forward_derivative("gated_output", tensors, "; hmrnn::reference_gated_output has them");
   }
   std::vector<at::Tensor> states, weights;
   for (const auto& x : h) states.push_back(x.contiguous());

@@ -4,6 +4,7 @@
 #include <torch/library.h>
 
 #include "hmrnn/ops/autocast.h"
+#include "hmrnn/ops/autograd/forward_derivative.h"
 #include "hmrnn/ops/has_kernels.h"
 #include "hmrnn/ops/hm_lstm_schema.h"
 
@@ -29,20 +30,12 @@ WindowResult composite(const HMLSTMArguments& a) {
                           a.rule, w.lengths, a.eps, dropout);
 }
 
-/// A forward-mode derivative (torch.func.jvp) would be lost without a word.
-void refuse_forward_derivative(const HMLSTMArguments& a) {
-  for (const auto& x : differentiable(a)) {
-    TORCH_CHECK(!x.defined() || !x._fw_grad(/*level=*/0).defined(),
-                "hm_lstm: forward-mode derivatives (jvp) are not supported, except with soft boundaries");
-  }
-}
-
 /// Above autograd: chooses between the backend's operators and the composite.
 WindowResult choose(HMLSTMArguments a) {
   check_arguments(a);
   static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_hm_lstm_forward", "");
   if (a.rule.mode == BoundaryMode::Soft || !has_kernels(op, a.window.input)) return composite(a);
-  refuse_forward_derivative(a);
+  refuse_forward_derivative("hm_lstm", differentiable(a), ", except with soft boundaries");
   a = contiguous(std::move(a));
   bool training = false;
   if (at::GradMode::is_enabled()) {

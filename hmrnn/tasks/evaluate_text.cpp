@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "hmrnn/analysis/operations.h"
+#include "hmrnn/ops/cross_entropy.h"
 #include "hmrnn/run/process_group.h"
 #include "hmrnn/run/random_state.h"
 #include "hmrnn/tasks/evaluation_mode.h"

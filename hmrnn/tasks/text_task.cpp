@@ -7,6 +7,7 @@
 #include "hmrnn/analysis/operations.h"
 #include "hmrnn/data/split_mix.h"
 #include "hmrnn/error.h"
+#include "hmrnn/ops/cross_entropy.h"
 #include "hmrnn/run/process_group.h"
 #include "hmrnn/tasks/evaluate_text.h"
 

@@ -1,6 +1,7 @@
 #include "hmrnn/train/averaged_weights.h"
 
 #include "hmrnn/error.h"
+#include "hmrnn/ops/parameter_update.h"
 
 namespace hmrnn {
 
@@ -31,7 +32,7 @@ void AveragedWeights::update(const torch::Tensor& skipped) {
   updates_ += made;
   const auto decay = ((1 + updates_) / (10 + updates_)).clamp_max(decay_);
   const auto share = (1 - decay) * made;
-  for (size_t i = 0; i < averages_.size(); ++i) averages_[i].lerp_(parameters_[i].detach(), share);
+  average_(averages_, parameters_, share);
 }
 
 AveragedWeights::InPlace::InPlace(AveragedWeights& weights) : weights_(weights) {
@@ -49,7 +50,8 @@ AveragedWeights::InPlace::~InPlace() {
 
 void AveragedWeights::save(SafeTensors& file) const {
   for (size_t i = 0; i < names_.size(); ++i) file.tensors.emplace_back(kAverage + names_[i], averages_[i].cpu());
-  file.tensors.emplace_back(kAverageUpdates, torch::tensor(static_cast<int64_t>(updates_.item<double>()), torch::kInt64));
+  file.tensors.emplace_back(kAverageUpdates,
+                            torch::tensor(static_cast<int64_t>(updates_.item<double>()), torch::kInt64));
 }
 
 void AveragedWeights::load(const SafeTensors& file, const std::string& where) {

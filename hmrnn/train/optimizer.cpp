@@ -1,12 +1,9 @@
 #include "hmrnn/train/optimizer.h"
 
-#include <ATen/ops/_foreach_norm.h>
-#include <ATen/ops/_fused_adam.h>
-#include <ATen/ops/_fused_adamw.h>
-
 #include <algorithm>
 
 #include "hmrnn/error.h"
+#include "hmrnn/ops/parameter_update.h"
 
 namespace hmrnn {
 
@@ -42,46 +39,12 @@ ClippedAdam::Report ClippedAdam::step(const torch::Tensor& loss) {
     const auto& gradient = parameter.grad();
     gradients.push_back(gradient.defined() ? gradient.contiguous() : torch::zeros_like(parameter));
   }
-  Report report;
-  report.norms = torch::stack(at::_foreach_norm(gradients, 2));
-  report.norm = report.norms.norm();
-  // A norm that overflows is as useless as a NaN. The sum is finite only if both are.
-  report.not_finite = torch::isfinite(report.norm + loss.detach()).logical_not().to(torch::kFloat32);
-  report.skipped = report.not_finite;
-  if (options_.skip_norm > 0) {
-    report.skipped = report.norm.gt(options_.skip_norm).to(torch::kFloat32).maximum(report.not_finite);
-  }
-  std::optional<torch::Tensor> scale;
-  if (options_.clip > 0) scale = (report.norm / options_.clip).clamp_min(1);  // gradients are divided by it
-  if (scale && scale->scalar_type() == torch::kFloat64) {  // the fused passes accept only a float32 divisor
-    for (auto& gradient : gradients) gradient = gradient / *scale;
-    scale.reset();
-  }
-
-  step_ += 1 - report.skipped;
-  adam(0, matrices_, gradients, options_.weight_decay, scale, report.skipped);
-  adam(matrices_, parameters_.size(), gradients, 0, scale, report.skipped);
+  const auto update = clipped_adam_(
+      {parameters_, gradients, exp_avg_, exp_avg_sq_, step_, learning_rate_, loss.detach()},
+      {options_.beta1, options_.beta2, options_.eps, options_.clip, options_.skip_norm, options_.weight_decay,
+       options_.weight_decay_mode == WeightDecayMode::Decoupled, static_cast<int64_t>(matrices_)});
   for (auto& parameter : parameters_) parameter.mutable_grad().reset();
-  return report;
-}
-
-void ClippedAdam::adam(size_t begin, size_t end, const std::vector<torch::Tensor>& gradients, double weight_decay,
-                       const std::optional<torch::Tensor>& scale, const torch::Tensor& skipped) {
-  if (begin == end) return;
-  const auto part = [&](const std::vector<torch::Tensor>& all) {
-    return at::TensorList(all).slice(begin, end - begin);
-  };
-  const std::vector<torch::Tensor> steps(end - begin, step_);
-  const auto pass = [&](auto fused) {
-    fused(part(parameters_), part(gradients), part(exp_avg_), part(exp_avg_sq_), at::TensorList(), steps,
-          learning_rate_, options_.beta1, options_.beta2, weight_decay, options_.eps, /*amsgrad=*/false,
-          /*maximize=*/false, scale, skipped);
-  };
-  if (options_.weight_decay_mode == WeightDecayMode::L2) {
-    pass([](auto&&... arguments) { at::_fused_adam_(arguments...); });
-  } else {
-    pass([](auto&&... arguments) { at::_fused_adamw_(arguments...); });
-  }
+  return {update.norms, update.norm, update.skipped, update.not_finite};
 }
 
 int64_t ClippedAdam::updates() const { return static_cast<int64_t>(step_.item<double>()); }

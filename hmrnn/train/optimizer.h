@@ -3,7 +3,6 @@
 #include <torch/types.h>
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,11 +19,10 @@ enum class WeightDecayMode {
               ///< AdamW)
 };
 
-/// Adam (Kingma and Ba, 2015; torch::optim::Adam's arithmetic) over named parameters, all float32 or all float64, as a
-/// fused operation on CPU or CUDA, with clipping by the global norm. An update whose gradient or loss is not finite,
-/// or whose gradient norm is above a limit, is skipped as a whole.
-/// `step` does not wait for the device and can be part of a graph (WindowGraph): the number of updates and the learning
-/// rate are tensors.
+/// Adam (Kingma and Ba, 2015; torch::optim::Adam's arithmetic) over named parameters, all float32 or all float64, as
+/// one operation on all of them (ops/parameter_update.h), with clipping by the global norm. An update whose gradient or
+/// loss is not finite, or whose gradient norm is above a limit, is skipped as a whole. `step` does not wait for the
+/// device and can be part of a graph (WindowGraph): the number of updates and the learning rate are tensors.
 class HMRNN_API ClippedAdam {
  public:
   /// The names are those of the paper (torch::optim::Adam).
@@ -70,10 +68,6 @@ class HMRNN_API ClippedAdam {
   void load(const SafeTensors& file, const std::string& where);
 
  private:
-  /// The fused update of the parameters in [begin, end).
-  void adam(size_t begin, size_t end, const std::vector<torch::Tensor>& gradients, double weight_decay,
-            const std::optional<torch::Tensor>& scale, const torch::Tensor& skipped);
-
   std::vector<std::string> names_;
   std::vector<torch::Tensor> parameters_, exp_avg_, exp_avg_sq_;
   size_t matrices_ = 0;          ///< number of matrices; they come first, and only they decay

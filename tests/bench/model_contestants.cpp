@@ -9,6 +9,7 @@
 #include "bench/flops.h"
 #include "bench/ingredients.h"
 #include "hmrnn/models/char_lm.h"
+#include "hmrnn/ops/cross_entropy.h"
 #include "hmrnn/train/optimizer.h"
 
 namespace bench {

@@ -8,6 +8,7 @@
 #include "bench/flops.h"
 #include "bench/ingredients.h"
 #include "hmrnn/models/char_lm.h"
+#include "hmrnn/ops/cross_entropy.h"
 #include "hmrnn/train/flush_subnormals.h"
 #include "hmrnn/train/optimizer.h"
 

@@ -26,8 +26,10 @@
 
 #include "guard/guarded_memory.h"
 #include "hmrnn/nn/hm_lstm.h"
+#include "hmrnn/ops/cross_entropy.h"
 #include "hmrnn/ops/gated_output.h"
 #include "hmrnn/ops/hm_lstm.h"
+#include "hmrnn/ops/parameter_update.h"
 #include "hmrnn/ops/product_dtype.h"
 #include "support/random_window.h"
 
@@ -128,7 +130,26 @@ class Results {
 
 std::string g_case;
 
-/// Forward and backward pass of a window, and the output module on it.
+/// An update of the leaves that have a gradient, and of averages of them.
+void update(const std::vector<torch::Tensor>& leaves, const std::vector<torch::Tensor>& gradients, Results& sum) {
+  const torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> parameters, of_these, exp_avg, exp_avg_sq, averages;
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    if (!gradients[i].defined()) continue;
+    parameters.push_back(leaves[i].detach().clone());
+    of_these.push_back(gradients[i]);
+    for (auto* list : {&exp_avg, &exp_avg_sq, &averages}) list->push_back(torch::zeros_like(parameters.back()));
+  }
+  hmrnn::clipped_adam_({parameters, of_these, exp_avg, exp_avg_sq, torch::zeros({}),
+                        torch::full({}, 0.01, torch::kFloat64), torch::zeros({})},
+                       {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip = 1, .matrices = 1});
+  hmrnn::average_(averages, parameters, torch::full({}, 0.5));
+  for (const auto& list : {parameters, exp_avg, exp_avg_sq, averages}) {
+    for (const auto& x : list) sum.add(x);
+  }
+}
+
+/// Forward and backward pass of a window, the output module on it, a loss, and an update.
 void run_window(const hmrnn::test::RandomWindow& p, std::optional<torch::ScalarType> product, int64_t out,
                 Results& sum) {
   const auto result = hmrnn::hm_lstm(p.layers, p.window, p.rule, product, 1e-5, p.dropout);
@@ -146,6 +167,9 @@ void run_window(const hmrnn::test::RandomWindow& p, std::optional<torch::ScalarT
   const auto gates = normal({static_cast<int64_t>(result.h.size()), units}, dtype).requires_grad_();
   const auto he = hmrnn::gated_output(result.h, result.state_index, gates, embedding, product);
   auto loss = (he * normal(he.sizes(), dtype)).sum();
+  // The output module's values serve as logits.
+  const auto target = torch::zeros({he.size(0), he.size(1)}, torch::kInt64);
+  loss = loss + hmrnn::cross_entropy(he, target) + hmrnn::cross_entropy(he, target, torch::ones_like(target));
   for (const auto& c : result.c_n) loss = loss + (c * normal(c.sizes(), dtype)).sum();
   if (result.z.numel() > 0 && result.z.requires_grad())
     loss = loss + (result.z * normal(result.z.sizes(), dtype)).sum();
@@ -158,6 +182,8 @@ void run_window(const hmrnn::test::RandomWindow& p, std::optional<torch::ScalarT
   sum.add(result.z);
   sum.add(he);
   for (const auto& g : gradients) sum.add(g);
+  sum.add(hmrnn::cross_entropy(he.detach(), target));
+  update(leaves, gradients, sum);
 }
 
 /// Some steps of a single stream and of a batched one of `batch` rows through a module of the same sizes, then of both

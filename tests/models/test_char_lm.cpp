@@ -9,6 +9,7 @@
 #include "catch.h"
 #include "hmrnn/error.h"
 #include "hmrnn/models/char_lm.h"
+#include "hmrnn/ops/cross_entropy.h"
 #include "support/gradient_check.h"
 #include "support/small_model.h"
 #include "support/tensors.h"

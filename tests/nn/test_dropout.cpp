@@ -11,6 +11,7 @@
 #include "hmrnn/nn/dropout.h"
 #include "hmrnn/nn/hm_lstm.h"
 #include "hmrnn/nn/stacked_lstm.h"
+#include "hmrnn/ops/cross_entropy.h"
 #include "hmrnn/ops/gated_output.h"
 #include "support/small_model.h"
 #include "support/tensors.h"

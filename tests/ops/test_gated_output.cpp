@@ -1,5 +1,6 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <torch/autograd.h>
+#include <torch/csrc/autograd/forward_grad.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -290,4 +291,20 @@ TEST_CASE("gated_output refuses empty arguments and a product dtype that it does
   for (const auto dtype : {torch::kHalf, torch::kBFloat16, torch::kFloat}) {
     CHECK_THROWS_WITH(call(whole, dtype), ContainsSubstring("product_dtype must be"));
   }
+}
+
+TEST_CASE("gated output refuses a forward-mode derivative, which it would lose") {
+  const auto o = output_problem({4, 3}, 5, 103);
+  const auto argument = GENERATE(0, 1, 2);
+  const auto level = torch::autograd::ForwardADLevel::get_next_idx();
+  {
+    auto h = o.h, embedding = o.embedding;
+    auto gates = o.gates;
+    auto& dual = argument == 0 ? h[1] : argument == 1 ? gates : embedding[1];
+    dual = dual.detach().clone();
+    dual._set_fw_grad(torch::ones_like(dual), level, /*is_inplace_op=*/false);
+    CHECK_THROWS_WITH(gated_output(h, o.state_index, gates, embedding), ContainsSubstring("forward-mode derivatives"));
+    CHECK(reference_gated_output(h, gates, embedding)._fw_grad(level).defined());
+  }
+  torch::autograd::ForwardADLevel::release_idx(level);
 }

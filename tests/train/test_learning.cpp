@@ -3,6 +3,7 @@
 #include <numbers>
 
 #include "catch.h"
+#include "hmrnn/ops/cross_entropy.h"
 #include "hmrnn/tasks/evaluate_text.h"
 #include "support/temporary_folder.h"
 #include "train/trainer_fixture.h"

@@ -10,6 +10,7 @@
 #include "hmrnn/ops/cpu/cpu_feature.h"
 #include "hmrnn/ops/cpu/row_product.h"
 #include "hmrnn/ops/cpu/tile_product.h"
+#include "hmrnn/ops/cpu/training_kernel.h"
 #include "hmrnn/ops/cpu/unpacked_product.h"
 
 namespace hmrnn::cpu {
@@ -17,6 +18,7 @@ namespace hmrnn::cpu {
 void cell_kernels_DEFAULT(AllCellKernels& all);
 void row_product_kernels_DEFAULT(AllRowProductKernels& all);
 void unpacked_product_kernels_DEFAULT(AllUnpackedProductKernels& all);
+void training_kernels_DEFAULT(AllTrainingKernels& all);
 #ifdef HMRNN_KERNELS_AVX2
 void cell_kernels_AVX2(AllCellKernels& all);
 void cell_kernels_AVX512(AllCellKernels& all);
@@ -26,7 +28,9 @@ void row_product_kernels_AVX512(AllRowProductKernels& all);
 void row_product_kernels_AVX512_BF16(AllRowProductKernels& all);
 void row_product_kernels_AMX(AllRowProductKernels& all);
 void unpacked_product_kernels_AVX2(AllUnpackedProductKernels& all);
+void training_kernels_AVX2(AllTrainingKernels& all);
 void unpacked_product_kernels_AVX512(AllUnpackedProductKernels& all);
+void training_kernels_AVX512(AllTrainingKernels& all);
 #endif
 
 namespace {
@@ -42,6 +46,7 @@ struct Chosen {
   AllCellKernels cells;
   AllRowProductKernels products;
   AllUnpackedProductKernels unpacked;
+  AllTrainingKernels training;
   const char* name = "default";
   Chosen() {
     // ATen's own choice, so that ATEN_CPU_CAPABILITY controls both.
@@ -52,6 +57,7 @@ struct Chosen {
       cell_kernels_AVX512(cells);
       row_product_kernels_AVX512(products);
       unpacked_product_kernels_AVX512(unpacked);
+      training_kernels_AVX512(training);
       if (!wanted("avx512_bf16", "HMRNN_AVX512_BF16")) return;
       cell_kernels_AVX512_BF16(cells);  // replaces the bfloat16 ones
       row_product_kernels_AVX512_BF16(products);
@@ -66,12 +72,14 @@ struct Chosen {
       cell_kernels_AVX2(cells);
       row_product_kernels_AVX2(products);
       unpacked_product_kernels_AVX2(unpacked);
+      training_kernels_AVX2(training);
       return;
     }
 #endif
     cell_kernels_DEFAULT(cells);
     row_product_kernels_DEFAULT(products);
     unpacked_product_kernels_DEFAULT(unpacked);
+    training_kernels_DEFAULT(training);
   }
 };
 
@@ -117,6 +125,16 @@ const UnpackedProductKernels<float>& unpacked_product_kernels<float>() {
 template <>
 const UnpackedProductKernels<double>& unpacked_product_kernels<double>() {
   return chosen().unpacked.float64;
+}
+
+template <>
+const TrainingKernels<float>& training_kernels<float>() {
+  return chosen().training.float32;
+}
+
+template <>
+const TrainingKernels<double>& training_kernels<double>() {
+  return chosen().training.float64;
 }
 
 }  // namespace hmrnn::cpu

@@ -1,0 +1,183 @@
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "catch.h"
+#include "hmrnn/ops/parameter_update.h"
+#include "support/called_operators.h"
+#include "support/tensors.h"
+#include "support/thread_count.h"
+
+using namespace hmrnn;
+using namespace hmrnn::test;
+
+namespace {
+
+/// Parameters of sizes below and above a piece that a thread takes, and what Adam keeps of them.
+struct Model {
+  std::vector<torch::Tensor> parameters, exp_avg, exp_avg_sq;
+  torch::Tensor updates = torch::zeros({}), learning_rate = torch::full({}, 0.01, torch::kFloat64);
+
+  explicit Model(torch::ScalarType dtype) {
+    torch::manual_seed(1);
+    const std::vector<std::vector<int64_t>> shapes = {{33, 17}, {129, 517}, {0, 4}, {20, 1}, {129}, {}, {50001}};
+    for (const auto& shape : shapes) {
+      parameters.push_back(torch::randn(shape, dtype));
+      exp_avg.push_back(torch::zeros(shape, dtype));
+      exp_avg_sq.push_back(torch::zeros(shape, dtype));
+    }
+  }
+  AdamTensors tensors(const std::vector<torch::Tensor>& gradients, const torch::Tensor& loss) const {
+    return {parameters, gradients, exp_avg, exp_avg_sq, updates, learning_rate, loss};
+  }
+  std::vector<torch::Tensor> all() const {
+    auto out = parameters;
+    out.insert(out.end(), exp_avg.begin(), exp_avg.end());
+    out.insert(out.end(), exp_avg_sq.begin(), exp_avg_sq.end());
+    out.push_back(updates);
+    return out;
+  }
+};
+
+constexpr int64_t kMatrices = 4;
+
+/// Random gradients, in one step of three a thousand times as large.
+std::vector<torch::Tensor> gradients_of(const Model& model, int64_t step) {
+  torch::manual_seed(100 + step);
+  std::vector<torch::Tensor> out;
+  for (const auto& p : model.parameters) out.push_back(torch::randn_like(p) * (step % 3 == 0 ? 1 : 0.001));
+  return out;
+}
+
+const torch::Tensor& fine() {
+  static const auto loss = torch::tensor(1.0);
+  return loss;
+}
+
+}  // namespace
+
+TEST_CASE("the update of all parameters is LibTorch's, for any number of threads") {
+  const auto dtype = GENERATE(torch::kFloat32, torch::kFloat64);
+  AdamNumbers numbers{.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .matrices = kMatrices};
+  numbers.clip = GENERATE(0.0, 0.5);
+  numbers.skip_norm = GENERATE(0.0, 50.0);
+  numbers.weight_decay = GENERATE(0.0, 0.1);
+  numbers.decoupled = GENERATE(false, true);
+  const Model reference(dtype);
+  std::vector<Model> models(4, Model(dtype));
+  for (auto& model : models) model = Model(dtype);  // each with tensors of its own
+  double changed = 0;
+  int64_t skipped = 0;
+  for (int64_t step = 0; step < 9; ++step) {
+    INFO("step " << step << ", " << dtype << ", clip " << numbers.clip << ", skip_norm " << numbers.skip_norm
+                 << ", weight decay " << numbers.weight_decay << (numbers.decoupled ? ", decoupled" : ""));
+    const auto gradients = gradients_of(reference, step);
+    std::vector<torch::Tensor> exact;
+    for (const auto& g : gradients) exact.push_back(g.to(torch::kFloat64).norm());
+    const auto exact_norms = torch::stack(exact);
+    const auto before = reference.parameters[1].clone();
+    std::vector<torch::Tensor> copies;  // LibTorch scales gradients in place
+    for (const auto& g : gradients) copies.push_back(g.clone());
+    const auto expected = reference_clipped_adam_(reference.tensors(copies, fine()), numbers);
+    CHECK(torch::allclose(expected.norms.to(torch::kFloat64), exact_norms, 1e-5, 0));
+    changed = std::max(changed, (reference.parameters[1] - before).abs().max().item<double>());
+    skipped += expected.skipped.item<float>() == 1;
+    for (int threads = 1; threads <= 4; ++threads) {
+      const auto& model = models[threads - 1];
+      const ThreadCount count(threads);
+      const auto report = clipped_adam_(model.tensors(gradients, fine()), numbers);
+      const double bound = dtype == torch::kFloat32 ? 2e-6 : 1e-12;
+      CHECK(torch::allclose(report.norms.to(torch::kFloat64), exact_norms, bound, 0));
+      CHECK(torch::allclose(report.norm.to(torch::kFloat64), exact_norms.norm(), bound, 0));
+      CHECK(report.norms.scalar_type() == dtype);
+      CHECK(same(report.skipped, expected.skipped));
+      CHECK(same(report.not_finite, expected.not_finite));
+      for (size_t i = 0; i < reference.all().size(); ++i) {
+        CHECK(torch::allclose(model.all()[i], reference.all()[i], 100 * bound, bound));
+        CHECK(same(model.all()[i], models[0].all()[i]));
+      }
+    }
+  }
+  CHECK(changed > 0.005);
+  CHECK(skipped == (numbers.skip_norm > 0 ? 3 : 0));
+}
+
+TEST_CASE("an update of what is not finite changes no tensor") {
+  const float bad = GENERATE(std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 1e30F);
+  const Model model(torch::kFloat32);
+  const AdamNumbers numbers{.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip = 1, .matrices = kMatrices};
+  clipped_adam_(model.tensors(gradients_of(model, 0), fine()), numbers);
+  std::vector<torch::Tensor> before;
+  for (const auto& x : model.all()) before.push_back(x.clone());
+  auto gradients = gradients_of(model, 1);
+  const bool in_loss = GENERATE(false, true) && bad != 1e30F;  // a norm above float32 is not finite either
+  if (!in_loss) gradients[6][50000] = bad;
+  const auto report = clipped_adam_(model.tensors(gradients, in_loss ? torch::tensor(bad) : fine()), numbers);
+  CHECK(report.skipped.item<float>() == 1);
+  CHECK(report.not_finite.item<float>() == 1);
+  CHECK(std::isfinite(report.norm.item<float>()) == in_loss);
+  CHECK(std::isfinite(report.norms[6].item<float>()) == in_loss);
+  CHECK(std::isfinite(report.norms[1].item<float>()));
+  for (size_t i = 0; i < before.size(); ++i) CHECK(same(model.all()[i], before[i]));
+}
+
+TEST_CASE("parameters and gradients of any strides are updated, and autograd sees that they changed") {
+  const AdamNumbers numbers{.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .matrices = 1};
+  const auto memory = torch::randn({17, 33});
+  const auto transposed = memory.t(), plain = transposed.contiguous().clone();
+  const auto gradient = torch::randn({17, 33}).t();
+  std::vector<torch::Tensor> versions;
+  for (const auto& parameter : {transposed, plain}) {
+    const auto m = torch::zeros({33, 17}), v = torch::zeros({33, 17}), updates = torch::zeros({});
+    const auto version = parameter._version();
+    const std::vector<torch::Tensor> parameters{parameter}, gradients{gradient}, moments{m}, squares{v};
+    clipped_adam_({parameters, gradients, moments, squares, updates, torch::full({}, 0.1, torch::kFloat64), fine()},
+                  numbers);
+    CHECK(parameter._version() > version);
+    CHECK(updates.item<float>() == 1);
+    const std::vector<torch::Tensor> averages{torch::zeros({17, 33}).t()};
+    average_(averages, parameters, torch::tensor(0.25));
+    CHECK(torch::allclose(averages[0], parameter * 0.25));
+    CHECK(averages[0]._version() > 0);
+  }
+  CHECK(same(transposed, plain));
+}
+
+TEST_CASE("averages approach values by their share, in any number of pieces and threads") {
+  const auto dtype = GENERATE(torch::kFloat32, torch::kFloat64);
+  const auto values = Model(dtype).parameters;
+  std::vector<torch::Tensor> expected, first;
+  for (int threads = 1; threads <= 3; ++threads) {
+    const ThreadCount count(threads);
+    std::vector<torch::Tensor> averages;
+    for (const auto& x : values) averages.push_back(torch::full_like(x, 0.5));
+    for (int step = 0; step < 3; ++step) average_(averages, values, torch::tensor(0.125, dtype));
+    if (threads == 1) first = averages;
+    for (size_t i = 0; i < values.size(); ++i) {
+      const auto exact = 0.5 + (values[i] - 0.5) * (1 - std::pow(0.875, 3));
+      CHECK(torch::allclose(averages[i], exact, 1e-5, 1e-6));
+      CHECK(same(averages[i], first[i]));
+    }
+  }
+  const std::vector<torch::Tensor> kept{torch::ones({3})}, nan{torch::full({3}, 2.0)};
+  average_(kept, nan, torch::tensor(0.0));  // a skipped update
+  CHECK(same(kept[0], torch::ones({3})));
+}
+
+TEST_CASE("the update and the averages are one operator each, however many parameters there are") {
+  const Model model(torch::kFloat32);
+  const AdamNumbers numbers{.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip = 1, .matrices = kMatrices};
+  const auto gradients = gradients_of(model, 0);
+  const auto called = called_operators([&] {
+    clipped_adam_(model.tensors(gradients, fine()), numbers);
+    average_(model.exp_avg, model.parameters, torch::tensor(0.5));
+  });
+  CHECK(called.at("hmrnn::_clipped_adam_") == 1);
+  CHECK(called.at("hmrnn::_average_") == 1);
+  for (const auto& [name, times] : called) {
+    INFO(name << " " << times);
+    CHECK(times < static_cast<int>(model.parameters.size()));
+    CHECK(name.find("norm") == std::string::npos);
+    CHECK(name.find("lerp") == std::string::npos);
+  }
+}
