@@ -14,11 +14,11 @@ using namespace hmrnn::test;
 namespace {
 
 /// Parameters of sizes below and above a piece that a thread takes, and what Adam keeps of them.
-struct Model {
+struct UpdatedModel {
   std::vector<torch::Tensor> parameters, exp_avg, exp_avg_sq;
   torch::Tensor updates = torch::zeros({}), learning_rate = torch::full({}, 0.01, torch::kFloat64);
 
-  explicit Model(torch::ScalarType dtype) {
+  explicit UpdatedModel(torch::ScalarType dtype) {
     torch::manual_seed(1);
     const std::vector<std::vector<int64_t>> shapes = {{33, 17}, {129, 517}, {0, 4}, {20, 1}, {129}, {}, {50001}};
     for (const auto& shape : shapes) {
@@ -42,7 +42,7 @@ struct Model {
 constexpr int64_t kMatrices = 4;
 
 /// Random gradients, in one step of three a thousand times as large.
-std::vector<torch::Tensor> gradients_of(const Model& model, int64_t step) {
+std::vector<torch::Tensor> gradients_of(const UpdatedModel& model, int64_t step) {
   torch::manual_seed(100 + step);
   std::vector<torch::Tensor> out;
   for (const auto& p : model.parameters) out.push_back(torch::randn_like(p) * (step % 3 == 0 ? 1 : 0.001));
@@ -63,9 +63,9 @@ TEST_CASE("the update of all parameters is LibTorch's, for any number of threads
   numbers.skip_norm = GENERATE(0.0, 50.0);
   numbers.weight_decay = GENERATE(0.0, 0.1);
   numbers.decoupled = GENERATE(false, true);
-  const Model reference(dtype);
-  std::vector<Model> models(4, Model(dtype));
-  for (auto& model : models) model = Model(dtype);  // each with tensors of its own
+  const UpdatedModel reference(dtype);
+  std::vector<UpdatedModel> models(4, UpdatedModel(dtype));
+  for (auto& model : models) model = UpdatedModel(dtype);  // each with tensors of its own
   double changed = 0;
   int64_t skipped = 0;
   for (int64_t step = 0; step < 9; ++step) {
@@ -104,7 +104,7 @@ TEST_CASE("the update of all parameters is LibTorch's, for any number of threads
 
 TEST_CASE("an update of what is not finite changes no tensor") {
   const float bad = GENERATE(std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 1e30F);
-  const Model model(torch::kFloat32);
+  const UpdatedModel model(torch::kFloat32);
   const AdamNumbers numbers{.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip = 1, .matrices = kMatrices};
   clipped_adam_(model.tensors(gradients_of(model, 0), fine()), numbers);
   std::vector<torch::Tensor> before;
@@ -145,7 +145,7 @@ TEST_CASE("parameters and gradients of any strides are updated, and autograd see
 
 TEST_CASE("averages approach values by their share, in any number of pieces and threads") {
   const auto dtype = GENERATE(torch::kFloat32, torch::kFloat64);
-  const auto values = Model(dtype).parameters;
+  const auto values = UpdatedModel(dtype).parameters;
   std::vector<torch::Tensor> expected, first;
   for (int threads = 1; threads <= 3; ++threads) {
     const ThreadCount count(threads);
@@ -165,7 +165,7 @@ TEST_CASE("averages approach values by their share, in any number of pieces and 
 }
 
 TEST_CASE("the update and the averages are one operator each, however many parameters there are") {
-  const Model model(torch::kFloat32);
+  const UpdatedModel model(torch::kFloat32);
   const AdamNumbers numbers{.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip = 1, .matrices = kMatrices};
   const auto gradients = gradients_of(model, 0);
   const auto called = called_operators([&] {
