@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .char_lm import CharLM, Vocabulary
@@ -32,14 +30,19 @@ def _find(run: Path) -> Path:
     raise FileNotFoundError(f"{run} holds no model: there is neither best/model.safetensors nor last/model.safetensors")
 
 
+def _message(error: RuntimeError, path: Path) -> str:
+    """The library's line without its leading path."""
+    return str(error).splitlines()[0].removeprefix(f"{path}: ")
+
+
 def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
     """The metadata under the key ``hmrnn``, and the tensors in float32."""
+    path.open("rb").close()  # what cannot be opened is an OSError
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = (file.metadata() or {}).get("hmrnn")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(f"not a safetensors file, or a damaged one: {error}") from None
+        tensors, of_file = torch.ops.hmrnn._read_safetensors(str(path))
+    except RuntimeError as error:
+        raise ValueError(_message(error, path)) from None
+    metadata = of_file.get("hmrnn")
     if metadata is None:
         raise ValueError("no metadata under the key hmrnn, so no model of this project")
     for name, value in tensors.items():
@@ -80,12 +83,14 @@ def _require_finite(tensors: dict[str, Tensor]) -> None:
 
 def load(run: str | os.PathLike[str], device: torch.device | str = "cpu") -> CharLM | HandwritingModel:
     """The model of the folder of a run (its best, else its last), or of a ``model.safetensors``, in evaluation mode.
-    What the programs refuse is refused here too, except that the checksums of the tensors are not compared.
+    What the programs refuse is refused here too.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is no model of this project, its metadata are malformed or have an entry that this version does
-            not know, its tensors are not those that its metadata describe, or they have values that are not finite.
+        OSError: it cannot be opened.
+        ValueError: it is no model of this project, it is damaged (a checksum differs), its metadata are malformed or
+            have an entry that this version does not know, its tensors are not those that its metadata describe, or they
+            have values that are not finite.
     """
     path = _find(Path(run))
     try:
@@ -110,13 +115,14 @@ def load(run: str | os.PathLike[str], device: torch.device | str = "cpu") -> Cha
 
 
 def save(model: CharLM | HandwritingModel, path: str | os.PathLike[str]) -> None:
-    """Writes ``model`` as a ``model.safetensors`` that :func:`load` and the programs read. Replaces an existing file
-    atomically.
+    """Writes ``model`` as a ``model.safetensors`` that :func:`load` and the programs read, with checksums. Replaces an
+    existing file atomically.
 
     Raises:
         ValueError: a character model without a vocabulary, a model in another dtype than float32 or with values that are
             not finite, or a ``corpus`` or ``normalisation`` that is not one of a checkpoint. An existing file is then
             kept.
+        OSError: the file cannot be written. An existing file is then kept.
     """
     kind = "char_lm" if isinstance(model, CharLM) else "handwriting"
     about: dict[str, Any] = {"format": 1, "kind": kind, **model.config, "slope": model.slope, "step": model.step}
@@ -139,10 +145,7 @@ def save(model: CharLM | HandwritingModel, path: str | os.PathLike[str]) -> None
     _require_finite(tensors)
     metadata = json.dumps(about, allow_nan=False)
     parse_metadata(metadata)  # the attributes of a model can be set to anything
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        save_file(tensors, partial, metadata={"hmrnn": metadata})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        torch.ops.hmrnn._write_safetensors(str(path), tensors, {"hmrnn": metadata})
+    except RuntimeError as error:
+        raise OSError(str(error).splitlines()[0]) from None

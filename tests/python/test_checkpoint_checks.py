@@ -174,14 +174,40 @@ def test_a_checkpoint_from_before_some_options_is_accepted(tmp_path):
         assert not refused_by_the_program(kind, path)
 
 
-def test_a_file_that_is_no_safetensors_file_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (b"", "not a safetensors file: only 0 bytes long"),
+        (b"a text", "not a safetensors file: only 6 bytes long"),
+        (PRETRAINED.read_bytes()[:1000000], "offsets|data|bytes"),
+    ],
+    ids=["empty", "text", "half"],
+)
+def test_a_file_that_is_no_safetensors_file_is_refused(tmp_path, data, message):
     path = tmp_path / "model.safetensors"
-    whole = PRETRAINED.read_bytes()
-    for data in (b"", b"a text", whole[: len(whole) // 2]):
-        path.write_bytes(data)
-        with pytest.raises(ValueError, match="not a safetensors file, or a damaged one") as error:
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=message) as error:
+        hmrnn.load(path)
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+    assert str(error.value).count(str(path)) == 1
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_flipped_bit_is_refused(tmp_path, kind):
+    path = tmp_path / "model.safetensors"
+    hmrnn.save(MODELS[kind](), path)  # with checksums
+    hmrnn.load(path)
+    whole = bytearray(path.read_bytes())
+    header = int.from_bytes(whole[:8], "little")
+    slope = whole.index(b"slope")
+    for at in (len(whole) - 3, 8 + header + 1, slope + 9):  # in the last tensor, in the first, in the metadata
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="checksum|damaged") as error:
             hmrnn.load(path)
-        assert str(error.value).startswith(f"{path}: ")
+        assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+        assert refused_by_the_program(kind, path)
 
 
 def test_the_bundled_model_is_accepted():

@@ -104,7 +104,7 @@ AdamReport clipped_adam(const AdamTensors& t, const AdamNumbers& n) {
   step.beta1 = static_cast<T>(n.beta1);
   step.beta2 = static_cast<T>(n.beta2);
   step.step_size = static_cast<T>(rate / (1 - std::pow(n.beta1, updates)));
-  step.inverse_root_correction = static_cast<T>(1 / std::sqrt(1 - std::pow(n.beta2, updates)));
+  step.root_correction = static_cast<T>(std::sqrt(1 - std::pow(n.beta2, updates)));
   step.eps = static_cast<T>(n.eps);
   const auto with_decay = [&](double decay) {
     auto out = step;

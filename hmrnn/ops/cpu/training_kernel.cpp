@@ -66,7 +66,7 @@ template <class T>
 void adam(int64_t n, const AdamStep<T>& step, const T* gradient, T* parameter, T* moment, T* square_moment) {
   using V = typename cell::VectorRow<T>::V;
   const V scale(step.gradient_scale), l2(step.l2), shrink(step.shrink), one_minus_beta1(1 - step.beta1),
-      beta2(step.beta2), one_minus_beta2(1 - step.beta2), size(step.step_size), root(step.inverse_root_correction),
+      beta2(step.beta2), one_minus_beta2(1 - step.beta2), size(step.step_size), root(step.root_correction),
       eps(step.eps);
   cell::VectorRow<T>().each(n, [&](auto at) {
     const V p = at.load(parameter);
@@ -75,7 +75,7 @@ void adam(int64_t n, const AdamStep<T>& step, const T* gradient, T* parameter, T
     const V next_v = beta2 * at.load(square_moment) + one_minus_beta2 * g * g;
     at.store(moment, next_m);
     at.store(square_moment, next_v);
-    at.store(parameter, shrink * p - size * next_m / (next_v.sqrt() * root + eps));
+    at.store(parameter, shrink * p - size * next_m / (next_v.sqrt() / root + eps));
   });
 }
 
