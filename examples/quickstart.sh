@@ -5,25 +5,37 @@
 #
 #   HMRNN_QUICKSTART_MINUTES   training time in minutes (default 2)
 #   HMRNN_QUICKSTART_OUT       folder of the run (default: the first unused of runs/quickstart, runs/quickstart-2, …)
-#   HMRNN_DATA_DIR             folder of the corpora (default data, where data/fetch.sh stores them)
+#   HMRNN_DATA_DIR             folder of the corpora, searched before data (where data/fetch.sh stores them without it)
+#   HMRNN_QUICKSTART_CORPUS    synthetic: a generated text, even where a corpus exists
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 minutes=${HMRNN_QUICKSTART_MINUTES:-2}
-data=${HMRNN_DATA_DIR:-data}
+folders=(${HMRNN_DATA_DIR:+"$HMRNN_DATA_DIR"} data)
 char_lm=build/release/bin/char_lm
 
 cmake/bootstrap.sh
 cmake --preset release
 cmake --build --preset release --target char_lm
 
-# The folder below $data with a file that matches the pattern, if any.
-folder_of() { find -L "$data" -maxdepth 2 -name "$1" -printf '%h\n' 2>/dev/null | sort | head -n 1; }
+# The first folder with a file that matches the pattern: in the first of `folders` that has one, or in its sub-folders.
+folder_of() {
+  local folder found
+  for folder in "${folders[@]}"; do
+    found=$(find -L "$folder" -maxdepth 2 -type f -name "$1" -printf '%h\n' 2>/dev/null | sort | head -n 1) || true
+    if [ -n "$found" ]; then
+      printf '%s\n' "$found"
+      return
+    fi
+  done
+}
 
 corpus=synthetic
 source=()
 prime=(--prime "the ")
-if dir=$(folder_of 'ptb.char.train.txt') && [ -n "$dir" ]; then
+if [ "${HMRNN_QUICKSTART_CORPUS:-}" = synthetic ]; then
+  :
+elif dir=$(folder_of 'ptb.char.train.txt') && [ -n "$dir" ]; then
   corpus=ptb
 elif dir=$(folder_of 'ptb.train.txt') && [ -n "$dir" ]; then
   corpus=ptb
@@ -54,7 +66,7 @@ say "200 characters drawn from it"
 "$char_lm" sample "$pretrained" --prime "the history of " --length 200 --temperature 0.6 --seed 1
 echo
 
-[ "$corpus" != synthetic ] || say "no text is at hand, so one is generated; data/fetch.sh ptb brings real text"
+[ "$corpus" != synthetic ] || say "the text is a generated one; data/fetch.sh ptb downloads a real one"
 
 say "training on $corpus for $minutes minutes into $run"
 "$char_lm" train --corpus "$corpus" "${source[@]}" --out "$run" --minutes "$minutes" \

@@ -24,7 +24,7 @@ data=${HMRNN_DATA_DIR:+$(realpath -m "$HMRNN_DATA_DIR")}
 bare=$folder/$suite
 room=$folder/room
 case $suite in
-  # One script of debootstrap's installs all Ubuntu releases; it does not know the names of newer ones. Debian's package
+  # One script of debootstrap's installs all Ubuntu releases; it lacks the names of newer ones. Debian's package
   # ubuntu-archive-keyring has the keys for their signatures.
   noble) mirror=http://archive.ubuntu.com/ubuntu components=main,universe script=/usr/share/debootstrap/scripts/gutsy ;;
   *) mirror=http://deb.debian.org/debian components=main script= ;;

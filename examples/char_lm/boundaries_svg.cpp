@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "hmrnn/analysis/operations.h"
+
 namespace {
 
 // pixels
@@ -71,7 +73,7 @@ class Drawing {
   void layer(const std::vector<TextCell>& cells, const std::vector<float>& z, size_t l, size_t begin, size_t end,
              size_t& segment) {
     body_ += fmt::format("<text x=\"{}\" y=\"{}\" class=\"l\">layer {}</text>\n", kMargin, height_ + 9, l + 1);
-    const auto fires = [&](size_t i) { return z[i] > 0.5F; };
+    const auto fires = [&](size_t i) { return hmrnn::fired(z[i]); };
     int x = kMargin + kLabel;
     for (size_t i = begin; i < end;) {
       const bool begins = i == 0 || fires(i - 1);

@@ -47,7 +47,7 @@ Json run_json(const hmrnn::CharLMCheckpoint& checkpoint, const ChosenText& text,
               {"signals", signals_json(cells, signals)}};
   if (found.z.size(1) == 0) return out;
   std::vector<hmrnn::MarkSequences> marks;
-  for (auto& layer : fired(found.z)) marks.push_back({std::move(layer)});
+  for (auto& layer : fired_by_layer(found.z)) marks.push_back({std::move(layer)});
   out["align"] = align_json(checkpoint, text, found, events, agreement, run);
   out["segments"] = segments_json(marks);
   out["frequent"] = frequent_json(text.bytes.substr(0, text.bytes.size() - 1), marks);

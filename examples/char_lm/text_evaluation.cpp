@@ -107,7 +107,7 @@ Json align_json(const hmrnn::CharLMCheckpoint& checkpoint, const ChosenText& tex
                 const std::string& run) {
   if (found.z.size(1) < 1) throw hmrnn::Error(run + ": this model has no boundary detectors");
   std::vector<hmrnn::MarkSequences> layers;
-  for (auto& marks : fired(found.z)) layers.push_back({std::move(marks)});
+  for (auto& marks : fired_by_layer(found.z)) layers.push_back({std::move(marks)});
   return {{"split", text.split},
           {checkpoint.vocabulary.is_ascii() ? "characters" : "bytes", found.result.count},
           {"tolerance", options.tolerance},

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "hmrnn/analysis/operations.h"
+
 namespace {
 
 constexpr double kMostBits = 12.75;  // two hexadecimal digits, in steps of 1/20
@@ -48,7 +50,7 @@ Json signals_json(const std::vector<TextCell>& cells, const TextSignals& signals
   Json z = Json::array(), probability = Json::array(), operations = Json::array();
   for (const auto& layer : max_by_cell(cells, signals.z)) {
     std::string marks;
-    for (const auto value : layer) marks += value > 0.5F ? '1' : '0';
+    for (const auto value : layer) marks += hmrnn::fired(value) ? '1' : '0';
     z.push_back(marks);
   }
   const auto sure = greatest(cells, signals.probability);

@@ -122,8 +122,8 @@ def run(options, corpus, variant, seed):
         return
     scored = {"eval": json.loads(call(options.program, "eval", str(folder), "--streams", "16", "--json"))}
     if "--core" not in VARIANTS[variant]:
-        # Events are the true syllables, words and phrases on the synthetic corpus, spaces and words on PTB. A model
-        # knows the end of a word only at the space after it: --shift 1 for ends of words.
+        # Events are the true syllables, words and phrases on the synthetic corpus, spaces and words on PTB. The end
+        # of a word can be recognised only at the space after it: --shift 1 for ends of words.
         for shift in (0, 1):
             text = call(options.program, "align", str(folder), "--characters", "50000", "--shift", str(shift), "--json")
             scored["align%d" % shift] = json.loads(text)

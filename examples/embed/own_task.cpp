@@ -54,7 +54,7 @@ int main(int argc, char** argv) try {
                          progress, "{}", [] { return hmrnn::StopSignal::received() != 0; });
   folder.has_state() ? trainer.resume() : trainer.start();
   if (trainer.run() == hmrnn::StopReason::Signal) {
-    progress.message("stopped after step " + std::to_string(trainer.step()) + ", saved: the same command goes on");
+    progress.message("stopped after step " + std::to_string(trainer.step()) + ", saved: the same command resumes");
     return 128 + hmrnn::StopSignal::received();
   }
   // The model with the best validation, loaded as any program can load it.

@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "hmrnn/analysis/ink_svg.h"
+#include "hmrnn/analysis/operations.h"
 #include "hmrnn/data/ink_xml.h"
 #include "hmrnn/error.h"
 #include "hmrnn/io/atomic_file.h"
@@ -30,7 +31,7 @@ std::vector<hmrnn::InkPanel> reconstruct(const hmrnn::HandwritingCheckpoint& che
   hmrnn::HandwritingStream stream(checkpoint.model, device, seed);
   const auto result = stream.feed(hmrnn::ink_sequence(line, checkpoint.normalisation));
   require_finite_result(result.raw.sum().item<double>(), run);
-  const auto z = result.z.gt(0.5).contiguous();
+  const auto z = hmrnn::fired(result.z);
   std::vector<hmrnn::InkPanel> out;
   std::vector<hmrnn::InkPath> strokes = hmrnn::ink_segments(line, {});
   out.push_back({strokes, fmt::format("{}: {} pen strokes, {} points", line.name, strokes.size(), line.points.size())});

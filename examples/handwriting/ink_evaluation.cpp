@@ -94,7 +94,7 @@ std::vector<hmrnn::MarkSequences> ink_boundaries(const InkEvaluation& found, con
   if (detectors < 1) throw hmrnn::Error(run + ": this model has no boundary detectors");
   std::vector<hmrnn::MarkSequences> out(static_cast<size_t>(detectors));
   for (const auto& line : found.lines) {
-    auto layers = fired(line.z);
+    auto layers = fired_by_layer(line.z);
     for (size_t l = 0; l < out.size(); ++l) out[l].push_back(std::move(layers[l]));
   }
   return out;

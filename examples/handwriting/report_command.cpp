@@ -28,7 +28,7 @@ Json points_json(const hmrnn::InkLine& line) {
 Json signals_json(const InkSignals& signals) {
   const auto layers = signals.norms.size(1);
   Json z = Json::array(), probability = Json::array();
-  for (const auto& marks : fired(signals.z)) {
+  for (const auto& marks : fired_by_layer(signals.z)) {
     std::string letters;
     for (const auto mark : marks) letters += mark != 0 ? '1' : '0';
     z.push_back(letters);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "hmrnn/analysis/operations.h"
 #include "hmrnn/analysis/segments.h"
 
 namespace {
@@ -126,8 +127,8 @@ Json segments_json(const std::vector<hmrnn::MarkSequences>& layers) {
   return out;
 }
 
-std::vector<std::vector<uint8_t>> fired(const torch::Tensor& z) {
-  const auto fires = z.gt(0.5).to(torch::kUInt8).t().contiguous().cpu();
+std::vector<std::vector<uint8_t>> fired_by_layer(const torch::Tensor& z) {
+  const auto fires = hmrnn::fired(z).to(torch::kUInt8).t().contiguous().cpu();
   std::vector<std::vector<uint8_t>> out;
   for (int64_t l = 0; l < fires.size(0); ++l) {
     const auto* row = fires.const_data_ptr<uint8_t>() + l * fires.size(1);

@@ -42,5 +42,5 @@ std::string agreement_table(const Json& layers);
 /// longer segments.
 Json segments_json(const std::vector<hmrnn::MarkSequences>& layers);
 
-/// For each layer, marks of the steps at which z [T, M] is above ½.
-std::vector<std::vector<uint8_t>> fired(const torch::Tensor& z);
+/// For each layer, marks of the steps at which z [T, M] fired.
+std::vector<std::vector<uint8_t>> fired_by_layer(const torch::Tensor& z);

@@ -19,8 +19,8 @@ inline constexpr const char* kProcessTimeout = "600";
 std::unique_ptr<hmrnn::ProcessGroup> join_processes(const Arguments& arguments);
 
 /// Whether to resume the run in `folder`: the user requested it (`requested`), or torchrun has restarted the processes
-/// and the run was started by the same job. The result is the same in all processes. Throws hmrnn::Error if only some
-/// of them were told to.
+/// and the run was started by the same job. The result is the same in all processes. Throws hmrnn::Error if the
+/// user requested it of only some of them.
 bool agree_on_resume(const hmrnn::ProcessGroup* group, const hmrnn::RunFolder& folder, bool requested);
 /// Marks the run in `folder` as started by this job, for agree_on_resume after a restart.
 void claim_run(const hmrnn::ProcessGroup* group, const hmrnn::RunFolder& folder);

@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 
+#include "hmrnn/analysis/operations.h"
 #include "hmrnn/error.h"
 #include "hmrnn/io/json_text.h"
 #include "hmrnn/io/whole_file.h"
@@ -148,7 +149,7 @@ Json certainty_json(const torch::Tensor& probability, const torch::Tensor& z) {
     return values.numel() > 0 ? Json(values.to(torch::kFloat64).mean().item<double>()) : Json(nullptr);
   };
   for (int64_t l = 0; l < z.size(1); ++l) {
-    const auto p = probability.select(1, l), fires = z.select(1, l).gt(0.5);
+    const auto p = probability.select(1, l), fires = hmrnn::fired(z.select(1, l));
     out.push_back({{"layer", l + 1},
                    {"firing", mean(p.masked_select(fires))},
                    {"silent", mean(p.masked_select(fires.logical_not()))},

@@ -81,7 +81,7 @@ class TrainOptions {
   std::vector<OptionSpec> specs() const;
   /// Options of a new run: `given`, else the preset's, else the defaults. Throws hmrnn::Error for an unknown preset.
   OptionMap create(const OptionMap& given) const;
-  /// Options of a resumed run: `given`, else the stored ones, else (for an option that the run does not know) the
+  /// Options of a resumed run: `given`, else the stored ones, else (for an option that the run does not name) the
   /// defaults.
   OptionMap resume(const OptionMap& stored, const OptionMap& given) const;
   /// Throws hmrnn::Error if one of `given` that a resume may not change differs between `now` and `stored`.

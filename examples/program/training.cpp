@@ -42,7 +42,7 @@ void compare_options(const OptionMap& stored, const OptionMap& given, const Opti
 }
 
 std::vector<std::string> options_without_effect(const OptionMap& given, const OptionMap& settings) {
-  // With their values that ask for nothing.
+  // With the values at which they have no effect.
   const OptionMap of_detectors = {{"boundary", "step"},      {"boundary-bias", "0"}, {"update-cost", ""},
                                   {"target-rate", ""},       {"slope-rate", "0"},    {"slope-max", ""},
                                   {"detector-norm-cap", "0"}};

@@ -1,5 +1,7 @@
 #include "hmrnn/analysis/boundary_probability.h"
 
+#include "hmrnn/ops/boundary.h"
+
 namespace hmrnn {
 
 namespace {
@@ -26,6 +28,7 @@ torch::Tensor boundary_probability(const HMLSTM& core, const torch::Tensor& inpu
   if (out.z.size(0) == 0) return probability;
   const auto z_before = step_before(out.z, before.z);
   const auto parameters = core->layer_parameters();
+  const auto slope = torch::tensor(core->slope(), torch::kFloat64);
   for (int64_t l = 0; l + 1 < layers; ++l) {
     const auto& layer = parameters[static_cast<size_t>(l)];
     const auto row = 4 * layer.units();
@@ -34,7 +37,7 @@ torch::Tensor boundary_probability(const HMLSTM& core, const torch::Tensor& inpu
     s += z_before.select(2, l) * torch::matmul(above, layer.top_down[row]);
     const auto below = torch::matmul(l == 0 ? input : out.h[l - 1], layer.bottom_up[row]);
     s += l == 0 ? below : out.z.select(2, l - 1) * below;
-    probability.select(2, l).copy_(((s * core->slope() + 1) * 0.5).clamp(0, 1));
+    probability.select(2, l).copy_(hard_sigmoid(s, slope));
   }
   return probability;
 }

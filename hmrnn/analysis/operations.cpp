@@ -4,6 +4,10 @@
 
 namespace hmrnn {
 
+torch::Tensor fired(const torch::Tensor& z) { return rules::fires(z); }
+
+bool fired(double z) { return rules::fires(z); }
+
 StepOperations step_operations(const torch::Tensor& z, const torch::Tensor& z0, int64_t layers) {
   TORCH_CHECK(z.dim() == 3 && z0.dim() == 2, "operations: z must have 3 dimensions and z0 2, got ", z.sizes(), " and ",
               z0.sizes());
@@ -13,13 +17,12 @@ StepOperations step_operations(const torch::Tensor& z, const torch::Tensor& z0, 
               " detectors");
   const torch::NoGradGuard no_grad;
   const auto steps = z.size(0), detectors = z.size(2);
-  const auto fires = rules::fires(z.detach());
+  const auto fires = fired(z.detach());
   StepOperations out{torch::ones({steps, z.size(1), layers}, fires.options()),
                      torch::zeros({steps, z.size(1), layers}, fires.options())};
   if (steps == 0) return out;
   out.bottom_up.narrow(2, 1, detectors).copy_(fires);
-  out.flush.narrow(2, 0, detectors)
-      .copy_(torch::cat({rules::fires(z0.detach()).unsqueeze(0), fires.narrow(0, 0, steps - 1)}));
+  out.flush.narrow(2, 0, detectors).copy_(torch::cat({fired(z0.detach()).unsqueeze(0), fires.narrow(0, 0, steps - 1)}));
   return out;
 }
 

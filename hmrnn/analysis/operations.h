@@ -9,6 +9,11 @@
 
 namespace hmrnn {
 
+/// Whether each boundary z fired, as a bool tensor of z's shape: z > ½. Hard boundaries are 0 or 1; a soft one counts
+/// as fired above ½.
+HMRNN_API torch::Tensor fired(const torch::Tensor& z);
+HMRNN_API bool fired(double z);  ///< the same of one value
+
 /// What decides each layer's operations over a window: bool [T, B, L].
 struct HMRNN_API StepOperations {
   torch::Tensor bottom_up;  ///< the boundary below fired at this step; always true in the first layer

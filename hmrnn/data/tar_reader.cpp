@@ -33,10 +33,12 @@ struct TarReader::Archive {
     if (::fstat(file.get(), &status) != 0) throw_errno(path, "cannot read", errno);
     size = static_cast<uint64_t>(status.st_size);
   }
-  /// For a header, ARCHIVE_WARN is accepted: it concerns the encoding of names.
   void check(int result) const {
-    if (result == ARCHIVE_OK || result == ARCHIVE_WARN) return;
-    fail();
+    if (result != ARCHIVE_OK) fail();
+  }
+  /// For a header, ARCHIVE_WARN is accepted: it concerns the encoding of names.
+  void check_header(int result) const {
+    if (result != ARCHIVE_WARN) check(result);
   }
   [[noreturn]] void fail() const {
     const char* reason = archive_error_string(reader.get());
@@ -58,7 +60,7 @@ struct TarReader::Archive {
     for (;;) {
       const int result = archive_read_data_block(reader.get(), &block, &count, &offset);
       if (result == ARCHIVE_EOF) break;
-      if (result != ARCHIVE_OK) fail();
+      check(result);
       position();
     }
     check(archive_read_data_skip(reader.get()));  // padding after the data
@@ -93,7 +95,7 @@ bool TarReader::next(std::string& name) {
       }
       return false;
     }
-    archive_->check(result);
+    archive_->check_header(result);
     archive_->in_file = true;
     if (archive_entry_filetype(entry) != AE_IFREG) continue;
     const char* path = archive_entry_pathname(entry);

@@ -13,6 +13,6 @@ HMRNN_API bool has_libarchive();
 /// Contents of an .xz file, decompressed; several concatenated streams are one text. Throws hmrnn::Error naming the
 /// file if it cannot be read, decompresses to an implausible size (limit_decompression), or if the library was built
 /// without libarchive.
-std::string read_xz_file(const std::filesystem::path& path);
+HMRNN_API std::string read_xz_file(const std::filesystem::path& path);
 
 }  // namespace hmrnn

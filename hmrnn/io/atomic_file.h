@@ -22,8 +22,8 @@ HMRNN_API void write_file_atomically(const std::filesystem::path& path,
                                      const std::function<void(const std::function<void(std::string_view)>&)>& write);
 
 /// Removes the temporary files (`.NAME.tmp-XXXXXXXX`) that killed processes left in `folder`, of the file `name` or, if
-/// that is empty, of all files: then `folder` must be one that nobody else writes to. Files that a process has locked
-/// (each writer locks its own) and files changed within the last 10 seconds stay, as does what cannot be removed.
+/// that is empty, of all files: then no other process may write to `folder`. Files that a process has locked (each
+/// writer locks its own) and files changed within the last 10 seconds stay, as does what cannot be removed.
 HMRNN_API void remove_stale_temporary_files(const std::filesystem::path& folder, const std::string& name = {});
 
 }  // namespace hmrnn

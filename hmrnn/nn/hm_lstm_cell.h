@@ -83,7 +83,8 @@ class HMRNN_API HMLSTMCellImpl : public torch::nn::Cloneable<HMLSTMCellImpl> {
   void pretty_print(std::ostream& stream) const override;
 
   /// below [B, input_size]; z_below [B]; state of t-1; above [B, above_size] of t-1 (undefined at the top); slope: a.
-  /// noise [B], uniform in [0, 1): drawn here if undefined and the boundary is Bernoulli.
+  /// noise [B], uniform in [0, 1): drawn here if undefined and the boundary is Bernoulli. z_below and state.z are 0 or
+  /// 1, unless boundaries are soft. Throws c10::Error naming what does not fit; on a GPU the device reports another z.
   HMLSTMCellState forward(const torch::Tensor& below, const torch::Tensor& z_below, const HMLSTMCellState& state,
                           const torch::Tensor& above = {}, double slope = 1.0, const torch::Tensor& noise = {});
 

@@ -40,7 +40,8 @@ torch::Tensor mixture_log_density(const MixtureParameters& mixture, const torch:
 
 torch::Tensor sample_mixture(const MixtureParameters& mixture, double bias, torch::Generator& generator) {
   TORCH_CHECK(bias >= 0, "sample_mixture: bias must be at least 0, got ", bias);
-  TORCH_CHECK(mixture.pen_logit.numel() == 1, "sample_mixture: one place is wanted, got ", mixture.pen_logit.sizes());
+  TORCH_CHECK(mixture.pen_logit.numel() == 1, "sample_mixture: needs the mixture of a single step, got ",
+              mixture.pen_logit.sizes());
   const torch::NoGradGuard no_grad;
   const auto flat = [](const torch::Tensor& x) { return x.to(torch::kCPU, torch::kFloat64).reshape({-1}); };
   const auto weight = torch::softmax((1 + bias) * flat(mixture.log_weight), 0);

@@ -32,12 +32,19 @@ std::tuple<at::Tensor, at::Tensor> call(const at::Tensor& logits, const at::Tens
   return op.call(logits, target, weight, gradient);
 }
 
+std::tuple<at::Tensor, at::Tensor> shapes(const at::Tensor& logits, const at::Tensor&, const std::optional<at::Tensor>&,
+                                          bool gradient) {
+  const auto options = logits.options().requires_grad(false);
+  return {at::empty({}, options), gradient ? at::empty_symint(logits.sym_sizes(), options) : at::empty({0}, options)};
+}
+
 class CrossEntropyFunction : public torch::autograd::Function<CrossEntropyFunction> {
  public:
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& logits, const torch::Tensor& target,
                                const std::optional<torch::Tensor>& weight) {
     const auto [loss, gradient] = call(logits, target, weight, /*gradient=*/true);
-    ctx->save_for_backward({logits, gradient});
+    ctx->save_for_backward({gradient});
+    ctx->saved_data["logits"] = logits;  // their values are not needed, so they may change
     return loss;
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grad) {
@@ -45,9 +52,9 @@ class CrossEntropyFunction : public torch::autograd::Function<CrossEntropyFuncti
     variable_list gradients;
     {
       const at::AutoDispatchBelowADInplaceOrView below;
-      gradients.push_back(saved[1] * grad[0]);
+      gradients.push_back(saved[0] * grad[0]);
     }
-    gradients = refuse_second_derivative("cross_entropy", {saved[0]}, grad, gradients);
+    gradients = refuse_second_derivative("cross_entropy", {ctx->saved_data["logits"].toTensor()}, grad, gradients);
     gradients.resize(3);  // those of target and weight are undefined
     return gradients;
   }
@@ -56,6 +63,7 @@ class CrossEntropyFunction : public torch::autograd::Function<CrossEntropyFuncti
 void check(const torch::Tensor& logits, const torch::Tensor& target, const torch::Tensor& weight) {
   TORCH_CHECK(logits.dim() >= 2, "cross_entropy: logits must have shape [T, B, V], got ", logits.sizes());
   TORCH_CHECK(logits.is_floating_point(), "cross_entropy: logits must be floating point, got ", logits.scalar_type());
+  TORCH_CHECK(target.defined(), "cross_entropy: target is missing");
   TORCH_CHECK(target.sizes() == logits.sizes().slice(0, logits.dim() - 1), "cross_entropy: target must have shape ",
               logits.sizes().slice(0, logits.dim() - 1), ", got ", target.sizes());
   TORCH_CHECK(target.scalar_type() == torch::kInt64, "cross_entropy: target must be int64, got ", target.scalar_type());
@@ -83,8 +91,10 @@ torch::Tensor reference_cross_entropy(const torch::Tensor& logits, const torch::
   if (!weight.defined()) return torch::nn::functional::cross_entropy(flat_logits, flat_target, options);
   auto each_of = options;
   const auto each = torch::nn::functional::cross_entropy(flat_logits, flat_target, each_of.reduction(torch::kNone));
-  const auto w = weight.reshape({-1}).to(each.scalar_type());
-  return (each * w).sum() / w.sum();
+  // Half precision cannot hold sums over a window.
+  const auto sums_in = logits.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const auto w = weight.reshape({-1}).to(sums_in);
+  return ((each.to(sums_in) * w).sum() / w.sum()).to(logits.scalar_type());
 }
 
 torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& target, const torch::Tensor& weight) {
@@ -110,5 +120,6 @@ TORCH_LIBRARY_FRAGMENT(hmrnn, m) {
       "_cross_entropy(Tensor logits, Tensor target, Tensor? weight, bool gradient) -> (Tensor loss, Tensor gradient)");
 }
 TORCH_LIBRARY_IMPL(hmrnn, CPU, m) { m.impl("_cross_entropy", cpu::cross_entropy); }
+TORCH_LIBRARY_IMPL(hmrnn, Meta, m) { m.impl("_cross_entropy", shapes); }
 
 }  // namespace hmrnn

@@ -30,7 +30,7 @@ inline at::Tensor pack_saved(std::vector<at::Tensor> tensors, at::Device device)
   return at::for_blob(data, {1}).context(owner.release(), &saved_tensors::release).options(options).make_tensor();
 }
 
-/// The tensors that `saved` owns; valid as long as it lives.
+/// The tensors that `saved` owns; valid as long as `saved` exists.
 /// Errors: c10::Error where `saved` is a copy, which owns nothing (torch.autograd.graph.save_on_cpu makes one).
 inline const std::vector<at::Tensor>& unpack_saved(const at::Tensor& saved) {
   const auto& data = saved.storage().data_ptr();

@@ -17,8 +17,8 @@ extern "C" void on_stop_signal(int signal) {
   g_received = signal;
 }
 
-// Nobody sent it: every write to a closed pipe raises it, also the messages of the step that a stop waits for, and
-// Ctrl-C in `train | tee log` ends the reader too. So it never counts as the second request.
+// Every write to a closed pipe raises it, also the messages of the step that a stop waits for, and Ctrl-C in
+// `train | tee log` ends the reader too. So it never counts as the second request.
 extern "C" void on_closed_pipe(int) {
   if (g_received == 0) g_received = SIGPIPE;
 }

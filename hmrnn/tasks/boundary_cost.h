@@ -22,10 +22,10 @@ struct BoundaryCostOptions {
 /// Controls how often boundary detectors fire: adds Σ_l λ_l · (mean of z^l over the window) to the loss; the
 /// straight-through estimator passes its gradient to the detectors' pre-activations. With a target rate, λ is the
 /// Lagrange multiplier of the constraint "mean of z^l = rate", found by dual ascent: λ ← λ + speed · clamp(ln mean −
-/// ln rate, ±1); it is negative if a detector fires too seldom. (By the difference of the rates themselves λ would rise
-/// ten times as fast from a rate of 0.5 as it can fall to one of 0.05: a detector that is steered to a low rate would
-/// fall silent, and stay so for thousands of updates.) All that changes is in tensors at fixed addresses, so that a
-/// window can be part of a graph.
+/// ln rate, ±1); it is negative if the rate is below the target. (The difference of the rates themselves is at most
+/// 0.05 below a target of 0.05, but 0.45 at a rate of 0.5: λ would rise about ten times as fast as it falls, so that a
+/// detector with a low target would stop firing for thousands of updates.) All that changes is in tensors at fixed
+/// addresses, so that a window can be part of a graph.
 ///
 /// λ has no effect on a detector whose pre-activations are all where hardσ is flat: there the straight-through gradient
 /// is 0, and the detector would fire always or never, for ever. While the odds of firing, rate / (1 - rate), differ

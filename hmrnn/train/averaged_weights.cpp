@@ -19,6 +19,10 @@ AveragedWeights::AveragedWeights(std::vector<std::pair<std::string, torch::Tenso
   for (auto& [name, parameter] : parameters) {
     TORCH_CHECK(parameter.scalar_type() == torch::kFloat32, "AveragedWeights: ", name, " must be float32, got ",
                 parameter.scalar_type());
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      TORCH_CHECK(!parameter.is_same(parameters_[i]), "AveragedWeights: ", name, " and ", names_[i],
+                  " are the same tensor, which would be averaged twice");
+    }
     names_.push_back(name);
     averages_.push_back(parameter.detach().clone());
     parameters_.push_back(parameter);

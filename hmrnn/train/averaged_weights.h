@@ -17,7 +17,8 @@ namespace hmrnn {
 /// values soon lose their weight. `update` does not wait for the device and can be part of a graph (WindowGraph).
 class HMRNN_API AveragedWeights {
  public:
-  /// `parameters`: float32, by name; the averages start with their values. `decay` in (0, 1).
+  /// `parameters`: float32, by name, none twice; the averages start with their values. `decay` in (0, 1). Throws
+  /// c10::Error otherwise.
   AveragedWeights(std::vector<std::pair<std::string, torch::Tensor>> parameters, double decay);
 
   /// Updates the averages after an update of the parameters; no effect if `skipped` (0-d float32) is 1: the update was

@@ -20,6 +20,10 @@ ClippedAdam::ClippedAdam(std::vector<std::pair<std::string, torch::Tensor>> para
     TORCH_CHECK(parameter.scalar_type() == type && (type == torch::kFloat32 || type == torch::kFloat64),
                 "ClippedAdam: ", name, " must be ", type == torch::kFloat64 ? "float64" : "float32", ", got ",
                 parameter.scalar_type());
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      TORCH_CHECK(!parameter.is_same(parameters_[i]), "ClippedAdam: ", name, " and ", names_[i],
+                  " are the same tensor, which would be updated twice");
+    }
     names_.push_back(name);
     exp_avg_.push_back(torch::zeros_like(parameter, torch::MemoryFormat::Contiguous).detach());
     exp_avg_sq_.push_back(torch::zeros_like(exp_avg_.back()));
@@ -35,8 +39,13 @@ ClippedAdam::Report ClippedAdam::step(const torch::Tensor& loss) {
   torch::NoGradGuard no_grad;
   std::vector<torch::Tensor> gradients;
   gradients.reserve(parameters_.size());
-  for (const auto& parameter : parameters_) {
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const auto& parameter = parameters_[i];
     const auto& gradient = parameter.grad();
+    TORCH_CHECK(!gradient.defined() ||
+                    (gradient.sizes() == parameter.sizes() && gradient.scalar_type() == parameter.scalar_type()),
+                "ClippedAdam: the gradient of ", names_[i], " must be ", parameter.scalar_type(), " ",
+                parameter.sizes(), ", got ", gradient.scalar_type(), " ", gradient.sizes());
     gradients.push_back(gradient.defined() ? gradient.contiguous() : torch::zeros_like(parameter));
   }
   const auto update = clipped_adam_(

@@ -46,14 +46,15 @@ class HMRNN_API ClippedAdam {
     torch::Tensor not_finite;  ///< float32, 0-d: 1 if it was skipped because loss or gradient is not finite, else 0
   };
 
-  /// Names and parameters, all on one device; moments start at zero.
+  /// Names and parameters, all on one device, none twice; moments start at zero. Throws c10::Error otherwise.
   ClippedAdam(std::vector<std::pair<std::string, torch::Tensor>> parameters, const Options& options);
 
   /// Sets the learning rate of the next steps (initially 0). Not part of a graph: a replay uses the rate set last.
   void set_learning_rate(double rate);
 
   /// One update from the parameters' gradients, which are then reset to undefined. A parameter without a gradient
-  /// counts as having gradient 0. `loss`: 0-d; it must be finite too.
+  /// counts as having gradient 0. `loss`: 0-d; it must be finite too. Throws c10::Error naming the parameter if a
+  /// gradient has another shape or dtype.
   Report step(const torch::Tensor& loss);
 
   /// The parameters' names, in the order of Report::norms.

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -16,9 +17,13 @@ namespace hmrnn {
 
 namespace {
 
+/// The parameters, each once: modules may share a weight.
 std::vector<std::pair<std::string, torch::Tensor>> named_parameters(torch::nn::Module& module) {
   std::vector<std::pair<std::string, torch::Tensor>> out;
-  for (const auto& item : module.named_parameters()) out.emplace_back(item.key(), item.value());
+  for (const auto& item : module.named_parameters()) {
+    const auto is_this = [&](const auto& named) { return named.second.is_same(item.value()); };
+    if (std::none_of(out.begin(), out.end(), is_this)) out.emplace_back(item.key(), item.value());
+  }
   return out;
 }
 

@@ -100,7 +100,7 @@ TEST_CASE("alignment: sums over sequences") {
   CHECK(sum.precision() == 0.25);
 }
 
-TEST_CASE("a clock ticks as often as it is told to, wherever it begins") {
+TEST_CASE("a clock ticks as often as requested, at any phase") {
   CHECK(hmrnn::clock_boundaries(7, 3, 0) == Marks{1, 0, 0, 1, 0, 0, 1});
   CHECK(hmrnn::clock_boundaries(7, 3, 2) == Marks{0, 0, 1, 0, 0, 1, 0});
   CHECK(hmrnn::clock_boundaries(7, 2.5, 0.5) == Marks{1, 0, 0, 1, 0, 1, 0});  // 0.5, 3, 5.5

@@ -50,6 +50,9 @@ TEST_CASE("layers without detectors update at every step") {
 TEST_CASE("a soft z fires above one half, for counts and letters alike") {
   const auto z = torch::tensor({0.25, 0.75, 0.5, 0.0}).reshape({4, 1, 1});
   const auto z0 = torch::full({1, 1}, 0.25);
+  CHECK(torch::equal(hmrnn::fired(z.flatten()), torch::tensor({false, true, false, false})));
+  CHECK(hmrnn::fired(0.75));
+  CHECK_FALSE(hmrnn::fired(0.5));
   CHECK(hmrnn::operation_strings(z.select(1, 0), z0[0], 2) == std::vector<std::string>{"UUFU", "CUCC"});
   CHECK(torch::equal(hmrnn::update_counts(z, z0, 2), torch::tensor({4., 1.}, torch::kFloat64)));
 }

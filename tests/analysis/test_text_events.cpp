@@ -23,7 +23,7 @@ TEST_CASE("spaces, and the ends of words before them") {
   CHECK(hmrnn::word_end_marks("").empty());
 }
 
-TEST_CASE("boundaries that somebody wrote into a text") {
+TEST_CASE("boundaries that are marked in a text") {
   const auto marked = hmrnn::read_marked_text("|the| c|at||s|at", "gold.txt");
   CHECK(marked.text == "the catsat");
   CHECK(shown(marked.events) == "..|.|.||..");

@@ -31,7 +31,7 @@ while IFS= read -r source; do
     { echo "$source is compiled nowhere"; missing=1; }
 done < <(cd "$clone" && find hmrnn -name '*.cpp' -not -path '*/cuda/*')
 [ "$missing" = 0 ] || fail "a clone below a folder named hmrnn loses sources"
-if grep -q 'BUILD_SHARED_LIBS' "$work/out"; then fail "BUILD_SHARED_LIBS is spoken of where nobody has set it"; fi
+if grep -q 'BUILD_SHARED_LIBS' "$work/out"; then fail "the output names BUILD_SHARED_LIBS, which was not set"; fi
 # No path with a comma is passed through -Wl, or LINKER:.
 if grep -oE -- "-Wl,[^ ]*a,b[^ ]*" "$work/plain/build.ninja" >"$work/out"; then fail "the linker's options cut a path"; fi
 

@@ -52,7 +52,7 @@ void write(std::string& to, cudaStream_t stream, char letter) {
 
 }  // namespace
 
-TEST_CASE("a stream's work runs in its order, once somebody waits for it") {
+TEST_CASE("a stream's work runs in its order, once the host waits for it") {
   const auto stream = new_stream(), other = new_stream();
   std::string text;
   write(text, stream, 'a');

@@ -307,7 +307,7 @@ cudaError_t cudaLaunchKernel(const void* stub, dim3 grid, dim3 block, void** arg
                              cudaStream_t stream) {
   return launch(stub, {grid, block, arguments, shared, false}, stream);
 }
-/// Allows one block per multiprocessor: the emulation does not know whether more would fit.
+/// Allows one block per multiprocessor: the emulation cannot determine whether more would fit.
 cudaError_t cudaLaunchCooperativeKernel(const void* stub, dim3 grid, dim3 block, void** arguments, size_t shared,
                                         cudaStream_t stream) {
   cudaDeviceProp p;

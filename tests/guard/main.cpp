@@ -66,7 +66,7 @@ class PlainAllocator final : public c10::Allocator {
     void* data = static_cast<char*>(block) + gap;
     return {data, data, &release, c10::Device(c10::kCPU)};
   }
-  c10::DeleterFnPtr raw_deleter() const override { return &release; }  // LibTorch asks for it on a CPU with AMX
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }  // LibTorch requires it on a CPU with AMX
   void copy_data(void* to, const void* from, size_t size) const override { default_copy_data(to, from, size); }
 
  private:

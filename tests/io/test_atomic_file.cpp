@@ -219,7 +219,7 @@ TEST_CASE(
   ::close(locked);
 }
 
-TEST_CASE("a file that is being written is locked, so that nobody takes its temporary file away") {
+TEST_CASE("a file that is being written is locked, so that no process removes its temporary file") {
   const TemporaryFolder folder;
   hmrnn::write_file_atomically(folder / "a", [&](const Sink& sink) {
     sink("half");

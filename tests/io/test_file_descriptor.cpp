@@ -48,7 +48,7 @@ TEST_CASE("a released descriptor is the caller's") {
   CHECK(::close(number) == 0);
 }
 
-TEST_CASE("closing a descriptor that is not open is told") {
+TEST_CASE("closing a descriptor that is not open is reported") {
   const TemporaryFolder folder;
   put(folder / "file", "x");
   FileDescriptor file(open_file(folder / "file", O_RDONLY));

@@ -36,7 +36,7 @@ TEST_CASE("a file that memory cannot hold is refused before it is read") {
         path.string() + ": not enough memory for its " + std::to_string(kSize) + " bytes");
 }
 
-TEST_CASE("a decompression bomb is told from a file that was packed well") {
+TEST_CASE("a decompression bomb is distinguished from a file that was packed well") {
   const uint64_t mebibyte = 1 << 20;
   CHECK_NOTHROW(hmrnn::limit_decompression("f", 1, 256 * mebibyte));  // any file may decompress to this size
   CHECK(error_of([&] { hmrnn::limit_decompression("f", 1000, 256 * mebibyte + 1); }) ==

@@ -207,7 +207,7 @@ TEST_CASE("Bernoulli draws from LibTorch's generator unless noise is given") {
   CHECK(model->forward(input, std::nullopt, call).z.sum().item<double>() == 0);
 }
 
-TEST_CASE("given boundaries train the detector only when asked to") {
+TEST_CASE("given boundaries train the detector only on request") {
   auto model = random_model(HMLSTMOptions(2, kSizes).slope(0.25));
   const auto input = torch::randn({6, 3, 2});
   HMLSTMCall call;

@@ -217,6 +217,14 @@ TEST_CASE("a cell names a bad argument") {
   CHECK_THROWS_WITH(cell->forward(below, ones, state), ContainsSubstring("above"));
   for (const double slope : {0.0, -1.0, std::numeric_limits<double>::quiet_NaN()})
     CHECK_THROWS_WITH(cell->forward(below, ones, state, above, slope), ContainsSubstring("slope"));
+  for (const double bad : {0.5, 2.0, -1.0, std::numeric_limits<double>::quiet_NaN()}) {
+    const auto z = torch::tensor({0.0, 1.0, bad, 0.0, 1.0}).to(torch::kFloat32);
+    CHECK_THROWS_WITH(cell->forward(below, z, state, above), ContainsSubstring("z_below must be 0 or 1"));
+    CHECK_THROWS_WITH(cell->forward(below, ones, {state.h, state.c, z}, above),
+                      ContainsSubstring("state.z must be 0 or 1"));
+    HMLSTMCell soft(HMLSTMCellOptions(3, 2).above_size(4).boundary(BoundaryMode::Soft));
+    CHECK_NOTHROW(soft->forward(below, z, {state.h, state.c, z}, above));
+  }
 }
 
 TEST_CASE("a cell clones, changes dtype, saves and loads, prints") {

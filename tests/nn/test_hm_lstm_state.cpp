@@ -5,7 +5,7 @@
 using namespace hmrnn;
 using namespace hmrnn::test;
 
-TEST_CASE("the zero state has a row for each sequence, and the dtype asked for") {
+TEST_CASE("the zero state has a row for each sequence, and the requested dtype") {
   const auto state = HMLSTMState::zeros(3, {4, 2}, 1, torch::TensorOptions(torch::kFloat64));
   REQUIRE(state.h.size() == 2);
   REQUIRE(state.c.size() == 2);

@@ -101,7 +101,7 @@ TEST_CASE("rows of a batched stream are the same sequences alone, and the window
   }
 }
 
-TEST_CASE("rows join at different ages, part and go on, every bit as alone") {
+TEST_CASE("rows join at different ages, are split and continue, every bit as alone") {
   const auto dtype = GENERATE(torch::kFloat64, torch::kFloat32);
   const auto mode = GENERATE(BoundaryMode::Step, BoundaryMode::Bernoulli);
   const bool indexed = GENERATE(true, false);

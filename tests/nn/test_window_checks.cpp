@@ -21,7 +21,7 @@ struct Call {
 
 }  // namespace
 
-TEST_CASE("windows know their steps and rows, of sequences and of tables") {
+TEST_CASE("steps and rows of a window: of sequences and of tables") {
   const auto sequence = sequence_window("M", torch::zeros({5, 3, 2}), 2);
   CHECK(window_steps(sequence) == 5);
   CHECK(window_batch(sequence) == 3);

@@ -80,6 +80,9 @@ TEST_CASE("cross entropy of logits far apart is finite, and what is not finite i
     CHECK(loss(row(-1e4F, 1e4F)) == Approx(2e4 + std::log(static_cast<double>(symbols - 1))));
     CHECK(loss(row(-500, -500)) == Approx(std::log(static_cast<double>(symbols))));  // exp(-500) is 0 in float32
     CHECK(loss(row(500, 500)) == Approx(std::log(static_cast<double>(symbols))));
+    // Large logits that are close together, against what their float32 values give.
+    CHECK(loss(row(1e4F, 1e4F)) == Approx(std::log(static_cast<double>(symbols))).epsilon(1e-6));
+    CHECK(loss(row(1e4F, 1e4F - 1)) == Approx(std::log1p((symbols - 1) / std::exp(1.0))).epsilon(1e-6));
     CHECK(loss(row(1, -inf)) == 0);
     CHECK(loss(row(-inf, 1)) == inf);
     for (const auto& x : {row(nan, 1), row(1, nan), row(inf, 1), row(1, inf), row(-inf, -inf)}) {
@@ -98,11 +101,41 @@ TEST_CASE("cross entropy of logits far apart is finite, and what is not finite i
 TEST_CASE("cross entropy takes tensors of any strides") {
   torch::manual_seed(6);
   const auto logits = torch::randn({9, 4, 6}, torch::kFloat64), index = torch::randint(9, {6, 4}, torch::kInt64);
-  const auto x = logits.permute({2, 1, 0}), target = index, weight = torch::ones({4, 6}, torch::kFloat64).t();
-  CHECK(same(cross_entropy(x, target, weight), cross_entropy(x.contiguous(), target)));
+  const auto x = logits.permute({2, 1, 0}), target = index, weight = torch::randint(2, {4, 6}).to(torch::kFloat64).t();
+  REQUIRE(weight.sum().item<double>() > 0);
+  CHECK(same(cross_entropy(x, target, weight), cross_entropy(x.contiguous(), target, weight.contiguous())));
+  CHECK(distance(cross_entropy(x, target, weight), reference_cross_entropy(x, target, weight)) < 1e-14);
   CHECK(same(gradient_of(cross_entropy, x, target, {}), gradient_of(cross_entropy, x.contiguous(), target, {})));
   CHECK(same(cross_entropy(x, target.t().contiguous().t()), cross_entropy(x, target)));
   CHECK(same(cross_entropy(x.reshape({24, 9}), target.reshape({24})), cross_entropy(x, target)));
+}
+
+TEST_CASE("a graph of cross entropy is kept for a second pass, and logits may change after the loss") {
+  torch::manual_seed(8);
+  const auto x = torch::randn({3, 2, 7}).requires_grad_();
+  const auto target = torch::randint(7, {3, 2}, torch::kInt64);
+  const auto logits = x * 1;
+  const auto loss = cross_entropy(logits, target);
+  {
+    const torch::NoGradGuard no_grad;
+    logits.mul_(100);
+  }
+  const auto first = torch::autograd::grad({loss}, {x}, {}, /*retain_graph=*/true)[0];
+  const auto kept = first.clone();
+  const auto second = torch::autograd::grad({loss}, {x}, {torch::full({}, 2.0F)})[0];
+  CHECK(same(first, kept));
+  CHECK(torch::allclose(second, 2 * first));
+  CHECK(torch::allclose(first, gradient_of(reference_cross_entropy, x, target, {}) / 3.5, 1e-4, 1e-7));
+}
+
+TEST_CASE("a weighted mean of half-precision logits is summed in float32") {
+  torch::manual_seed(9);
+  const auto x = torch::randn({700, 3, 5}).to(torch::kBFloat16);
+  const auto target = torch::randint(5, {700, 3}, torch::kInt64), weight = torch::ones({700, 3});
+  const auto loss = cross_entropy(x, target, weight);
+  CHECK(loss.scalar_type() == torch::kBFloat16);
+  const auto exact = reference_cross_entropy(x.to(torch::kFloat64), target).item<double>();
+  CHECK(std::abs(loss.item<double>() - exact) < exact * 0.005);  // each loss has 8 bits, and so has their mean
 }
 
 TEST_CASE("on the CPU loss and gradient are one operator, called once") {
@@ -125,8 +158,11 @@ TEST_CASE("cross entropy refuses what it cannot compute, on the fast path and in
     auto wrong = target.clone();
     wrong[2][1] = bad;
     CHECK_THROWS_AS(loss(x, wrong, {}), c10::Error);
+    CHECK_THROWS_WITH(cross_entropy(x, wrong),
+                      ContainsSubstring("target " + std::to_string(bad) + " is not in [0, 4)"));
   }
   const auto none = torch::Tensor();
+  CHECK_THROWS_WITH(loss(x, none, none), ContainsSubstring("target is missing"));
   CHECK_THROWS_WITH(loss(x, target.t(), none), ContainsSubstring("target must have shape"));
   CHECK_THROWS_WITH(loss(x, target.to(torch::kInt32), none), ContainsSubstring("int64"));
   CHECK_THROWS_WITH(loss(x[0][0], target, none), ContainsSubstring("[T, B, V]"));

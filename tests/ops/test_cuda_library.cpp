@@ -75,7 +75,7 @@ TEST_CASE("auto is CUDA exactly where cuda works, and a refusal is one line") {
   CHECK_FALSE(why_refused("cuda:127").empty());
 }
 
-TEST_CASE("threads that ask at the same time get the same answer") {
+TEST_CASE("threads that resolve a device at the same time get the same result") {
   const auto expected = resolve_device("auto");
   std::vector<std::thread> threads;
   std::vector<int> agrees(4, 0);

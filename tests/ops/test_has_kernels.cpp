@@ -6,7 +6,7 @@
 
 using namespace hmrnn;
 
-TEST_CASE("has_kernels: registered for the CPU and for shapes alone, not for a device that nobody has registered") {
+TEST_CASE("has_kernels: registered for the CPU and for shapes alone, not for a device without registration") {
   auto& dispatcher = c10::Dispatcher::singleton();
   for (const char* name : {"hmrnn::_hm_lstm_forward", "hmrnn::_gated_output_forward"}) {
     INFO(name);

@@ -228,7 +228,7 @@ TEST_CASE("hm_lstm without gradients gives the same outputs") {
   }
 }
 
-TEST_CASE("hm_lstm: gradients may be asked for part of the outputs and of the inputs") {
+TEST_CASE("hm_lstm: gradients of some of the outputs with respect to some of the inputs") {
   torch::manual_seed(11);
   const auto p = make_problem({3, true, BoundaryMode::Step, 0.4, true, false, false, 1.0, 0}, torch::kFloat64);
   const auto fast = hmrnn::hm_lstm(p.layers, p.window, p.rule);

@@ -261,10 +261,10 @@ TEST_CASE("state_index changes exactly where the operation is not COPY, and equa
   for (int64_t l = 0; l < 3; ++l) {
     for (int64_t b = 0; b < 6; ++b) {
       for (int64_t t = 0; t < 20; ++t) {
-        const bool input_arrives = l == 0 || z[t][b][l - 1].item<double>() == 1;
+        const bool bottom_up = l == 0 || z[t][b][l - 1].item<double>() == 1;
         const bool fired = l < 2 && (t == 0 ? z0[b][l] : z[t - 1][b][l]).item<double>() == 1;
         const int before = t == 0 ? 0 : index[l][t - 1][b];
-        const bool copy = !input_arrives && !fired;
+        const bool copy = !bottom_up && !fired;
         REQUIRE(index[l][t][b] == before + (copy ? 0 : 1));
         if (!copy) continue;
         ++copies;

@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "catch.h"
+#include "hmrnn/models/handwriting_model.h"
 #include "hmrnn/ops/cuda/hm_lstm_window.h"
 #include "hmrnn/ops/hm_lstm.h"
 #include "hmrnn/ops/hm_lstm_schema.h"
 #include "support/host_kernels.h"
 #include "support/random_window.h"
+#include "support/small_ink.h"
 #include "support/tensors.h"
 
 using namespace hmrnn;
@@ -68,6 +70,14 @@ TEST_CASE("hm_lstm computes the gradient of its input only where it is wanted") 
   CHECK(p.window.input.grad().abs().max().item<double>() > 0);
   p.window.input = p.window.input.detach();
   CHECK(wanted_in([&] { hm_lstm(p.layers, p.window, p.rule).h[2].sum().backward(); }) == false);
+}
+
+TEST_CASE("training a handwriting model does not compute the gradient of the points") {
+  torch::manual_seed(6);
+  HandwritingModel model(small_ink());
+  const auto points = torch::randn({5, 2, 3});
+  CHECK(wanted_in([&] { model->forward(points).raw.sum().backward(); }) == false);
+  CHECK(model->parameters()[0].grad().defined());
 }
 
 TEST_CASE("without the gradient of the input the others are the same bits: CPU and CUDA's driver") {

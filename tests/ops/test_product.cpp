@@ -99,7 +99,7 @@ TEST_CASE("products of different numbers of rows share what is packed") {
   }
 }
 
-TEST_CASE("products made together: each by its own backend, those of no rows left out, packed weights handed on") {
+TEST_CASE("products made together: each by its own backend, those of no rows left out, packed weights passed on") {
   const auto a = torch::randn({70, 24}), b = torch::randn({40, 24}), x = torch::randn({9, 24}),
              dy = torch::randn({9, 40});
   Product<float> first(a.data_ptr<float>(), 70, 24, ProductBackend::Rows);

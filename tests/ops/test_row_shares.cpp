@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "catch.h"
+#include "hmrnn/ops/cpu/for_tasks.h"
 #include "hmrnn/ops/cpu/product.h"
 #include "hmrnn/ops/cpu/row_shares.h"
 #include "hmrnn/ops/hm_lstm.h"

@@ -35,6 +35,11 @@ done < <(grep -rhoP '^#include "\Khmrnn/[^"]+' "$first/include" | sort -u)
 while IFS= read -r header; do
   [ -e "$first/include/$header" ] || fail "$header has HMRNN_API in it, but no user can include it"
 done < <(grep -rl HMRNN_API hmrnn --include='*.h' | grep -v /cuda/)
+# A function that a public header declares is defined there, or exported.
+if (cd "$first/include" && grep -rnE '^[A-Za-z_][A-Za-z0-9_:<>,&* ]*[ &*][A-Za-z_]+\(' hmrnn --include='*.h' |
+  grep -vE ':(HMRNN_API|inline|template|constexpr|using|class|struct|enum|TORCH_|#)') >"$work/out"; then
+  fail "these functions of public headers are not exported"
+fi
 if grep -rhE '^#include <(nlohmann|archive|fmt|cxxopts|pugixml)' "$first/include"; then
   fail "a public header needs a library that the package does not bring"
 fi
@@ -99,6 +104,19 @@ grep -q "^saved, loaded: the same output" "$work/out" || fail "series does not l
 error=$(sed -n 's/^step 300  mean squared error //p' "$work/out")
 awk -v error="$error" 'BEGIN { exit !(error > 0 && error < 0.0625) }' || fail "series learns nothing: $error"
 grep -qE '^layer 1  [.|]{80}$' "$work/out" || fail "series shows no boundaries"
+
+# find_package with the required component, from a package that has it and from one that does not.
+mkdir "$work/required"
+printf '%s\n' 'cmake_minimum_required(VERSION 3.22)' 'project(required LANGUAGES CXX)' \
+  'find_package(hmrnn 0.1 REQUIRED COMPONENTS train)' 'if(NOT TARGET hmrnn::train)' \
+  '  message(FATAL_ERROR "no target hmrnn::train")' 'endif()' >"$work/required/CMakeLists.txt"
+cmake -S "$work/required" -B "$work/required/build" -DCMAKE_PREFIX_PATH="$moved" >"$work/out" 2>&1 || fail "COMPONENTS train"
+cp -r "$moved" "$work/without_train"
+rm "$work/without_train"/lib/cmake/hmrnn/hmrnnTrainTargets*
+if cmake -S "$work/required" -B "$work/required/none" -DCMAKE_PREFIX_PATH="$work/without_train" >"$work/out" 2>&1; then
+  fail "a package without the required component train is accepted"
+fi
+grep -q train "$work/out" || fail "the missing component is not named"
 
 # The training loop with the user's own task: a run that is stopped by Ctrl-C and started again ends with the same model
 # as one that was not stopped.

@@ -42,7 +42,7 @@ int64_t panel_width(size_t column, int64_t n) { return column + 1 < kWidths ? in
 double seconds(const Work& work, int64_t repeats) {
   const auto begin = std::chrono::steady_clock::now();
   for (int64_t i = 0; i < repeats; ++i) work(i % kMatrices);
-  blas::brgemm_release();  // it remembers how it configured AMX's tiles, and expects to find them so
+  blas::brgemm_release();  // it caches AMX's tile configuration, which other code may have changed since
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / static_cast<double>(repeats);
 }
 

@@ -108,7 +108,7 @@ Scheduler scheduler;
 std::exception_ptr thrown;                 // by a kernel's body
 unsigned long long warp_gave[kMostLanes];  // in the last exchange between lanes
 
-// The address sanitizer must know the current stack.
+// The address sanitizer needs the bounds of the current stack.
 void leave_stack([[maybe_unused]] void** fake, [[maybe_unused]] const void* stack, [[maybe_unused]] size_t size) {
 #ifdef __SANITIZE_ADDRESS__
   __sanitizer_start_switch_fiber(fake, stack, size);

@@ -13,11 +13,11 @@ constexpr int kPack = 16 / static_cast<int>(sizeof(T));
 }  // namespace
 
 template <class T, class P>
-void HostKernels<T, P>::boundary_shares(const cuda::BoundaryShares<T>& s) {
+void HostKernels<T, P>::boundary_products(const cuda::BoundaryProducts<T>& s) {
   ++launches;
   for (int64_t b = 0; b < s.batch; ++b) {
     team_.run([&](const HostBlock& block) {
-      packs_&& s.wide ? cuda::boundary_shares<kPack<T>>(block, b, s) : cuda::boundary_shares<1>(block, b, s);
+      packs_&& s.wide ? cuda::boundary_products<kPack<T>>(block, b, s) : cuda::boundary_products<1>(block, b, s);
     });
   }
 }

@@ -14,7 +14,7 @@ class HostKernels : public cuda::WindowKernels<T, P> {
   /// the step allows it, as CUDA does.
   HostKernels(int threads, bool reversed, bool packs) : team_(threads, reversed), reversed_(reversed), packs_(packs) {}
 
-  void boundary_shares(const cuda::BoundaryShares<T>& shares) override;
+  void boundary_products(const cuda::BoundaryProducts<T>& products) override;
   void step_forward(const std::vector<cuda::StepForward<T, P>>& steps) override;
   void step_backward(const std::vector<cuda::StepBackward<T, P>>& steps) override;
   void sum_rows(const cuda::SumRows<T, P>& sum) override;

@@ -25,7 +25,7 @@ struct ProblemOptions {
   torch::ScalarType dtype = torch::kFloat64;
 };
 
-/// Every tensor is a leaf that requires gradients, so that a test can ask for any of them.
+/// Every tensor is a leaf that requires gradients, so that a test can compute the gradient of any of them.
 struct Problem {
   std::vector<LayerParameters> layers;
   WindowInput window;

@@ -58,4 +58,6 @@ TEST_CASE("averaged weights are saved and loaded, and refuse what does not fit")
   file.tensors.clear();
   CHECK_THROWS_AS(b.load(file, "FILE"), hmrnn::Error);
   CHECK_THROWS_AS(AveragedWeights({{"w", parameter}}, 1.0), c10::Error);
+  CHECK_THROWS_WITH(AveragedWeights({{"w", parameter}, {"v", parameter}}, 0.9),
+                    ContainsSubstring("v and w are the same"));
 }

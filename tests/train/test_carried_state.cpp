@@ -15,7 +15,7 @@ HMLSTMState state_of(int64_t rows, double value) {
 
 }  // namespace
 
-TEST_CASE("carried state: what a window left goes on, zeros after a skipped update") {
+TEST_CASE("carried state: that of the window before, or zeros after a skipped update") {
   CarriedState carried;
   carried.reserve(state_of(6, 0));
   carried.start(4);

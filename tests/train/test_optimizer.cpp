@@ -187,3 +187,20 @@ TEST_CASE("weight decay is torch::optim's, of matrices alone") {
   CHECK_FALSE(torch::allclose(ours[0].second, without[0].second, 1e-3, 1e-3));
   CHECK(torch::equal(ours[1].second, without[1].second));
 }
+
+TEST_CASE("ClippedAdam refuses a tensor given twice, and a gradient of another shape or dtype, by name") {
+  auto twice = parameters(1);
+  twice.emplace_back("again", twice[1].second);
+  CHECK_THROWS_WITH(hmrnn::ClippedAdam(twice, {}), ContainsSubstring("again and b are the same tensor"));
+  const auto named = parameters(1);
+  hmrnn::ClippedAdam optimizer(named, {});
+  const auto before = named[1].second.detach().clone();
+  for (const auto& bad : {torch::ones({128}), torch::ones({1, 129}), torch::ones({129}, torch::kFloat64)}) {
+    set_gradients(tensors(named), 1);
+    auto parameter = named[1].second;
+    parameter.mutable_grad() = bad;
+    CHECK_THROWS_WITH(optimizer.step(torch::tensor(1.0)), ContainsSubstring("the gradient of b must be"));
+  }
+  CHECK(optimizer.updates() == 0);
+  CHECK(torch::equal(named[1].second, before));
+}

@@ -135,7 +135,7 @@ TEST_CASE("handwriting: two processes do what one does, also with fewer lines th
   }
 }
 
-TEST_CASE("a group's run stopped by a signal in one process goes on in another number of processes") {
+TEST_CASE("a group's run stopped by a signal in one process continues in another number of processes") {
   SmallRun run;
   run.layer_norm = false;
   run.trainer.steps = 34;
@@ -165,7 +165,7 @@ TEST_CASE("a group's run stopped by a signal in one process goes on in another n
   }
 }
 
-TEST_CASE("one process is asked to save, and all of them do") {
+TEST_CASE("one process gets a request to save, and all of them save") {
   SmallRun run;
   run.layer_norm = false;
   run.boundary = BoundaryMode::Soft;

@@ -106,7 +106,7 @@ TEST_CASE("a run that goes back to a checkpoint goes back to the same one wherev
   }
 }
 
-TEST_CASE("a run that ended at a limit goes on as if it had been set higher") {
+TEST_CASE("a run that ended at a limit continues as if the limit had been higher") {
   SmallRun run;
   const TemporaryFolder folder;
   run.trainer.steps = kSteps;

@@ -58,7 +58,7 @@ TEST_CASE("an equal or a not finite loss is no improvement") {
   CHECK_FALSE(other.state().best.has_value());
 }
 
-TEST_CASE("a schedule goes on from its saved state") {
+TEST_CASE("a schedule continues from its saved state") {
   LearningRateSchedule a({.rate = 1, .patience = 2}), b({.rate = 1, .patience = 2});
   a.update(1.0);
   a.update(1.5);

@@ -25,7 +25,7 @@ TEST_CASE("the smallest number of threads that is about as fast as any is chosen
   CHECK(choose_threads({{1, 10.0}, {2, 6.0}, {4, 5.9}, {6, 7.0}}) == 2);
 }
 
-TEST_CASE("a run asks for another number of threads when its speed has halved for ten seconds, and after ten minutes") {
+TEST_CASE("a run requests another number of threads when its speed has halved for ten seconds, and after ten minutes") {
   /// Makes steps of 0.1 s until watch.step returns true; returns their time, or -1 after `limit` seconds.
   const auto asks_after = [](SpeedWatch& watch, double targets_per_second, double limit) {
     for (int i = 1; i <= 10 * limit; ++i) {

@@ -93,6 +93,20 @@ class SteepTask : public PointTask {
   std::set<int64_t> steep_;
 };
 
+/// Two modules that are the same one, so that its weight has two names.
+struct TiedPointsImpl : torch::nn::Module {
+  TiedPointsImpl() : below(register_module("below", Point())), above(register_module("above", below)) {}
+  Point below, above;
+};
+TORCH_MODULE(TiedPoints);
+
+class TiedTask : public PointTask {
+ public:
+  TiedTask() { point = points->below; }
+  torch::nn::Module& module() override { return *points; }
+  TiedPoints points;
+};
+
 /// A graph that computes its work anew in each replay.
 class Recomputed : public WindowGraph {
  public:
@@ -355,4 +369,24 @@ TEST_CASE("texts that are too short are refused before anything is written") {
   run.text = 100;
   CHECK_THROWS_WITH(run(folder / "run", false), ContainsSubstring("training text"));
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
+}
+
+TEST_CASE("a weight that two modules share is updated, averaged and saved once") {
+  const TemporaryFolder folder;
+  PointTask plain;
+  TiedTask tied;
+  REQUIRE(tied.module().named_parameters().size() == 2);
+  TrainerOptions options;
+  options.steps = 25;
+  options.ema = 0.5;
+  options.optimizer.clip = 0.1;
+  train(plain, options, folder.path / "plain");
+  train(tied, options, folder.path / "tied");
+  CHECK(plain.point->at.abs().min().item<double>() > 0);
+  CHECK(torch::equal(tied.points->above->at, plain.point->at));
+  const auto of = [&](const char* run) { return read_safetensors(folder.path / run / "last/state.safetensors"); };
+  const auto one = of("plain"), two = of("tied");
+  CHECK(torch::equal(two.find("adam.exp_avg.below.at"), one.find("adam.exp_avg.at")));
+  CHECK(torch::equal(two.find("ema.below.at"), one.find("ema.at")));
+  CHECK_FALSE(two.find("adam.exp_avg.above.at").defined());
 }

@@ -57,7 +57,7 @@ TEST_CASE("a window is in the same place as the one before it, prefetched or not
   check_in_place(feed, 7, 3, 4);
 }
 
-TEST_CASE("the layout tells where windows lie: another one for another size, or once their memory had to grow") {
+TEST_CASE("the layout identifies the windows' memory: another one for another size, or once it had to grow") {
   std::vector<int64_t> steps = {5, 3, 5, 8, 5, 8};
   WindowFeed feed([&](int64_t, int64_t i) { return window_of(0, i, steps.at(static_cast<size_t>(i))); }, torch::kCPU);
   std::vector<std::vector<int64_t>> layouts;

@@ -118,7 +118,7 @@ TEST_CASE("the traced graph does again what was recorded, from the tensors as th
   CHECK(sum.item<double>() == Approx(expected_sum));
 }
 
-TEST_CASE("the traced graph draws random numbers on, and tells where the host reads a tensor") {
+TEST_CASE("replays of a traced graph draw new random numbers, and it reports where the host reads a tensor") {
   auto x = torch::zeros({5});
   const auto work = [&] {
     const torch::NoGradGuard no_grad;

@@ -5,7 +5,7 @@
 namespace hmrnn::cpu {
 
 /// Whether this machine's CPU has `feature`, by LibTorch's name for it ("avx512_bf16", "amx_bf16"); false for a name
-/// that this LibTorch does not know.
+/// that this LibTorch does not define.
 inline bool cpu_has(const char* feature) {
   const auto all = at::cpu::get_cpu_capabilities();
   const auto found = all.find(feature);

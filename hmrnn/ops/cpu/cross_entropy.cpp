@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "hmrnn/ops/cpu/row_shares.h"
+#include "hmrnn/ops/cpu/for_tasks.h"
 #include "hmrnn/ops/cpu/training_kernel.h"
 
 namespace hmrnn::cpu {
@@ -25,8 +25,8 @@ void cross_entropy(const at::Tensor& logits, const at::Tensor& target, const std
   const T* w = weight ? weight->const_data_ptr<T>() : nullptr;
   T* dx = gradient.numel() > 0 ? gradient.data_ptr<T>() : nullptr;
   for (int64_t i = 0; i < rows; ++i) {
-    TORCH_CHECK_INDEX(symbol[i] >= 0 && symbol[i] < classes, "cross_entropy: target ", symbol[i], " at position ", i,
-                      " is not in [0, ", classes, ")");
+    TORCH_CHECK_INDEX(symbol[i] >= 0 && symbol[i] < classes, "cross_entropy: target ", symbol[i], " is not in [0, ",
+                      classes, "), at position ", i, " of all");
   }
   double total = static_cast<double>(rows);
   if (w != nullptr) {

@@ -16,7 +16,7 @@ namespace hmrnn::cpu {
 /// boundary's rows of the weights. Without layer norm only `ds` and the boundary's are used.
 template <class T>
 struct GradientSums {
-  std::array<AlignedVector<T>, 4> ds;  ///< [4d] Σ ds by LayerView::operation: gradients of the biases are sums of these
+  std::array<AlignedVector<T>, 4> ds;  ///< [4d] Σ ds by LayerView::bias_index: the biases' gradients are sums of these
   T bias_z = T(0);                     ///< Σ ds_z
   AlignedVector<T> u_gain, w_gain, v_gain;  ///< [4d]
   AlignedVector<T> cell_gain, cell_bias;    ///< [d]

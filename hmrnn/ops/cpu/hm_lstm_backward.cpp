@@ -4,6 +4,8 @@
 
 #include <deque>
 
+#include "hmrnn/ops/cpu/for_tasks.h"
+
 namespace hmrnn::cpu {
 
 template <class T, class P>

@@ -132,8 +132,7 @@ class Backward {
   void boundary_terms();
   void multiply_extra(ExtraProducts& extra, Product<P>& matrix, const std::vector<const P*>& x, T eps, bool norm);
   void boundary_row(int64_t t, int64_t l, int64_t b, int64_t thread);
-  bool z_below(int64_t t, int64_t b, int64_t l);
-  bool z_before(int64_t t, int64_t b, int64_t l);
+  rules::Operation operation_of(int64_t t, int64_t l, int64_t b);
 
   // hm_lstm_backward_steps.cpp
   Term<T, P> top_down_term(int64_t l, int64_t t, int64_t b);

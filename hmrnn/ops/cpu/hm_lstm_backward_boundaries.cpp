@@ -82,26 +82,26 @@ void Backward<T, P>::boundary_row(int64_t t, int64_t l, int64_t b, int64_t threa
   const T d_pre = s.d_pre.template data_ptr<T>()[t * B_ + b];
   if (d_pre == T(0)) return;
   auto& sums = s.sums[thread];
+  const auto operation = operation_of(t, l, b);
   k_.axpy(y.d, d_pre, y.u_z(), row_of<T>(s.dh, b, y.d));
   k_.axpy(y.d, d_pre, h_at(t - 1, l, b), sums.u_z.data());
-  if (l > 0 && z_below(t, b, l)) {
+  if (l > 0 && operation.bottom_up) {
     k_.axpy(y.below, d_pre, y.w_z(), row_of<T>(layer_[l - 1].dh, b, y.below));
     k_.axpy(y.below, d_pre, h_at(t, l - 1, b), sums.w_z.data());
   }
-  if (z_before(t, b, l)) {
+  if (operation.flush) {
     k_.axpy(y.above, d_pre, y.v_z(), row_of<T>(layer_[l + 1].dh, b, y.above));
     k_.axpy(y.above, d_pre, h_at(t - 1, l + 1, b), sums.v_z.data());
   }
 }
 
+/// Of a layer with a detector.
 template <class T, class P>
-bool Backward<T, P>::z_below(int64_t t, int64_t b, int64_t l) {
-  return l == 0 || rules::fires(result_.z.template const_data_ptr<T>()[(t * B_ + b) * (L_ - 1) + l - 1]);
-}
-template <class T, class P>
-bool Backward<T, P>::z_before(int64_t t, int64_t b, int64_t l) {
-  return rules::fires(t > 0 ? result_.z.template const_data_ptr<T>()[((t - 1) * B_ + b) * (L_ - 1) + l]
-                            : a_.window.z0.template const_data_ptr<T>()[b * (L_ - 1) + l]);
+rules::Operation Backward<T, P>::operation_of(int64_t t, int64_t l, int64_t b) {
+  const T* z = result_.z.template const_data_ptr<T>();
+  const T* before =
+      t > 0 ? z + ((t - 1) * B_ + b) * (L_ - 1) + l : a_.window.z0.template const_data_ptr<T>() + b * (L_ - 1) + l;
+  return rules::operation<T>(l > 0 ? z + (t * B_ + b) * (L_ - 1) + l - 1 : nullptr, before);
 }
 
 #define HMRNN_INSTANTIATE(T, P)                   \

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "hmrnn/ops/cpu/for_tasks.h"
 #include "hmrnn/ops/cpu/hm_lstm_backward.h"
 
 namespace hmrnn::cpu {

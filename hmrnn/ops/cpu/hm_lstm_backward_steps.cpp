@@ -303,7 +303,7 @@ void Backward<T, P>::update(int64_t l, int64_t now, int64_t thread, RowPrefetch*
                          y.cell, dropout_.of(l, b, state_number(t - 1, l, b)), gates + 4 * d, ds, dc,
                          sums.cell_gain.data(), sums.cell_bias.data(), prefetch);
   k_.term_backward(4 * d, ds, u_term, s.du + i * s.weight[kU].stride(), sums.u_gain.data(),
-                   sums.ds[y.operation(w >= 0, flush)].data(), prefetch);
+                   sums.ds[y.bias_index(w >= 0, flush)].data(), prefetch);
   w_term.bias = y.w_bias;
   v_term.bias = y.v_bias;
   if (w >= 0 && !table) {

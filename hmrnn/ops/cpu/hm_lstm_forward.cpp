@@ -6,6 +6,8 @@
 #include <deque>
 #include <numeric>
 
+#include "hmrnn/ops/cpu/for_tasks.h"
+
 namespace hmrnn::cpu {
 
 template <class T, class P>

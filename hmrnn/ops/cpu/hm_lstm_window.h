@@ -26,13 +26,13 @@ struct LayerView {
   const T *v_gain = nullptr, *v_bias = nullptr;
   CellNorm<T> cell;
   /// [4d] sum of the biases that an active step adds to its products: b, and those of the products' norms. Indexed by
-  /// operation(): whether W x is part of the step (the boundary below fired), and V h^ (it is a FLUSH). Empty without
+  /// bias_index(): whether W x is part of the step (the boundary below fired), and V h^ (it is a FLUSH). Empty without
   /// layer norm.
   std::array<AlignedVector<T>, 4> summed_bias;
 
-  static int operation(bool update, bool flush) { return (update ? 1 : 0) + (flush ? 2 : 0); }
-  const T* gate_bias(bool update, bool flush) const {
-    const auto& sum = summed_bias[operation(update, flush)];
+  static int bias_index(bool with_bottom_up, bool flush) { return (with_bottom_up ? 1 : 0) + (flush ? 2 : 0); }
+  const T* gate_bias(bool with_bottom_up, bool flush) const {
+    const auto& sum = summed_bias[bias_index(with_bottom_up, flush)];
     return sum.empty() ? bias : sum.data();
   }
   bool top() const { return above == 0; }
@@ -63,10 +63,10 @@ std::vector<LayerView<T>> layer_views(const HMLSTMArguments& a) {
     if (y.above) y.v_gain = data(p.top_down_norm.weight), y.v_bias = data(p.top_down_norm.bias);
     y.cell.gain = data(p.cell_norm.weight), y.cell.bias = data(p.cell_norm.bias);
     for (const bool flush : {false, true}) {
-      for (const bool update : {false, true}) {
-        auto& sum = y.summed_bias[y.operation(update, flush)];
+      for (const bool bottom_up : {false, true}) {
+        auto& sum = y.summed_bias[y.bias_index(bottom_up, flush)];
         sum.assign(y.bias, y.bias + 4 * y.d);
-        for (const auto* more : {y.u_bias, update ? y.w_bias : nullptr, flush ? y.v_bias : nullptr}) {
+        for (const auto* more : {y.u_bias, bottom_up ? y.w_bias : nullptr, flush ? y.v_bias : nullptr}) {
           for (int64_t j = 0; more != nullptr && j < 4 * y.d; ++j) sum[j] += more[j];
         }
       }

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-#include "hmrnn/ops/cpu/row_shares.h"
+#include "hmrnn/ops/cpu/for_tasks.h"
 #include "hmrnn/ops/cpu/training_kernel.h"
 
 namespace hmrnn::cpu {
@@ -90,18 +90,18 @@ AdamReport clipped_adam(const AdamTensors& t, const AdamNumbers& n) {
   const double norm = std::sqrt(square);
   report.norm = at::full({}, norm, options);
   const auto flag = [&](bool value) { return at::full({}, value ? 1.0 : 0.0, options.dtype(at::kFloat)); };
-  // A norm that overflows T is as useless as a NaN.
+  // A norm whose square overflows T is as useless as a NaN.
   const bool finite = std::isfinite(static_cast<T>(norm)) && std::isfinite(t.loss.item<double>());
-  const bool skipped = !finite || (n.skip_norm > 0 && norm > n.skip_norm);
+  const bool skipped = !finite || (n.skip_norm > 0 && static_cast<T>(norm) > n.skip_norm);
   report.not_finite = flag(!finite);
   report.skipped = flag(skipped);
   if (skipped) return report;
 
-  t.updates.add_(1);
-  const double updates = t.updates.item<double>(), rate = t.learning_rate.item<double>();
+  const double updates = t.updates.item<double>() + 1, rate = t.learning_rate.item<double>();
   AdamStep<T> step;
   step.gradient_scale = static_cast<T>(n.clip > 0 ? 1 / std::max(1.0, norm / n.clip) : 1.0);
-  step.beta1 = static_cast<T>(n.beta1);
+  step.one_minus_beta1 = static_cast<T>(1 - n.beta1);
+  step.one_minus_beta2 = static_cast<T>(1 - n.beta2);
   step.beta2 = static_cast<T>(n.beta2);
   step.step_size = static_cast<T>(rate / (1 - std::pow(n.beta1, updates)));
   step.root_correction = static_cast<T>(std::sqrt(1 - std::pow(n.beta2, updates)));
@@ -119,6 +119,7 @@ AdamReport clipped_adam(const AdamTensors& t, const AdamNumbers& n) {
     kernels.adam(piece.size, static_cast<int64_t>(piece.tensor) < n.matrices ? of_matrices : of_vectors,
                  gradient(piece), parameters.at<T>(piece), moments.at<T>(piece), square_moments.at<T>(piece));
   });
+  t.updates.add_(1);
   for (const auto* written : {&parameters, &moments, &square_moments}) written->write_back();
   return report;
 }

@@ -85,8 +85,8 @@ struct Share {
 /// f(share) for shares that are the whole product together. Of a large product each of several threads has a large
 /// share, with which it begins, and a small one, which others can take if it is late; of a smaller one at most an equal
 /// share each, as many as the number of multiplications justifies. More shares would cost more: each reads all rows
-/// again, and begins with a panel that nobody has prefetched (with four equal ones for each of two threads a window of
-/// 3×512 took 425 ms instead of 407, timed alone, where few rows are active).
+/// again, and begins with a panel that has not been prefetched (with four equal ones for each of two threads a window
+/// of 3×512 took 425 ms instead of 407, timed alone, where few rows are active).
 template <class F>
 void for_shares(int64_t multiplications, F f) {
   constexpr int64_t kWorthAPart = 1 << 18;

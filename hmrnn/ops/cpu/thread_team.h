@@ -48,7 +48,7 @@ class ThreadTeam {
   using Call = void (*)(const void*, int64_t);
 
   /// A thread's own parts of the current loop: number of the loop (32 bits), end (16) and begin (16) of the parts that
-  /// nobody has taken, in one word, so that a late thread takes either a part of the current loop or none.
+  /// no thread has taken, in one word, so that a late thread takes either a part of the current loop or none.
   struct alignas(64) Range {
     std::atomic<uint64_t> untaken{0};
   };

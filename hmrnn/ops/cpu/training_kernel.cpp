@@ -30,17 +30,19 @@ T largest(int64_t n, const T* x) {
   return out;
 }
 
-/// A NaN among x is in every result: exp hands it on, and so does the sum.
+/// With a NaN among x every result is NaN: exp of a NaN is NaN, and so is a sum that contains it.
 template <class T>
 T cross_entropy(int64_t n, const T* x, int64_t target, T scale, T* dx) {
   const cell::VectorRow<T> row;
   using V = typename cell::VectorRow<T>::V;
   const T shift = largest(n, x);
   const T at_target = x[target];
+  // In this order, since the difference of two large logits is exact.
+  const auto loss = [&](T sum) { return std::log(sum) + (shift - at_target); };
   const auto power = [&](auto at) { return (at.load(x) - V(shift)).exp(); };
   if (dx == nullptr) {
     const T sum = row.template sums<1>(n, [&](auto at) { return std::array<V, 1>{power(at)}; })[0];
-    return std::log(sum) + shift - at_target;
+    return loss(sum);
   }
   const T sum = row.template sums<1>(n, [&](auto at) {
     const V p = power(at);
@@ -50,7 +52,7 @@ T cross_entropy(int64_t n, const T* x, int64_t target, T scale, T* dx) {
   const T factor = scale / sum;
   row.each(n, [&](auto at) { at.store(dx, at.load(dx) * V(factor)); });
   dx[target] -= scale;
-  return std::log(sum) + shift - at_target;
+  return loss(sum);
 }
 
 template <class T>
@@ -65,12 +67,14 @@ T square_sum(int64_t n, const T* x) {
 template <class T>
 void adam(int64_t n, const AdamStep<T>& step, const T* gradient, T* parameter, T* moment, T* square_moment) {
   using V = typename cell::VectorRow<T>::V;
-  const V scale(step.gradient_scale), l2(step.l2), shrink(step.shrink), one_minus_beta1(1 - step.beta1),
-      beta2(step.beta2), one_minus_beta2(1 - step.beta2), size(step.step_size), root(step.root_correction),
+  const V scale(step.gradient_scale), l2(step.l2), shrink(step.shrink), one_minus_beta1(step.one_minus_beta1),
+      beta2(step.beta2), one_minus_beta2(step.one_minus_beta2), size(step.step_size), root(step.root_correction),
       eps(step.eps);
+  const bool decays = step.l2 != 0;
   cell::VectorRow<T>().each(n, [&](auto at) {
     const V p = at.load(parameter);
-    const V g = at.load(gradient) * scale + l2 * p;
+    V g = at.load(gradient) * scale;
+    if (decays) g = g + l2 * p;
     const V m = at.load(moment), next_m = m + one_minus_beta1 * (g - m);
     const V next_v = beta2 * at.load(square_moment) + one_minus_beta2 * g * g;
     at.store(moment, next_m);

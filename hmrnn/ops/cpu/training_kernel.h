@@ -7,13 +7,14 @@ namespace hmrnn::cpu {
 /// The numbers of one Adam update (Kingma and Ba, 2015), the same for all of its values.
 template <class T>
 struct AdamStep {
-  T gradient_scale;   ///< gradients are multiplied by it (clipping)
-  T l2;               ///< weight decay that is added to the gradient, as l2 · parameter
-  T shrink;           ///< the parameter is multiplied by it first (decoupled weight decay)
-  T beta1, beta2;     ///< decay of the moments
-  T step_size;        ///< learning rate / (1 - beta1^n)
-  T root_correction;  ///< √(1 - beta2^n)
-  T eps;              ///< added to the root of the second moment
+  T gradient_scale;                    ///< gradients are multiplied by it (clipping)
+  T l2;                                ///< weight decay that is added to the gradient, as l2 · parameter
+  T shrink;                            ///< the parameter is multiplied by it first (decoupled weight decay)
+  T beta2;                             ///< decay of the second moment
+  T one_minus_beta1, one_minus_beta2;  ///< rounded once: 1 - beta2 of a rounded beta2 can be far off
+  T step_size;                         ///< learning rate / (1 - beta1^n)
+  T root_correction;                   ///< √(1 - beta2^n)
+  T eps;                               ///< added to the root of the second moment
 };
 
 /// What a training step computes outside of the layers, compiled for one instruction set; T is float or double. Rows

@@ -114,7 +114,7 @@ class BlockRow {
     }
 
    private:
-    /// Rows are never in shared memory. The compiler cannot know that of a pointer that was itself loaded from there.
+    /// Rows are never in shared memory. The compiler cannot infer this for a pointer that was itself loaded from there.
     HMRNN_HOST_DEVICE static void in_global_memory([[maybe_unused]] const void* p) {
 #ifdef __CUDA_ARCH__
       __builtin_assume(__isGlobal(p));

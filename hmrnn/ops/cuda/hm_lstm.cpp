@@ -17,7 +17,7 @@ namespace {
 template <class T, class P>
 class StreamWindowKernels : public WindowKernels<T, P> {
  public:
-  void boundary_shares(const BoundaryShares<T>& shares) override { run(shares); }
+  void boundary_products(const BoundaryProducts<T>& products) override { run(products); }
   void step_forward(const std::vector<StepForward<T, P>>& steps) override { run_wave(steps); }
   void step_backward(const std::vector<StepBackward<T, P>>& steps) override { run_wave(steps); }
   void sum_rows(const SumRows<T, P>& sum) override { run(sum); }

@@ -85,14 +85,14 @@ class Forward : Window<T, P> {
       if (l + 2 < L_) tape.boundary_rows.select(0, kBottomUp).copy_(a_.layers[l + 1].bottom_up.select(0, 4 * y.above));
     }
     if (!y.first) tape.boundary_rows.select(0, kTopDown).copy_(a_.layers[l - 1].top_down.select(0, 4 * y.below));
-    BoundaryShares<T> shares;
-    shares.batch = B_;
-    shares.units = d;
-    shares.wide = d % 4 == 0;
-    shares.h = data<T>(tape.h);
-    shares.boundary_rows = data<T>(tape.boundary_rows);
-    shares.dots = data<T>(tape.dots);
-    kernels_.boundary_shares(shares);
+    BoundaryProducts<T> products;
+    products.batch = B_;
+    products.units = d;
+    products.wide = d % 4 == 0;
+    products.h = data<T>(tape.h);
+    products.boundary_rows = data<T>(tape.boundary_rows);
+    products.dots = data<T>(tape.dots);
+    kernels_.boundary_products(products);
   }
 
   /// What check_index and check_hard_boundaries check on a CPU. The error is reported by the device: the host does not

@@ -9,9 +9,9 @@ namespace hmrnn::cuda {
 namespace {
 
 template <int N, class T>
-__global__ void boundary_shares_kernel(BoundaryShares<T> s) {
+__global__ void boundary_products_kernel(BoundaryProducts<T> s) {
   __shared__ BlockMemory shared;
-  boundary_shares<N>(CudaBlock(&shared), blockIdx.x, s);
+  boundary_products<N>(CudaBlock(&shared), blockIdx.x, s);
 }
 
 template <int N, class T, class P>
@@ -29,13 +29,13 @@ __global__ void sum_rows_kernel(SumRows<T, Q> s) {
 }  // namespace
 
 template <class T>
-int launch(const BoundaryShares<T>& s, void* stream) {
+int launch(const BoundaryProducts<T>& s, void* stream) {
   const auto blocks = static_cast<unsigned>(s.batch);
   const auto on = static_cast<cudaStream_t>(stream);
   if (s.wide) {
-    boundary_shares_kernel<kPack<T>><<<blocks, threads_for(s.units / kPack<T>), 0, on>>>(s);
+    boundary_products_kernel<kPack<T>><<<blocks, threads_for(s.units / kPack<T>), 0, on>>>(s);
   } else {
-    boundary_shares_kernel<1><<<blocks, threads_for(s.units), 0, on>>>(s);
+    boundary_products_kernel<1><<<blocks, threads_for(s.units), 0, on>>>(s);
   }
   return cudaGetLastError();
 }
@@ -61,8 +61,8 @@ int launch(const SumRows<T, Q>& s, void* stream) {
   return cudaGetLastError();
 }
 
-template int launch(const BoundaryShares<float>&, void*);
-template int launch(const BoundaryShares<double>&, void*);
+template int launch(const BoundaryProducts<float>&, void*);
+template int launch(const BoundaryProducts<double>&, void*);
 template int launch(const Wave<StepForward<float, float>>&, void*);
 template int launch(const Wave<StepForward<double, double>>&, void*);
 template int launch(const Wave<StepForward<float, c10::BFloat16>>&, void*);

@@ -15,12 +15,12 @@ template <class T, class P>
 class WindowKernels {
  public:
   virtual ~WindowKernels() = default;
-  virtual void boundary_shares(const BoundaryShares<T>& shares) = 0;
+  virtual void boundary_products(const BoundaryProducts<T>& products) = 0;
   /// Steps of several layers that do not depend on each other.
   virtual void step_forward(const std::vector<StepForward<T, P>>& steps) = 0;
   virtual void step_backward(const std::vector<StepBackward<T, P>>& steps) = 0;
   virtual void sum_rows(const SumRows<T, P>& sum) = 0;     ///< gradients of products
-  virtual void sum_scalars(const SumRows<T, T>& sum) = 0;  ///< of the boundary's share, width 1
+  virtual void sum_scalars(const SumRows<T, T>& sum) = 0;  ///< of products with boundary rows, width 1
   /// Runs the pieces of work, each of which launches something through ATen, side by side: they do not depend on each
   /// other.
   virtual void side_by_side(const std::vector<std::function<void()>>& work) = 0;

@@ -26,8 +26,8 @@ using Value = c10::BFloat16;
 constexpr int kWarp = 32;
 
 // A block's shared memory: the header, the operand of a product (`rows` of its rows), weights. All pointers are derived
-// from the array itself: the compiler cannot know that a stored pointer points to shared memory, and would generate
-// slower loads.
+// from the array itself: of a stored pointer the compiler cannot infer that it points to shared memory, and would
+// generate slower loads.
 __device__ unsigned char* chip_memory() {
   extern __shared__ __align__(32) unsigned char memory[];
   return memory;

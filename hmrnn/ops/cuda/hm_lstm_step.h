@@ -20,6 +20,12 @@ using cell::Term;
 /// The three products of a step, in the order of every array of kProducts entries.
 enum Product : int { kRecurrent = 0, kBottomUp = 1, kTopDown = 2, kProducts = 3 };
 
+/// Whether an active step of this operation adds the product: U h always, W x if the boundary below fired, V h^ at a
+/// FLUSH.
+HMRNN_HOST_DEVICE HMRNN_INLINE bool uses(const rules::Operation& operation, int product) {
+  return product == kRecurrent || (product == kBottomUp ? operation.bottom_up : operation.flush);
+}
+
 /// One of the products of a step, for all rows of the batch: addresses of M x, of the boundary row's product with x,
 /// and of the layer norm's parameters.
 template <class T>
@@ -99,7 +105,7 @@ struct StepForward : Step<T> {
 
 /// dots = boundary_rows · h of the initial state; each step computes that of the state it writes.
 template <class T>
-struct BoundaryShares {
+struct BoundaryProducts {
   int64_t batch = 0;
   int64_t units = 0;
   bool wide = false;
@@ -113,7 +119,7 @@ template <class T, class P>
 struct TermGradients {
   P* raw = nullptr;  ///< row b at raw + b·stride, [4d], of M x: zeros where the step does not use it
   int64_t stride = 0;
-  T* dot = nullptr;  ///< row b at dot + b·dot_stride, of the boundary row's share; null: not needed
+  T* dot = nullptr;  ///< row b at dot + b·dot_stride, of the boundary row times x; null: not needed
   int64_t dot_stride = 0;
   T* gain =
       nullptr;  ///< [4d] row b at gain + b·sums_stride, added to: each row has sums of its own (no atomics, so that

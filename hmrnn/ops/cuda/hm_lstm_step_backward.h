@@ -37,7 +37,7 @@ HMRNN_HOST_DEVICE void collect(const Row& row, int64_t b, const StepBackward<T, 
 
 /// UPDATE or FLUSH. Writes the gradients of the products and dc; sets dh to 0.
 template <class Row, class T, class P>
-HMRNN_HOST_DEVICE rules::BoundaryGradients<T> active_step(const Row& row, int64_t b, bool arrives, bool flush,
+HMRNN_HOST_DEVICE rules::BoundaryGradients<T> active_step(const Row& row, int64_t b, const rules::Operation& operation,
                                                           const Term<T>* term, const StepBackward<T, P>& s) {
   using V = typename Row::V;
   const int64_t d = s.units;
@@ -47,9 +47,10 @@ HMRNN_HOST_DEVICE rules::BoundaryGradients<T> active_step(const Row& row, int64_
   T* scratch = ds + 4 * d;
   const bool norm = s.norm.gain != nullptr;
   const auto sums = [&](T* p) { return p != nullptr ? p + b * s.sums_stride : nullptr; };
-  const auto dots = cell::active_backward(row, d, flush, dh, dc, s.gates + b * 4 * d, s.c + b * d, s.c_new + b * d,
-                                          s.h + b * d, s.cell_moments[b], s.norm, s.dropout_of(b), scratch, ds, dc,
-                                          norm ? sums(s.cell_gain) : nullptr, norm ? sums(s.cell_bias) : nullptr);
+  const auto dots =
+      cell::active_backward(row, d, operation.flush, dh, dc, s.gates + b * 4 * d, s.c + b * d, s.c_new + b * d,
+                            s.h + b * d, s.cell_moments[b], s.norm, s.dropout_of(b), scratch, ds, dc,
+                            norm ? sums(s.cell_gain) : nullptr, norm ? sums(s.cell_bias) : nullptr);
   row.each(d, [&](auto at) { at.store(dh, V(T(0))); });
   // ds was written in a loop over d and is read in loops over 4d, by other threads: the sums have a barrier in between.
 
@@ -60,14 +61,14 @@ HMRNN_HOST_DEVICE rules::BoundaryGradients<T> active_step(const Row& row, int64_
     if (s.term[k].raw == nullptr) continue;
     const auto& to = s.d_term[k];
     P* raw = to.raw + b * to.stride;
-    if (k == kRecurrent || (k == kBottomUp ? arrives : flush)) {
+    if (uses(operation, k)) {
       through[k] = cell::term_backward(row, 4 * d, ds, term[k], raw, sums(to.gain), sums(to.bias));
     } else {
       row.each(4 * d, [&](auto at) { at.store(raw, V(T(0))); });
       if (s.detect) through[k] = cell::term_dot(row, 4 * d, ds, term[k]);
     }
   }
-  const auto dz = rules::active_step_gradients<T>({arrives, flush}, dots.forget, dots.input, dots.cell, dots.jump);
+  const auto dz = rules::active_step_gradients<T>(operation, dots.forget, dots.input, dots.cell, dots.jump);
   return {through[kBottomUp] + dz.below, through[kTopDown] + dz.before};
 }
 
@@ -92,7 +93,7 @@ HMRNN_HOST_DEVICE void step_backward(const Block& block, int64_t b, const StepBa
   const int64_t d = s.units;
   const bool live = s.live(b);
   const auto operation = s.operation(b);
-  const bool arrives = operation.bottom_up, flush = operation.flush, active = live && operation.active();
+  const bool active = live && operation.active();
   collect(row, b, s);
   if (!active) {
     HMRNN_UNROLL
@@ -112,7 +113,7 @@ HMRNN_HOST_DEVICE void step_backward(const Block& block, int64_t b, const StepBa
     for (int k = 0; k < kProducts; ++k) {
       const auto& to = s.d_term[k];
       if (!row.first() || to.dot == nullptr) continue;
-      to.dot[b * to.dot_stride] = k == kRecurrent || (k == kBottomUp ? arrives : flush) ? d_pre : T(0);
+      to.dot[b * to.dot_stride] = uses(operation, k) ? d_pre : T(0);
     }
   }
 
@@ -125,7 +126,7 @@ HMRNN_HOST_DEVICE void step_backward(const Block& block, int64_t b, const StepBa
       term[k] = {s.term[k].values(b), {T(0), T(1)}, s.term[k].gain, s.term[k].bias};
       if (term[k].gain != nullptr) term[k].moments = s.term_moments[kProducts * b + k];
     }
-    out = active ? active_step(row, b, arrives, flush, term, s) : copy_step(row, b, term[kRecurrent], s);
+    out = active ? active_step(row, b, operation, term, s) : copy_step(row, b, term[kRecurrent], s);
     if (s.dz != nullptr) {
       if (s.dz_below != nullptr) out.below += d_pre * s.term[kBottomUp].boundary(b);
       out.before += d_pre * s.term[kTopDown].boundary(b);

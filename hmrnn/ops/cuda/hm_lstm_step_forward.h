@@ -11,20 +11,21 @@ namespace hmrnn::cuda {
 
 /// z of a live row. `pre` is written where it is needed.
 template <class T, class P>
-HMRNN_HOST_DEVICE T decide(const StepForward<T, P>& s, int64_t b, bool input_arrives, bool flush) {
+HMRNN_HOST_DEVICE T decide(const StepForward<T, P>& s, int64_t b, const rules::Operation& operation) {
   T pre = T(0);
   if (s.dots != nullptr) {
     pre = s.term[kRecurrent].boundary(b) + s.bias[4 * s.units];
-    if (flush) pre += s.term[kTopDown].boundary(b);
-    if (input_arrives) pre += s.term[kBottomUp].boundary(b);
+    if (operation.flush) pre += s.term[kTopDown].boundary(b);
+    if (operation.bottom_up) pre += s.term[kBottomUp].boundary(b);
   }
   if (s.pre != nullptr) s.pre[b] = pre;
   if (s.given != nullptr) return s.given[b * s.z_stride];
   return rules::decide(pre, *s.slope, s.noise != nullptr ? s.noise + b * s.z_stride : nullptr);
 }
 
+/// dots = boundary_rows · h, of one row.
 template <class Row, class T>
-HMRNN_HOST_DEVICE void share(const Row& row, int64_t d, const T* boundary_rows, const T* h, T* dots) {
+HMRNN_HOST_DEVICE void multiply_boundary_rows(const Row& row, int64_t d, const T* boundary_rows, const T* h, T* dots) {
   using V = typename Row::V;
   const auto sums = row.template sums<kProducts>(d, [&](auto at) {
     const V x = at.load(h);
@@ -39,9 +40,9 @@ HMRNN_HOST_DEVICE void share(const Row& row, int64_t d, const T* boundary_rows, 
 }
 
 template <int N, class Block, class T>
-HMRNN_HOST_DEVICE void boundary_shares(const Block& block, int64_t b, const BoundaryShares<T>& s) {
+HMRNN_HOST_DEVICE void boundary_products(const Block& block, int64_t b, const BoundaryProducts<T>& s) {
   const BlockRow<Block, T, N> row(block);
-  share(row, s.units, s.boundary_rows, s.h + b * s.units, s.dots + kProducts * b);
+  multiply_boundary_rows(row, s.units, s.boundary_rows, s.h + b * s.units, s.dots + kProducts * b);
 }
 
 template <int N, class Block, class T, class P>
@@ -50,9 +51,9 @@ HMRNN_HOST_DEVICE void step_forward(const Block& block, int64_t b, const StepFor
   const int64_t d = s.units;
   const bool live = s.live(b);
   const auto operation = s.operation(b);
-  const bool arrives = operation.bottom_up, flush = operation.flush, active = live && operation.active();
+  const bool active = live && operation.active();
   if (row.first()) {
-    if (s.z != nullptr) s.z[b * s.z_stride] = live ? decide(s, b, arrives, flush) : s.z_before[b * s.z_stride];
+    if (s.z != nullptr) s.z[b * s.z_stride] = live ? decide(s, b, operation) : s.z_before[b * s.z_stride];
     s.state[b] = static_cast<int32_t>(s.state_number(b) + (active ? 1 : 0));
   }
 
@@ -60,7 +61,7 @@ HMRNN_HOST_DEVICE void step_forward(const Block& block, int64_t b, const StepFor
   std::array<const T*, kProducts> norm_of;
   HMRNN_UNROLL
   for (int k = 0; k < kProducts; ++k) {
-    const bool used = active && (k == kRecurrent || (k == kBottomUp ? arrives : flush));
+    const bool used = active && uses(operation, k);
     const T* raw = s.term[k].values(b);
     norm_of[k] = s.norm.gain != nullptr && (used || (s.every_moment && live)) ? raw : nullptr;
     if (used) term[k] = {raw, {T(0), T(1)}, s.term[k].gain, s.term[k].bias};
@@ -80,8 +81,8 @@ HMRNN_HOST_DEVICE void step_forward(const Block& block, int64_t b, const StepFor
   T* c_new = s.c_new + b * d;
   if (active) {
     const auto moments =
-        cell::active_forward(row, d, term[kRecurrent], term[kBottomUp], term[kTopDown], s.bias, flush ? nullptr : c,
-                             s.norm, s.dropout_of(b), s.gates + b * 4 * d, c_new, h_new);
+        cell::active_forward(row, d, term[kRecurrent], term[kBottomUp], term[kTopDown], s.bias,
+                             operation.flush ? nullptr : c, s.norm, s.dropout_of(b), s.gates + b * 4 * d, c_new, h_new);
     if (row.first()) s.cell_moments[b] = moments;
   } else {  // COPY, or past the end
     row.each(d, [&](auto at) {
@@ -98,7 +99,7 @@ HMRNN_HOST_DEVICE void step_forward(const Block& block, int64_t b, const StepFor
   if (s.dots_new == nullptr) return;
   T* dots = s.dots_new + kProducts * b;
   if (active) {
-    share(row, d, s.boundary_rows, h_new, dots);
+    multiply_boundary_rows(row, d, s.boundary_rows, h_new, dots);
   } else if (row.first()) {
     HMRNN_UNROLL
     for (int k = 0; k < kProducts; ++k) dots[k] = s.dots[kProducts * b + k];

@@ -18,7 +18,7 @@ struct Wave {
 };
 
 template <class T>
-int launch(const BoundaryShares<T>& shares, void* stream);
+int launch(const BoundaryProducts<T>& products, void* stream);
 template <class T, class P>
 int launch(const Wave<StepForward<T, P>>& wave, void* stream);
 template <class T, class P>

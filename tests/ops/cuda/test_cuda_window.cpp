@@ -215,7 +215,7 @@ TEST_CASE("the CUDA window takes parameters that are not aligned") {
                    by_operator(p, false)) < 1e-10);
 }
 
-TEST_CASE("an index out of range is reported, and leads no kernel astray; so is a boundary other than 0 and 1") {
+TEST_CASE("an index out of range, or a boundary other than 0 and 1, is reported; no kernel reads out of bounds") {
   RandomWindowOptions o;
   o.indexed = true;
   o.rate = 0.5;

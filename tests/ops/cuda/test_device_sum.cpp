@@ -7,7 +7,7 @@ using namespace hmrnn;
 using hmrnn::test::find_cuda;
 using hmrnn::test::is_emulated;
 
-TEST_CASE("NCCL sums are only for GPUs, which are asked for by their name") {
+TEST_CASE("NCCL sums are only for CUDA devices: an error for others") {
   CHECK_THROWS_AS(make_device_sum_id(torch::kCPU), c10::Error);
   CHECK_THROWS_AS(make_device_sum(torch::kCPU, 0, 1, std::vector<uint8_t>(kDeviceSumId)), c10::Error);
 }

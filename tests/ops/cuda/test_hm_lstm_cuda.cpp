@@ -42,7 +42,7 @@ RandomWindowOptions options_of(const std::vector<int64_t>& sizes, int64_t batch,
 
 }  // namespace
 
-TEST_CASE("the CUDA library brings every operator of the CPU", "[cuda]") {
+TEST_CASE("the CUDA library registers every operator of the CPU", "[cuda]") {
   try {
     load_cuda_library();  // needs all of LibTorch's CUDA libraries, but no device
   } catch (const Error& error) {
