@@ -18,6 +18,7 @@ RunLock::RunLock(const std::filesystem::path& folder)
     if (errno == EWOULDBLOCK) throw Error(folder.string() + ": another process is training into this run");
     return;
   }
+  locked_ = true;
 }
 
 RunLock::~RunLock() = default;

@@ -78,7 +78,7 @@ void Trainer::start(const std::function<void()>& claimed) {
   lead([&] {
     folder_.require_absent();
     folder_.create(averaged_.has_value());
-    lock_ = std::make_unique<RunLock>(folder_.path());
+    lock();
     folder_.drop_recovery_state();  // of another run
     folder_.require_absent();       // another process may have started a run here before the lock was taken
     metrics_ = std::make_unique<MetricsWriter>(folder_.metrics());
@@ -210,6 +210,13 @@ bool Trainer::evaluate(bool scheduled) {
         fmt::format("learning rate divided by {:g}: {:.3g}", schedule_.options().divisor, learning_rate(step_)));
   }
   return true;
+}
+
+void Trainer::lock() {
+  lock_ = std::make_unique<RunLock>(folder_.path());
+  if (lock_->locked()) return;
+  progress_.message(fmt::format("{}: this file system has no locks: nothing keeps another process out of this run",
+                                folder_.path().string()));
 }
 
 bool Trainer::last_save_is_old() const {

@@ -34,7 +34,7 @@ bool has_evaluation(const std::filesystem::path& path, int64_t step) {
 
 void Trainer::resume() {
   folder_.require_state();
-  lead([&] { lock_ = std::make_unique<RunLock>(folder_.path()); });
+  lead([&] { lock(); });
   const auto where = folder_.last_state().string();
   const auto file = read_safetensors(folder_.last_state());
   const auto state = TrainerState::parse(file, where);

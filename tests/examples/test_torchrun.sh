@@ -207,6 +207,29 @@ for signal in INT TERM; do
   cmp calm/last/model.safetensors $job/last/model.safetensors || fail "SIG$signal to torchrun changes the weights"
   alike calm $job 0
 done
+# A death right after the first save, before anything else: the restarted job resumes this run, as it is its own.
+cat > die.c << 'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+/* Once: kills the process that has just put the first state of a run into place. */
+int rename(const char* from, const char* to) {
+  int (*real)(const char*, const char*) = (int (*)(const char*, const char*))dlsym(RTLD_NEXT, "rename");
+  int result = real(from, to);
+  const char* end = strstr(to, "early/last/state.safetensors");
+  if (result == 0 && end && open("died", O_CREAT | O_EXCL, 0600) >= 0) kill(getpid(), SIGKILL);
+  return result;
+}
+C
+"${CC:-cc}" -shared -fPIC -o die.so die.c -ldl || fail "the library that kills a process does not compile"
+(export LD_PRELOAD=$PWD/die.so; torchrun_train $long --out early) > early.txt 2>&1 || fail "a death after the first save: $(tail -n 20 early.txt)"
+[ -e died ] || fail "no process died after the first save"
+grep -q '^resumed at step 0' early.txt || fail "the job that died after its first save did not resume: $(tail -n 20 early.txt)"
+cmp calm/last/model.safetensors early/last/model.safetensors || fail "a death after the first save changes the weights"
+
 # None of torchrun's attempts (one and three restarts) may continue another job's run.
 code=0
 (torchrun_train $long --out calm) > other.txt 2>&1 || code=$?
