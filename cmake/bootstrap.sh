@@ -38,7 +38,7 @@ install_packages() {
   if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null || die "neither root nor sudo, and these packages are missing: ${missing[*]}"
     sudo=(sudo)
-    # Without a terminal, nobody could answer sudo's password prompt.
+    # Without a terminal, sudo's password prompt cannot be answered.
     [ -t 0 ] || sudo -n true 2>/dev/null || die "sudo asks for a password, and these packages are missing: ${missing[*]}"
   fi
   echo "bootstrap: installing ${missing[*]}"

@@ -18,34 +18,32 @@ cmake/bootstrap.sh
 cmake --preset release
 cmake --build --preset release --target char_lm
 
-# The first folder with a file that matches the pattern: in the first of `folders` that has one, or in its sub-folders.
-folder_of() {
-  local folder found
-  for folder in "${folders[@]}"; do
-    found=$(find -L "$folder" -maxdepth 2 -type f -name "$1" -printf '%h\n' 2>/dev/null | sort | head -n 1) || true
-    if [ -n "$found" ]; then
-      printf '%s\n' "$found"
-      return
-    fi
-  done
-}
+# folder_of FOLDER PATTERN: the folder of a file that matches, FOLDER itself or one in it.
+folder_of() { find -L "$1" -maxdepth 2 -type f -name "$2" -printf '%h\n' 2>/dev/null | sort | head -n 1 || true; }
 
 corpus=synthetic
-source=()
-prime=(--prime "the ")
-if [ "${HMRNN_QUICKSTART_CORPUS:-}" = synthetic ]; then
-  :
-elif dir=$(folder_of 'ptb.char.train.txt') && [ -n "$dir" ]; then
-  corpus=ptb
-elif dir=$(folder_of 'ptb.train.txt') && [ -n "$dir" ]; then
-  corpus=ptb
-elif dir=$(folder_of 'text8*') && [ -n "$dir" ]; then
-  corpus=text8
-fi
+case ${HMRNN_QUICKSTART_CORPUS:-} in
+  synthetic) folders=() ;;
+  '') ;;
+  *)
+    echo "quickstart: HMRNN_QUICKSTART_CORPUS is '$HMRNN_QUICKSTART_CORPUS', but can only be synthetic" >&2
+    exit 2
+    ;;
+esac
+for folder in "${folders[@]}"; do
+  for pattern in ptb.char.train.txt ptb.train.txt 'text8*'; do
+    dir=$(folder_of "$folder" "$pattern")
+    [ -n "$dir" ] || continue
+    case $pattern in ptb*) corpus=ptb ;; *) corpus=text8 ;; esac
+    break 2
+  done
+done
 if [ "$corpus" = synthetic ]; then
+  source=()
   prime=() # the synthetic language has no English words
 else
   source=(--data-dir "$dir")
+  prime=(--prime "the ")
 fi
 
 run=${HMRNN_QUICKSTART_OUT:-}

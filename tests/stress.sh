@@ -47,7 +47,7 @@ PYTHON
 same() {
   local file
   for file in last/model best/model best_ema/model; do
-    cmp "$1/$file.safetensors" "$2/$file.safetensors" || fail "$2/$file is not that of a run that nobody killed"
+    cmp "$1/$file.safetensors" "$2/$file.safetensors" || fail "$2/$file is not that of a run that was not killed"
   done
   records "$1/metrics.jsonl" > a.txt || fail "$1/metrics.jsonl"
   records "$2/metrics.jsonl" > b.txt || fail "$2/metrics.jsonl"
@@ -87,7 +87,7 @@ for program in char_lm handwriting; do
   same whole_$program $run
   [ -z "$(find $run -name '.*.tmp-*')" ] || fail "temporary files stay: $(find $run -name '.*.tmp-*')"
   [ "$(ls $run/kept | wc -l)" -le 3 ] || fail "--keep 3 keeps $(ls $run/kept)"
-  echo "$program: $kills times SIGKILL ($early before the first save), $steps steps, every bit as in a run that nobody killed"
+  echo "$program: $kills times SIGKILL ($early before the first save), $steps steps, every bit as in a run that was not killed"
 done
 
 # ---------------------------------------------------------------- signals

@@ -28,7 +28,7 @@ torch::Tensor boundary_probability(const HMLSTM& core, const torch::Tensor& inpu
   if (out.z.size(0) == 0) return probability;
   const auto z_before = step_before(out.z, before.z);
   const auto parameters = core->layer_parameters();
-  const auto slope = torch::tensor(core->slope(), torch::kFloat64);
+  const auto slope = torch::full({}, core->slope(), out.z.options().dtype(torch::kFloat64));
   for (int64_t l = 0; l + 1 < layers; ++l) {
     const auto& layer = parameters[static_cast<size_t>(l)];
     const auto row = 4 * layer.units();

@@ -1,12 +1,11 @@
 #include "hmrnn/nn/hm_lstm_cell.h"
 
-#include <ATen/ops/_assert_async.h>
-#include <c10/util/StringUtil.h>
 #include <torch/nn/init.h>
 
 #include <cmath>
 
 #include "hmrnn/error.h"
+#include "hmrnn/ops/hm_lstm_arguments.h"
 
 namespace hmrnn {
 
@@ -142,15 +141,9 @@ HMLSTMCellState HMLSTMCellImpl::forward(const torch::Tensor& below, const torch:
     check("state.z", state.z, {batch});
     check("above", above, {batch, options.above_size()});
   }
-  const auto check_hard = [](const char* name, const torch::Tensor& z) {
-    // On a GPU the device reports it: the host does not wait.
-    at::_assert_async(
-        z.eq(0).logical_or(z.eq(1)).all(),
-        c10::str("HMLSTMCell: ", name, " must be 0 or 1 everywhere (only soft boundaries lie in between)"));
-  };
   if (options.boundary() != BoundaryMode::Soft) {
-    check_hard("z_below", z_below);
-    if (!top) check_hard("state.z", state.z);
+    assert_hard("HMLSTMCell", "z_below", z_below);
+    if (!top) assert_hard("HMLSTMCell", "state.z", state.z);
   }
   BoundaryRule rule;
   rule.mode = options.boundary();

@@ -44,7 +44,7 @@ class CrossEntropyFunction : public torch::autograd::Function<CrossEntropyFuncti
                                const std::optional<torch::Tensor>& weight) {
     const auto [loss, gradient] = call(logits, target, weight, /*gradient=*/true);
     ctx->save_for_backward({gradient});
-    ctx->saved_data["logits"] = logits;  // their values are not needed, so they may change
+    ctx->saved_data["logits"] = logits;  // kept for a second derivative's error; their values may change
     return loss;
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grad) {

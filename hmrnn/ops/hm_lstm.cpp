@@ -1,7 +1,5 @@
 #include "hmrnn/ops/hm_lstm.h"
 
-#include <ATen/ops/_assert_async.h>
-#include <c10/util/StringUtil.h>
 #include <torch/autograd.h>
 #include <torch/library.h>
 
@@ -23,18 +21,12 @@ WindowResult call_window(const HMLSTMArguments& a) {
   return take_result(stack);
 }
 
-/// What check_hard_boundaries checks, on any device: the device reports it, and the host does not wait.
-void assert_hard(const char* name, const at::Tensor& z) {
-  at::_assert_async(z.eq(0).logical_or(z.eq(1)).all(),
-                    c10::str("hm_lstm: ", name, " must be 0 or 1 everywhere (only soft boundaries lie in between)"));
-}
-
 /// The reference, dense, plain autograd: for soft boundaries (nothing can be skipped) and devices without a backend.
 WindowResult composite(const HMLSTMArguments& a) {
   const auto& w = a.window;
   if (a.rule.mode != BoundaryMode::Soft) {
-    assert_hard("z0", w.z0);
-    if (a.rule.given.defined()) assert_hard("boundaries", a.rule.given);
+    assert_hard("hm_lstm", "z0", w.z0);
+    if (a.rule.given.defined()) assert_hard("hm_lstm", "boundaries", a.rule.given);
   }
   auto dropout = a.dropout;
   if (dropout.locked_mask.defined()) dropout.locked_mask = dropout.locked_mask.detach();

@@ -46,6 +46,10 @@ HMLSTMArguments contiguous(HMLSTMArguments a);
 /// reference would use it as a factor, the kernels would take it as 0 or 1.
 void check_hard_boundaries(const HMLSTMArguments& a);
 
+/// The same for one tensor `z` of operator or module `op`, called `name`, on a CPU or a GPU. A GPU reports it later: the
+/// host does not wait. Other devices do not check it.
+void assert_hard(const char* op, const char* name, const at::Tensor& z);
+
 /// Throws c10::Error where the index (contiguous, on the CPU) has a value that is no row of the table.
 void check_index(const HMLSTMArguments& a);
 

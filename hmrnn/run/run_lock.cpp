@@ -16,9 +16,9 @@ RunLock::RunLock(const std::filesystem::path& folder)
   while (flock(folder_->get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
     if (errno == EWOULDBLOCK) throw Error(folder.string() + ": another process is training into this run");
+    failure_ = errno;
     return;
   }
-  locked_ = true;
 }
 
 RunLock::~RunLock() = default;

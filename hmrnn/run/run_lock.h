@@ -17,15 +17,16 @@ class HMRNN_API RunLock {
   explicit RunLock(const std::filesystem::path& folder);
   ~RunLock();
 
-  /// Whether the folder is locked. On a file system without locks it is not, and nothing prevents a second process.
-  bool locked() const { return locked_; }
+  /// Why the folder could not be locked, an errno; 0: it is locked. A file system may have no locks (or, like NFS, none
+  /// for folders): then nothing prevents a second process.
+  int failure() const { return failure_; }
 
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
 
  private:
   std::unique_ptr<FileDescriptor> folder_;
-  bool locked_ = false;
+  int failure_ = 0;
 };
 
 }  // namespace hmrnn

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "hmrnn/error.h"
 #include "hmrnn/io/safetensors.h"
@@ -214,9 +215,9 @@ bool Trainer::evaluate(bool scheduled) {
 
 void Trainer::lock() {
   lock_ = std::make_unique<RunLock>(folder_.path());
-  if (lock_->locked()) return;
-  progress_.message(fmt::format("{}: this file system has no locks: nothing keeps another process out of this run",
-                                folder_.path().string()));
+  if (lock_->failure() == 0) return;
+  progress_.message(fmt::format("{}: the folder cannot be locked ({}): nothing keeps another process out of this run",
+                                folder_.path().string(), std::generic_category().message(lock_->failure())));
 }
 
 bool Trainer::last_save_is_old() const {

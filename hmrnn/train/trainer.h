@@ -252,7 +252,7 @@ class HMRNN_API Trainer {
   bool save_is_late() const { return options_.group ? agreed_.late : last_save_is_old(); }
   bool time_is_over() const { return options_.minutes > 0 && elapsed() >= options_.minutes * 60; }
   bool last_save_is_old() const;
-  /// Takes the lock of the folder, and says if its file system has none.
+  /// Takes the lock of the folder, and says if that is not possible there.
   void lock();
   int64_t epoch() const { return step_ / task_.windows(); }
   double elapsed() const;

@@ -37,7 +37,7 @@ def _message(error: RuntimeError, path: Path) -> str:
 
 def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
     """The metadata under the key ``hmrnn``, and the tensors in float32."""
-    path.open("rb").close()  # what cannot be opened is an OSError
+    os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # what cannot be opened is an OSError
     try:
         tensors, of_file = torch.ops.hmrnn._read_safetensors(str(path))
     except RuntimeError as error:

@@ -68,7 +68,7 @@ TEST_CASE("a file that is larger than any line of handwriting is refused, in a f
         path.string() + ": huge.xml has more than 64 MiB, which no line of handwriting has");
 }
 
-TEST_CASE("with somebody to tell, a file that is too large or cannot be read is left out and the visit goes on") {
+TEST_CASE("a file that is too large or cannot be read is left out and reported, and the visit continues") {
   const TemporaryFolder folder, archive;
   folder.write("a.xml", "1");
   fs::resize_file(folder.write("huge.xml", "x"), uint64_t{1} << 40);  // sparse; reading it would take hours

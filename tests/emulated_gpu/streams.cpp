@@ -45,7 +45,7 @@ void advance(Stream& stream, const Marker* until) {
         if (item.signal.get() == wanted) holder = other;
       }
     }
-    if (!holder || holder == &stream) fail("a stream waits for an event that nobody will reach");
+    if (!holder || holder == &stream) fail("a stream waits for an event that will never be reached");
     advance(*holder, wanted);
   }
 }
@@ -77,7 +77,7 @@ void wait_for(const Marker& marker) {
         if (item.signal.get() == &marker) holder = stream;
       }
     }
-    if (!holder) fail("somebody waits for an event that no stream holds");
+    if (!holder) fail("a wait is for an event that no stream holds");
     wait_for(*holder, &marker);
   }
 }

@@ -33,7 +33,13 @@ mkdir "$tree/data/ptb"
 touch "$tree/data/ptb/ptb.train.txt"
 chooses "--corpus ptb --data-dir $work/corpora/ptb" HMRNN_DATA_DIR="$work/corpora"
 chooses "--corpus ptb --data-dir data/ptb"
+mkdir -p "$work/only_text8/text8"
+touch "$work/only_text8/text8/text8.zip"
+chooses "--corpus text8 --data-dir $work/only_text8/text8" HMRNN_DATA_DIR="$work/only_text8"
 chooses "--corpus synthetic" HMRNN_QUICKSTART_CORPUS=synthetic
+code=0
+env HMRNN_QUICKSTART_CORPUS=text8 PATH="$work/stubs:$PATH" "$tree/examples/quickstart.sh" </dev/null >"$work/out" 2>&1 || code=$?
+[ "$code" = 2 ] && grep -q "HMRNN_QUICKSTART_CORPUS is 'text8'" "$work/out" || fail "an unknown corpus: exit code $code"
 echo "the corpus is found in HMRNN_DATA_DIR, else in data"
 
 case $(realpath "${HMRNN_BIN_DIR:?}") in

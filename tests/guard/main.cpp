@@ -111,7 +111,7 @@ class Results {
  public:
   void add(const torch::Tensor& x) {
     if (!x.defined()) return;
-    TORCH_CHECK(torch::isfinite(x).all().item<bool>(), "a result is not finite: memory was read that nobody wrote");
+    TORCH_CHECK(torch::isfinite(x).all().item<bool>(), "a result is not finite: memory was read that was never written");
     values_ += x.numel();
     const auto wide = x.detach().to(torch::kFloat64).contiguous().view(torch::kInt64);
     const auto* bits = wide.const_data_ptr<int64_t>();

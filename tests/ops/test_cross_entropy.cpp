@@ -65,7 +65,7 @@ TEST_CASE("cross entropy's gradient, numerically") {
   check_gradients([&] { return cross_entropy(logits, target, weight).square(); }, {{"logits", logits}});
 }
 
-TEST_CASE("cross entropy of logits far apart is finite, and what is not finite is handed on") {
+TEST_CASE("cross entropy of logits far apart is finite, and what is not finite stays so") {
   constexpr float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   const auto target = torch::zeros({1, 1}, torch::kInt64);
   for (const int64_t symbols : {5, 16, 37}) {

@@ -22,7 +22,7 @@ struct UpdatedModel {
 
   explicit UpdatedModel(torch::ScalarType dtype) {
     torch::manual_seed(1);
-    const std::vector<std::vector<int64_t>> shapes = {{33, 17}, {129, 517}, {0, 4}, {20, 1}, {129}, {}, {50001}};
+    const std::vector<std::vector<int64_t>> shapes = {{33, 17}, {129, 200}, {0, 4}, {20, 1}, {129}, {}, {20001}};
     for (const auto& shape : shapes) {
       parameters.push_back(torch::randn(shape, dtype));
       exp_avg.push_back(torch::zeros(shape, dtype));
@@ -115,8 +115,9 @@ TEST_CASE("an update of what is not finite changes no tensor") {
   std::vector<torch::Tensor> before;
   for (const auto& x : model.all()) before.push_back(x.clone());
   auto gradients = gradients_of(model, 1);
-  const bool in_loss = GENERATE(false, true) && bad != 1e30F;  // so is one whose square is above float32
-  if (!in_loss) gradients[6][50000] = bad;
+  const bool in_loss =
+      GENERATE(false, true) && bad != 1e30F;  // a norm whose square overflows float32 counts as not finite
+  if (!in_loss) gradients[6][20000] = bad;
   const auto report = clipped_adam_(model.tensors(gradients, in_loss ? torch::tensor(bad) : fine()), numbers);
   CHECK(report.skipped.item<float>() == 1);
   CHECK(report.not_finite.item<float>() == 1);
@@ -192,6 +193,22 @@ TEST_CASE(
     return parameters[0][0].item<double>();
   };
   CHECK(run({.clip = 5, .skip_norm = 5}, 0.125) == Approx(0.875));
+  // Limits are compared in the parameters' dtype, and the square of a norm must be finite in it.
+  const auto skips = [](float gradient, int64_t n, double limit, bool reference) {
+    const std::vector<torch::Tensor> parameters{torch::ones({n})}, gradients{torch::full({n}, gradient)};
+    const std::vector<torch::Tensor> moments{torch::zeros({n})}, squares{torch::zeros({n})};
+    const AdamTensors tensors{
+        parameters, gradients, moments, squares, torch::zeros({}), torch::full({}, 0.1, torch::kFloat64), fine()};
+    const AdamNumbers limited{.skip_norm = limit};
+    return (reference ? reference_clipped_adam_(tensors, limited) : clipped_adam_(tensors, limited))
+               .skipped.item<float>() == 1;
+  };
+  for (const bool reference : {false, true}) {
+    CHECK_FALSE(skips(0.1F, 1, 0.1, reference));  // 0.1 in float32 is above 0.1
+    CHECK(skips(0.1F, 1, 0.09, reference));
+    CHECK(skips(1e17F, 40000, 0, reference));  // norm 2e19, in several pieces
+    CHECK_FALSE(skips(1e16F, 40000, 0, reference));
+  }
   CHECK(run({.weight_decay = 0.5, .decoupled = true, .matrices = 0}, 0) == 1);
 }
 
@@ -221,9 +238,11 @@ TEST_CASE("what other devices compute reads nothing back: it can be part of a gr
   const auto logits = torch::randn({5, 3, 8}), weight = torch::ones({5, 3});
   const auto target = torch::randint(8, {5, 3}, torch::kInt64);
   AdamReport report;
+  const auto average = c10::Dispatcher::singleton().findSchemaOrThrow("hmrnn::_average_", "");
   const auto work = [&] {
     report = reference_clipped_adam_(captured.tensors(input, loss), numbers);
-    for (size_t i = 0; i < averages.size(); ++i) averages[i].lerp_(captured.parameters[i], report.skipped);
+    torch::jit::Stack arguments{averages, captured.parameters, report.skipped};
+    average.callBoxedForDispatchKey(c10::DispatchKey::CUDA, arguments);  // what CUDA calls, on tensors of the CPU
     reference_cross_entropy(logits, target);
     reference_cross_entropy(logits, target, weight);
   };

@@ -192,6 +192,12 @@ def test_a_file_that_is_no_safetensors_file_is_refused(tmp_path, data, message):
     assert str(error.value).count(str(path)) == 1
 
 
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="not a regular file"):
+        hmrnn.load(tmp_path / "model.safetensors")
+
+
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_flipped_bit_is_refused(tmp_path, kind):
     path = tmp_path / "model.safetensors"

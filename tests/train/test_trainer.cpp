@@ -371,7 +371,7 @@ TEST_CASE("texts that are too short are refused before anything is written") {
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
 }
 
-TEST_CASE("a weight that two modules share is updated, averaged and saved once") {
+TEST_CASE("a weight that two modules share is updated and averaged once") {
   const TemporaryFolder folder;
   PointTask plain;
   TiedTask tied;

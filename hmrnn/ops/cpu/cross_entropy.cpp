@@ -26,7 +26,7 @@ void cross_entropy(const at::Tensor& logits, const at::Tensor& target, const std
   T* dx = gradient.numel() > 0 ? gradient.data_ptr<T>() : nullptr;
   for (int64_t i = 0; i < rows; ++i) {
     TORCH_CHECK_INDEX(symbol[i] >= 0 && symbol[i] < classes, "cross_entropy: target ", symbol[i], " is not in [0, ",
-                      classes, "), at position ", i, " of all");
+                      classes, ") (position ", i, " of ", rows, ")");
   }
   double total = static_cast<double>(rows);
   if (w != nullptr) {

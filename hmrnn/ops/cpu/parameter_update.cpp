@@ -91,8 +91,8 @@ AdamReport clipped_adam(const AdamTensors& t, const AdamNumbers& n) {
   report.norm = at::full({}, norm, options);
   const auto flag = [&](bool value) { return at::full({}, value ? 1.0 : 0.0, options.dtype(at::kFloat)); };
   // A norm whose square overflows T is as useless as a NaN.
-  const bool finite = std::isfinite(static_cast<T>(norm)) && std::isfinite(t.loss.item<double>());
-  const bool skipped = !finite || (n.skip_norm > 0 && static_cast<T>(norm) > n.skip_norm);
+  const bool finite = std::isfinite(static_cast<T>(square)) && std::isfinite(t.loss.item<double>());
+  const bool skipped = !finite || (n.skip_norm > 0 && static_cast<T>(norm) > static_cast<T>(n.skip_norm));
   report.not_finite = flag(!finite);
   report.skipped = flag(skipped);
   if (skipped) return report;

@@ -103,12 +103,8 @@ class Forward : Window<T, P> {
       at::_assert_async(w.index.ge(0).logical_and_(w.index.lt(w.input.size(0))).all(),
                         "hm_lstm: index must lie in [0, rows of the table)");
     }
-    const auto check = [](const at::Tensor& z, const char* message) {
-      at::_assert_async(z.eq(0).logical_or_(z.eq(1)).all(), message);
-    };
-    check(w.z0, "hm_lstm: z0 must be 0 or 1 everywhere (only soft boundaries lie in between)");
-    if (!a_.rule.given.defined()) return;
-    check(a_.rule.given, "hm_lstm: boundaries must be 0 or 1 everywhere (only soft boundaries lie in between)");
+    assert_hard("hm_lstm", "z0", w.z0);
+    if (a_.rule.given.defined()) assert_hard("hm_lstm", "boundaries", a_.rule.given);
   }
 
   /// W x of the first layer: one product over the table, or over the whole sequence.

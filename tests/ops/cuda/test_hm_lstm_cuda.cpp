@@ -42,7 +42,7 @@ RandomWindowOptions options_of(const std::vector<int64_t>& sizes, int64_t batch,
 
 }  // namespace
 
-TEST_CASE("the CUDA library registers every operator of the CPU", "[cuda]") {
+TEST_CASE("every operator of the CPU has a kernel for CUDA", "[cuda]") {
   try {
     load_cuda_library();  // needs all of LibTorch's CUDA libraries, but no device
   } catch (const Error& error) {
@@ -54,8 +54,9 @@ TEST_CASE("the CUDA library registers every operator of the CPU", "[cuda]") {
     if (name.name.rfind("hmrnn::", 0) != 0) continue;
     const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(name.name.c_str(), name.overload_name.c_str());
     if (!op.hasKernelForDispatchKey(c10::DispatchKey::CPU)) continue;
+    if (name.name == "hmrnn::_cross_entropy") continue;  // other devices call LibTorch's loss instead
     INFO(name.name);
-    CHECK(op.hasKernelForDispatchKey(c10::DispatchKey::CUDA));
+    CHECK(op.hasComputedKernelForDispatchKey(c10::DispatchKey::CUDA));  // its own, or one for every device
     ++operators;
   }
   CHECK(operators >= 4);
