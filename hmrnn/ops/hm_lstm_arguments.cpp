@@ -164,10 +164,4 @@ void check_hard_boundaries(const HMLSTMArguments& a) {
   if (a.rule.given.defined()) check("boundaries", a.rule.given);
 }
 
-void assert_hard(const char* op, const char* name, const at::Tensor& z) {
-  if (!z.is_cpu() && !z.is_cuda()) return;
-  at::_assert_async(z.eq(0).logical_or(z.eq(1)).all(),
-                    c10::str(op, ": ", name, " must be 0 or 1 everywhere (only soft boundaries lie in between)"));
-}
-
 }  // namespace hmrnn

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ATen/ops/_assert_async.h>
+#include <c10/util/StringUtil.h>
 #include <torch/types.h>
 
 #include <optional>
@@ -46,9 +48,13 @@ HMLSTMArguments contiguous(HMLSTMArguments a);
 /// reference would use it as a factor, the kernels would take it as 0 or 1.
 void check_hard_boundaries(const HMLSTMArguments& a);
 
-/// The same for one tensor `z` of operator or module `op`, called `name`, on a CPU or a GPU. A GPU reports it later: the
-/// host does not wait. Other devices do not check it.
-void assert_hard(const char* op, const char* name, const at::Tensor& z);
+/// The same for one tensor `z` of operator or module `op`, called `name`, on a CPU or a GPU. A GPU reports it later:
+/// the host does not wait. Other devices do not check it.
+inline void assert_hard(const char* op, const char* name, const at::Tensor& z) {
+  if (!z.is_cpu() && !z.is_cuda()) return;
+  at::_assert_async(z.eq(0).logical_or(z.eq(1)).all(),
+                    c10::str(op, ": ", name, " must be 0 or 1 everywhere (only soft boundaries lie in between)"));
+}
 
 /// Throws c10::Error where the index (contiguous, on the CPU) has a value that is no row of the table.
 void check_index(const HMLSTMArguments& a);
