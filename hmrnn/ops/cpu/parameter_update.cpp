@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "hmrnn/ops/cpu/cell_kernel.h"
 #include "hmrnn/ops/cpu/for_tasks.h"
 #include "hmrnn/ops/cpu/training_kernel.h"
 
@@ -74,7 +75,10 @@ AdamReport clipped_adam(const AdamTensors& t, const AdamNumbers& n) {
   };
 
   std::vector<T> square_sums(pieces.size());
-  for_tasks(count, [&](int64_t i) { square_sums[i] = kernels.square_sum(pieces[i].size, gradient(pieces[i])); });
+  for_tasks(count, [&](int64_t i) {
+    const T* g = gradient(pieces[i]);
+    square_sums[i] = cell_kernels<T>().dot(pieces[i].size, g, g);
+  });
   std::vector<double> squares(gradients.size(), 0.0);
   double square = 0;
   for (int64_t i = 0; i < count; ++i) {

@@ -56,15 +56,6 @@ T cross_entropy(int64_t n, const T* x, int64_t target, T scale, T* dx) {
 }
 
 template <class T>
-T square_sum(int64_t n, const T* x) {
-  using V = typename cell::VectorRow<T>::V;
-  return cell::VectorRow<T>().template sums<1>(n, [&](auto at) {
-    const V v = at.load(x);
-    return std::array<V, 1>{v * v};
-  })[0];
-}
-
-template <class T>
 void adam(int64_t n, const AdamStep<T>& step, const T* gradient, T* parameter, T* moment, T* square_moment) {
   using V = typename cell::VectorRow<T>::V;
   const V scale(step.gradient_scale), l2(step.l2), shrink(step.shrink), one_minus_beta1(step.one_minus_beta1),
@@ -94,7 +85,7 @@ void average(int64_t n, T share, const T* x, T* average) {
 
 template <class T>
 TrainingKernels<T> make() {
-  return {cross_entropy<T>, square_sum<T>, adam<T>, average<T>};
+  return {cross_entropy<T>, adam<T>, average<T>};
 }
 
 }  // namespace

@@ -23,8 +23,6 @@ template <class T>
 struct TrainingKernels {
   /// -log softmax(x)[target], and in dx, if it is not null, `scale` times its gradient with respect to x.
   T (*cross_entropy)(int64_t n, const T* x, int64_t target, T scale, T* dx) = nullptr;
-  /// Σ x²
-  T (*square_sum)(int64_t n, const T* x) = nullptr;
   /// One update of a parameter and of its moments.
   void (*adam)(int64_t n, const AdamStep<T>& step, const T* gradient, T* parameter, T* moment,
                T* square_moment) = nullptr;
