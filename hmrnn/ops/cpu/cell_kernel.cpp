@@ -4,12 +4,10 @@
 
 #include <algorithm>
 
+#include "hmrnn/ops/cpu/kernel_factory.h"
 #include "hmrnn/ops/cpu/vector_row.h"
 
 namespace hmrnn::cpu {
-
-#define HMRNN_JOIN2(a, b) a##b
-#define HMRNN_JOIN(a, b) HMRNN_JOIN2(a, b)
 
 // Inlines everything that a row function calls: g++ compiles a large loop body as a function of its own, which reloads
 // its operands from memory for each vector. (Not with AddressSanitizer or ThreadSanitizer, and not on x86 CPUs without
@@ -153,9 +151,7 @@ CellKernels<T, P> make() {
 
 }  // namespace
 
-#define HMRNN_FACTORY HMRNN_JOIN(cell_kernels_, CPU_CAPABILITY)
-
-void HMRNN_FACTORY(AllCellKernels& all) {
+void HMRNN_FACTORY(cell_kernels)(AllCellKernels& all) {
   all.bfloat16 = make<float, c10::BFloat16>();
 #if !defined(__AVX512BF16__)  // the others do not use bfloat16 instructions: the build for AVX-512 has them
   all.float32 = make<float, float>();

@@ -1,11 +1,9 @@
 // Compiled once for each instruction set (cmake/CpuKernels.cmake), each under a factory name of its own.
 
+#include "hmrnn/ops/cpu/kernel_factory.h"
 #include "hmrnn/ops/cpu/row_product_panel.h"
 
 namespace hmrnn::cpu {
-
-#define HMRNN_JOIN2(a, b) a##b
-#define HMRNN_JOIN(a, b) HMRNN_JOIN2(a, b)
 
 #ifdef HMRNN_ROW_PRODUCTS
 namespace {
@@ -119,9 +117,7 @@ RowProductKernels<P> make() {
 }  // namespace
 #endif
 
-#define HMRNN_FACTORY HMRNN_JOIN(row_product_kernels_, CPU_CAPABILITY)
-
-void HMRNN_FACTORY([[maybe_unused]] AllRowProductKernels& all) {
+void HMRNN_FACTORY(row_product_kernels)([[maybe_unused]] AllRowProductKernels& all) {
 #if defined(__AVX512BF16__)
   all.bfloat16 = make<c10::BFloat16>();
 #elif defined(HMRNN_ROW_PRODUCTS)

@@ -6,12 +6,10 @@
 #include <cmath>
 #include <limits>
 
+#include "hmrnn/ops/cpu/kernel_factory.h"
 #include "hmrnn/ops/cpu/vector_row.h"
 
 namespace hmrnn::cpu {
-
-#define HMRNN_JOIN2(a, b) a##b
-#define HMRNN_JOIN(a, b) HMRNN_JOIN2(a, b)
 
 #if !defined(__AVX512BF16__)  // these do not use bfloat16 instructions: the build for AVX-512 has them
 namespace {
@@ -91,9 +89,7 @@ TrainingKernels<T> make() {
 }  // namespace
 #endif
 
-#define HMRNN_FACTORY HMRNN_JOIN(training_kernels_, CPU_CAPABILITY)
-
-void HMRNN_FACTORY([[maybe_unused]] AllTrainingKernels& all) {
+void HMRNN_FACTORY(training_kernels)([[maybe_unused]] AllTrainingKernels& all) {
 #if !defined(__AVX512BF16__)
   all.float32 = make<float>();
   all.float64 = make<double>();

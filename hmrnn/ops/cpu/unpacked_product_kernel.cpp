@@ -4,12 +4,10 @@
 
 #include <algorithm>
 
+#include "hmrnn/ops/cpu/kernel_factory.h"
 #include "hmrnn/ops/cpu/unpacked_product.h"
 
 namespace hmrnn::cpu {
-
-#define HMRNN_JOIN2(a, b) a##b
-#define HMRNN_JOIN(a, b) HMRNN_JOIN2(a, b)
 
 #if !defined(__AVX512BF16__)  // these do not use bfloat16 instructions: the build for AVX-512 has them
 namespace {
@@ -178,9 +176,7 @@ void multiply(const UnpackedProduct<T>& p, int64_t begin, int64_t end) {
 }  // namespace
 #endif
 
-#define HMRNN_FACTORY HMRNN_JOIN(unpacked_product_kernels_, CPU_CAPABILITY)
-
-void HMRNN_FACTORY([[maybe_unused]] AllUnpackedProductKernels& all) {
+void HMRNN_FACTORY(unpacked_product_kernels)([[maybe_unused]] AllUnpackedProductKernels& all) {
 #if !defined(__AVX512BF16__)
   all.float32.multiply = multiply<float>;
   all.float64.multiply = multiply<double>;
