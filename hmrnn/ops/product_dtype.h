@@ -9,12 +9,13 @@
 
 namespace hmrnn {
 
-/// Whether the CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX); without that it is slower than float32.
+/// Whether the CPU has instructions for bfloat16 (AVX512-BF16 or AMX); without them it is slower than float32. (Those
+/// of AVX512-BF16 are slow on Intel's CPUs: there bfloat16 products without AMX are by float32 instructions.)
 HMRNN_API bool cpu_has_bfloat16();
 
 /// The instruction set of this process's CPU kernels, "default", "AVX2" or "AVX512", and of their bfloat16 products if
-/// that is another one, as in "AVX512, bfloat16 by AMX". It is chosen once, from the CPU and the environment variables
-/// ATEN_CPU_CAPABILITY, HMRNN_AVX512_BF16 and HMRNN_AMX.
+/// that is another one, as in "AVX512, bfloat16 by AMX", "… by AVX512-BF16" or "… by float32 instructions". It is
+/// chosen once, from the CPU and the environment variables ATEN_CPU_CAPABILITY, HMRNN_AVX512_BF16 and HMRNN_AMX.
 HMRNN_API std::string cpu_kernels();
 
 /// The dtype of matrix products for `--dtype NAME` on `device`: nullopt for "float32" and "tf32"; bfloat16 for

@@ -6,7 +6,9 @@
 #endif
 
 #include <cstdlib>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 
 #include "hmrnn/io/machine_limits.h"
 
@@ -23,6 +25,11 @@ void shorten_openmp_waits([[maybe_unused]] char** argv) {
   // A program that was given to the dynamic loader as an argument is not what /proc/self/exe names.
   if (getauxval(AT_BASE) == 0) return;
   setenv("GOMP_SPINCOUNT", kSpins, 1);
+  // By its own path, so that the process keeps its name, by which pkill and top know it; without one if the file has
+  // been replaced.
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (!error) execv(program.c_str(), argv);
   execv("/proc/self/exe", argv);
 #endif
 }

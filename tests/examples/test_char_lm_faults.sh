@@ -234,6 +234,15 @@ if ! grep -q ' 1 thread,' all.txt; then
   check_spins $default "one CPU" taskset -c "$one_cpu" "$bin" train --help
   loader=$(readelf -l "$bin" | sed -n 's/.*interpreter: \(.*\)]/\1/p')
   check_spins $default "an argument of the dynamic loader is not started again" "$loader" "$bin" train --help
+  # It keeps its name, by which pkill and top know it.
+  env -u OMP_NUM_THREADS -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT "$bin" train ${small/--threads 1/--threads 2} --out named --steps 100000000 \
+    --log-every 1 > named.txt 2>&1 &
+  pid=$!
+  for _ in $(seq 600); do grep -q '^step ' named.txt && break; sleep 0.05; done
+  grep -qz '^GOMP_SPINCOUNT=2000$' /proc/$pid/environ || fail "the training was not started again: $(cat named.txt)"
+  [ "$(cat /proc/$pid/comm)" = char_lm ] || fail "the process is called '$(cat /proc/$pid/comm)'"
+  kill -s TERM $pid
+  wait $pid || true
 fi
 # Where there are more, the default tries 1 to all of them; a resume keeps the choice, and timing has changed nothing.
 if [ "$(env -u OMP_NUM_THREADS nproc)" -gt 1 ]; then

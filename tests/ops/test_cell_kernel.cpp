@@ -43,19 +43,25 @@ TEST_CASE("cell kernels: gates are those of the standard library, saturate witho
 
 TEST_CASE("the kernels that this process runs are those of its environment") {
   // ctest runs this file once for each instruction set, by these variables.
-  const auto is_off = [](const char* name) {
+  const auto is = [](const char* name, const char* wanted) {
     const char* value = std::getenv(name);
-    return value != nullptr && std::string(value) == "0";
+    return value != nullptr && std::string(value) == wanted;
   };
   const auto kernels = cpu_kernels(), capability = at::get_cpu_capability();
   if (capability != "AVX512") {
     CHECK(kernels == (capability == "AVX2" ? "AVX2" : "default"));
-  } else if (!cpu::cpu_has("avx512_bf16") || is_off("HMRNN_AVX512_BF16")) {
-    CHECK(kernels == "AVX512");
-  } else if (!cpu::cpu_has("amx_bf16") || is_off("HMRNN_AMX")) {
-    CHECK(kernels == "AVX512, bfloat16 by AVX512-BF16");
-  } else {
-    // Without ATen's tile products (another LibTorch) AMX is not used.
-    CHECK(kernels == (cpu::has_tile_products() ? "AVX512, bfloat16 by AMX" : "AVX512, bfloat16 by AVX512-BF16"));
+    return;
   }
+  if (!cpu::cpu_has("avx512_bf16") || is("HMRNN_AVX512_BF16", "0")) {
+    CHECK(kernels == "AVX512");
+    return;
+  }
+  // Without ATen's tile products (another LibTorch) AMX is not used.
+  if (cpu::cpu_has("amx_bf16") && !is("HMRNN_AMX", "0") && cpu::has_tile_products()) {
+    CHECK(kernels == "AVX512, bfloat16 by AMX");
+    return;
+  }
+  const auto by_default = cpu::cpu_is_intel() && !is("HMRNN_AVX512_BF16", "dot");
+  const bool wide = by_default || is("HMRNN_AVX512_BF16", "wide");
+  CHECK(kernels == (wide ? "AVX512, bfloat16 by float32 instructions" : "AVX512, bfloat16 by AVX512-BF16"));
 }

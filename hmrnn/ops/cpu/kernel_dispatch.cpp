@@ -26,6 +26,7 @@ void cell_kernels_AVX512_BF16(AllCellKernels& all);
 void row_product_kernels_AVX2(AllRowProductKernels& all);
 void row_product_kernels_AVX512(AllRowProductKernels& all);
 void row_product_kernels_AVX512_BF16(AllRowProductKernels& all);
+void row_product_kernels_AVX512_WIDE(AllRowProductKernels& all);
 void row_product_kernels_AMX(AllRowProductKernels& all);
 void unpacked_product_kernels_AVX2(AllUnpackedProductKernels& all);
 void training_kernels_AVX2(AllTrainingKernels& all);
@@ -41,6 +42,16 @@ namespace {
   const char* value = std::getenv(variable);
   return cpu_has(feature) && (value == nullptr || std::strcmp(value, "0") != 0);
 }
+
+#ifdef HMRNN_KERNELS_AVX2
+/// Whether the instructions for float32 do more multiplications than those for bfloat16: on Intel's CPUs VDPBF16PS
+/// starts every second cycle, and two float32 instructions in each. HMRNN_AVX512_BF16=dot and =wide override it.
+bool float32_is_faster() {
+  const char* value = std::getenv("HMRNN_AVX512_BF16");
+  if (value != nullptr && std::strcmp(value, "dot") == 0) return false;
+  return (value != nullptr && std::strcmp(value, "wide") == 0) || cpu_is_intel();
+}
+#endif
 
 struct Chosen {
   AllCellKernels cells;
@@ -60,8 +71,13 @@ struct Chosen {
       training_kernels_AVX512(training);
       if (!wanted("avx512_bf16", "HMRNN_AVX512_BF16")) return;
       cell_kernels_AVX512_BF16(cells);  // replaces the bfloat16 ones
-      row_product_kernels_AVX512_BF16(products);
-      name = "AVX512, bfloat16 by AVX512-BF16";
+      if (float32_is_faster()) {
+        row_product_kernels_AVX512_WIDE(products);
+        name = "AVX512, bfloat16 by float32 instructions";
+      } else {
+        row_product_kernels_AVX512_BF16(products);
+        name = "AVX512, bfloat16 by AVX512-BF16";
+      }
       if (!wanted("amx_bf16", "HMRNN_AMX") || !has_tile_products()) return;
       row_product_kernels_AMX(products);
       name = "AVX512, bfloat16 by AMX";

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "hmrnn/ops/cpu/register_tile.h"
 #include "hmrnn/ops/cpu/row_product.h"
 #include "hmrnn/ops/cpu/tile_product.h"
 #include "hmrnn/ops/cpu/vector_row.h"
@@ -59,6 +60,8 @@ struct Prefetch {
 };
 constexpr int64_t kBetweenFetches = 8;  // lines of a panel
 
+constexpr int64_t kTile = 16;  // rows and columns of a tile of 4-byte values that is transposed at a time
+
 /// put(r, v, sum) for each of the R rows x · block, kVectors vectors each, summed over k values and added to `begun`
 /// [R, kWidth] if that is not null.
 template <int R, class Put>
@@ -66,25 +69,92 @@ void accumulate(int64_t k, const float* const* x, int64_t from, const float* blo
                 Prefetch& prefetch, Put put) {
   V s[R][kVectors];
   const float* row[R];
+  HMRNN_UNROLL_TILE
   for (int r = 0; r < R; ++r) {
     row[r] = x[r] + from;
+    HMRNN_UNROLL_TILE
     for (int v = 0; v < kVectors; ++v) s[r][v] = begun != nullptr ? V::loadu(begun + r * kWidth + v * V::size()) : V(0);
   }
   for (int64_t i = 0; i < k; ++i, block += kWidth) {
     if (prefetch.runs > 0 && i % kBetweenFetches == 0) prefetch.fetch();
     V b[kVectors];
+    HMRNN_UNROLL_TILE
     for (int v = 0; v < kVectors; ++v) b[v] = V::loadu(block + v * V::size());
+    HMRNN_UNROLL_TILE
     for (int r = 0; r < R; ++r) {
       const V value(row[r][i]);
+      HMRNN_UNROLL_TILE
       for (int v = 0; v < kVectors; ++v) s[r][v] = at::vec::fmadd(value, b[v], s[r][v]);
     }
   }
+  HMRNN_UNROLL_TILE
   for (int r = 0; r < R; ++r) {
+    HMRNN_UNROLL_TILE
     for (int v = 0; v < kVectors; ++v) put(r, v, s[r][v]);
   }
 }
 
 #if defined(__AVX512BF16__)
+#if defined(HMRNN_WIDE_PRODUCTS)
+/// to [⌈k/2⌉·2] = row [k] as float32, then a zero if k is odd
+inline void widen(int64_t k, const c10::BFloat16* row, float* to) {
+  int64_t i = 0;
+  for (; i + 16 <= k; i += 16) {
+    const auto values = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + i));
+    _mm512_store_ps(to + i, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(values), 16)));
+  }
+  for (; i < k; ++i) to[i] = static_cast<float>(row[i]);
+  if (k % 2 == 1) to[k] = 0;
+}
+
+constexpr int64_t kWideRow = kBlockBytes / (kWidth * 2) + kTile;  // so that rows are not all in the same cache sets
+
+/// The first or the second values of 16 pairs, which are the upper halves of float32.
+inline __m512 widened(bool second, const c10::BFloat16* pairs) {
+  constexpr __mmask32 kUpper = 0xAAAAAAAA;
+  return _mm512_castsi512_ps(second ? _mm512_maskz_loadu_epi16(kUpper, pairs)
+                                    : _mm512_slli_epi32(_mm512_loadu_si512(pairs), 16));
+}
+
+/// By float32 instructions, for CPUs on which those for bfloat16 do half as many multiplications in the same time: each
+/// pair of the panel is widened to its first and its second value where it is loaded.
+template <int R, class Put>
+void accumulate(int64_t k, const c10::BFloat16* const* x, int64_t from, const c10::BFloat16* block, const float* begun,
+                Prefetch& prefetch, Put put) {
+  alignas(kLine) float rows[R][kWideRow];
+  for (int r = 0; r < R; ++r) widen(k, x[r] + from, rows[r]);
+  __m512 s[R][kVectors];
+  const float* row[R];
+  HMRNN_UNROLL_TILE
+  for (int r = 0; r < R; ++r) {
+    row[r] = rows[r];
+    HMRNN_UNROLL_TILE
+    for (int v = 0; v < kVectors; ++v) {
+      s[r][v] = begun != nullptr ? _mm512_loadu_ps(begun + r * kWidth + v * 16) : _mm512_setzero_ps();
+    }
+  }
+  for (int64_t i = 0; i < k; i += 2, block += 2 * kWidth) {
+    if (prefetch.runs > 0 && i % (2 * kBetweenFetches) == 0) prefetch.fetch();
+    HMRNN_UNROLL_TILE
+    for (int second = 0; second < 2; ++second) {
+      __m512 b[kVectors];
+      HMRNN_UNROLL_TILE
+      for (int v = 0; v < kVectors; ++v) b[v] = widened(second == 1, block + v * 32);
+      HMRNN_UNROLL_TILE
+      for (int r = 0; r < R; ++r) {
+        const auto value = _mm512_set1_ps(row[r][i + second]);
+        HMRNN_UNROLL_TILE
+        for (int v = 0; v < kVectors; ++v) s[r][v] = _mm512_fmadd_ps(value, b[v], s[r][v]);
+      }
+    }
+  }
+  HMRNN_UNROLL_TILE
+  for (int r = 0; r < R; ++r) {
+    HMRNN_UNROLL_TILE
+    for (int v = 0; v < kVectors; ++v) put(r, v, V(s[r][v]));
+  }
+}
+#else
 inline __m512bh pair(const c10::BFloat16* p, size_t bytes) {
   int both = 0;
   std::memcpy(&both, p, bytes);
@@ -98,8 +168,10 @@ void accumulate(int64_t k, const c10::BFloat16* const* x, int64_t from, const c1
                 Prefetch& prefetch, Put put) {
   __m512 s[R][kVectors];
   const c10::BFloat16* row[R];
+  HMRNN_UNROLL_TILE
   for (int r = 0; r < R; ++r) {
     row[r] = x[r] + from;
+    HMRNN_UNROLL_TILE
     for (int v = 0; v < kVectors; ++v) {
       s[r][v] = begun != nullptr ? _mm512_loadu_ps(begun + r * kWidth + v * 16) : _mm512_setzero_ps();
     }
@@ -107,22 +179,30 @@ void accumulate(int64_t k, const c10::BFloat16* const* x, int64_t from, const c1
   for (int64_t i = 0; i < k / 2; ++i, block += 2 * kWidth) {
     if (prefetch.runs > 0 && i % kBetweenFetches == 0) prefetch.fetch();
     __m512bh b[kVectors];
+    HMRNN_UNROLL_TILE
     for (int v = 0; v < kVectors; ++v) b[v] = load_pairs(block + v * 32);
+    HMRNN_UNROLL_TILE
     for (int r = 0; r < R; ++r) {
       const auto value = pair(row[r] + 2 * i, 4);
+      HMRNN_UNROLL_TILE
       for (int v = 0; v < kVectors; ++v) s[r][v] = _mm512_dpbf16_ps(s[r][v], value, b[v]);
     }
   }
   if (k % 2 == 1) {  // the row ends with half a pair
+    HMRNN_UNROLL_TILE
     for (int r = 0; r < R; ++r) {
       const auto value = pair(row[r] + k - 1, 2);
+      HMRNN_UNROLL_TILE
       for (int v = 0; v < kVectors; ++v) s[r][v] = _mm512_dpbf16_ps(s[r][v], value, load_pairs(block + v * 32));
     }
   }
+  HMRNN_UNROLL_TILE
   for (int r = 0; r < R; ++r) {
+    HMRNN_UNROLL_TILE
     for (int v = 0; v < kVectors; ++v) put(r, v, V(s[r][v]));
   }
 }
+#endif
 #endif
 
 template <class P, class Put>
@@ -241,8 +321,6 @@ void multiply_to(int64_t m, int64_t k, const P* const* x, const P* panel, int64_
     }
   });
 }
-
-constexpr int64_t kTile = 16;  // rows and columns of a tile of 4-byte values that is transposed at a time
 
 #if defined(__AVX512BF16__)
 /// Interleaves 16 values of `first` and 16 of `second` as pairs.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "hmrnn/ops/cpu/kernel_factory.h"
+#include "hmrnn/ops/cpu/register_tile.h"
 #include "hmrnn/ops/cpu/unpacked_product.h"
 
 namespace hmrnn::cpu {
@@ -89,15 +90,20 @@ void tile(int64_t n, const T* matrix, const T* const* x, int64_t r, T* const* y,
   using V = Vec<T>;
   V s[K][R];
   const T* row[K];
+  HMRNN_UNROLL_TILE
   for (int k = 0; k < K; ++k) {
     row[k] = x[k];
+    HMRNN_UNROLL_TILE
     for (int i = 0; i < R; ++i) s[k][i] = V(T(0));
   }
   const auto add = [&](auto load) {
     V xs[K];
+    HMRNN_UNROLL_TILE
     for (int k = 0; k < K; ++k) xs[k] = load(row[k]);
+    HMRNN_UNROLL_TILE
     for (int i = 0; i < R; ++i) {
       const V m = load(matrix + i * n);
+      HMRNN_UNROLL_TILE
       for (int k = 0; k < K; ++k) s[k][i] = at::vec::fmadd(m, xs[k], s[k][i]);
     }
   };
@@ -107,13 +113,16 @@ void tile(int64_t n, const T* matrix, const T* const* x, int64_t r, T* const* y,
     add([j](const T* p) { return V::loadu(p + j); });
   }
   if (j < n) add([j, n](const T* p) { return V::loadu(p + j, n - j); });
+  HMRNN_UNROLL_TILE
   for (int k = 0; k < K; ++k) {
     if constexpr (R % 4 == 0) {
+      HMRNN_UNROLL_TILE
       for (int i = 0; i < R; i += 4) sum_lanes(s[k] + i, y[k] + r + i);
     } else {
       V padded[4] = {V(T(0)), V(T(0)), V(T(0)), V(T(0))};
       T sums[4];
-      std::copy_n(s[k], R, padded);
+      HMRNN_UNROLL_TILE
+      for (int i = 0; i < R; ++i) padded[i] = s[k][i];
       sum_lanes(padded, sums);
       std::copy_n(sums, R, y[k] + r);
     }
