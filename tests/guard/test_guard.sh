@@ -25,9 +25,12 @@ done
 sets=(ATEN_CPU_CAPABILITY=default)
 has() { grep -q "^flags.* $1 " /proc/cpuinfo; }
 if has avx2; then sets+=(ATEN_CPU_CAPABILITY=avx2); fi
-if has avx512bw; then sets+=(ATEN_CPU_CAPABILITY=avx512); fi # with bfloat16 instructions and AMX where there are any
-if has avx512_bf16; then sets+=(HMRNN_AVX512_BF16=0); fi
-if has avx512_bf16; then sets+=("HMRNN_AMX=0 HMRNN_AVX512_BF16=dot" "HMRNN_AMX=0 HMRNN_AVX512_BF16=wide"); fi
+if has avx512_bf16; then
+  sets+=(HMRNN_AVX512_BF16=0 "HMRNN_AMX=0 HMRNN_AVX512_BF16=dot" "HMRNN_AMX=0 HMRNN_AVX512_BF16=wide")
+  if has amx_bf16; then sets+=(ATEN_CPU_CAPABILITY=avx512); fi # without AMX it is one of these
+elif has avx512bw; then
+  sets+=(ATEN_CPU_CAPABILITY=avx512)
+fi
 for set in "${sets[@]}"; do
   for side in end start; do
     # Equal bits as in plain memory of the same alignment: neither the memory beside a block nor the contents of a new
