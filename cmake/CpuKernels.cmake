@@ -11,7 +11,7 @@ if(HMRNN_KERNELS)
   set(_flags_AVX512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -DCPU_CAPABILITY_AVX512)
   set(_flags_AVX512_BF16 ${_flags_AVX512} -mavx512bf16)
   set(_flags_AVX512_WIDE ${_flags_AVX512_BF16} -DHMRNN_WIDE_PRODUCTS)
-  set(_flags_AMX ${_flags_AVX512_BF16} -DHMRNN_TILE_PRODUCTS)
+  set(_flags_AMX ${_flags_AVX512_WIDE} -DHMRNN_TILE_PRODUCTS) # wide products while oneDNN is switched off
   set(_sources_AMX ${HMRNN_KERNELS})
   list(FILTER _sources_AMX INCLUDE REGEX "/row_product[^/]*$") # these two have products alone
   set(_sources_AVX512_WIDE ${_sources_AMX})

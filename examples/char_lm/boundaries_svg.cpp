@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "hmrnn/analysis/operations.h"
+#include "hmrnn/io/xml_text.h"
 
 namespace {
 
@@ -12,14 +13,6 @@ namespace {
 constexpr int kCell = 13, kRow = 14, kTextRow = 26, kMargin = 14, kLabel = 74;
 constexpr const char* kColours[][2] = {
     {"#7fb3e6", "#a9cdf0"}, {"#e8a25c", "#f2c496"}, {"#77c08b", "#a5d6b3"}, {"#b79ad9", "#d0bfe6"}};
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    out += c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : std::string(1, c);
-  }
-  return out;
-}
 
 /// A bar with rounded ends where the segment begins and ends, straight ones where a wrapped segment continues.
 std::string block(int x, int y, int width, const char* colour, bool begins, bool ends) {
@@ -64,7 +57,7 @@ class Drawing {
     for (size_t i = begin; i < end; x += cells[i++].width * kCell) {
       if (cells[i].shown == " ") continue;
       body_ += fmt::format("<text x=\"{:.1f}\" y=\"{}\" class=\"c\">{}</text>\n", x + cells[i].width * kCell / 2.0,
-                           height_ + 18, escaped(cells[i].shown));
+                           height_ + 18, hmrnn::xml_text(cells[i].shown));
     }
     height_ += kTextRow;
   }
@@ -104,7 +97,7 @@ std::string boundaries_svg(const std::vector<SegmentedLine>& lines, int columns,
   for (const auto& line : lines) drawing.line(line, columns);
   if (!caption.empty()) {
     height += 8;
-    body += fmt::format("<text x=\"{}\" y=\"{}\" class=\"l\">{}</text>\n", kMargin, height, escaped(caption));
+    body += fmt::format("<text x=\"{}\" y=\"{}\" class=\"l\">{}</text>\n", kMargin, height, hmrnn::xml_text(caption));
     height += 6;
   }
   const int width = std::max(2 * kMargin + kLabel + kCell * widest, static_cast<int>(caption.size()) * 7 + 2 * kMargin);

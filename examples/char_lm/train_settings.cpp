@@ -120,7 +120,8 @@ TrainSettings parse_settings(const OptionMap& map, bool layers_given) {
   out.boundaries = option_of(map, "boundaries");
   out.roll = parse_switch("roll", option_of(map, "roll"));
   out.init_from = option_of(map, "init-from");
-  out.corpus.synthetic_length = parse_integer("synthetic-length", option_of(map, "synthetic-length"), 1, 1'000'000'000);
+  out.corpus.synthetic_length =
+      parse_integer("synthetic-length", option_of(map, "synthetic-length"), 1, hmrnn::kMostSyntheticCharacters);
   out.corpus.synthetic_seed = 1;
   out.embedding = parse_integer("embedding", option_of(map, "embedding"), 1, kMaxSize);
   out.embedding_dropout = parse_below_one("embedding-dropout", option_of(map, "embedding-dropout"));

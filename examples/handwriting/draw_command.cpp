@@ -13,6 +13,7 @@
 namespace {
 
 constexpr int64_t kMaxPoints = 1'000'000, kMaxCount = 10'000;
+constexpr double kMaxSize = 1e6;  // millimetres
 
 /// The first point of every training line, with the pen down: no offset (Offsets), or the mean position.
 torch::Tensor first_point(const hmrnn::InkNormalisation& normalisation) {
@@ -73,8 +74,8 @@ int draw_command(int argc, char** argv) {
   const auto bias = parse_number("bias", arguments->get("bias", "0"), 0, 100);
   const auto seed = static_cast<uint64_t>(parse_integer("seed", arguments->get("seed", "1"), 0));
   hmrnn::InkSvgOptions svg;
-  svg.mm_per_unit = parse_above_zero("scale", arguments->get("scale", "0.03"));
-  svg.pen_mm = parse_above_zero("pen", arguments->get("pen", "0.4"));
+  svg.mm_per_unit = parse_above_zero("scale", arguments->get("scale", "0.03"), kMaxSize);
+  svg.pen_mm = parse_above_zero("pen", arguments->get("pen", "0.4"), kMaxSize);
   for (const char* name : {"count", "points", "bias", "style"}) {
     if (arguments->has("reconstruct") && arguments->has(name)) {
       throw hmrnn::Error(

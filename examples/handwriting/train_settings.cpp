@@ -10,7 +10,7 @@ using hmrnn::Error;
 
 namespace {
 
-constexpr int64_t kMaxMixtures = 1024, kMaxLines = 1'000'000;
+constexpr int64_t kMaxMixtures = 1024;
 
 const TrainOptions& train_options() {
   static const TrainOptions all(
@@ -95,7 +95,8 @@ TrainSettings parse_settings(OptionMap map, bool layers_given) {
   corpus.split_seed = static_cast<uint64_t>(parse_integer("split-seed", option_of(map, "split-seed"), 0));
   corpus.min_points = parse_integer("min-points", option_of(map, "min-points"), 2);
   corpus.on_bad_file = parse_choice("on-bad-file", option_of(map, "on-bad-file"), {"stop", "skip"});
-  corpus.synthetic_lines = parse_integer("synthetic-lines", option_of(map, "synthetic-lines"), 3, kMaxLines);
+  corpus.synthetic_lines =
+      parse_integer("synthetic-lines", option_of(map, "synthetic-lines"), 3, hmrnn::kMostSyntheticLines);
   out.coordinates =
       hmrnn::parse_ink_coordinates(parse_choice("coordinates", option_of(map, "coordinates"), {"offsets", "absolute"}));
   out.scale_jitter = parse_below_one("scale-jitter", option_of(map, "scale-jitter"));

@@ -76,6 +76,9 @@ std::optional<Arguments> Arguments::parse(const std::string& command, const std:
     }
     Arguments out;
     if (!more.empty() && result.count("rest") > 0) out.rest_ = result["rest"].as<std::vector<std::string>>();
+    if (std::find(out.rest_.begin(), out.rest_.end(), "") != out.rest_.end()) {
+      throw Error(fmt::format("{} is empty; see {} --help", more, name));
+    }
     for (const auto& spec : specs) {
       if (result.count(spec.name) == 0) continue;
       const bool is_switch = spec.value.empty() && spec.name != positional;
@@ -146,8 +149,8 @@ std::string parse_choice(const std::string& name, const std::string& text, const
   throw Error(fmt::format("--{} {}: must be one of {}", name, text, fmt::join(allowed, ", ")));
 }
 
-double parse_above_zero(const std::string& name, const std::string& text) {
-  const double value = parse_number(name, text);
+double parse_above_zero(const std::string& name, const std::string& text, double max) {
+  const double value = parse_number(name, text, std::numeric_limits<double>::lowest(), max);
   if (value <= 0) throw Error(fmt::format("--{} {}: must be above 0", name, text));
   return value;
 }

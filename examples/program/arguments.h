@@ -52,7 +52,8 @@ double parse_number(const std::string& name, const std::string& text,
                     double min = std::numeric_limits<double>::lowest(),
                     double max = std::numeric_limits<double>::max());
 /// A finite number above 0.
-double parse_above_zero(const std::string& name, const std::string& text);
+double parse_above_zero(const std::string& name, const std::string& text,
+                        double max = std::numeric_limits<double>::max());
 /// A number in [0, 1).
 double parse_below_one(const std::string& name, const std::string& text);
 /// Checks that the name of a file to be written ends in `ending`, as ".svg".

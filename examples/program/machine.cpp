@@ -26,8 +26,8 @@ torch::Device set_up_machine(int64_t threads, const std::string& device) {
   const auto cpus = hmrnn::usable_cpus();
   if (const auto most = std::max<int64_t>(kThreadsOfCpu * cpus, kFewThreads); threads > most) {
     throw hmrnn::Error(
-        fmt::format("--threads {}: this process may use {} CPUs; more than {} threads would wait for each other",
-                    threads, cpus, most));
+        fmt::format("--threads {}: this process may use {} CPU{}; more than {} threads would wait for each other",
+                    threads, cpus, cpus == 1 ? "" : "s", most));
   }
   if (threads > 0) {
     at::set_num_threads(static_cast<int>(threads));

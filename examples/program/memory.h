@@ -6,11 +6,11 @@
 
 #include "examples/program/train_options.h"
 
-/// A lower bound of the host memory that training needs, in bytes.
+/// A lower bound of the host memory that training needs, in bytes, as float64, which no sizes overflow.
 struct LeastMemory {
   /// Weights and a copy for saving; if training is on the CPU, also gradients and Adam's two moments.
-  int64_t weights = 0;
-  int64_t window = 0;  ///< states and outputs of one window; 0 if they are on another device
+  double weights = 0;
+  double window = 0;  ///< states and outputs of one window; 0 if they are on another device
 };
 
 /// Counts only matrices, without scratch memory. `input_size`: features of the first layer's input; `symbols`: rows of

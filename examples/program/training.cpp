@@ -74,8 +74,8 @@ void require_same_data(const Json& stored, const Json& now, const std::string& s
   for (const auto& [key, value] : now.items()) {
     if (key == kContents && !stored.contains(key)) continue;
     if (!stored.contains(key) || stored[key] != value) {
-      throw hmrnn::Error(
-          fmt::format("{} is not the data that the run in {} was trained on: its {} differ", source, where, key));
+      throw hmrnn::Error(fmt::format("{} is not the data that the run in {} was trained on: its {} differ{}", source,
+                                     where, key, key.back() == 's' ? "" : "s"));
     }
   }
 }

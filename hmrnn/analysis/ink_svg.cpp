@@ -6,6 +6,7 @@
 #include <array>
 
 #include "hmrnn/error.h"
+#include "hmrnn/io/xml_text.h"
 
 namespace hmrnn {
 
@@ -31,13 +32,6 @@ Box box_of(const InkPanel& panel) {
     }
   }
   return box;
-}
-
-/// Escapes text for an XML element.
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) out += c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : std::string(1, c);
-  return out;
 }
 
 }  // namespace
@@ -81,7 +75,7 @@ std::string ink_svg(const std::vector<InkPanel>& panels, const InkSvgOptions& op
     if (!panel.caption.empty()) {
       body += fmt::format(
           "<text x=\"{:.2f}\" y=\"{:.2f}\" font-family=\"sans-serif\" font-size=\"{}\" fill=\"#555\">{}</text>\n",
-          options.margin_mm, y + kCaption * 0.8, kCaption * 0.9, escaped(panel.caption));
+          options.margin_mm, y + kCaption * 0.8, kCaption * 0.9, xml_text(panel.caption));
       y += kCaption + 2;
     }
     for (const auto& path : panel.paths) {

@@ -19,7 +19,7 @@ struct InkPath {
 /// Paths with an optional caption above them.
 struct InkPanel {
   std::vector<InkPath> paths;  ///< drawn in this order
-  std::string caption;         ///< one line of text, unescaped; empty: none
+  std::string caption;         ///< one line of any text (see ink_svg), unescaped; empty: none
 };
 
 /// Options of ink_svg.
@@ -40,7 +40,8 @@ HMRNN_API std::vector<InkPath> ink_segments(const InkLine& line, const std::vect
 
 /// An SVG of the panels, one below the other. Each path is one <path> of straight lines along the centre of the pen,
 /// which a plotter can follow. width, height and viewBox are in millimetres, y points down, x and y have the same
-/// scale. Panels start at the left margin whatever their coordinates.
+/// scale. Panels start at the left margin whatever their coordinates. In captions, control characters and what is not
+/// UTF-8 become U+FFFD, since XML cannot hold them.
 HMRNN_API std::string ink_svg(const std::vector<InkPanel>& panels, const InkSvgOptions& options = {});
 
 }  // namespace hmrnn

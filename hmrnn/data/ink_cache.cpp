@@ -15,7 +15,7 @@ namespace hmrnn {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kCacheFormat = 2;  // version of the cache format and of the parser: raise it when either changes
+constexpr int kCacheFormat = 3;  // version of the cache format and of the parser: raise it when either changes
 
 /// Result of parsing. Errors hold paths within the source, so that the cache also serves a copy of the same files
 /// elsewhere.

@@ -133,6 +133,10 @@ InkCorpus load_ink_corpus(const InkCorpusOptions& options) {
   InkSource source;
   if (options.corpus == "synthetic") {
     out.source = fmt::format("synthetic ink (seed {})", options.synthetic_seed);
+    if (options.synthetic_lines < 1 || options.synthetic_lines > kMostSyntheticLines) {
+      throw Error(
+          fmt::format("synthetic ink must have 1 to {} lines, not {}", kMostSyntheticLines, options.synthetic_lines));
+    }
     lines = make_synthetic_ink(options.synthetic_lines, options.synthetic_seed);
     if (options.split == InkSplit::Graves)
       throw Error("the split graves is of IAM-OnDB's forms; synthetic ink has none of them");

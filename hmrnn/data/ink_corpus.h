@@ -26,6 +26,9 @@ HMRNN_API InkSplit parse_ink_split(const std::string& name);
 /// The inverse of parse_ink_split.
 HMRNN_API std::string to_string(InkSplit split);
 
+/// The greatest synthetic_lines of InkCorpusOptions.
+inline constexpr int64_t kMostSyntheticLines = 1'000'000;
+
 /// Options of load_ink_corpus.
 struct InkCorpusOptions {
   std::string corpus = "synthetic";  ///< synthetic | iam
@@ -35,7 +38,7 @@ struct InkCorpusOptions {
   uint64_t split_seed = 1;                  ///< for Paper and Lines
   int64_t min_points = 300;                 ///< lines with fewer points are dropped; lines of one point always are
   OnBadFile on_bad_file = OnBadFile::Stop;  ///< what the loader does about a malformed file
-  int64_t synthetic_lines = 1500;           ///< length of the synthetic corpus
+  int64_t synthetic_lines = 1500;           ///< of the synthetic corpus: 1 to kMostSyntheticLines
   uint64_t synthetic_seed = 1;              ///< seed of the synthetic corpus
   std::filesystem::path cache = default_ink_cache();  ///< empty: no cache
 };

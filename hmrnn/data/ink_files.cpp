@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <vector>
 
 #define XXH_INLINE_ALL
@@ -26,6 +27,9 @@ constexpr size_t kInkBlock = 1 << 20;
 constexpr int64_t kLimit = int64_t{64} << 20;
 
 bool is_ink_name(const fs::path& path) { return path.extension() == ".xml" && path.filename().string()[0] != '.'; }
+
+/// Whether a link that leads nowhere may have led to the folder of a form, whose name has no extension.
+bool may_be_folder(const fs::path& path) { return !path.has_extension() && path.filename().string()[0] != '.'; }
 
 std::string too_large() { return fmt::format(" has more than {} MiB, which no line of handwriting has", kLimit >> 20); }
 
@@ -58,16 +62,34 @@ std::string read_ink(const fs::path& path, std::string& bytes) {
   }
 }
 
-/// Paths relative to the folder, in the order of their names.
-std::vector<fs::path> list_files(const fs::path& folder) try {
+/// Paths relative to the folder, in the order of their names. They include what read_ink refuses: pipes and devices
+/// called .xml, and links that lead nowhere; left out, they would be missing from the corpus without a word.
+std::vector<fs::path> list_files(const fs::path& folder) {
   std::vector<fs::path> out;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (is_ink_name(entry.path()) && entry.is_regular_file()) out.push_back(entry.path().lexically_relative(folder));
+  std::set<fs::path> folders = {folder}, links;  // folders to search, and links to folders
+  std::set<fs::path> searched;  // their paths without links: a link to a parent is not followed forever
+  while (!folders.empty() || !links.empty()) {
+    // Links come last, so that a folder that can be reached without a link keeps its path.
+    auto& next = folders.empty() ? links : folders;
+    const fs::path here = *next.begin();
+    next.erase(next.begin());
+    std::error_code error;
+    const auto real = fs::canonical(here, error);
+    if (!error && !searched.insert(real).second) continue;
+    auto entry = error ? fs::directory_iterator() : fs::directory_iterator(here, error);
+    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+      const auto& path = entry->path();
+      std::error_code lost;  // of a link that leads nowhere
+      if (entry->is_directory(lost)) {
+        (entry->is_symlink(lost) ? links : folders).insert(path);
+      } else if (is_ink_name(path) || (lost && may_be_folder(path))) {
+        out.push_back(path.lexically_relative(folder));
+      }
+    }
+    if (error) throw Error("cannot read " + here.string() + ": " + error.message());
   }
   std::sort(out.begin(), out.end());
   return out;
-} catch (const fs::filesystem_error& error) {
-  throw Error("cannot read " + error.path1().string() + ": " + error.code().message());
 }
 
 }  // namespace
@@ -112,10 +134,16 @@ void visit_ink_files(const InkSource& source,
   TarReader reader(source.path);
   for (std::string name; reader.next(name);) {
     if (!is_ink_name(name)) continue;
-    if (reader.read(kLimit, bytes)) {
+    std::string wrong;
+    if (const auto kind = reader.special_kind(); !kind.empty()) {
+      wrong = fmt::format(" is {}, not a regular file", kind);
+    } else if (!reader.read(kLimit, bytes)) {
+      wrong = too_large();
+    }
+    if (wrong.empty()) {
       visit(name, bytes);
     } else {
-      refuse_file(name, source.path.string() + ": " + name, too_large());
+      refuse_file(name, source.path.string() + ": " + name, wrong);
     }
   }
 }

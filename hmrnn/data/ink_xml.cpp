@@ -63,11 +63,22 @@ float coordinate(const pugi::xml_node& point, const char* axis, size_t stroke, s
   return static_cast<float>(value);
 }
 
+/// Number of lines in `text` that are not blank.
+size_t count_written_lines(std::string_view text) {
+  size_t written = 0;
+  for (size_t begin = 0; begin < text.size();) {
+    const auto end = std::min(text.find('\n', begin), text.size());
+    if (text.substr(begin, end - begin).find_first_not_of(" \t\r") != std::string_view::npos) ++written;
+    begin = end + 1;
+  }
+  return written;
+}
+
 /// Throws hmrnn::Error if the file holds more than one line of handwriting: no part of it may be silently ignored.
 void require_one_line(const pugi::xml_document& document, const pugi::xml_node& session, const std::string& where) {
   const auto count = [](const pugi::xml_node& node, const char* name) {
     const auto children = node.children(name);
-    return std::distance(children.begin(), children.end());
+    return static_cast<size_t>(std::distance(children.begin(), children.end()));
   };
   if (std::count_if(document.begin(), document.end(),
                     [](const pugi::xml_node& node) { return node.type() == pugi::node_element; }) != 1) {
@@ -76,19 +87,18 @@ void require_one_line(const pugi::xml_document& document, const pugi::xml_node& 
   if (const auto sets = count(session, "StrokeSet"); sets > 1) {
     throw Error(fmt::format("{}: {} StrokeSets, where a line has one", where, sets));
   }
-  const auto transcription = session.child("Transcription");
-  if (const auto lines = count(transcription, "TextLine"); lines > 1) {
+  // Both forms of a transcription, each over all elements: the lines of a page may be in one or in several.
+  size_t listed = 0, written = 0;
+  for (const auto& transcription : session.children("Transcription")) {
+    listed += count(transcription, "TextLine");
+    for (const auto& element : transcription.children("Text")) {
+      std::string text;
+      for (const auto& part : element) text += part.value();  // several where a comment divides it
+      written += count_written_lines(text);
+    }
+  }
+  if (const auto lines = std::max(listed, written); lines > 1) {
     throw Error(fmt::format("{}: its transcription has {} lines, so this is a page and no line", where, lines));
-  }
-  const std::string_view text = transcription.child_value("Text");
-  size_t written = 0;
-  for (size_t begin = 0; begin < text.size();) {
-    const auto end = std::min(text.find('\n', begin), text.size());
-    if (text.substr(begin, end - begin).find_first_not_of(" \t\r") != std::string_view::npos) ++written;
-    begin = end + 1;
-  }
-  if (written > 1) {
-    throw Error(fmt::format("{}: its transcription has {} lines, so this is a page and no line", where, written));
   }
   for (const auto& child : session.child("StrokeSet")) {
     if (child.type() == pugi::node_element && std::strcmp(child.name(), "Stroke") != 0) {

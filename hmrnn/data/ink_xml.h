@@ -16,9 +16,9 @@ constexpr double kInkCoordinateLimit = 100'000;
 /// a file that is not XML or has another root, for a StrokeSet that is missing or empty, a stroke without points, a
 /// coordinate that is missing, not a number, not finite or beyond kInkCoordinateLimit, and a sensor corner other than
 /// top_left (the corner defines the direction of the axes). Nothing is silently skipped: a second root or StrokeSet,
-/// unknown elements among strokes and points, a transcription of several lines (a page) and a point far from the line
-/// are errors too. (Far: outside the range of the middle 90% of the points by more than 1.5 times the extent of that
-/// range.) A library built without pugixml always throws.
+/// unknown elements among strokes and points, several lines in all transcriptions together (a page) and a point far
+/// from the line are errors too. (Far: outside the range of the middle 90% of the points by more than 1.5 times the
+/// extent of that range.) A library built without pugixml always throws.
 HMRNN_API InkLine parse_ink_xml(std::string_view bytes, const std::string& name, const std::string& where);
 
 /// The same from a file. Throws hmrnn::Error if it cannot be read.

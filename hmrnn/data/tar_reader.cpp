@@ -23,6 +23,17 @@ namespace {
 constexpr size_t kTarBlock = 1 << 20;
 constexpr uint64_t kTarRecord = 512;
 
+/// What a member is if it has no data of its own; empty for a regular file.
+std::string_view kind_of_member(archive_entry* entry) {
+  // The pax format allows a hard link to hold its file's data; libarchive sets the size of any other to 0.
+  if (archive_entry_hardlink(entry) && archive_entry_size(entry) == 0) return "a hard link without data";
+  const auto type = archive_entry_filetype(entry);
+  if (type == AE_IFREG) return {};
+  if (type == AE_IFLNK) return "a symbolic link";
+  if (type == AE_IFIFO) return "a named pipe";
+  return type == AE_IFCHR || type == AE_IFBLK ? "a device" : "something else";
+}
+
 }  // namespace
 
 struct TarReader::Archive {
@@ -68,8 +79,9 @@ struct TarReader::Archive {
 
   std::filesystem::path path;
   FileDescriptor file;
-  uint64_t size = 0;     ///< size of the archive as stored
-  bool in_file = false;  ///< the header of a file was read, its data was not skipped yet
+  uint64_t size = 0;      ///< size of the archive as stored
+  bool in_file = false;   ///< the header of a file was read, its data was not skipped yet
+  std::string_view kind;  ///< what the current file is if it is not regular
   std::unique_ptr<archive, int (*)(archive*)> reader;
 };
 
@@ -97,12 +109,15 @@ bool TarReader::next(std::string& name) {
     }
     archive_->check_header(result);
     archive_->in_file = true;
-    if (archive_entry_filetype(entry) != AE_IFREG) continue;
+    if (archive_entry_filetype(entry) == AE_IFDIR) continue;  // its files are members too
+    archive_->kind = kind_of_member(entry);
     const char* path = archive_entry_pathname(entry);
     name = path ? path : "";
     return true;
   }
 }
+
+std::string_view TarReader::special_kind() const { return archive_->kind; }
 
 bool TarReader::read(int64_t limit, std::string& bytes) {
   bytes.clear();
@@ -132,6 +147,7 @@ TarReader::TarReader(std::filesystem::path path) {
   throw Error("cannot read " + path.string() + ": this build is without libarchive; unpack it");
 }
 bool TarReader::next(std::string&) { return false; }
+std::string_view TarReader::special_kind() const { return {}; }
 bool TarReader::read(int64_t, std::string&) { return false; }
 TarReader::~TarReader() = default;
 

@@ -276,9 +276,9 @@ TextCorpus load_text_corpus(const TextCorpusOptions& options) try {
 
   const bool named = options.corpus == "text8" || options.corpus == "enwik8";
   if (options.corpus == "synthetic") {
-    if (options.synthetic_length < 1) {
-      throw Error("the length of the synthetic corpus must be at least 1 character, not " +
-                  std::to_string(options.synthetic_length));
+    if (options.synthetic_length < 1 || options.synthetic_length > kMostSyntheticCharacters) {
+      throw Error("the length of the synthetic corpus must be 1 to " + std::to_string(kMostSyntheticCharacters) +
+                  " characters, not " + std::to_string(options.synthetic_length));
     }
     corpus.source = "the synthetic corpus (seed " + std::to_string(options.seed) + ")";
     const auto text = SyntheticTextGenerator(options.seed).next(options.synthetic_length).text;

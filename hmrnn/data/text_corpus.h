@@ -31,6 +31,9 @@ struct HMRNN_API TextCorpus {
   void use_vocabulary(const Vocabulary& symbols);
 };
 
+/// The greatest synthetic_length of TextCorpusOptions.
+inline constexpr int64_t kMostSyntheticCharacters = 1'000'000'000;
+
 /// Options of load_text_corpus.
 struct TextCorpusOptions {
   /// ptb | text8 | enwik8 | synthetic | the path of a file (read as bytes) | several paths separated by commas
@@ -42,7 +45,7 @@ struct TextCorpusOptions {
   std::filesystem::path data_dir;
   /// If not empty, used instead of the text's own vocabulary; it must contain all bytes of the text.
   Vocabulary vocabulary;
-  /// Number of characters of the synthetic corpus, all splits together.
+  /// Number of characters of the synthetic corpus, all splits together: 1 to kMostSyntheticCharacters.
   int64_t synthetic_length = 2'000'000;
   uint64_t seed = 1;  ///< seed of the synthetic corpus
 };

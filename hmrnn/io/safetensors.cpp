@@ -146,10 +146,10 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
   uint64_t length = 0;
   read_exactly(file.get(), &length, kLengthSize, name);
   if (length > kSafetensorsHeaderLimit) {
-    throw Error(name + ": the header says to be " + std::to_string(length) + " bytes long, more than 100 MB");
+    throw Error(name + ": its header is said to have " + std::to_string(length) + " bytes, more than 100 MB");
   }
   if (length > file_size - kLengthSize) {
-    throw Error(name + ": the file is truncated: the header says to be " + std::to_string(length) + " bytes long, " +
+    throw Error(name + ": the file is truncated: its header is said to have " + std::to_string(length) + " bytes, " +
                 std::to_string(file_size - kLengthSize) + " are there");
   }
   SafetensorsHeader header;

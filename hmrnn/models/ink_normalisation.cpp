@@ -35,8 +35,9 @@ InkNormalisation parse_normalisation(const std::string& text) {
     throw Error("normalisation: malformed");
   }
   for (size_t k = 0; k < 2; ++k) {
-    if (!std::isfinite(out.mean[k]) || !std::isfinite(out.deviation[k]) || out.deviation[k] <= 0) {
-      throw Error("normalisation: means must be finite and deviations above 0");
+    const auto mean = static_cast<float>(out.mean[k]), deviation = static_cast<float>(out.deviation[k]);
+    if (!std::isfinite(mean) || !std::isfinite(deviation) || deviation <= 0) {
+      throw Error("normalisation: means must be finite, deviations finite and above 0, as float32");
     }
   }
   return out;

@@ -16,7 +16,8 @@ void require_kind(const Json& json, const std::string& kind, const std::string& 
 
 double read_slope(const Json& json) {
   const auto slope = json.at("slope").get<double>();
-  if (!(std::isfinite(slope) && slope > 0)) throw Error("slope is not a finite number above 0");
+  const auto used = static_cast<float>(slope);
+  if (!(std::isfinite(used) && used > 0)) throw Error("slope is not a finite float32 above 0");
   return slope;
 }
 

@@ -10,7 +10,8 @@
 namespace hmrnn {
 
 /// Whether the CPU has instructions for bfloat16 (AVX512-BF16 or AMX); without them it is slower than float32. (Those
-/// of AVX512-BF16 are slow on Intel's CPUs: there bfloat16 products without AMX are by float32 instructions.)
+/// of AVX512-BF16 are slow on Intel's CPUs: products of bfloat16 without AMX are computed by float32 instructions
+/// there.)
 HMRNN_API bool cpu_has_bfloat16();
 
 /// The instruction set of this process's CPU kernels, "default", "AVX2" or "AVX512", and of their bfloat16 products if

@@ -25,12 +25,13 @@ void shorten_openmp_waits([[maybe_unused]] char** argv) {
   // A program that was given to the dynamic loader as an argument is not what /proc/self/exe names.
   if (getauxval(AT_BASE) == 0) return;
   setenv("GOMP_SPINCOUNT", kSpins, 1);
-  // By its own path, so that the process keeps its name, by which pkill and top know it; without one if the file has
-  // been replaced.
+  // Started by its path, the process is called like the program's file, which is the name that pkill and top know;
+  // started by this link it would be called "exe". The path is of no use where it leads to another file by now.
+  constexpr auto kLink = "/proc/self/exe";
   std::error_code error;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (!error) execv(program.c_str(), argv);
-  execv("/proc/self/exe", argv);
+  const auto program = std::filesystem::read_symlink(kLink, error);
+  if (!error && std::filesystem::equivalent(program, kLink, error)) execv(program.c_str(), argv);
+  execv(kLink, argv);
 #endif
 }
 

@@ -96,6 +96,13 @@ void RunFolder::create(bool averaged) const {
   }
 }
 
+void RunFolder::drop_unfinished_copies() const {
+  std::error_code stays;
+  fs::remove_all(kept() / "next", stays);
+  const auto recovery = recovery_state().parent_path();
+  if (fs::is_directory(recovery, stays)) remove_stale_temporary_files(recovery);
+}
+
 void RunFolder::keep(int64_t step, int64_t count) const {
   const auto name = name_of(step);
   const auto folder = kept() / name, made = kept() / "next";

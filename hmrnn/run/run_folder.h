@@ -41,6 +41,9 @@ class HMRNN_API RunFolder {
   /// Creates the folder, best/ and last/, and best_ema/ if `averaged`, and removes temporary files of killed saves.
   /// Throws hmrnn::Error naming what could not be created.
   void create(bool averaged = false) const;
+  /// Removes what a process left that died while it copied a state (keep, keep_recovery_state). To be called with the
+  /// folder locked.
+  void drop_unfinished_copies() const;
 
   /// Keeps the files of last/ in kept/STEP, then removes all but `count` steps of kept/: first those beyond `step`,
   /// which a run has left that was then resumed from an earlier one, then the earliest. Throws hmrnn::Error naming what

@@ -52,6 +52,7 @@ void Trainer::resume() {
   const bool whole = holds_in_all(last_save_is_whole());
   lead([&] {
     folder_.create(averaged_.has_value());
+    folder_.drop_unfinished_copies();
     metrics_ = std::make_unique<MetricsWriter>(folder_.metrics(), step_);
     std::error_code unknown;
     if (recovered_ && std::filesystem::exists(folder_.recovery_state(), unknown)) complete_return();

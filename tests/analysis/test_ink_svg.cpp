@@ -88,6 +88,14 @@ TEST_CASE("a drawing of several panels: one below the other, with captions that 
   CHECK(std::string(document.child("svg").child("g").child("text").child_value()) == "a < b & c");
 }
 
+TEST_CASE("a drawing is well-formed XML whatever bytes the caption has") {
+  const std::string bad = "\xef\xbf\xbd";  // U+FFFD
+  const auto svg = ink_svg({{ink_strokes(kLine), "s\x1b[1m\xff\xc2\x85<\x7f>"}});
+  // The parser of these tests accepts such bytes, hence the comparison.
+  CHECK(std::string(parse(svg).child("svg").child("g").child("text").child_value()) ==
+        "s" + bad + "[1m" + bad + bad + "<" + bad + ">");
+}
+
 TEST_CASE("segments: a colour each, no gap where the pen stays down, the strokes kept") {
   const auto pieces = ink_segments(kLine, {0, 1, 0, 0, 0, 0});
   REQUIRE(pieces.size() == 4);

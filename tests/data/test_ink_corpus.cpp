@@ -24,6 +24,13 @@ InkCorpusOptions synthetic(int64_t lines) {
 
 }  // namespace
 
+TEST_CASE("the number of synthetic lines has a bound, which the metadata of a stranger's model cannot pass") {
+  for (const int64_t lines : {int64_t{0}, int64_t{1'000'001}, int64_t{1} << 60}) {
+    CHECK_THAT(error_of([&] { load_ink_corpus(synthetic(lines)); }),
+               ContainsSubstring("1 to 1000000 lines, not " + std::to_string(lines)));
+  }
+}
+
 TEST_CASE("the hash of handwriting tells a point, a pen and a part from another") {
   const auto corpus = load_ink_corpus(synthetic(30));
   const auto before = corpus.content_hash();

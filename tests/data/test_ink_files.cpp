@@ -1,6 +1,8 @@
 // Finding, visiting and hashing sets of lineStrokes files.
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <functional>
 #include <utility>
 #include <vector>
@@ -23,6 +25,28 @@ Visited visit(const fs::path& data_dir) {
   visit_ink_files(find_ink_source(data_dir),
                   [&](const std::string& path, std::string_view bytes) { out.emplace_back(path, bytes); });
   return out;
+}
+
+/// Files that are refused, and why; `visited` gets the others.
+Visited refused_files(const fs::path& data_dir, Visited& visited) {
+  Visited out;
+  visit_ink_files(
+      find_ink_source(data_dir),
+      [&](const std::string& path, std::string_view bytes) { visited.emplace_back(path, bytes); },
+      [&](const std::string& path, const std::string& what) { out.emplace_back(path, what); });
+  return out;
+}
+
+/// Turns the member of a tar archive whose header begins at byte `header` into one of another type (a flag of ustar),
+/// which links to `target`.
+void set_member_type(std::string& archive, size_t header, char type, const std::string& target) {
+  archive.at(header + 156) = type;
+  archive.replace(header + 157, target.size(), target);
+  const auto begin = archive.begin() + static_cast<std::ptrdiff_t>(header);
+  std::fill_n(begin + 148, 8, ' ');
+  unsigned sum = 0;
+  std::for_each(begin, begin + 512, [&](char c) { sum += static_cast<unsigned char>(c); });
+  std::snprintf(&archive[header + 148], 8, "%06o", sum);
 }
 
 }  // namespace
@@ -85,6 +109,86 @@ TEST_CASE("a file that is too large or cannot be read is left out and reported, 
     CHECK(refused == Visited{{"huge.xml", " has more than 64 MiB, which no line of handwriting has"}});
   }
   CHECK(ink_content_key(find_ink_source(folder.path)).size() == 32);
+}
+
+TEST_CASE("links to folders are followed, and each folder is searched once, whatever links lead back to it") {
+  const TemporaryFolder folder, elsewhere;
+  folder.write("lineStrokes/a/x.xml", "1");
+  folder.write("beside/w.xml", "0");
+  elsewhere.write("y.xml", "2");
+  elsewhere.write("deeper/z.xml", "3");
+  fs::create_directory_symlink(elsewhere.path, folder / "lineStrokes/b");
+  fs::create_directory_symlink("..", folder / "lineStrokes/a/up");
+  fs::create_directory_symlink("a", folder / "lineStrokes/0");  // a's file keeps the path without a link
+  fs::create_directory_symlink(folder / "lineStrokes", elsewhere / "back");
+  const Visited expected = {{"a/x.xml", "1"}, {"b/deeper/z.xml", "3"}, {"b/y.xml", "2"}};
+  CHECK(visit(folder.path) == expected);
+  const auto source = find_ink_source(folder.path);
+  const auto key = ink_content_key(source);
+  put(elsewhere / "y.xml", "4");
+  CHECK(ink_content_key(source) != key);
+  // Also a link out of the folder and back into it.
+  fs::create_directory_symlink(folder.path, folder / "lineStrokes/out");
+  CHECK(visit(folder.path).back() == std::pair<std::string, std::string>("out/beside/w.xml", "0"));
+  CHECK(visit(folder.path).size() == 4);
+}
+
+TEST_CASE("what is called .xml and is no file, and links that lead nowhere, are refused by name in a folder") {
+  const TemporaryFolder folder, elsewhere;
+  const auto file = elsewhere.write("file", "2");
+  folder.write("a.xml", "1");
+  fs::create_symlink("gone.xml", folder / "b.xml");
+  REQUIRE(::mkfifo((folder / "c.xml").c_str(), 0600) == 0);
+  fs::create_symlink("/dev/zero", folder / "d.xml");
+  fs::create_symlink("e.xml", folder / "e.xml");
+  fs::create_symlink("/gone/a01-000", folder / "form");  // the folder of a form, whose disk is not mounted
+  fs::create_symlink("gone", folder / "notes.txt");
+  fs::create_symlink("gone", folder / ".lock");
+  fs::create_symlink(file, folder / "z.xml");
+  Visited visited;
+  const auto refused = refused_files(folder.path, visited);
+  CHECK(visited == Visited{{"a.xml", "1"}, {"z.xml", "2"}});
+  CHECK(refused == Visited{{"b.xml", ": cannot open it: No such file or directory"},
+                           {"c.xml", ": it is not a regular file"},
+                           {"d.xml", ": it is not a regular file"},
+                           {"e.xml", ": cannot open it: Too many levels of symbolic links"},
+                           {"form", ": cannot open it: No such file or directory"}});
+  CHECK(error_of([&] { visit(folder.path); }) ==
+        (folder / "b.xml").string() + ": cannot open it: No such file or directory");
+  CHECK(ink_content_key(find_ink_source(folder.path)).size() == 32);  // does not wait for the pipe either
+}
+
+TEST_CASE("what is called .xml and is no file is refused by name in an archive; a hard link with data is a file") {
+  if (!archives_can_be_read()) return;
+  const TemporaryFolder folder;
+  auto bytes = tar({{"a.xml", "1"},
+                    {"b.xml", ""},
+                    {"c.xml", ""},
+                    {"d.xml", ""},
+                    {"e.xml", ""},
+                    {"f.xml", ""},
+                    {"g.txt", ""},
+                    {"h", "14 comment=hi\n"},  // a header of pax, which allows hard links with data
+                    {"i.xml", "2"},
+                    {"z.xml", "3"}});
+  REQUIRE(bytes.size() == 14 * 512 + 1024);  // a header each, and the data of four
+  set_member_type(bytes, 2 * 512, '2', "a.xml");
+  set_member_type(bytes, 3 * 512, '1', "a.xml");
+  set_member_type(bytes, 4 * 512, '6', "");
+  set_member_type(bytes, 5 * 512, '3', "");
+  set_member_type(bytes, 6 * 512, '5', "");  // a folder, which has no data to lose
+  set_member_type(bytes, 7 * 512, '2', "a.xml");
+  set_member_type(bytes, 8 * 512, 'x', "");
+  set_member_type(bytes, 10 * 512, '1', "a.xml");
+  const auto path = folder.write("lineStrokes-all.tar", bytes);
+  Visited visited;
+  const auto refused = refused_files(folder.path, visited);
+  CHECK(visited == Visited{{"a.xml", "1"}, {"i.xml", "2"}, {"z.xml", "3"}});
+  CHECK(refused == Visited{{"b.xml", " is a symbolic link, not a regular file"},
+                           {"c.xml", " is a hard link without data, not a regular file"},
+                           {"d.xml", " is a named pipe, not a regular file"},
+                           {"e.xml", " is a device, not a regular file"}});
+  CHECK(error_of([&] { visit(folder.path); }) == path.string() + ": b.xml is a symbolic link, not a regular file");
 }
 
 TEST_CASE("an archive that was cut between two of its files is refused, several in one file are all read") {

@@ -93,6 +93,17 @@ TEST_CASE("lineStrokes: nothing is left out without a word: pages, second roots 
   CHECK(with_lines(lines) == page);
   CHECK(with_lines("<Text>\n" + text + "</Text>") == page);
   CHECK(with_lines("<Text>\n A MOVE\n</Text><TextLine/>") == "accepted");
+  // The same page in several elements, each with one line.
+  const auto eight_times = [](const std::string& element) {
+    std::string out;
+    for (int i = 0; i < 8; ++i) out += element;
+    return out;
+  };
+  const std::string one = "<Text>A MOVE</Text>";
+  CHECK(refusal(kHeader + eight_times("<Transcription>" + one + "</Transcription>") + set + end) == page);
+  CHECK(refusal(kHeader + eight_times("<Transcription><TextLine/></Transcription>") + set + end) == page);
+  CHECK(with_lines(eight_times(one)) == page);
+  CHECK(with_lines("<Text>" + eight_times("A MOVE\n<!-- a comment -->") + "</Text>") == page);
   CHECK(refusal(document(good + "<Scribble/>")) == file + "the StrokeSet has a Scribble, only Stroke is known");
   CHECK(refusal(document("<Stroke><Point x=\"1\" y=\"2\"/><Dot/></Stroke>")) ==
         file + "a Stroke has a Dot, only Point is known");

@@ -316,7 +316,10 @@ TEST_CASE("the synthetic corpus is the generator's text") {
   options.synthetic_length = 20;
   CHECK(load_text_corpus(options).vocabulary == corpus.vocabulary);
   options.synthetic_length = 0;
-  CHECK_THAT(error_of([&] { load_text_corpus(options); }), ContainsSubstring("at least 1 character, not 0"));
+  CHECK_THAT(error_of([&] { load_text_corpus(options); }),
+             ContainsSubstring("must be 1 to 1000000000 characters, not 0"));
+  options.synthetic_length = 1'000'000'000'000;  // as the metadata of a stranger's model can say
+  CHECK_THAT(error_of([&] { load_text_corpus(options); }), ContainsSubstring("not 1000000000000"));
 }
 
 TEST_CASE("the real PTB has the published number of symbols") {

@@ -100,6 +100,8 @@ cp $model huge.safetensors
 edit huge.safetensors 'data[:] = struct.pack("<f", 3e38) * (len(data) // 4)'
 refuse "not finite" eval huge.safetensors
 refuse "not finite" sample huge.safetensors
+refuse "not finite" align huge.safetensors
+refuse "not finite" report huge.safetensors --out new.html
 printf 'mon\n' > mon.txt
 stdin=mon.txt refuse "not finite" segment huge.safetensors
 
@@ -113,7 +115,7 @@ lost() {
   [ "$words" = - ] || grep -q "$words" .err || fail "$*: stderr says: $(cat .err)"
 }
 for command in "--help" "--version" "train --help" "eval run" "eval run --json" "sample run --length 20" "segment run" \
-  "segment run --json" "export run --out lost.safetensors"; do
+  "segment run --json" "align run" "align run --json" "export run --out lost.safetensors"; do
   rm -f lost.safetensors
   lost "standard output" "'$bin' $command > /dev/full < mon.txt"
 done
@@ -190,12 +192,14 @@ for empty in "train --corpus" "train $small --out" "train $small --out new --pre
   refuse "is empty" $empty ""
 done
 check "an empty --prime is the start of a line" "$bin" sample run --length 3 --prime ""
+refuse "data-dir is for" train $small --data-dir nowhere --out new
 refuse "data-dir is for" eval run --data-dir nowhere
 refuse "data-dir is for" eval run --corpus odd.txt --data-dir nowhere
 refuse "threads" train $small --out new --threads 4096
 refuse "threads" eval run --threads 4096
 for bad in "--clip 1e-300" "--lr 1e308" "--lr 1e-300" "--slope-rate 1e300" "--slope-max 1e300" \
-  "--final-lr 1e300" "--weight-decay 1e300" "--plateau-factor 1e300" "--detector-norm-cap 1e-300" "--boundary-bias 1e39" "--forget-bias -1e39"; do
+  "--final-lr 1e300" "--weight-decay 1e300" "--plateau-factor 1e300" "--detector-norm-cap 1e-300" "--boundary-bias 1e39" "--forget-bias -1e39" \
+  "--norm-gain 1e39" "--update-cost 1e300"; do
   set -- $bad
   refuse "${1#--} $2" train $small --out new $bad
 done

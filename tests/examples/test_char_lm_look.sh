@@ -171,6 +171,13 @@ assert blocks[0].get("fill") == blocks[2].get("fill") != blocks[1].get("fill")  
 PYTHON
 printf 'monselmon\n' | "$bin" segment clock --svg caption.svg
 grep -q 'updates of layers 1 to 3: 10, 4 and 1, 15 in all instead of 30' caption.svg || fail "the caption: $(grep updates caption.svg)"
+# A caption may come from a file name, with any bytes but 0; the drawing is well-formed XML all the same.
+printf 'monselmon\n' | "$bin" segment clock --svg hostile.svg --caption $'a\x1b\x7f\xff\xc2\x85 & \xc3\xa4'
+python3 - << 'PYTHON' || fail "a caption with control characters: $(cat -v hostile.svg)"
+from xml.etree import ElementTree
+texts = [t.text for t in ElementTree.parse("hostile.svg").getroot().iter("{http://www.w3.org/2000/svg}text")]
+assert texts[-1] == "a\ufffd\ufffd\ufffd\ufffd & \u00e4", ascii(texts[-1])
+PYTHON
 refuse "json" segment run text.txt --json --svg new.svg
 refuse "--svg /dev/stdout: the name must end in .svg" segment run text.txt --svg /dev/stdout
 refuse "--html page.svg: the name must end in .html" segment run text.txt --html page.svg

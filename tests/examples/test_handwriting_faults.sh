@@ -64,6 +64,7 @@ edit huge.safetensors 'data[:] = struct.pack("<f", 3e38) * (len(data) // 4)'
 refuse "not finite" eval huge.safetensors
 refuse "not finite" eval huge.safetensors --export new.safetensors
 refuse "not finite" align huge.safetensors
+refuse "not finite" report huge.safetensors --out new.html
 refuse "not finite" draw huge.safetensors --out new.svg
 refuse "not finite" draw huge.safetensors --out new.svg --reconstruct $line
 
@@ -141,10 +142,14 @@ for empty in "train $small --data-dir" "train $small --out" "eval run --export" 
   refuse "is empty" $empty ""
 done
 refuse "threads" train $small --out new --threads 4096
+refuse "threads" eval run --threads 4096
 refuse "data-dir is for" train $small --corpus synthetic --data-dir ink --out new
+refuse "data-dir is for" eval run --corpus synthetic --data-dir ink
 refuse "not enough memory: units 60000,60000,60000, batch 4, window 60 need at least .* GB" train $small --data-dir ink --units 60000 --layers 3 --out new
-for bad in "--clip 1e-300" "--lr 1e308" "--slope-rate 1e300" "--slope-max 1e300" \
-  "--final-lr 1e300" "--weight-decay 1e300" "--plateau-factor 1e300" "--detector-norm-cap 1e-300" "--boundary-bias 1e39"; do
+refuse_under "-v 9000000" "not enough memory: .* need at least 1[0-9].* GB" train $small --data-dir ink --units 5000 --layers 3 --out new
+for bad in "--clip 1e-300" "--lr 1e308" "--lr 1e-300" "--slope-rate 1e300" "--slope-max 1e300" \
+  "--final-lr 1e300" "--weight-decay 1e300" "--plateau-factor 1e300" "--detector-norm-cap 1e-300" "--boundary-bias 1e39" "--forget-bias 1e39" \
+  "--norm-gain 1e39" "--update-cost 1e300"; do
   set -- $bad
   refuse "${1#--} $2" train $small --out new $bad
 done

@@ -7,30 +7,40 @@ set -euo pipefail
 . tests/support/program.sh char_lm
 
 state_step() { edit "$1/last/state.safetensors" 'print(meta["step"])' keep; }
+# enter PROGRAM: what follows tests this program, in its own folder. Sections without it test char_lm.
+enter() {
+  use "$1"
+  [ "$1" = char_lm ] || small="--synthetic-lines 60 $small"
+  mkdir -p "$work/$1"
+  cd "$work/$1"
+}
 
 # ---------------------------------------------------------------- a run killed before its first save
-mkdir -p dead/best dead/last
-: > dead/metrics.jsonl
-refuse "no run to resume" train --out dead --resume
-"$bin" train $small --out dead --steps 2 > /dev/null || fail "a start that died before its first save wedges the folder"
-printf '{"event":"train","step":1}\n' > other.jsonl
-mkdir records && cp other.jsonl records/metrics.jsonl
-refuse "already holds a run (metrics.jsonl)" train $small --out records
-# Killed between the first state and the first model: a resume is possible.
-mkdir -p half/last && cp dead/metrics.jsonl half/ && cp dead/last/state.safetensors half/last/
-"$bin" train --out half --resume --steps 3 > /dev/null || fail "a state without a model beside it"
+for each in handwriting char_lm; do
+  enter $each
+  mkdir -p dead/best dead/last
+  : > dead/metrics.jsonl
+  refuse "no run to resume" train --out dead --resume
+  "$bin" train $small --out dead --steps 2 > /dev/null || fail "a start that died before its first save wedges the folder"
+  printf '{"event":"train","step":1}\n' > other.jsonl
+  mkdir records && cp other.jsonl records/metrics.jsonl
+  refuse "already holds a run (metrics.jsonl)" train $small --out records
+  # Killed between the first state and the first model: a resume is possible.
+  mkdir -p half/last && cp dead/metrics.jsonl half/ && cp dead/last/state.safetensors half/last/
+  "$bin" train --out half --resume --steps 3 > /dev/null || fail "a state without a model beside it"
 
-# A file larger than ulimit -f (SIGXFSZ) is an error, and the run does not hang.
-code=0
-(ulimit -f 4; exec "$bin" train $small --out limited --steps 2) > /dev/null 2> .err || code=$?
-[ "$code" = 2 ] && grep -q 'limited/last/.*cannot write: File too large' .err || fail "ulimit -f: exit code $code: $(cat .err)"
-"$bin" train $small --out limited --steps 2 > /dev/null || fail "a first save that failed wedges the folder"
-cmp limited/last/model.safetensors dead/last/model.safetensors || fail "the second start makes another run"
+  # A file larger than ulimit -f (SIGXFSZ) is an error, and the run does not hang.
+  code=0
+  (ulimit -f 4; exec "$bin" train $small --out limited --steps 2) > /dev/null 2> .err || code=$?
+  [ "$code" = 2 ] && grep -q 'limited/last/.*cannot write: File too large' .err || fail "ulimit -f: exit code $code: $(cat .err)"
+  "$bin" train $small --out limited --steps 2 > /dev/null || fail "a first save that failed wedges the folder"
+  cmp limited/last/model.safetensors dead/last/model.safetensors || fail "the second start makes another run"
 
-# The next start removes temporary files of killed saves.
-touch -d '1 hour ago' limited/last/.state.safetensors.tmp-0123abcd limited/best/.model.safetensors.tmp-89abcdef
-"$bin" train --out limited --resume --steps 3 > /dev/null
-[ -z "$(find limited -name '.*.tmp-*')" ] || fail "temporary files stay: $(find limited -name '.*.tmp-*')"
+  # The next start removes temporary files of killed saves.
+  touch -d '1 hour ago' limited/last/.state.safetensors.tmp-0123abcd limited/best/.model.safetensors.tmp-89abcdef
+  "$bin" train --out limited --resume --steps 3 > /dev/null
+  [ -z "$(find limited -name '.*.tmp-*')" ] || fail "temporary files stay: $(find limited -name '.*.tmp-*')"
+done
 
 # ---------------------------------------------------------------- signals
 # begin OUT: starts a long run in the background, $pid, and waits for its 15th step.
@@ -82,6 +92,24 @@ set -o pipefail
 [ "${codes[0]}" = 141 ] || fail "a reader that leaves a run of many messages: exit code ${codes[0]}, not 141"
 [ "$(state_step chatty)" -ge 1 ] || fail "a reader that leaves a run of many messages: the state is of step $(state_step chatty)"
 
+# Without a standard error, its descriptor must not become that of a file of the run.
+for each in handwriting char_lm; do
+  enter $each
+  : > unheard.txt
+  "$bin" train $small --out unheard --steps 100000 --log-every 5 --checkpoint-every 100000 > unheard.txt 2>&- &
+  pid=$!
+  for _ in $(seq 600); do
+    grep -q '^step 5 ' unheard.txt && break
+    sleep 0.1
+  done
+  [ "$(readlink /proc/$pid/fd/2)" = /dev/null ] || fail "2>&-: descriptor 2 is '$(readlink /proc/$pid/fd/2)'"
+  kill -s TERM $pid
+  code=0
+  wait $pid || code=$?
+  [ "$code" = 143 ] || fail "2>&-: exit code $code, not 143"
+  json unheard/metrics.jsonl "[r['step'] for r in rows if r['event'] == 'train'] == list(range(5, $(state_step unheard) + 1, 5))"
+done
+
 # A second Ctrl-C ends the process at once, without the save that the first one requested: the steps are long.
 "$bin" train --corpus synthetic --synthetic-length 200000 --units 256,256,256 --batch 64 --window 300 --threads 1 --device cpu --steps 1000 --log-every 1 \
   --checkpoint-every 100000 --out insisted > insisted.txt 2>&1 &
@@ -99,17 +127,22 @@ wait $pid || code=$?
 # ---------------------------------------------------------------- states that are not finite
 spoil() { # spoil TENSOR BYTES: overwrites the first number of TENSOR in the run `spoilt`
   rm -rf spoilt
-  cp -r whole spoilt
+  cp -r limited spoilt
   edit spoilt/last/state.safetensors "at = header['$1']['data_offsets'][0]; data[at:at + 4] = $2"
 }
-for tensor in model.embedding.weight adam.exp_avg.embedding.weight adam.exp_avg_sq.output.gates; do
-  spoil $tensor 'struct.pack("<f", float("nan"))'
-  refuse "tensor $tensor has values that are not finite" train --out spoilt --resume --steps $((steps + 9))
-  spoil $tensor 'struct.pack("<f", float("-inf"))'
-  refuse "tensor $tensor has values that are not finite" train --out spoilt --resume --steps $((steps + 9))
+for each in handwriting char_lm; do
+  enter $each
+  tensors="model.output.gates adam.exp_avg_sq.output.gates"
+  [ $each = handwriting ] || tensors="model.embedding.weight adam.exp_avg.embedding.weight adam.exp_avg_sq.output.gates"
+  for tensor in $tensors; do
+    spoil $tensor 'struct.pack("<f", float("nan"))'
+    refuse "tensor $tensor has values that are not finite" train --out spoilt --resume --steps 9
+    spoil $tensor 'struct.pack("<f", float("-inf"))'
+    refuse "tensor $tensor has values that are not finite" train --out spoilt --resume --steps 9
+  done
+  spoil adam.exp_avg_sq.output.gates 'struct.pack("<f", -1.0)'
+  refuse "adam.exp_avg_sq.output.gates has negative values" train --out spoilt --resume --steps 9
 done
-spoil adam.exp_avg_sq.output.gates 'struct.pack("<f", -1.0)'
-refuse "adam.exp_avg_sq.output.gates has negative values" train --out spoilt --resume --steps $((steps + 9))
 
 # A run whose every gradient norm is above --skip-norm ends; its resume has the limit too, or another one.
 above="^char_lm: 3 updates in a row up to step [36] were skipped: .*, or the gradient's norm is above 1e-06 "
@@ -138,16 +171,19 @@ code=0
 [ "$code" = 2 ] && grep -q '^char_lm: 3 updates in a row up to step 11 were skipped' .err || fail "--recover off: exit code $code: $(cat .err)"
 
 # ---------------------------------------------------------------- kept states, and saves by time
-"$bin" train $small --out kept --steps 23 --eval-every 40 --log-every 5 --checkpoint-every 5 --keep 3 > /dev/null
-[ "$(ls kept/kept | tr '\n' ' ')" = "00000015 00000020 00000023 " ] || fail "--keep 3 keeps $(ls kept/kept | tr '\n' ' ')"
-cp kept/last/model.safetensors final.safetensors
-sha256sum kept/kept/*/* > kept.sums
-cp kept/kept/00000015/* kept/last/ # into the existing files
-sha256sum --check --quiet kept.sums > /dev/null 2>&1 || fail "a copy to last/ changes what was kept"
-"$bin" eval kept/kept/00000015/model.safetensors --json > /dev/null || fail "a state that was kept has no model"
-"$bin" train --out kept --resume --steps 23 > /dev/null || fail "a state that was kept cannot be resumed"
-cmp final.safetensors kept/last/model.safetensors || fail "a state that was kept leads elsewhere"
-json kept/metrics.jsonl '[r["step"] for r in rows if r["event"] == "train"] == [5, 10, 15, 20]'
+for each in handwriting char_lm; do
+  enter $each
+  "$bin" train $small --out kept --steps 23 --eval-every 40 --log-every 5 --checkpoint-every 5 --keep 3 > /dev/null
+  [ "$(ls kept/kept | tr '\n' ' ')" = "00000015 00000020 00000023 " ] || fail "--keep 3 keeps $(ls kept/kept | tr '\n' ' ')"
+  cp kept/last/model.safetensors final.safetensors
+  sha256sum kept/kept/*/* > kept.sums
+  cp kept/kept/00000015/* kept/last/ # into the existing files
+  sha256sum --check --quiet kept.sums > /dev/null 2>&1 || fail "a copy to last/ changes what was kept"
+  "$bin" eval kept/kept/00000015/model.safetensors --json > /dev/null || fail "a state that was kept has no model"
+  "$bin" train --out kept --resume --steps 23 > /dev/null || fail "a state that was kept cannot be resumed"
+  cmp final.safetensors kept/last/model.safetensors || fail "a state that was kept leads elsewhere"
+  json kept/metrics.jsonl '[r["step"] for r in rows if r["event"] == "train"] == [5, 10, 15, 20]'
+done
 "$bin" train $small --out timed --steps 100000 --eval-every 100000 --checkpoint-every 100000 --checkpoint-minutes 0.005 > timed.txt 2>&1 &
 pid=$!
 for _ in $(seq 600); do
@@ -199,25 +235,28 @@ says() { # says WORDS: waits up to a minute for WORDS in the output
   done
   fail "a full disk: '$1' is not said: $(tail -n 5 full.txt)"
 }
-begin_saving full --steps 100000
-hold_up $pid
-says 'records are kept and written later'
-says 'not saved: .*metrics.jsonl: cannot write: File too large; training goes on'
-held=$(state_step full)
-prlimit --pid $pid --fsize=unlimited
-for _ in $(seq 600); do
-  [ "$(state_step full)" -gt "$held" ] && break
-  sleep 0.1
+for each in handwriting char_lm; do
+  enter $each
+  begin_saving full --steps 100000
+  hold_up $pid
+  says 'records are kept and written later'
+  says 'not saved: .*metrics.jsonl: cannot write: File too large; training goes on'
+  held=$(state_step full)
+  prlimit --pid $pid --fsize=unlimited
+  for _ in $(seq 600); do
+    [ "$(state_step full)" -gt "$held" ] && break
+    sleep 0.1
+  done
+  kill -s TERM $pid
+  code=0
+  wait $pid || code=$?
+  [ "$code" = 143 ] || fail "a disk that was full for a while: exit code $code"
+  stopped=$(state_step full)
+  [ "$stopped" -gt "$held" ] || fail "nothing is saved after a disk was full"
+  json full/metrics.jsonl "[r['step'] for r in rows if r['event'] == 'train'] == list(range(5, $stopped + 1, 5))"
+  "$bin" train $small --out never_full --steps $stopped --eval-every 40 --log-every 5 --checkpoint-every 20 > /dev/null
+  cmp never_full/last/model.safetensors full/last/model.safetensors || fail "a full disk changes the training"
 done
-kill -s TERM $pid
-code=0
-wait $pid || code=$?
-[ "$code" = 143 ] || fail "a disk that was full for a while: exit code $code"
-stopped=$(state_step full)
-[ "$stopped" -gt "$held" ] || fail "nothing is saved after a disk was full"
-json full/metrics.jsonl "[r['step'] for r in rows if r['event'] == 'train'] == list(range(5, $stopped + 1, 5))"
-"$bin" train $small --out never_full --steps $stopped --eval-every 40 --log-every 5 --checkpoint-every 20 > /dev/null
-cmp never_full/last/model.safetensors full/last/model.safetensors || fail "a full disk changes the training"
 # Full until the end: the exit code reports it, and the last successful save can be resumed.
 begin_saving fuller --minutes 0.1
 hold_up $pid

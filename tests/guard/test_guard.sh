@@ -27,7 +27,7 @@ has() { grep -q "^flags.* $1 " /proc/cpuinfo; }
 if has avx2; then sets+=(ATEN_CPU_CAPABILITY=avx2); fi
 if has avx512_bf16; then
   sets+=(HMRNN_AVX512_BF16=0 "HMRNN_AMX=0 HMRNN_AVX512_BF16=dot" "HMRNN_AMX=0 HMRNN_AVX512_BF16=wide")
-  if has amx_bf16; then sets+=(ATEN_CPU_CAPABILITY=avx512); fi # without AMX it is one of these
+  if has amx_bf16; then sets+=(ATEN_CPU_CAPABILITY=avx512); fi # without AMX this set is the same as one of these
 elif has avx512bw; then
   sets+=(ATEN_CPU_CAPABILITY=avx512)
 fi

@@ -78,6 +78,7 @@ TEST_CASE("a checkpoint gives back model, vocabulary and slope, and refuses dama
            {"hidden_sizes", nlohmann::json::array(), "hidden_sizes"},
            {"embedding_size", 7, "embedding.weight"},
            {"slope", -1, "slope"},
+           {"slope", 1e300, "slope"},
            {"core", "gru", "core"},
            {"boundary", 3, "boundary"}}) {
     changed = file;

@@ -157,7 +157,8 @@ TEST_CASE("handwriting: a normalisation is read as it was described") {
   const std::string absolute = R"({"coordinates": "absolute", "mean": )";
   for (const std::string& bad :
        {absolute + "[0, 0]}", absolute + R"([0, 0], "deviation": [1, 0]})", absolute + R"([0], "deviation": [1, 1]})",
-        absolute + R"([0, 1e999], "deviation": [1, 1]})", std::string("[]"), std::string("{"),
+        absolute + R"([0, 1e999], "deviation": [1, 1]})", absolute + R"([1e300, 0], "deviation": [1, 1]})",
+        absolute + R"([0, 0], "deviation": [1, 1e-300]})", std::string("[]"), std::string("{"),
         std::string(R"({"coordinates": "polar", "mean": [0, 0], "deviation": [1, 1]})")}) {
     INFO(bad);
     CHECK_THROWS_AS(parse_normalisation(bad), Error);

@@ -1,5 +1,6 @@
 // The saved states that a run's folder keeps.
 #include <algorithm>
+#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -118,4 +119,23 @@ TEST_CASE("kept steps beyond one are removed; a folder with kept saves holds a r
   CHECK_FALSE(folder.is_kept(11));
   for (const auto& path : {folder.last_state(), folder.last_model()}) fs::remove(path);
   CHECK_THROWS_WITH(folder.require_absent(), ContainsSubstring("already holds a run (kept)"));
+}
+
+TEST_CASE("copies that a process did not finish are removed, and nothing else") {
+  const TemporaryFolder temporary;
+  const hmrnn::RunFolder folder(temporary / "run");
+  folder.create();
+  folder.drop_unfinished_copies();  // there are none
+  for (const auto& path : {folder.last_state(), folder.last_model()}) put(path, "x");
+  folder.keep(5, 9);
+  folder.keep_recovery_state();
+  fs::create_directories(folder.kept() / "next");
+  put(folder.kept() / "next/state.safetensors", "half");
+  const auto stale = folder.recovery_state().parent_path() / ".state.safetensors.tmp-0123abcd";
+  put(stale, "half");
+  fs::last_write_time(stale, fs::file_time_type::clock::now() - std::chrono::hours(1));
+  folder.drop_unfinished_copies();
+  CHECK(names_in(folder.kept()) == std::vector<std::string>{"00000005"});
+  CHECK_FALSE(fs::exists(stale));
+  CHECK(get(folder.recovery_state()) == "x");
 }

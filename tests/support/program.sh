@@ -1,27 +1,32 @@
 # Shared by the tests of the programs (to be sourced): creates a folder for the test and defines checks that count
 # failures instead of ending the script. Sets bin (the program $1), tests, work, failures, small (options of a
-# small training; of handwriting without those of the corpus); `finish` ends the script.
+# small training; of handwriting without those of the corpus); `use` changes to another program, `finish` ends the
+# script.
 tests=$PWD/tests
-bin=${HMRNN_BIN_DIR:?the folder of the programs}/$1
-program=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 export OMP_NUM_THREADS=1
-small="--batch 4 --threads 1 --device cpu --seed 3"
-case $program in
-  char_lm) small="--corpus synthetic --synthetic-length 6000 --units 12,8 --embedding 6 --output-embedding 10 --window 20 $small" ;;
-  handwriting)
-    small="--units 10,8 --output-embedding 9 --mixtures 3 --window 60 --lr 0.003 $small"
-    export HMRNN_CACHE=$work/cache
-    ;;
-esac
+# use PROGRAM: sets program, bin and small.
+use() {
+  program=$1
+  bin=${HMRNN_BIN_DIR:?the folder of the programs}/$1
+  small="--batch 4 --threads 1 --device cpu --seed 3"
+  case $program in
+    char_lm) small="--corpus synthetic --synthetic-length 6000 --units 12,8 --embedding 6 --output-embedding 10 --window 20 $small" ;;
+    handwriting)
+      small="--units 10,8 --output-embedding 9 --mixtures 3 --window 60 --lr 0.003 $small"
+      export HMRNN_CACHE=$work/cache
+      ;;
+  esac
+}
+use "$1"
 # edit FILE CODE [keep]: changes a .safetensors file in place (edit_safetensors.py).
 edit() { python3 "$tests/support/edit_safetensors.py" "$@"; }
 
 failures=0
 fail() {
-  echo "FAILED: $*" >&2
+  echo "FAILED: $program: $*" >&2
   failures=$((failures + 1))
 }
 # check WHAT COMMAND…: the command must succeed.
@@ -40,11 +45,11 @@ refuse() {
   before=$(snapshot)
   "$bin" "$@" > .out 2> .err < "${stdin:-/dev/null}" || code=$?
   after=$(snapshot)
-  [ "$code" = 2 ] || fail "$program $* exits with $code, not 2: $(head -3 .err)"
-  [ "$(wc -l < .err)" = 1 ] || fail "$program $*: stderr is not one line: $(cat .err)"
-  [ ! -s .out ] || fail "$program $*: stdout is not empty: $(head -3 .out)"
-  grep -qi -- "$words" .err || fail "$program $*: stderr does not say '$words': $(cat .err)"
-  [ "$before" = "$after" ] || fail "$program $*: files have changed"
+  [ "$code" = 2 ] || fail "$* exits with $code, not 2: $(head -3 .err)"
+  [ "$(wc -l < .err)" = 1 ] || fail "$*: stderr is not one line: $(cat .err)"
+  [ ! -s .out ] || fail "$*: stdout is not empty: $(head -3 .out)"
+  grep -qi -- "$words" .err || fail "$*: stderr does not say '$words': $(cat .err)"
+  [ "$before" = "$after" ] || fail "$*: files have changed"
 }
 # refuse_under LIMIT WORDS ARGUMENT…: `refuse` under `ulimit LIMIT`.
 refuse_under() {

@@ -12,7 +12,7 @@ inline bool cpu_has(const char* feature) {
   return found != all.end() && found->second.isBool() && found->second.toBool();
 }
 
-/// Whether it is one of Intel's.
+/// Whether this machine's CPU is one of Intel's.
 inline bool cpu_is_intel() {
 #if defined(__x86_64__)
   return __builtin_cpu_is("intel");

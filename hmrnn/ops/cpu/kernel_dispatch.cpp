@@ -45,7 +45,8 @@ namespace {
 
 #ifdef HMRNN_KERNELS_AVX2
 /// Whether the instructions for float32 do more multiplications than those for bfloat16: on Intel's CPUs VDPBF16PS
-/// starts every second cycle, and two float32 instructions in each. HMRNN_AVX512_BF16=dot and =wide override it.
+/// starts in every second cycle, and two float32 instructions start in each cycle. HMRNN_AVX512_BF16=dot and =wide
+/// override it.
 bool float32_is_faster() {
   const char* value = std::getenv("HMRNN_AVX512_BF16");
   if (value != nullptr && std::strcmp(value, "dot") == 0) return false;

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Before each loop over the rows or vectors of a register tile, of constant length, at most 8: unrolls it completely,
-/// and early. Unrolled as late as g++ does it by itself, the tile's sums would be an array in memory, and every step
-/// would store them.
+/// It stands before each loop over the rows or vectors of a register tile (of constant length, at most 8), and unrolls
+/// the loop completely and early. g++ by itself unrolls so late that the tile's sums are an array in memory, which
+/// every step stores.
 #define HMRNN_UNROLL_TILE _Pragma("GCC unroll 8")

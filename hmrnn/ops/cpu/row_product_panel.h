@@ -33,6 +33,10 @@ constexpr int64_t kWidth = kVectors * V::size();
 constexpr int64_t kBlockBytes = 256 * 1024;
 constexpr int64_t kLine = 64;  // bytes of a cache line
 
+/// Values of k in such a block.
+template <class P>
+constexpr int64_t kBlockDepth = kBlockBytes / (kWidth * static_cast<int64_t>(sizeof(P)));
+
 /// Prefetches memory a few cache lines at a time: `runs` runs of `run` bytes, `stride` bytes apart.
 struct Prefetch {
   const char* at = nullptr;
@@ -107,7 +111,7 @@ inline void widen(int64_t k, const c10::BFloat16* row, float* to) {
   if (k % 2 == 1) to[k] = 0;
 }
 
-constexpr int64_t kWideRow = kBlockBytes / (kWidth * 2) + kTile;  // so that rows are not all in the same cache sets
+constexpr int64_t kWideRow = kBlockDepth<c10::BFloat16> + kTile;  // so that rows are not all in the same cache sets
 
 /// The first or the second values of 16 pairs, which are the upper halves of float32.
 inline __m512 widened(bool second, const c10::BFloat16* pairs) {
@@ -256,7 +260,7 @@ void prefetch_to_write(const Y* y, int64_t columns) {
 template <class P, class Output, class Put>
 void multiply(int64_t m, int64_t k, const P* const* x, const P* panel, Prefetch& prefetch, Output prefetch_output,
               Put put) {
-  constexpr int64_t depth = kBlockBytes / (kWidth * static_cast<int64_t>(sizeof(P)));  // k in a block
+  constexpr int64_t depth = kBlockDepth<P>;
   alignas(kLine) float sums[RowProductKernels<P>::kMostRows * kWidth];
   const int64_t blocks = row_blocks(m);
   for (int64_t from = 0; from < k; from += depth) {
