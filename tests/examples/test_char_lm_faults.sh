@@ -47,6 +47,9 @@ PY
 done
 # An older run lacks options, a newer one has unknown ones.
 cp -r run older
+cp run/best/model.safetensors endless.safetensors
+edit endless.safetensors 'meta["corpus"]["length"] = 10**15'
+refuse "must be 1 to 1000000000 characters, not 1000000000000000" eval endless.safetensors
 edit older/last/state.safetensors 'del meta["run"]["options"]["dropout"]'
 "$bin" train --out older --resume --steps 5 > older.txt || fail "a run from before an option"
 grep -q "does not name --dropout: .* now '0'" older.txt || fail "nothing is said of the missing option: $(cat older.txt)"
@@ -188,7 +191,7 @@ refuse "not enough memory for its 1099511627776 bytes" eval run --corpus sparse.
 rm sparse.txt bomb.xz
 
 # ---------------------------------------------------------------- options
-for empty in "train --corpus" "train $small --out" "train $small --out new --preset" "eval run --split" "eval" "export run --out"; do
+for empty in "train --corpus" "train $small --out" "train $small --out new --preset" "eval run --split" "eval" "export run --out" "segment run"; do
   refuse "is empty" $empty ""
 done
 check "an empty --prime is the start of a line" "$bin" sample run --length 3 --prime ""
@@ -213,6 +216,8 @@ refuse_under "-f 4" "new.html: cannot write: File too large" report run --out ne
 refuse "not enough memory: units 60000,60000,60000, batch 4, window 20 need at least .* GB .*; this process can have" \
   train $small --units 60000 --layers 3 --out new
 refuse_under "-v 9000000" "not enough memory: .* need at least 1[0-9].* GB" train $small --units 5000 --layers 3 --out new
+# 10^19 bytes, more than an int64_t counts
+refuse "not enough memory: .* a window 9223508376.30 GB" train $small --units 16384 --layers 64 --batch 1048576 --window 1048576 --out new
 [ ! -e new ] || fail "a run that memory does not hold was begun"
 one_cpu=$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')
 env -u OMP_NUM_THREADS taskset -c "$one_cpu" "$bin" train ${small/--threads 1/} --out pinned --steps 1 > pinned.txt

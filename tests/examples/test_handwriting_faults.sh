@@ -26,6 +26,9 @@ cp $model changed.safetensors
 edit changed.safetensors 'meta["zoneout"] = 0.1'
 refuse "zoneout" eval changed.safetensors
 cp -r run older
+cp run/best/model.safetensors endless.safetensors
+edit endless.safetensors 'meta["corpus"].update(name="synthetic", lines=10**15, seed=1, data_dir="")'
+refuse "synthetic ink must have 1 to 1000000 lines, not 1000000000000000" eval endless.safetensors
 edit older/last/state.safetensors 'del meta["run"]["options"]["min-points"]'
 "$bin" train --out older --resume --steps 5 > older.txt || fail "a run from before an option"
 grep -q "does not name --min-points: .* now '300'" older.txt || fail "nothing is said of the missing option: $(cat older.txt)"
@@ -91,6 +94,8 @@ cmp closed/last/model.safetensors run/last/model.safetensors || fail "a training
 mkfifo pipe
 refuse "not a regular file" train $small --data-dir pipe --out new
 refuse "not a regular file" eval run --data-dir /dev/zero
+refuse "--scale 1e308: must be at most" draw run --out new.svg --scale 1e308
+refuse "--pen 1e308: must be at most" draw run --out new.svg --pen 1e308
 refuse "not a regular file" draw run --out new.svg --style pipe
 refuse "not a regular file" draw run --out new.svg --reconstruct /dev/zero
 cp -r ink lists
