@@ -217,8 +217,11 @@ refuse "not enough memory: units 60000,60000,60000, batch 4, window 20 need at l
   train $small --units 60000 --layers 3 --out new
 refuse_under "-v 9000000" "not enough memory: .* need at least 1[0-9].* GB" train $small --units 5000 --layers 3 --out new
 # The lower bound fits, the window's scratch memory does not.
-refuse_under "-v 4500000" "out of memory: hm_lstm 32,32, .* batch 10000, window 100, asked for [0-9]* bytes" \
-  train $small --synthetic-length 3000000 --units 32,32 --output-embedding 32 --batch 10000 --window 100 --out crowded
+code=0
+(ulimit -v 4500000 && exec "$bin" train $small --synthetic-length 3000000 --units 32,32 --output-embedding 32 --batch 10000 --window 100 \
+  --out crowded) > /dev/null 2> crowded.txt || code=$?
+[ $code = 2 ] && grep -qx "char_lm: out of memory: hm_lstm 32,32, .* batch 10000, window 100, asked for [0-9]* bytes" crowded.txt ||
+  fail "memory runs out within a window: exit code $code, $(cat crowded.txt)"
 # 10^19 bytes, more than an int64_t counts
 refuse "not enough memory: .* a window 9223508376.30 GB" train $small --units 16384 --layers 64 --batch 1048576 --window 1048576 --out new
 [ ! -e new ] || fail "a run that memory does not hold was begun"
