@@ -51,7 +51,7 @@ int64_t parse_integer(const std::string& name, const std::string& text, int64_t 
 double parse_number(const std::string& name, const std::string& text,
                     double min = std::numeric_limits<double>::lowest(),
                     double max = std::numeric_limits<double>::max());
-/// A finite number above 0.
+/// A finite number above 0, at most `max`.
 double parse_above_zero(const std::string& name, const std::string& text,
                         double max = std::numeric_limits<double>::max());
 /// A number in [0, 1).
