@@ -21,7 +21,7 @@ using Wide = std::conditional_t<std::is_same_v<P, c10::BFloat16>, float, P>;
 /// panel is multiplied the next one is prefetched: with few rows a product takes as long as reading the weights (480
 /// GFLOP/s in float32 and 970 in bfloat16, for [32, 512] × [512, 2048] on two Zen 5 cores, the weights in the
 /// third-level cache). Products of bfloat16 are computed by float32 instructions on Intel's CPUs without AMX, where
-/// that is 1.4 to 1.6 times as fast. With AMX, ATen's brgemm multiplies bfloat16 (tile_product.h): it does not
+/// that is 1.3 to 1.5 times as fast. With AMX, ATen's brgemm multiplies bfloat16 (tile_product.h): it does not
 /// prefetch, and each share of a product copies the rows that it cannot read in place. Compiled for one instruction
 /// set. P is float or bfloat16; sums are computed in float.
 template <class P>
