@@ -25,6 +25,7 @@
 #include "hmrnn/run/freed_memory.h"
 #include "hmrnn/run/openmp_waits.h"
 #include "hmrnn/run/out_of_memory.h"
+#include "hmrnn/run/printable.h"
 #include "hmrnn/run/process_group.h"
 #include "hmrnn/run/progress.h"
 #include "hmrnn/run/random_state.h"

@@ -1,10 +1,10 @@
 // char_lm align
 #include <fmt/format.h>
 
-#include "examples/program/printable.h"
 #include "hmrnn/analysis/text_events.h"
 #include "hmrnn/data/text_corpus.h"
 #include "hmrnn/error.h"
+#include "hmrnn/run/printable.h"
 #include "text_evaluation.h"
 
 int align_command(int argc, char** argv) {
@@ -34,10 +34,10 @@ int align_command(int argc, char** argv) {
   const auto found = evaluate_text(checkpoint, text, 1, device, options.seed, run, /*signals=*/true);
   const auto json = align_json(checkpoint, text, found, events, options, run);
   if (arguments->has("json")) {
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}", json_line(json));
     return 0;
   }
-  fmt::print("{} of {}: {} {}s, pairs within {}, {} after their event\n\n{}", text.split, printable(text.corpus),
+  fmt::print("{} of {}: {} {}s, pairs within {}, {} after their event\n\n{}", text.split, hmrnn::printable(text.corpus),
              found.result.count, unit_of(checkpoint.vocabulary), options.tolerance, options.shift,
              agreement_table(json["layers"]));
   return 0;

@@ -1,7 +1,7 @@
 // char_lm eval
 #include <fmt/format.h>
 
-#include "examples/program/printable.h"
+#include "hmrnn/run/printable.h"
 #include "text_evaluation.h"
 
 int eval_command(int argc, char** argv) {
@@ -29,13 +29,13 @@ int eval_command(int argc, char** argv) {
   const auto found = evaluate_text(checkpoint, text, streams, device, seed, run, /*signals=*/false);
   const auto json = eval_json(checkpoint, text, found);
   if (arguments->has("json")) {
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}", json_line(json));
     return 0;
   }
   const auto unit = unit_of(checkpoint.vocabulary);
   fmt::print("{} of {}: {:.4f} bits per {} over {} {}s ({:.0f} bits in all)\nupdates per {}:", text.split,
-             printable(text.corpus), json[unit == "byte" ? "bpb" : "bpc"].get<double>(), unit, found.result.count, unit,
-             json["bits"].get<double>(), unit);
+             hmrnn::printable(text.corpus), json[unit == "byte" ? "bpb" : "bpc"].get<double>(), unit,
+             found.result.count, unit, json["bits"].get<double>(), unit);
   for (const auto rate : found.result.updates) fmt::print(" {:.4f}", rate);
   fmt::print("\n{}", cost_text(json["cost"], unit));
   return 0;

@@ -7,11 +7,11 @@
 
 #include "boundary_text.h"
 #include "commands.h"
-#include "examples/program/printable.h"
 #include "examples/program/standard_streams.h"
 #include "hmrnn/data/text_corpus.h"
 #include "hmrnn/error.h"
 #include "hmrnn/models/char_lm_stream.h"
+#include "hmrnn/run/printable.h"
 #include "hmrnn/run/random_state.h"
 #include "unknown.h"
 
@@ -64,7 +64,7 @@ class TextWriter {
 
  private:
   const bool terminal_ = isatty(STDOUT_FILENO) == 1;
-  PrintableStream shown_;
+  hmrnn::PrintableStream shown_;
 };
 
 void write_one(const hmrnn::CharLMCheckpoint& checkpoint, const SampleOptions& wish, torch::Generator& generator) {

@@ -14,12 +14,12 @@
 #include "boundary_text.h"
 #include "commands.h"
 #include "examples/program/figures.h"
-#include "examples/program/printable.h"
 #include "examples/program/standard_streams.h"
 #include "hmrnn/analysis/operations.h"
 #include "hmrnn/data/text_corpus.h"
 #include "hmrnn/error.h"
 #include "hmrnn/io/atomic_file.h"
+#include "hmrnn/run/printable.h"
 #include "segment_page.h"
 #include "text_reader.h"
 #include "unknown.h"
@@ -58,7 +58,7 @@ std::string to_json(const SegmentedLine& line, const torch::Tensor& z_before, in
   json["operations"] = hmrnn::operation_strings(line.z, z_before, layers);
   if (output.probability) json["probability"] = lists_of(line.probability, false);
   try {
-    return json.dump() + '\n';
+    return json_line(json);
   } catch (const nlohmann::json::exception&) {
     throw hmrnn::Error(what + " is not UTF-8, which JSON text has to be");
   }
@@ -226,8 +226,12 @@ int segment_command(int argc, char** argv) {
   SegmentedText drawn;
   // The state starts from zeros for every file.
   for (const auto& file : arguments->rest()) {
+    if (output.json && !hmrnn::is_utf8(file)) {
+      throw hmrnn::Error(file + ": its name is not UTF-8, which JSON text has to be");
+    }
     std::istringstream in(hmrnn::read_text_file(file));
-    if (!output.json && !output.draws() && arguments->rest().size() > 1) fmt::print("==> {} <==\n", printable(file));
+    if (!output.json && !output.draws() && arguments->rest().size() > 1)
+      fmt::print("==> {} <==\n", hmrnn::printable(file));
     Segmenter(checkpoint, device, seed, *arguments, output).read(in, file, drawn);
   }
   if (arguments->rest().empty()) {

@@ -3,10 +3,10 @@
 
 #include "commands.h"
 #include "examples/program/memory.h"
-#include "examples/program/printable.h"
 #include "examples/program/training.h"
 #include "hmrnn/error.h"
 #include "hmrnn/run/out_of_memory.h"
+#include "hmrnn/run/printable.h"
 #include "hmrnn/run/run_folder.h"
 #include "hmrnn/tasks/text_task.h"
 #include "train_settings.h"
@@ -38,7 +38,7 @@ std::string describe_new_symbols(const hmrnn::CharLMCheckpoint& first, const hmr
     names += fmt::format(" 0x{:02x}", byte);
   }
   return fmt::format("begins with the weights of a model of {} symbols trained on {} ({} steps); new symbols: {}{}",
-                     first.vocabulary.size(), printable(first.corpus.corpus), first.step, count,
+                     first.vocabulary.size(), hmrnn::printable(first.corpus.corpus), first.step, count,
                      count > 0 ? ":" + names : "");
 }
 
@@ -89,7 +89,7 @@ int train_command(int argc, char** argv) {
     run_settings.update(data_of(corpus));
     exit_code = run_training(task, settings.trainer, folder, run_settings, resume, group.get(), [&] {
       if (!continues.empty()) fmt::print("{}\n", continues);
-      fmt::print("{}: {} training, {} validation, {} test characters of {} kinds\n{}", printable(corpus.source),
+      fmt::print("{}: {} training, {} validation, {} test characters of {} kinds\n{}", hmrnn::printable(corpus.source),
                  corpus.train.numel(), corpus.valid.numel(), corpus.test.numel(), corpus.vocabulary.size(),
                  describe_setting(settings, *model, device, dtype));
     });

@@ -1,7 +1,7 @@
 // handwriting align
 #include <fmt/format.h>
 
-#include "examples/program/printable.h"
+#include "hmrnn/run/printable.h"
 #include "ink_evaluation.h"
 
 int align_command(int argc, char** argv) {
@@ -27,11 +27,11 @@ int align_command(int argc, char** argv) {
   const auto found = evaluate_ink(checkpoint, chosen, device, options.seed, run, /*signals=*/true);
   const auto json = align_json(chosen, found, options, run);
   if (arguments->has("json")) {
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}", json_line(json));
     return 0;
   }
   fmt::print("{} of {}: {} lines, pairs within {} points, {} after their event\n\n{}", chosen.split,
-             printable(chosen.corpus.name), chosen.lines.size(), options.tolerance, options.shift,
+             hmrnn::printable(chosen.corpus.name), chosen.lines.size(), options.tolerance, options.shift,
              agreement_table(json["layers"]));
   return 0;
 }

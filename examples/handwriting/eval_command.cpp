@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "commands.h"
-#include "examples/program/printable.h"
+#include "hmrnn/run/printable.h"
 #include "ink_evaluation.h"
 #include "mixture_export.h"
 
@@ -38,7 +38,7 @@ int eval_command(int argc, char** argv) {
   if (!target.empty()) mixtures.write(target);
   const auto json = eval_json(checkpoint, chosen, found);
   if (arguments->has("json")) {
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}", json_line(json));
     return 0;
   }
   const auto& result = found.result;
@@ -46,7 +46,7 @@ int eval_command(int argc, char** argv) {
   fmt::print(
       "{} of {}: log-likelihood {:.2f} nats a line, {:.4f} a point, over {} lines of {} scored points\n"
       "{} standardised by mean {:.3f}, {:.3f} and deviation {:.3f}, {:.3f}\nupdates per point:",
-      chosen.split, printable(chosen.corpus.name), found.log_likelihood, -result.loss, chosen.lines.size(),
+      chosen.split, hmrnn::printable(chosen.corpus.name), found.log_likelihood, -result.loss, chosen.lines.size(),
       result.count, hmrnn::to_string(n.coordinates), n.mean[0], n.mean[1], n.deviation[0], n.deviation[1]);
   for (const auto rate : result.updates) fmt::print(" {:.4f}", rate);
   fmt::print("\n{}", cost_text(json["cost"], "point"));

@@ -3,10 +3,10 @@
 
 #include "commands.h"
 #include "examples/program/memory.h"
-#include "examples/program/printable.h"
 #include "examples/program/training.h"
 #include "hmrnn/error.h"
 #include "hmrnn/run/out_of_memory.h"
+#include "hmrnn/run/printable.h"
 #include "hmrnn/run/run_folder.h"
 #include "hmrnn/tasks/ink_task.h"
 #include "train_settings.h"
@@ -50,7 +50,7 @@ int train_command(int argc, char** argv) {
     hmrnn::init_from(model, first.model);
     normalisation = first.normalisation;
     continues = fmt::format("begins with the weights and the normalisation of a model trained on {} ({} steps)\n",
-                            printable(first.corpus.corpus), first.step);
+                            hmrnn::printable(first.corpus.corpus), first.step);
   }
   int exit_code = 0;
   hmrnn::with_memory_errors_of(describe_sizes(settings, *model), [&] {
@@ -73,13 +73,13 @@ int train_command(int argc, char** argv) {
     run_settings.update(data);
     exit_code = run_training(task, settings.trainer, folder, run_settings, resume, group.get(), [&] {
       fmt::print("{}", continues);
-      for (const auto& error : corpus.file_errors) fmt::print("left out: {}\n", printable(error));
+      for (const auto& error : corpus.file_errors) fmt::print("left out: {}\n", hmrnn::printable(error));
       const auto& n = task.normalisation();
       fmt::print(
           "{}{} standardised by mean {:.3f}, {:.3f} and deviation {:.3f}, {:.3f}; {} windows an epoch, {:.1f}% "
           "padding\n{}",
-          printable_lines(corpus.report()), hmrnn::to_string(n.coordinates), n.mean[0], n.mean[1], n.deviation[0],
-          n.deviation[1], task.windows(), 100 * task.batches().padding(),
+          hmrnn::printable_lines(corpus.report()), hmrnn::to_string(n.coordinates), n.mean[0], n.mean[1],
+          n.deviation[0], n.deviation[1], task.windows(), 100 * task.batches().padding(),
           describe_setting(settings, *model, device, dtype));
     });
   });

@@ -4,6 +4,7 @@
 
 #include "hmrnn/analysis/operations.h"
 #include "hmrnn/analysis/segments.h"
+#include "hmrnn/run/printable.h"
 
 namespace {
 
@@ -37,6 +38,22 @@ std::string scores_text(const Json& of) {
 }
 
 }  // namespace
+
+std::string json_line(const Json& value) {
+  std::string out;
+  const auto text = value.dump();
+  for (std::string_view rest = text; !rest.empty();) {
+    const auto character = rest.substr(0, hmrnn::utf8_length(rest));
+    if (hmrnn::is_control(character)) {
+      const auto escaped = Json(std::string(character)).dump(-1, ' ', /*ensure_ascii=*/true);
+      out += std::string_view(escaped).substr(1, escaped.size() - 2);  // without the quotes
+    } else {
+      out += character;
+    }
+    rest.remove_prefix(character.size());
+  }
+  return out + '\n';
+}
 
 Json cost_json(const hmrnn::CostCounter& counter, int64_t count) {
   const auto each = static_cast<double>(count);

@@ -15,6 +15,11 @@
 
 using Json = nlohmann::ordered_json;
 
+/// `value` on a line for the standard output, with its end. Control characters that JSON allows in strings (DEL, C1,
+/// and the marks that change the direction of text) are escaped. Throws nlohmann::json::exception if a string is not
+/// UTF-8.
+std::string json_line(const Json& value);
+
 /// FLOPs per symbol from `counter`, which counted `count` scored symbols: those of the model, of a dense HM-LSTM and of
 /// an LSTM, and the products of each layer.
 Json cost_json(const hmrnn::CostCounter& counter, int64_t count);

@@ -7,12 +7,12 @@
 #include <cstdio>
 #include <system_error>
 
-#include "examples/program/printable.h"
 #include "examples/program/program.h"
 #include "hmrnn/error.h"
 #include "hmrnn/io/checkpoint.h"
 #include "hmrnn/io/json_text.h"
 #include "hmrnn/io/safetensors.h"
+#include "hmrnn/run/printable.h"
 #include "hmrnn/run/run_folder.h"
 
 namespace fs = std::filesystem;
@@ -57,7 +57,7 @@ void tell_about_model(const Arguments& arguments, const fs::path& file, int64_t 
   const auto text = fmt::format(
       "{}: {}, step {}, {}", program_name(), file.string(), step,
       verified ? "checksums verified" : "without checksums (written by an earlier version, or by another program)");
-  std::fputs((printable(text) + "\n").c_str(), stderr);
+  std::fputs((hmrnn::printable(text) + "\n").c_str(), stderr);
 }
 
 void require_finite_result(double value, const std::string& run) {
@@ -96,7 +96,7 @@ int export_model(int argc, char** argv, const std::function<void(const fs::path&
     bytes += static_cast<int64_t>(tensor.nbytes());
   }
   hmrnn::write_safetensors(out, file);
-  fmt::print("{}: {} weights, {}, {:.2f} MB\n", printable(out.string()), weights, dtype,
+  fmt::print("{}: {} weights, {}, {:.2f} MB\n", hmrnn::printable(out.string()), weights, dtype,
              static_cast<double>(bytes) / 1e6);
   return 0;
 }

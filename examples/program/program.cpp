@@ -12,12 +12,12 @@
 #include <new>
 #include <system_error>
 
-#include "examples/program/printable.h"
 #include "examples/program/standard_streams.h"
 #include "hmrnn/error.h"
 #include "hmrnn/run/freed_memory.h"
 #include "hmrnn/run/openmp_waits.h"
 #include "hmrnn/run/out_of_memory.h"
+#include "hmrnn/run/printable.h"
 #include "hmrnn/version.h"
 
 namespace {
@@ -60,7 +60,7 @@ std::string speaker(const std::string& text) {
 /// exit code remains.
 int report(const std::string& text, int code) {
   std::fflush(stdout);
-  std::fputs((printable(speaker(text) + ": " + text) + "\n").c_str(), stderr);
+  std::fputs((hmrnn::printable(speaker(text) + ": " + text) + "\n").c_str(), stderr);
   return code;
 }
 

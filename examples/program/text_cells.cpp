@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cstdint>
+
+#include "hmrnn/run/printable.h"
 #if HMRNN_UTF8PROC
 #include <utf8proc.h>
 #endif
-
-#include "examples/program/printable.h"
 
 namespace {
 
@@ -54,10 +54,10 @@ std::vector<TextCell> text_cells(std::string_view text) {
   std::vector<TextCell> out;
   Clusters clusters;
   for (size_t i = 0; i < text.size();) {
-    const auto length = utf8_length(text.substr(i));
+    const auto length = hmrnn::utf8_length(text.substr(i));
     const auto character = text.substr(i, std::max<size_t>(length, 1));
     const auto end = i + character.size();
-    if (length == 0 || is_control(character)) {
+    if (length == 0 || hmrnn::is_control(character)) {
       clusters.interrupt();
       out.push_back({length == 0 ? "\uFFFD" : picture(character), i, end, 1, length != 0});
     } else if (clusters.goes_on(character)) {

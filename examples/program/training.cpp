@@ -11,6 +11,7 @@
 #include "hmrnn/error.h"
 #include "hmrnn/ops/cuda_library.h"
 #include "hmrnn/ops/product_dtype.h"
+#include "hmrnn/run/printable.h"
 #include "hmrnn/run/progress.h"
 #include "hmrnn/run/stop_signal.h"
 #include "hmrnn/train/thread_choice.h"
@@ -38,6 +39,14 @@ void compare_options(const OptionMap& stored, const OptionMap& given, const Opti
   for (const auto& [name, value] : now) {
     if (stored.contains(name) || given.contains(name)) continue;
     fmt::print("the run does not name --{}: it is older than this option, which is now '{}'\n", name, value);
+  }
+}
+
+void require_utf8(const OptionMap& options) {
+  for (const auto& [name, value] : options) {
+    if (!hmrnn::is_utf8(value)) {
+      throw hmrnn::Error(fmt::format("--{}: '{}' is not UTF-8, in which a run stores its options", name, value));
+    }
   }
 }
 

@@ -47,6 +47,9 @@ OptionMap stored_options(const Json& stored, const std::string& where);
 void compare_options(const OptionMap& stored, const OptionMap& given, const OptionMap& now, const std::string& where,
                      bool tell);
 
+/// Throws hmrnn::Error naming the option whose value is not UTF-8, in which a run stores its options.
+void require_utf8(const OptionMap& options);
+
 /// Lines that name those of the options `given` for a new run that have no effect in `settings`: of detectors where
 /// there are none, of initial weights where another model provides these.
 std::vector<std::string> options_without_effect(const OptionMap& given, const OptionMap& settings);
@@ -71,6 +74,7 @@ TrainSetup<Settings> set_up_training(const Arguments& arguments) {
       if (out.rank() == 0) fmt::print("{}\n", line);
     }
   }
+  require_utf8(out.settings.options());
   require_even_shares(out.group.get(), out.settings.batch);
   if (out.ranks() > 1) out.settings.trainer.group = out.group.get();
   out.device = set_up_machine_of(out.group.get(), out.settings.threads, out.settings.device);

@@ -12,6 +12,7 @@
 
 #include "hmrnn/data/data_dir.h"
 #include "hmrnn/data/ink_splits.h"
+#include "hmrnn/data/ink_xml.h"
 #include "hmrnn/data/synthetic_ink.h"
 #include "hmrnn/error.h"
 
@@ -32,6 +33,39 @@ std::string cache_note(const ParsedInk& ink) {
   if (ink.cache.empty()) return {};
   if (!ink.cache_error.empty()) return "not written: " + ink.cache_error;
   return (ink.cached ? "read from " : "written to ") + ink.cache.string();
+}
+
+/// The greater one of width and height.
+float extent(const InkLine& line) {
+  const auto range = [&](auto coordinate) {
+    const auto [least, greatest] =
+        std::minmax_element(line.points.begin(), line.points.end(),
+                            [&](const auto& a, const auto& b) { return coordinate(a) < coordinate(b); });
+    return coordinate(*greatest) - coordinate(*least);
+  };
+  return std::max(range([](const InkPoint& p) { return p.x; }), range([](const InkPoint& p) { return p.y; }));
+}
+
+/// Finds stray points in lines that are too short for parse_ink_xml to find them: the longer lines of the corpus say
+/// how far a line can extend. Removes these lines and adds them to file_errors, or throws hmrnn::Error for the first
+/// one.
+void refuse_short_lines_with_strays(InkCorpus& corpus, OnBadFile on_bad_file) {
+  constexpr float kFarthest = 1.5F;
+  const auto is_short = [](const InkLine& line) { return line.points.size() < kFewestPointsOfStrays; };
+  float widest = 0;
+  for (const auto& line : corpus.lines) {
+    if (!is_short(line)) widest = std::max(widest, extent(line));
+  }
+  if (widest == 0) return;
+  std::erase_if(corpus.lines, [&](const InkLine& line) {
+    const float own = is_short(line) ? extent(line) : 0;
+    if (own <= kFarthest * widest) return false;
+    corpus.file_errors.push_back(fmt::format(
+        "{}: line {}: its {} points extend over {} units, those of every line with more points over at most {}",
+        corpus.source, line.name, line.points.size(), own, widest));
+    if (on_bad_file == OnBadFile::Stop) throw Error(corpus.file_errors.back());
+    return true;
+  });
 }
 
 }  // namespace
@@ -157,6 +191,7 @@ InkCorpus load_ink_corpus(const InkCorpusOptions& options) {
       out.lines.push_back(std::move(line));
     }
   }
+  refuse_short_lines_with_strays(out, options.on_bad_file);
   if (out.lines.empty()) {
     throw Error(fmt::format("{}: no line of handwriting has {} points ({} files, {} bad)", out.source,
                             options.min_points, out.files, out.file_errors.size()));

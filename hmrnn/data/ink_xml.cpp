@@ -115,9 +115,8 @@ void require_one_line(const pugi::xml_document& document, const pugi::xml_node& 
 /// Throws hmrnn::Error for a point far from the line, which would determine the scale of all others. In the 12,195
 /// lines of IAM-OnDB no point is farther away than half of the limit.
 void refuse_strays(const InkLine& line, const std::string& where) {
-  constexpr size_t kFewest = 20;  // the fewest points of which 5% is at least one
   constexpr float kFarthest = 1.5F;
-  if (line.points.size() < kFewest) return;
+  if (line.points.size() < kFewestPointsOfStrays) return;
   std::vector<float> x, y;
   for (const auto& p : line.points) {
     x.push_back(p.x);

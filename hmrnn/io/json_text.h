@@ -5,9 +5,11 @@
 #include <string>
 #include <string_view>
 
+#include "hmrnn/error.h"
+
 namespace hmrnn {
 
-// Parsing of untrusted JSON. Internal, not exported from the libraries.
+// JSON with untrusted text. Internal, not exported from the libraries.
 
 /// The deepest nesting of arrays and objects that is accepted; the files of this project have a handful of levels.
 constexpr size_t kJsonMaxDepth = 64;
@@ -54,6 +56,16 @@ std::string excerpt(const Json& value) {
   auto text = value.dump(-1, ' ', /*ensure_ascii=*/true, nlohmann::detail::error_handler_t::replace);
   if (text.size() > kLongest) text = text.substr(0, kLongest) + "...";
   return text;
+}
+
+/// `value` as text for a file. Throws Error if a string in it, such as a path, is not UTF-8.
+template <typename Json>
+std::string stored_json(const Json& value) {
+  try {
+    return value.dump();
+  } catch (const nlohmann::detail::type_error&) {
+    throw Error("cannot be stored, since a text in it is not UTF-8: " + excerpt(value));
+  }
 }
 
 }  // namespace hmrnn

@@ -45,7 +45,7 @@ std::string describe_char_lm(const CharLMOptions& options, double slope, const V
   json["vocabulary"] = vocabulary.bytes();
   json["corpus"] = about;
   if (!boundaries.empty()) json["boundaries"] = boundaries;
-  return json.dump();
+  return stored_json(json);
 }
 
 CharLMCheckpoint load_char_lm(const std::filesystem::path& path) {

@@ -1,5 +1,6 @@
 #include "hmrnn/models/handwriting_checkpoint.h"
 
+#include "hmrnn/io/json_text.h"
 #include "hmrnn/models/model_metadata.h"
 
 namespace hmrnn {
@@ -43,7 +44,7 @@ std::string describe_handwriting(const HandwritingOptions& options, double slope
     about["seed"] = corpus.synthetic_seed;
   }
   json["corpus"] = about;
-  return json.dump();
+  return stored_json(json);
 }
 
 HandwritingCheckpoint load_handwriting(const std::filesystem::path& path) {

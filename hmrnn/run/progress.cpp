@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "hmrnn/run/printable.h"
+
 namespace hmrnn {
 
 namespace {
@@ -89,7 +91,7 @@ void Progress::show(const ProgressLine& line, bool recorded) {
 void Progress::message(const std::string& text) {
   if (!stream_) return;
   clear();
-  std::fprintf(stream_, "%s\n", text.c_str());
+  std::fprintf(stream_, "%s\n", printable(text).c_str());
   std::fflush(stream_);
 }
 

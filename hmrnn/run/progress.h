@@ -42,7 +42,7 @@ class HMRNN_API Progress {
   bool wants_refresh() const;
   /// Displays a state. `recorded`: it was also written to the metrics, so it gets a plain line if there is no terminal.
   void show(const ProgressLine& line, bool recorded);
-  /// Prints a permanent line.
+  /// Prints a permanent line, as printable(): it may name a file.
   void message(const std::string& text);
 
  private:

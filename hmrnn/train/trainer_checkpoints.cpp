@@ -178,7 +178,7 @@ void Trainer::save_model(const std::filesystem::path& path, std::optional<double
   description["step"] = step_;
   description["epoch"] = epoch();
   if (validation_loss) description["validation_loss"] = *validation_loss;
-  file.metadata["hmrnn"] = description.dump();
+  file.metadata["hmrnn"] = stored_json(description);
   write_safetensors(path, file);
 }
 

@@ -94,6 +94,37 @@ TEST_CASE("a folder of lineStrokes files is read as the corpus that wrote it") {
   CHECK(rest.lines.size() == written.lines.size());
 }
 
+TEST_CASE("a stray point in a line too short to tell by itself is found by the extents of the longer lines") {
+  TemporaryFolder folder;
+  float widest = 0;
+  for (const auto& line : make_synthetic_ink(30, 1)) {
+    folder.write("any/" + line.name + ".xml", format_ink_xml(line));
+    const auto [left, right] = std::minmax_element(line.points.begin(), line.points.end(),
+                                                   [](const auto& a, const auto& b) { return a.x < b.x; });
+    widest = std::max(widest, right->x - left->x);
+  }
+  InkLine mark{"s99-000-01", {{0, 0, false}, {40, 10, false}, {20000, 0, true}}};
+  folder.write("any/s99-000-01.xml", format_ink_xml(mark));
+  REQUIRE(widest < 10000);
+  auto options = synthetic(30);
+  options.corpus = "iam";
+  options.data_dir = folder.path;
+  options.min_points = 2;
+  CHECK_THAT(error_of([&] { load_ink_corpus(options); }),
+             ContainsSubstring("line s99-000-01: its 3 points extend over 20000 units"));
+  options.on_bad_file = OnBadFile::Skip;
+  const auto without = load_ink_corpus(options);
+  CHECK(without.files == 31);
+  CHECK(without.lines.size() == 30);
+  REQUIRE(without.file_errors.size() == 1);
+  CHECK_THAT(without.file_errors[0], ContainsSubstring("s99-000-01"));
+
+  mark.points[2].x = 1.4F * widest;  // a long stroke of few points
+  folder.write("any/s99-000-01.xml", format_ink_xml(mark));
+  options.on_bad_file = OnBadFile::Stop;
+  CHECK(load_ink_corpus(options).lines.size() == 31);
+}
+
 TEST_CASE("what cannot be loaded is named") {
   auto options = synthetic(30);
   options.min_points = 100'000;

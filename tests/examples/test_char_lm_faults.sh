@@ -142,6 +142,9 @@ sys.stdout.buffer.write(b"a\x1b\x80[31m \xc2\x9b31m\xe2\x80\xae\xff \xc3\xa4\xf0
 "$bin" export paths --out no_paths.safetensors > /dev/null
 grep -q "$work" paths/last/model.safetensors && ! grep -q "$work" no_paths.safetensors || fail "an exported model names folders"
 "$bin" eval no_paths.safetensors --json > /dev/null || fail "an exported model does not find the texts beside it"
+# Characters that could move a terminal's cursor are escaped, though JSON does not require it of these.
+printf 'a\x1b[\xc2\x9b31m\x7f\xe2\x80\xae\xc3\xa4\n' | "$bin" segment odd --json > controls.json
+grep -qF '"text":"a\u001b[\u009b31m\u007f\u202eä"' controls.json || fail "JSON with control characters: $(cat -v controls.json)"
 head -n 1 odd.txt | "$bin" segment odd > segment.txt
 python3 - << 'EOF' || fail "segment lets through what a terminal obeys"
 text, marks = open("segment.txt", "rb").read().split(b"\n")[:2]
@@ -200,6 +203,13 @@ refuse "data-dir is for" eval run --data-dir nowhere
 refuse "data-dir is for" eval run --corpus odd.txt --data-dir nowhere
 refuse "threads" train $small --out new --threads 4096
 refuse "threads" eval run --threads 4096
+odd=$'odd\xff.txt' # a run stores its options as JSON text
+cp odd.txt "$odd"
+refuse "--corpus: '.*odd.xff.txt' is not UTF-8, in which a run stores its options" train --corpus "$odd" --steps 1 --out new
+refuse "--valid-file: .* is not UTF-8" train --corpus odd.txt --valid-file "$odd" --steps 1 --out new
+refuse "odd.xff.txt: its name is not UTF-8" segment run --json "$odd"
+check "a folder whose name is not UTF-8" "$bin" train $small --steps 1 --out $'new\xff'
+check "eval of a file whose name is not UTF-8" "$bin" eval odd --corpus "$odd" --json
 for bad in "--clip 1e-300" "--lr 1e308" "--lr 1e-300" "--slope-rate 1e300" "--slope-max 1e300" \
   "--final-lr 1e300" "--weight-decay 1e300" "--plateau-factor 1e300" "--detector-norm-cap 1e-300" "--boundary-bias 1e39" "--forget-bias -1e39" \
   "--norm-gain 1e39" "--update-cost 1e300"; do

@@ -148,6 +148,7 @@ for empty in "train $small --data-dir" "train $small --out" "eval run --export" 
 done
 refuse "threads" train $small --out new --threads 4096
 refuse "threads" eval run --threads 4096
+refuse "--data-dir: .* is not UTF-8, in which a run stores its options" train $small --data-dir $'ink\xff' --out new
 refuse "data-dir is for" train $small --corpus synthetic --data-dir ink --out new
 refuse "data-dir is for" eval run --corpus synthetic --data-dir ink
 refuse "not enough memory: units 60000,60000,60000, batch 4, window 60 need at least .* GB" train $small --data-dir ink --units 60000 --layers 3 --out new
