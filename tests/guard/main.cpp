@@ -1,5 +1,6 @@
 // Runs the operators and what they use over windows of odd sizes with guard pages around all memory (guarded_memory.h).
-// HMRNN_GUARD=end or start chooses the side; ATEN_CPU_CAPABILITY, HMRNN_AVX512_BF16 and HMRNN_AMX the instruction set.
+// HMRNN_GUARD_PRODUCT=bfloat16 runs only windows with products of bfloat16. HMRNN_GUARD=end or start chooses the side;
+// ATEN_CPU_CAPABILITY, HMRNN_AVX512_BF16 and HMRNN_AMX the instruction set.
 //   hmrnn_guard [CASES [SEED]]        random windows that cover every value of every option
 //   hmrnn_guard onednn                oneDNN's linear layer with weights packed for another number of rows
 //   hmrnn_guard overrun|underrun|write-behind|freed|twice    faults that the guard must detect: must not end normally
@@ -111,7 +112,8 @@ class Results {
  public:
   void add(const torch::Tensor& x) {
     if (!x.defined()) return;
-    TORCH_CHECK(torch::isfinite(x).all().item<bool>(), "a result is not finite: memory was read that was never written");
+    TORCH_CHECK(torch::isfinite(x).all().item<bool>(),
+                "a result is not finite: memory was read that was never written");
     values_ += x.numel();
     const auto wide = x.detach().to(torch::kFloat64).contiguous().view(torch::kInt64);
     const auto* bits = wide.const_data_ptr<int64_t>();
@@ -232,6 +234,9 @@ int run_windows(int64_t cases, uint64_t seed) {
   const std::vector<int64_t> sizes = {1, 3, 31, 33, 129, 8, 64};
   const std::vector<BoundaryMode> modes = {BoundaryMode::Step, BoundaryMode::Bernoulli, BoundaryMode::Soft};
   const std::vector<bool> both = {false, true};
+  const char* only = std::getenv("HMRNN_GUARD_PRODUCT");
+  TORCH_CHECK(only == nullptr || std::string(only) == "bfloat16", "HMRNN_GUARD_PRODUCT is bfloat16, not ", only);
+  const std::vector<int> types = only ? std::vector<int>{2} : std::vector<int>{0, 0, 1, 2};
   for (int64_t i = 0; i < cases; ++i) {
     hmrnn::test::RandomWindowOptions o;
     const auto layers = axes.next<int64_t>("layers", {1, 2, 3, 4});
@@ -251,7 +256,7 @@ int run_windows(int64_t cases, uint64_t seed) {
     o.locked_dropout = axes.next<double>("locked dropout", {0, 0, 0.5});
     o.boundary_bias = axes.next<double>("boundary bias", {-1, 0, 1});
     o.seed = static_cast<uint64_t>(i) + 1;
-    const auto type = axes.next<int>("dtype", {0, 0, 1, 2});
+    const auto type = axes.next<int>("dtype", types);
     o.dtype = type == 1 ? torch::kFloat64 : torch::kFloat32;
     const auto product = type == 2 ? std::optional(torch::kBFloat16) : std::nullopt;
     const auto out = axes.next<int64_t>("output", {1, 5, 33, 130});

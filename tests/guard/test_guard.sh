@@ -2,7 +2,7 @@
 # Runs the released objects with guard pages around memory (guarded_memory.h): the operators over windows of odd sizes
 # with every instruction set of this CPU, complete trainings with their saves, oneDNN as earlier versions used it.
 # HMRNN_GUARD_CASES: number of windows per guard and instruction set (default 70: each batch
-# size from 1 to 67).
+# size from 1 to 67). HMRNN_GUARD_ONEDNN=1: also oneDNN as commit eef6de9 used it.
 set -euo pipefail
 bin=${HMRNN_BIN_DIR:?the folder of the programs}
 guard=$bin/hmrnn_guard
@@ -26,17 +26,21 @@ sets=(ATEN_CPU_CAPABILITY=default)
 has() { grep -q "^flags.* $1 " /proc/cpuinfo; }
 if has avx2; then sets+=(ATEN_CPU_CAPABILITY=avx2); fi
 if has avx512_bf16; then
-  sets+=(HMRNN_AVX512_BF16=0 "HMRNN_AMX=0 HMRNN_AVX512_BF16=dot" "HMRNN_AMX=0 HMRNN_AVX512_BF16=wide")
+  # The last two differ from the first in products of bfloat16 alone.
+  sets+=(HMRNN_AVX512_BF16=0 "HMRNN_GUARD_PRODUCT=bfloat16 HMRNN_AMX=0 HMRNN_AVX512_BF16=dot"
+    "HMRNN_GUARD_PRODUCT=bfloat16 HMRNN_AMX=0 HMRNN_AVX512_BF16=wide")
   if has amx_bf16; then sets+=(ATEN_CPU_CAPABILITY=avx512); fi # without AMX this set is the same as one of these
 elif has avx512bw; then
   sets+=(ATEN_CPU_CAPABILITY=avx512)
 fi
 for set in "${sets[@]}"; do
+  windows=$cases
+  case $set in *PRODUCT*) windows=$(((cases + 2) / 3)) ;; esac
   for side in end start; do
     # Equal bits as in plain memory of the same alignment: neither the memory beside a block nor the contents of a new
     # one matter.
-    env $set HMRNN_PLAIN=$side "$guard" "$cases" >"$work/unguarded" || fail "$set without a guard"
-    env $set HMRNN_GUARD=$side "$guard" "$cases" >"$work/out" 2>"$work/err" || fail "$set, $side: $(head -n 40 "$work/err")"
+    env $set HMRNN_PLAIN=$side "$guard" "$windows" >"$work/unguarded" || fail "$set without a guard"
+    env $set HMRNN_GUARD=$side "$guard" "$windows" >"$work/out" 2>"$work/err" || fail "$set, $side: $(head -n 40 "$work/err")"
     cmp "$work/unguarded" "$work/out" || fail "$set, $side: other results than without a guard: $(diff "$work/unguarded" "$work/out")"
     grep -q ", 0 tensors$" "$work/err" || fail "$set, $side: tensors without a guard: $(grep blocks "$work/err")"
     cat "$work/out"
@@ -44,7 +48,7 @@ for set in "${sets[@]}"; do
   done
 done
 
-for side in end start; do
+for side in ${HMRNN_GUARD_ONEDNN:+end start}; do
   HMRNN_GUARD=$side "$guard" onednn >"$work/out" 2>"$work/err" || fail "oneDNN, $side: $(cat "$work/out" "$work/err")"
   echo "$side: $(cat "$work/out")"
 done
