@@ -41,8 +41,10 @@ class Drawing {
     do {
       size_t end = begin;
       int used = 0;
-      for (; end < cells.size() && (columns == 0 || used + cells[end].width <= columns); ++end)
+      // At least one cell: a wide one may be wider than a line.
+      for (; end < cells.size() && (columns == 0 || end == begin || used + cells[end].width <= columns); ++end) {
         used += cells[end].width;
+      }
       widest_ = std::max(widest_, used);
       text(cells, begin, end);
       for (size_t l = 0; l < z.size(); ++l) layer(cells, z[l], l, begin, end, segment[l]);

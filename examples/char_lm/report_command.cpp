@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "examples/program/output_file.h"
 #include "hmrnn/analysis/operations.h"
 #include "hmrnn/analysis/segments.h"
 #include "hmrnn/error.h"
@@ -75,7 +76,9 @@ int report_command(int argc, char** argv) {
   std::vector<std::string> runs = {arguments->require("run")};
   runs.insert(runs.end(), arguments->rest().begin(), arguments->rest().end());
   const auto out = arguments->require("out");
-  require_ending("out", out, ".html");
+  auto inputs = runs;
+  for (const char* name : {"corpus", "data-dir", "text", "against"}) inputs.push_back(arguments->get(name, ""));
+  require_output("out", out, ".html", inputs);
   const auto agreement = parse_agreement_options(*arguments, 0);
   const auto device = set_up_machine(*arguments);
 

@@ -14,6 +14,7 @@
 #include "boundary_text.h"
 #include "commands.h"
 #include "examples/program/figures.h"
+#include "examples/program/output_file.h"
 #include "examples/program/standard_streams.h"
 #include "hmrnn/analysis/operations.h"
 #include "hmrnn/data/text_corpus.h"
@@ -215,8 +216,8 @@ int segment_command(int argc, char** argv) {
   const auto folded = output.draws() ? 64 : terminal ? terminal_width() : 0;
   output.text.width =
       static_cast<int>(parse_integer("width", arguments->get("width", std::to_string(folded)), 0, 100'000));
-  if (!output.svg.empty()) require_ending("svg", output.svg, ".svg");
-  if (!output.html.empty()) require_ending("html", output.html, ".html");
+  if (!output.svg.empty()) require_output("svg", output.svg, ".svg", arguments->rest());
+  if (!output.html.empty()) require_output("html", output.html, ".html", arguments->rest());
   if (output.draws() && output.json) throw hmrnn::Error("--json prints; --svg and --html write files instead");
   const auto device = set_up_machine(*arguments);
   const auto checkpoint = load_run(*arguments, device);

@@ -66,7 +66,9 @@ int train_command(int argc, char** argv) {
   }
   if (resume) require_same_data(stored, data_of(corpus), corpus.source, folder.path().string());
 
-  require_memory(settings, settings.embedding, corpus.vocabulary.size(), corpus.vocabulary.size(), device);
+  const auto evaluated =
+      std::min(settings.eval_streams * hmrnn::kEvaluationWindow, corpus.valid.numel()) / setup.ranks();
+  require_memory(settings, settings.embedding, corpus.vocabulary.size(), corpus.vocabulary.size(), evaluated, device);
   torch::manual_seed(settings.seed);
   hmrnn::CharLM model(settings.model(corpus.vocabulary.size()));
   if (first) hmrnn::init_from(model, first->model);

@@ -53,11 +53,11 @@ std::map<std::string, OptionMap> presets() {
 
 const TrainOptions& train_options() {
   static const TrainOptions all(
-      {{"corpus", "NAME", kNoDefault, false, kData,
+      {{"corpus", "NAME", kNoDefault, true, kData,
         "ptb, text8, enwik8, synthetic, or a file, read as bytes, or several files: FILE,FILE"},
-       {"valid-file", "FILE", "", false, kData,
+       {"valid-file", "FILE", "", true, kData,
         "with a corpus of files: validate on this file instead of a part of them"},
-       {"test-file", "FILE", "", false, kData, "with a corpus of files: the test split"},
+       {"test-file", "FILE", "", true, kData, "with a corpus of files: the test split"},
        {"init-from", "RUN", "", false, kData,
         "start from the weights of this run or model.safetensors, with its sizes; symbols that it does not know get "
         "new "
@@ -69,11 +69,11 @@ const TrainOptions& train_options() {
        {"roll", "on|off", "off", false, kRecipe, "start each epoch at another character of the text"},
        {"embedding-dropout", "P", "0", false, kRecipe,
         "probability of dropping a character's embedding for a whole window"},
-       {"eval-streams", "N", "64", false, kLength, "streams that the validation text is cut into"}},
+       {"eval-streams", "N", "64", true, kLength, "streams that the validation text is cut into"}},
       {{"units", "512"}, {"output-embedding", "512"}, {"batch", "64"}, {"window", "100"}, {"lr", "0.002"}},
       {{"preset",
-        "ptb-paper, text8 or enwik8: the paper's settings; ptb: its model by the best recipe of examples/recipes (60 "
-        "epochs); other options override them"},
+        "ptb-paper, text8 or enwik8: the paper's settings; ptb: its model by the recipe of the run ptb-512-cap in "
+        "examples/recipes (60 epochs); other options override them"},
        {"batch", "parallel streams of the training text"}},
       presets());
   return all;
@@ -85,12 +85,11 @@ bool is_named_corpus(const std::string& name) {
 
 /// Makes paths absolute, so that a run can be resumed from another working directory.
 OptionMap with_absolute_files(OptionMap map) {
-  const auto absolute = [](const fs::path& path) { return fs::absolute(path).lexically_normal().string(); };
   if (const auto found = map.find("corpus"); found != map.end() && !is_named_corpus(found->second)) {
     auto files = hmrnn::corpus_files(found->second);
     if (files.empty()) files = {found->second};  // loading reports that it does not exist
     std::string list;
-    for (const auto& file : files) list += (list.empty() ? "" : ",") + absolute(file);
+    for (const auto& file : files) list += (list.empty() ? "" : ",") + absolute_path(file).string();
     found->second = list;
   }
   return with_absolute_paths(std::move(map), {"data-dir", "valid-file", "test-file", "init-from"});

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "commands.h"
+#include "examples/program/output_file.h"
 #include "hmrnn/analysis/ink_svg.h"
 #include "hmrnn/analysis/operations.h"
 #include "hmrnn/data/ink_xml.h"
@@ -68,7 +69,7 @@ int draw_command(int argc, char** argv) {
 
   arguments->require("run");
   const auto out = arguments->require("out");
-  require_ending("out", out, ".svg");
+  require_output("out", out, ".svg", {arguments->get("style", ""), arguments->get("reconstruct", "")});
   const auto count = parse_integer("count", arguments->get("count", "5"), 1, kMaxCount);
   const auto points = parse_integer("points", arguments->get("points", "700"), 1, kMaxPoints);
   const auto bias = parse_number("bias", arguments->get("bias", "0"), 0, 100);

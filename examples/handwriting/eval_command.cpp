@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "commands.h"
+#include "examples/program/output_file.h"
 #include "hmrnn/run/printable.h"
 #include "ink_evaluation.h"
 #include "mixture_export.h"
@@ -10,7 +11,7 @@ int eval_command(int argc, char** argv) {
   auto specs = model_options();
   for (const auto& spec : corpus_options()) specs.push_back(spec);
   specs.push_back({"seed", "N", "of Bernoulli boundaries (default: 1)"});
-  specs.push_back({"export", "FILE", "write the mixture of every scored point to FILE.safetensors"});
+  specs.push_back({"export", "FILE", "write the mixture of every scored point to FILE.safetensors; must not exist"});
   specs.push_back({"json", "", "print one JSON object and nothing else"});
   for (const auto& spec : machine_options()) specs.push_back(spec);
   const auto arguments =
@@ -24,7 +25,7 @@ int eval_command(int argc, char** argv) {
   arguments->require("run");
   const auto seed = static_cast<uint64_t>(parse_integer("seed", arguments->get("seed", "1"), 0));
   const auto target = arguments->get("export", "");
-  if (!target.empty()) require_ending("export", target, ".safetensors");
+  if (!target.empty()) require_new_output("export", target, ".safetensors");
   const auto device = set_up_machine(*arguments);
   const auto checkpoint = load_run(*arguments, device);
   const auto chosen = choose_lines(*arguments, checkpoint);

@@ -38,7 +38,7 @@ const TrainOptions& train_options() {
        {"slope-max", "3"},
        // Layer norm would hide the length of an offset: normalised W x of three inputs depends only on their direction.
        {"layer-norm", "off"}},
-      {{"preset", "the paper's settings for iam; other options override them"},
+      {{"preset", "iam: the paper's settings for IAM-OnDB; other options override them"},
        {"layer-norm", "layer normalisation, on or off; on: --norm-gain 0.1 and --forget-bias 1, unless they are given"},
        {"batch", "lines per batch"},
        {"window", "steps of truncated back-propagation; 0: the whole line"},

@@ -140,10 +140,6 @@ std::vector<int64_t> parse_sizes(const std::string& name, const std::string& tex
   return out;
 }
 
-void require_ending(const std::string& name, const std::string& file, const std::string& ending) {
-  if (!file.ends_with(ending)) throw Error(fmt::format("--{} {}: the name must end in {}", name, file, ending));
-}
-
 std::string parse_choice(const std::string& name, const std::string& text, const std::vector<std::string>& allowed) {
   if (std::find(allowed.begin(), allowed.end(), text) != allowed.end()) return text;
   throw Error(fmt::format("--{} {}: must be one of {}", name, text, fmt::join(allowed, ", ")));

@@ -56,8 +56,6 @@ double parse_above_zero(const std::string& name, const std::string& text,
                         double max = std::numeric_limits<double>::max());
 /// A number in [0, 1).
 double parse_below_one(const std::string& name, const std::string& text);
-/// Checks that the name of a file to be written ends in `ending`, as ".svg".
-void require_ending(const std::string& name, const std::string& file, const std::string& ending);
 /// One of `allowed`.
 std::string parse_choice(const std::string& name, const std::string& text, const std::vector<std::string>& allowed);
 /// "512" or "512,256,128"

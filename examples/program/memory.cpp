@@ -21,7 +21,7 @@ std::string bytes_text(double bytes) {
 }  // namespace
 
 LeastMemory least_memory(const CommonSettings& settings, int64_t input_size, int64_t symbols, int64_t outputs,
-                         torch::Device device) {
+                         int64_t evaluated, torch::Device device) {
   const auto features = static_cast<double>(input_size);
   double weights = static_cast<double>(symbols) * features, units = 0, below = features;
   for (size_t l = 0; l < settings.units.size(); ++l) {
@@ -39,18 +39,23 @@ LeastMemory least_memory(const CommonSettings& settings, int64_t input_size, int
     const auto steps = settings.window > 0 ? settings.window : kStepsOfALine;
     const auto rows = settings.batch / (settings.trainer.group ? settings.trainer.group->size() : 1);
     out.window = static_cast<double>(steps) * static_cast<double>(rows) * (2 * units + embedding + results) * kFloat;
+    out.evaluation = static_cast<double>(evaluated) * (units + embedding + results) * kFloat;
   }
   return out;
 }
 
 void require_memory(const CommonSettings& settings, int64_t input_size, int64_t symbols, int64_t outputs,
-                    torch::Device device) {
-  const auto least = least_memory(settings, input_size, symbols, outputs, device);
+                    int64_t evaluated, torch::Device device) {
+  const auto least = least_memory(settings, input_size, symbols, outputs, evaluated, device);
   const auto available = hmrnn::available_memory();
-  if (!available || least.weights + least.window <= static_cast<double>(*available)) return;
+  const double needed = least.weights + std::max(least.window, least.evaluation);
+  if (!available || needed <= static_cast<double>(*available)) return;
+  const bool by_evaluation = least.evaluation > least.window;
   throw hmrnn::Error(fmt::format(
-      "not enough memory: units {}, batch {}, window {} need at least {} (weights and what goes with them {}, a window "
+      "not enough memory: units {}, batch {}, window {} need at least {} (weights and what goes with them {}, a "
+      "window{} "
       "{}); this process can have {}",
-      fmt::join(settings.units, ","), settings.batch, settings.window, bytes_text(least.weights + least.window),
-      bytes_text(least.weights), bytes_text(least.window), bytes_text(static_cast<double>(*available))));
+      fmt::join(settings.units, ","), settings.batch, settings.window, bytes_text(needed), bytes_text(least.weights),
+      by_evaluation ? " of an evaluation, which --eval-streams makes smaller," : "", bytes_text(needed - least.weights),
+      bytes_text(static_cast<double>(*available))));
 }

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <system_error>
 
+#include "examples/program/output_file.h"
 #include "examples/program/program.h"
 #include "hmrnn/error.h"
 #include "hmrnn/io/checkpoint.h"
@@ -70,17 +71,16 @@ int export_model(int argc, char** argv, const std::function<void(const fs::path&
   specs.push_back(
       {"dtype", "NAME", "of the weights: float32 (default), or bfloat16, half as large and rounded to 8 bits"});
   const auto arguments = Arguments::parse(
-      "export", "Writes RUN's model (best, else last) as one file for use elsewhere: weights, options, vocabulary.\n",
+      "export",
+      "Writes RUN's model (best, else last) as one file for use elsewhere: weights, options, and vocabulary\n"
+      "or normalisation.\n",
       specs, "run", argc, argv);
   if (!arguments) return 0;
 
   const fs::path out = arguments->require("out");
-  require_ending("out", out.string(), ".safetensors");
+  require_new_output("out", out.string(), ".safetensors");
   const auto dtype = parse_choice("dtype", arguments->get("dtype", "float32"), {"float32", "bfloat16"});
   const auto source = model_file(*arguments);
-  std::error_code error;
-  if (fs::exists(fs::symlink_status(out, error)))
-    throw hmrnn::Error("--out " + out.string() + ": there is such a file");
   load(source);
   auto file = hmrnn::read_safetensors(source);
   tell_about_model(*arguments, source, hmrnn::parse_json(file.metadata.at("hmrnn")).value("step", int64_t{0}),

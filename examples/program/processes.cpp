@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "examples/program/machine.h"
+#include "examples/program/train_options.h"
 #include "hmrnn/error.h"
 
 namespace {
@@ -19,9 +20,7 @@ int64_t count(const hmrnn::ProcessGroup& group, bool is) {
   return number.item<int64_t>();
 }
 
-std::string mark_of(const hmrnn::RunFolder& folder) {
-  return "run " + std::filesystem::absolute(folder.path()).lexically_normal().string();
-}
+std::string mark_of(const hmrnn::RunFolder& folder) { return "run " + absolute_path(folder.path()).string(); }
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <map>
 #include <set>
 #include <sstream>
@@ -64,7 +65,7 @@ class Curves {
       for (size_t j = i; j < std::min(i + group, values.size()); ++j) {
         if (std::isfinite(values[j])) sum += values[j], ++count;
       }
-      out.push_back(count > 0 ? Json(std::stod(fmt::format("{:.5g}", sum / count))) : Json(nullptr));
+      out.push_back(count > 0 ? Json(std::strtod(fmt::format("{:.5g}", sum / count).c_str(), nullptr)) : Json(nullptr));
     }
     return out;
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 
 #include "examples/program/processes.h"
 #include "hmrnn/error.h"
@@ -82,9 +83,9 @@ std::vector<TrainOption> common_options() {
       {"recover", "on|off", "off", true, kLength,
        "the first time, return to the last checkpoint (--checkpoint-every) before them, with half the learning rate"},
       {"threads", "N", "auto", true, kMachine,
-       "CPU threads; 0: OMP_NUM_THREADS, else all cores; auto: the number with which some windows take the least "
-       "time at the start, and again when the speed has been below half for ten seconds or ten minutes have passed, "
-       "at most one for each core; with several processes (torchrun) as 0"},
+       "CPU threads; 0: OMP_NUM_THREADS, else all cores; auto: the smallest number with which some windows at the "
+       "start take at most 5% more than the least time, chosen again when the speed has been below half for ten "
+       "seconds or ten minutes have passed, at most one for each core; with several processes (torchrun) as 0"},
       {"device", "NAME", "auto", true, kMachine, "cpu, cuda, cuda:N or auto"},
       {"cuda-graph", "on|off", "on", true, kMachine,
        "on CUDA, launch each window of training as one graph; the results are the same"},
@@ -199,7 +200,7 @@ CommonSettings CommonSettings::parse(const OptionMap& map, bool layers_given, in
   if (!out.boundary_cost.cost.empty() && !out.boundary_cost.target_rate.empty()) {
     throw Error("--update-cost and --target-rate exclude each other");
   }
-  out.detector_norm_cap = number("detector-norm-cap", 0);
+  out.detector_norm_cap = number("detector-norm-cap", 0, std::numeric_limits<float>::max());
   if (out.detector_norm_cap > 0 && out.detector_norm_cap < kLeastCap) {
     throw Error(fmt::format("--detector-norm-cap {}: detectors would have no weights; 0 does not cap them",
                             option_of(map, "detector-norm-cap")));
@@ -323,10 +324,19 @@ OptionMap TrainOptions::create(const OptionMap& given) const {
   return map;
 }
 
+std::filesystem::path absolute_path(const std::filesystem::path& path) {
+  const auto absolute = std::filesystem::absolute(path), normal = absolute.lexically_normal();
+  std::error_code unknown;
+  // "link/.." is the folder above the one that the link leads to, which removing both names would lose.
+  const bool same =
+      std::filesystem::equivalent(absolute, normal, unknown) || !std::filesystem::exists(absolute, unknown);
+  return same ? normal : absolute;
+}
+
 OptionMap with_absolute_paths(OptionMap map, const std::vector<std::string>& names) {
   for (const auto& name : names) {
     if (const auto found = map.find(name); found != map.end() && !found->second.empty()) {
-      found->second = std::filesystem::absolute(found->second).lexically_normal().string();
+      found->second = absolute_path(found->second).string();
     }
   }
   return map;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
@@ -27,6 +28,9 @@ inline const std::string kNoDefault = "\x01";
 /// Groups of options, in the order of the help.
 inline const std::string kData = "Data", kModel = "Model", kRecipe = "Recipe", kLength = "Length and records",
                          kMachine = "Machine";
+
+/// `path` without a dependence on the working directory, and without "." and ".." where this leads to the same file.
+std::filesystem::path absolute_path(const std::filesystem::path& path);
 
 /// Makes the paths in the named options absolute where they are given, so that a run can be resumed from another
 /// working directory.

@@ -79,17 +79,19 @@ class HMRNN_API CharLMImpl : public RecurrentModel<CharLMImpl> {
 
   /// A stream from `state` (batch 1; none: zeros): a text read symbol by symbol. See models/char_lm_stream.h.
   CharLMStream stream(const std::optional<HMLSTMState>& state = std::nullopt) const;
-  /// A batched stream of `batch` ≥ 1 texts, which are read together, from zeros.
+  /// A batched stream of `batch` ≥ 1 texts, which are read together, from zeros. Throws c10::Error for a batch below 1.
   CharLMStream streams(int64_t batch) const;
   /// A batched stream from the B rows of `state`.
   CharLMStream streams(const HMLSTMState& state) const;
 
   /// Reads one symbol, in [0, V), without dropout or gradients; returns the logits [V] of the next one, or, without
-  /// `predict`, an undefined tensor: the output module is not computed. The LSTM core ignores `call`.
+  /// `predict`, an undefined tensor: the output module is not computed. The LSTM core ignores `call`. Throws c10::Error
+  /// for a symbol outside [0, V), and for a batched stream.
   torch::Tensor step(int64_t symbol, CharLMStream& stream, const HMLSTMStepCall& call = {}, bool predict = true) const;
   /// The same for a batched stream: `symbols` int64 [B], one for each text; logits [B, V]. A text's states have the
   /// same bits as if it was read alone; its logits may differ in the last bits, since the BLAS sums in an order that
-  /// depends on the number of rows.
+  /// depends on the number of rows. Throws c10::Error for a symbol outside [0, V), for `symbols` of another shape or
+  /// dtype, and for a stream that is not batched.
   torch::Tensor step(const torch::Tensor& symbols, CharLMStream& stream, const HMLSTMStepCall& call = {},
                      bool predict = true) const;
 

@@ -14,6 +14,7 @@ void check_sizes(const CharLMOptions& options, const SafeTensors& file, const st
   expect_size(file, where, "embedding.weight", 0, options.vocabulary_size(), "vocabulary of size");
   expect_size(file, where, "embedding.weight", 1, options.embedding_size(), "embedding size");
   expect_layer_sizes(options, file, where);
+  expect_size(file, where, "output.softmax.weight", 0, options.vocabulary_size(), "vocabulary of size");
   expect_size(file, where, "output.softmax.weight", 1, options.output_embedding_size(), "output embedding size");
 }
 

@@ -68,6 +68,7 @@ class HMRNN_API CharLMReader {
   CharLMReader(CharLM model, uint64_t seed);
 
   /// `index` int64 [T], T ≥ 1. `boundaries` float32 [T, L-1], CPU: a segmentation to use instead of the detectors'.
+  /// Throws c10::Error for `index` of another shape or dtype, and for a symbol outside [0, V).
   Result feed(const torch::Tensor& index, const torch::Tensor& boundaries = {});
 
  private:

@@ -27,7 +27,8 @@ class HMRNN_API HandwritingStream {
   /// A batched stream of as many sequences as there are seeds, at least one; each sequence has its own generator.
   HandwritingStream(HandwritingModel model, torch::Device device, const std::vector<uint64_t>& seeds);
 
-  /// `points` float32 [T, 3], batched [T, B, 3], T ≥ 1: standardised x and y, and the pen.
+  /// `points` float32 [T, 3], batched [T, B, 3], T ≥ 1: standardised x and y, and the pen. Throws c10::Error
+  /// for another shape or dtype.
   Result feed(const torch::Tensor& points);
 
   /// Whether its points have a batch dimension.

@@ -60,6 +60,15 @@ void expect_size(const SafeTensors& file, const std::string& where, const std::s
   }
 }
 
+void expect_layer_size(const SafeTensors& file, const std::string& where, const std::string& name, int64_t size) {
+  expect_size(file, where, name, 1, size, "layer size");
+  const auto rows = file.find(name).size(0);
+  if (rows / 4 != size || rows % 4 > 1) {
+    throw Error(where + ": tensor " + name + " has " + std::to_string(rows) +
+                " rows, which do not fit the layer size " + std::to_string(size) + " of its metadata");
+  }
+}
+
 void require_finite(const SafeTensors& file, const std::string& where) {
   for (const auto& [name, tensor] : file.tensors) {
     if (!torch::isfinite(tensor).all().item<bool>())

@@ -30,6 +30,9 @@ double read_model_metadata(const SafeTensors& file, const std::string& where, co
 void expect_size(const SafeTensors& file, const std::string& where, const std::string& name, int64_t dim, int64_t size,
                  const std::string& what);
 
+/// The same for both dimensions of a layer's recurrent matrix: four gates, and a boundary detector or none.
+void expect_layer_size(const SafeTensors& file, const std::string& where, const std::string& name, int64_t size);
+
 /// Throws hmrnn::Error naming `where` and a tensor with a value that is not finite.
 void require_finite(const SafeTensors& file, const std::string& where);
 
@@ -100,13 +103,13 @@ void read_model_options(const Json& json, Options& options) {
   if (!(options.dropout() >= 0 && options.dropout() < 1)) throw Error("dropout is not in [0, 1)");
 }
 
-/// expect_size for the recurrent layers.
+/// expect_layer_size for all layers.
 template <typename Options>
 void expect_layer_sizes(const Options& options, const SafeTensors& file, const std::string& where) {
   const std::string core = to_string(options.core());
   const auto& sizes = options.hidden_sizes();
   for (size_t l = 0; l < sizes.size(); ++l) {
-    expect_size(file, where, core + ".layers." + std::to_string(l) + ".recurrent", 1, sizes[l], "layer size");
+    expect_layer_size(file, where, core + ".layers." + std::to_string(l) + ".recurrent", sizes[l]);
   }
 }
 

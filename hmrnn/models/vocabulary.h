@@ -37,8 +37,8 @@ class HMRNN_API Vocabulary {
   /// Index of `byte`; throws hmrnn::Error naming the byte if it is not in the vocabulary.
   int64_t index(uint8_t byte) const;
 
-  /// uint8 [N] (indices, CPU). `what` names the text in the error: "TEXT has byte 0x41 ('A') at offset 17, which is not
-  /// in the vocabulary".
+  /// uint8 [N] (indices, CPU). Throws hmrnn::Error for a byte that is not in the vocabulary; `what` names the text in
+  /// it: "TEXT has byte 0x41 ('A') at offset 17, which is not in the vocabulary".
   torch::Tensor encode(std::string_view text, const std::string& what = "the text") const;
 
   /// The bytes of an integer tensor [N] of indices; throws c10::IndexError for an index outside the vocabulary.

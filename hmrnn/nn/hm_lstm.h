@@ -88,7 +88,7 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
   void reset() override;
   /// HMLSTMCell::reset_parameters of every layer.
   void reset_parameters();
-  /// HMLSTMCell::cap_detector_norm of every layer.
+  /// HMLSTMCell::cap_detector_norm of every layer. Throws c10::Error unless `cap` is above 0.
   void cap_detector_norms(double cap);
   /// HMLSTMCell::shift_detector_bias of every layer but the top one by its value of `changes` [L-1]. Throws c10::Error
   /// for another shape.
@@ -108,7 +108,8 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
   /// A stream of one sequence, without a batch dimension, from `state` (batch 1; none: zeros), for the present values
   /// of the parameters. Evaluation only: no gradients.
   HMLSTMStream stream(const std::optional<HMLSTMState>& state = std::nullopt) const;
-  /// A batched stream of `batch` ≥ 1 sequences from zeros, for example for a service with many users.
+  /// A batched stream of `batch` ≥ 1 sequences from zeros, for example for a service with many users. Throws c10::Error
+  /// for a batch below 1.
   HMLSTMStream streams(int64_t batch) const;
   /// A batched stream from the B rows of `state`.
   HMLSTMStream streams(const HMLSTMState& state) const;
@@ -131,7 +132,7 @@ class HMRNN_API HMLSTMImpl : public torch::nn::Cloneable<HMLSTMImpl> {
   /// All zeros, in the parameters' dtype and on their device.
   HMLSTMState initial_state(int64_t batch) const;
 
-  /// Sets the slope a of hardσ: a finite number above 0.
+  /// Sets the slope a of hardσ. Throws c10::Error unless it is a finite number above 0.
   void set_slope(double slope);
   double slope() const;  ///< see set_slope
 

@@ -74,7 +74,7 @@ class HMRNN_API HMLSTMCellImpl : public torch::nn::Cloneable<HMLSTMCellImpl> {
   /// U, V, W according to `init`, gains norm_gain (that of c: 1), all biases 0 but for forget_bias and boundary_bias.
   void reset_parameters();
   /// Scales the boundary row of U, V and W down to a norm of at most `cap`, which keeps hardσ where it has a gradient.
-  /// Has no effect on the top layer. Does not synchronise with the device.
+  /// Has no effect on the top layer. Does not synchronise with the device. Throws c10::Error unless `cap` is above 0.
   void cap_detector_norm(double cap);
   /// Adds `change` (0-d, floating, on the device of the parameters) to the bias of the boundary detector, without a
   /// gradient. Has no effect on the top layer. Does not synchronise with the device. Throws c10::Error if `change` is

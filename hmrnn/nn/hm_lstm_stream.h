@@ -41,11 +41,13 @@ class HMRNN_API HMLSTMStream {
   int64_t batch() const;
 
   /// h [d] of a layer, batched [B, d]; layer 0 is at the bottom. Written in place by later steps: clone it to keep it.
+  /// Throws c10::Error for a layer outside [0, L).
   torch::Tensor h(int64_t layer) const;
   /// [L-1], batched [B, L-1]: the boundaries that the last step decided. Written in place by later steps.
   torch::Tensor z() const;
   /// Whether the last step changed this row's state of the layer: UPDATE or FLUSH, not COPY. Always true on the devices
-  /// and for the boundaries where a step is a window of one step (HMLSTM::step).
+  /// and for the boundaries where a step is a window of one step (HMLSTM::step). Throws c10::Error for a layer outside
+  /// [0, L) and for a row outside [0, B).
   bool changed(int64_t layer, int64_t row = 0) const;
   /// A copy of the state for HMLSTM::forward (batch B).
   HMLSTMState state() const;

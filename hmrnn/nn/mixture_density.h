@@ -43,7 +43,7 @@ HMRNN_API torch::Tensor mixture_log_density(const MixtureParameters& mixture, co
 
 /// A sample (x, y, pen) of one mixture (all leading dimensions have size 1), float64 [3] on the CPU.
 /// `bias` ≥ 0 sharpens it as in Graves' equations 61 and 62: σ = exp(log σ - bias), π = softmax((1 + bias) · log π);
-/// the pen is drawn unbiased.
+/// the pen is drawn unbiased. Throws c10::Error for a bias below 0, and for more than one mixture.
 HMRNN_API torch::Tensor sample_mixture(const MixtureParameters& mixture, double bias, torch::Generator& generator);
 
 /// Options of MixtureDensity.

@@ -10,17 +10,12 @@ namespace {
 volatile std::sig_atomic_t g_received = 0, g_save = 0;
 
 extern "C" void on_stop_signal(int signal) {
-  if (g_received != 0 && g_received != SIGPIPE) {  // second request: end the process
+  if (g_received == 0 || g_received == SIGPIPE) {
+    g_received = signal;
+  } else if (signal == SIGINT) {  // somebody does not want to wait
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }
-  g_received = signal;
-}
-
-// Every write to a closed pipe raises it, also the messages of the step that a stop waits for, and Ctrl-C in
-// `train | tee log` ends the reader too. So it never counts as the second request.
-extern "C" void on_closed_pipe(int) {
-  if (g_received == 0) g_received = SIGPIPE;
 }
 
 extern "C" void on_save_signal(int) { g_save = 1; }
@@ -31,10 +26,11 @@ struct Handled {
   struct sigaction before;
 };
 
-std::array<Handled, 6> g_handled = {{{SIGINT, on_stop_signal, {}},
+std::array<Handled, 7> g_handled = {{{SIGINT, on_stop_signal, {}},
                                      {SIGTERM, on_stop_signal, {}},
                                      {SIGHUP, on_stop_signal, {}},
-                                     {SIGPIPE, on_closed_pipe, {}},
+                                     {SIGXCPU, on_stop_signal, {}},
+                                     {SIGPIPE, on_stop_signal, {}},
                                      {SIGUSR1, on_save_signal, {}},
                                      {SIGXFSZ, SIG_IGN, {}}}};
 

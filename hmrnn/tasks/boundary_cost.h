@@ -13,7 +13,7 @@ namespace hmrnn {
 /// Options of BoundaryCost: one value for each boundary detector (L-1 of them, bottom to top), one for all, or none.
 struct BoundaryCostOptions {
   std::vector<double> cost{};         ///< λ: cost of a firing rate of 1, in nats per target
-  std::vector<double> target_rate{};  ///< in (0, 1): λ adapts until the detector fires at this rate; excludes `cost`
+  std::vector<double> target_rate{};  ///< in [0, 1]: λ adapts until the detector fires at this rate; excludes `cost`
   double speed = 1e-4;                ///< step size of λ: per update, times the difference of the rates' logarithms
   double limit = 0.2;                 ///< |λ| is clamped to it
   double bias_speed = 0.003;          ///< change of a detector's bias, per update, while its rate is far off the target

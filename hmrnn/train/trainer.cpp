@@ -106,11 +106,11 @@ StopReason Trainer::run() {
     return StopReason::Signal;
   };
   for (;;) {
-    if (evaluation_due() && !evaluate(/*scheduled=*/true)) return interrupted();
+    if (evaluation_due() && !evaluate_or_save(/*scheduled=*/true)) return interrupted();
     if (stopped()) return interrupted();
     if (const auto reason = limit_reached()) {
       // Not part of the schedule, since a resumed run must continue as if it had not ended here.
-      if (evaluated_step_ != step_ && !evaluate(/*scheduled=*/false)) return interrupted();
+      if (evaluated_step_ != step_ && !evaluate_or_save(/*scheduled=*/false)) return interrupted();
       save();
       if (!unsaved_best_.empty()) {
         const auto& [path, why] = *unsaved_best_.begin();
@@ -189,6 +189,21 @@ void Trainer::update(const WindowLoss& window) {
   if (averaged_) averaged_->update(report.skipped);
   task_.settle(report.not_finite);
   sums_.add(window.loss, window.updates, report);
+}
+
+bool Trainer::evaluate_or_save(bool scheduled) {
+  try {
+    return evaluate(scheduled);
+  } catch (...) {
+    // For example for lack of memory. Other processes of a group do not take part in this save.
+    if (!options_.group) {
+      try {
+        try_save();
+      } catch (...) {  // the first error is the one to report
+      }
+    }
+    throw;
+  }
 }
 
 bool Trainer::evaluate(bool scheduled) {

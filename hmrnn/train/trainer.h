@@ -210,6 +210,8 @@ class HMRNN_API Trainer {
   std::optional<Evaluation> evaluate_task();
   /// False if it was interrupted.
   bool evaluate(bool scheduled);
+  /// The same; if it throws, the step is saved first.
+  bool evaluate_or_save(bool scheduled);
   void record_evaluation(const Evaluation& result, const std::optional<Evaluation>& averaged);
   /// Reports the loss of an evaluation. If it is lower than `best`, saves the model at `path`, sets `best` and returns
   /// true; if the file cannot be written, reports that and returns false.

@@ -46,11 +46,18 @@ bool Trainer::return_to_checkpoint() {
   std::error_code unknown;
   if (!std::filesystem::exists(folder_.recovery_state(), unknown)) return false;
   const auto where = folder_.recovery_state().string();
-  const auto file = read_safetensors(folder_.recovery_state());
-  const auto state = TrainerState::parse(file, where);
   const auto from = step_;
+  SafeTensors file;
+  TrainerState state;
+  try {
+    file = read_safetensors(folder_.recovery_state());
+    state = TrainerState::parse(file, where);
+    require_finite_state(file, where);  // before anything is overwritten
+  } catch (const Error& error) {
+    progress_.message(fmt::format("step {}: {}; there is no state to go back to", step_, error.what()));
+    return false;
+  }
   if (state.step >= from) return false;  // the run was resumed from an earlier state
-  require_finite_state(file, where);     // before anything is overwritten
 
   unpack_state(file, where, sums_.skipped_total(), /*skipped_in_row=*/0);
   go_on_from(state);

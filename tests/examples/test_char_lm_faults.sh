@@ -203,6 +203,18 @@ refuse "data-dir is for" eval run --data-dir nowhere
 refuse "data-dir is for" eval run --corpus odd.txt --data-dir nowhere
 refuse "threads" train $small --out new --threads 4096
 refuse "threads" eval run --threads 4096
+# "link/.." is the folder above the one that the link leads to.
+mkdir -p elsewhere/below
+ln -s elsewhere/below link
+cp odd.txt elsewhere/inner.txt
+check "a corpus behind a link" "$bin" train $small --corpus link/../inner.txt --out linked --steps 1
+# A text that moved, of which the run knows the contents.
+sed "s/31m/13m/" odd.txt > other.txt
+mv elsewhere/inner.txt elsewhere/moved.txt
+refuse "inner.txt" train --out linked --resume --steps 2
+refuse "is not the data that the run" train --out linked --resume --steps 2 --corpus other.txt
+check "a resume with a text that moved" "$bin" train --out linked --resume --steps 2 --corpus elsewhere/moved.txt
+check "a resume that remembers where" "$bin" train --out linked --resume --steps 3
 odd=$'odd\xff.txt' # a run stores its options as JSON text
 cp odd.txt "$odd"
 refuse "--corpus: '.*odd.xff.txt' is not UTF-8, in which a run stores its options" train --corpus "$odd" --steps 1 --out new
@@ -211,7 +223,7 @@ refuse "odd.xff.txt: its name is not UTF-8" segment run --json "$odd"
 check "a folder whose name is not UTF-8" "$bin" train $small --steps 1 --out $'new\xff'
 check "eval of a file whose name is not UTF-8" "$bin" eval odd --corpus "$odd" --json
 for bad in "--clip 1e-300" "--lr 1e308" "--lr 1e-300" "--slope-rate 1e300" "--slope-max 1e300" \
-  "--final-lr 1e300" "--weight-decay 1e300" "--plateau-factor 1e300" "--detector-norm-cap 1e-300" "--boundary-bias 1e39" "--forget-bias -1e39" \
+  "--final-lr 1e300" "--weight-decay 1e300" "--plateau-factor 1e300" "--detector-norm-cap 1e-300" "--detector-norm-cap 1e39" "--boundary-bias 1e39" "--forget-bias -1e39" \
   "--norm-gain 1e39" "--update-cost 1e300"; do
   set -- $bad
   refuse "${1#--} $2" train $small --out new $bad
@@ -220,9 +232,27 @@ done
 
 # ---------------------------------------------------------------- files beyond a limit
 refuse_under "-f 4" "new.safetensors: cannot write: File too large" export run --out new.safetensors
+# Outputs that would overwrite their inputs, and folders that do not exist, are refused before the work.
+cp odd.txt odd.svg
+cp odd.txt odd.html
+refuse "odd.svg: this file is read, and would be overwritten" segment odd odd.svg --svg ./odd.svg
+refuse "odd.html: this file is read" segment odd odd.txt odd.html --html odd.html
+refuse "odd.html: this file is read" report odd --text odd.html --out odd.html
+refuse "there is no folder nowhere" report odd --out nowhere/page.html
+refuse "there is no folder nowhere" export run --out nowhere/model.safetensors
+rm odd.svg odd.html
+# A wide character in lines of one column.
+printf 'a\xf0\x9f\x99\x82\n' > wide.txt
+check "a character wider than a line" timeout 60 "$bin" segment odd wide.txt --svg wide.svg --width 1
+# Figures of a training that are subnormal.
+cp -r run tiny
+echo '{"event": "train", "step": 5, "loss": 1e-310}' >> tiny/metrics.jsonl
+check "report of a subnormal loss" "$bin" report tiny --out tiny.html
 refuse_under "-f 4" "new.html: cannot write: File too large" report run --out new.html
 
 # ---------------------------------------------------------------- memory and CPUs
+refuse_under "-v 9000000" "not enough memory: units 3000,3000, .* a window of an evaluation, which --eval-streams makes smaller, .* GB" train --corpus synthetic \
+  --synthetic-length 4000000 --units 3000,3000 --embedding 16 --output-embedding 3000 --batch 2 --window 5 --eval-streams 1000000 --steps 1 --device cpu --out new
 refuse "not enough memory: units 60000,60000,60000, batch 4, window 20 need at least .* GB .*; this process can have" \
   train $small --units 60000 --layers 3 --out new
 refuse_under "-v 9000000" "not enough memory: .* need at least 1[0-9].* GB" train $small --units 5000 --layers 3 --out new

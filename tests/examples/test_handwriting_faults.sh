@@ -138,6 +138,14 @@ grep -q 'cache: read from' cached.txt || fail "the second start does not read th
 [ "$(grep -cF '/worse/lineStrokes/s00/s00-000/s00-000-03\x1b.xml' cached.txt)" = 1 ] || fail "a control character: $(cat -v cached.txt)"
 [ "$(grep -c '^left out: .*/worse/.*s00-000-0[23].*.xml' cached.txt)" = 2 ] || fail "the cache names: $(grep 'left out' cached.txt)"
 
+# ---------------------------------------------------------------- outputs
+refuse "there is such a file" eval run --export run/last/state.safetensors
+line=$(find ink -name '*.xml' | head -n 1)
+cp "$line" line.svg
+refuse "line.svg: this file is read, and would be overwritten" draw run --reconstruct line.svg --out line.svg
+refuse "there is no folder nowhere" draw run --out nowhere/lines.svg
+rm line.svg
+
 # ---------------------------------------------------------------- files beyond a limit
 refuse_under "-f 4" "new.safetensors: cannot write: File too large" export run --out new.safetensors
 refuse_under "-f 4" "new.safetensors: cannot write: File too large" eval run --export new.safetensors

@@ -54,12 +54,19 @@ begin() {
   done
 }
 begin hung_up
+kill -s HUP $pid # the shell and the kernel send one each when a terminal is closed
 kill -s HUP $pid
 code=0
 wait $pid || code=$?
 [ "$code" = 129 ] || fail "SIGHUP: exit code $code, not 129"
 stopped=$(state_step hung_up)
 [ "$stopped" -ge 15 ] && grep -q "after step $stopped, saved" signal.txt || fail "SIGHUP: the state is of step $stopped: $(tail -1 signal.txt)"
+
+begin out_of_time
+kill -s XCPU $pid
+code=0
+wait $pid || code=$?
+[ "$code" = 152 ] && [ "$(state_step out_of_time)" -ge 15 ] || fail "SIGXCPU: exit code $code, step $(state_step out_of_time)"
 
 begin saved
 kill -s USR1 $pid

@@ -88,6 +88,19 @@ TEST_CASE("a checkpoint gives back model, vocabulary and slope, and refuses dama
     INFO(key << " " << value);
     refuses(changed, key == "boundary" ? "malformed" : why);
   }
+  // Empty matrices with the columns of an absurd size: only the rows say that it is none of this file.
+  for (const auto& [name, key, size] : std::vector<std::tuple<std::string, std::string, int64_t>>{
+           {"hm_lstm.layers.2.recurrent", "hidden_sizes", 1'000'000'000},
+           {"output.softmax.weight", "output_embedding_size", 1'000'000'000}}) {
+    changed = file;
+    for (auto& [each, tensor] : changed.tensors) {
+      if (each == name) tensor = torch::empty({0, size});
+    }
+    auto json = nlohmann::json::parse(file.metadata.at("hmrnn"));
+    json[key] = key == "hidden_sizes" ? nlohmann::json({8, 7, size}) : nlohmann::json(size);
+    changed.metadata["hmrnn"] = json.dump();
+    refuses(changed, "tensor " + name + " has ");
+  }
   changed = file;
   changed.tensors[3].second = changed.tensors[3].second.clone();
   changed.tensors[3].second.view(-1)[0] = std::numeric_limits<float>::quiet_NaN();

@@ -27,15 +27,22 @@ int sent(const std::vector<int>& signals) {
 
 }  // namespace
 
-TEST_CASE("one signal requests a stop, a second one ends the process") {
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) {
+TEST_CASE("one signal requests a stop, Ctrl-C after it ends the process") {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGPIPE}) {
     INFO("signal " << signal);
     CHECK(sent({signal}) == signal);
+    CHECK(sent({signal, SIGINT, SIGINT}) == -SIGINT);
   }
   CHECK(sent({SIGINT, SIGINT}) == -SIGINT);
   CHECK(sent({SIGTERM, SIGINT}) == -SIGINT);
-  CHECK(sent({SIGINT, SIGTERM}) == -SIGTERM);
   CHECK(sent({SIGUSR1, SIGUSR1, SIGUSR1}) == 0);
+}
+
+TEST_CASE("signals that come twice by themselves are no second request") {
+  CHECK(sent({SIGHUP, SIGHUP}) == SIGHUP);  // from the shell, and from the kernel, of a closed terminal
+  CHECK(sent({SIGTERM, SIGHUP, SIGTERM}) == SIGTERM);
+  CHECK(sent({SIGINT, SIGHUP, SIGHUP}) == SIGINT);
+  CHECK(sent({SIGXCPU, SIGXCPU}) == SIGXCPU);  // every second beyond the limit
 }
 
 TEST_CASE("a closed pipe is no second request") {

@@ -161,6 +161,25 @@ TEST_CASE("a validation that a signal interrupts is made up for by the resume") 
   CHECK(resumes(folder.path / "parts") == std::vector<int64_t>{14});
 }
 
+TEST_CASE("an evaluation that fails, as for lack of memory, loses no step") {
+  const TemporaryFolder folder;
+  SmallRun run;
+  run.trainer.steps = 20;
+  run.trainer.checkpoint_every = 14;  // the save that is due after the evaluation of the same step
+  REQUIRE(run(folder / "whole", false) == StopReason::Steps);
+  int64_t evaluations = 0;
+  run.before_evaluation = [&] {
+    if (++evaluations == 2) throw std::bad_alloc();
+  };
+  CHECK_THROWS_AS(run(folder / "run", false), std::bad_alloc);
+  const auto state = read_safetensors(folder / "run/last/state.safetensors");
+  CHECK(nlohmann::json::parse(state.metadata.at("hmrnn"))["step"] == 14);
+  run.before_evaluation = {};
+  REQUIRE(run(folder / "run", true) == StopReason::Steps);
+  CHECK(same_tensors(folder / "run/last/model.safetensors", folder / "whole/last/model.safetensors"));
+  CHECK(records(folder / "run") == records(folder / "whole"));
+}
+
 TEST_CASE("a resume refuses what it cannot take up") {
   SmallRun run;
   run.trainer.steps = 2;

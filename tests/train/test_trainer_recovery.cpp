@@ -114,6 +114,20 @@ TEST_CASE("a run that was taken up from an earlier state does not jump ahead") {
   CHECK_THROWS_WITH(run(folder / "run", true), ContainsSubstring("4 updates in a row up to step 9 were skipped:"));
 }
 
+TEST_CASE("a damaged state to go back to is as none: the run is saved before it gives up") {
+  const TemporaryFolder folder;
+  auto run = bad_run();
+  run.trainer.checkpoint_every = 10;
+  run.stop = [&](const Trainer& trainer) {
+    const auto state = folder / "run/recover/state.safetensors";
+    if (trainer.step() == 14) std::filesystem::resize_file(state, std::filesystem::file_size(state) - 5);
+    return false;
+  };
+  CHECK_THROWS_WITH(run(folder / "run", false), ContainsSubstring("4 updates in a row up to step 16 were skipped:"));
+  const auto state = read_safetensors(folder / "run/last/state.safetensors");
+  CHECK(nlohmann::json::parse(state.metadata.at("hmrnn"))["step"] == 16);
+}
+
 TEST_CASE("a state from before there was a way back has not gone it") {
   const TemporaryFolder folder;
   auto run = bad_run();

@@ -22,6 +22,12 @@ class DisturbedTextTask : public TextTask {
         bad_(std::move(bad)),
         disturbance_(torch::zeros({}, options.device)) {}
 
+  /// Called before each evaluation.
+  std::function<void()> before_evaluation;
+  std::optional<Evaluation> evaluate(const std::function<bool()>& stop) override {
+    if (before_evaluation) before_evaluation();
+    return TextTask::evaluate(stop);
+  }
   /// Enables or disables these windows from now on.
   void set_disturbed(bool disturbed) { disturbed_ = disturbed; }
   LoadedWindow load(int64_t epoch, int64_t window) override {
@@ -87,7 +93,8 @@ struct SmallRun : TrainerHooks {
   double detector_norm_cap = 0;
   std::string boundaries = {};
   std::set<int64_t> bad_windows = {};  ///< in every epoch: windows whose loss is not finite
-  bool bad_until_recovery = false;     ///< only until the run has returned to a checkpoint
+  std::function<void()> before_evaluation = {};
+  bool bad_until_recovery = false;  ///< only until the run has returned to a checkpoint
   torch::Device device = torch::kCPU;
   int64_t rank = 0, ranks = 1;                ///< see TextTaskOptions; with trainer.group
   torch::ScalarType dtype = torch::kFloat32;  ///< of the weights
@@ -157,6 +164,7 @@ struct SmallRun : TrainerHooks {
                             .device = device,
                             .product_dtype = product_dtype},
                            bad_windows);
+    task.before_evaluation = before_evaluation;
     if (!bad_until_recovery) return train_in(folder, resume, task, trainer, *this);
     auto hooks = static_cast<const TrainerHooks&>(*this);
     const auto tell = [&task](const Trainer& now) { task.set_disturbed(!now.recovered()); };
