@@ -20,6 +20,20 @@ Json data_of(const hmrnn::TextCorpus& corpus) {
           {kContents, corpus.content_hash()}};
 }
 
+/// Throws hmrnn::Error if a resume names other files than the run in `where`, which is too old to have stored a hash of
+/// their contents: nothing would tell another text of the same size from its own.
+void require_same_files(const Json& stored, const OptionMap& now, const std::string& where) {
+  if (stored.contains(kContents)) return;
+  const auto before = stored_options(stored, where);
+  for (const char* name : {"corpus", "valid-file", "test-file"}) {
+    const auto found = before.find(name);
+    if (found == before.end() || found->second == now.at(name)) continue;
+    throw hmrnn::Error(
+        fmt::format("--{} {}: the run in {} has {}, and no hash that would tell whether the text is the same", name,
+                    now.at(name), where, found->second.empty() ? "none" : found->second));
+  }
+}
+
 hmrnn::Vocabulary stored_vocabulary(const Json& stored) {
   try {
     return hmrnn::Vocabulary(stored.at("vocabulary").get<std::vector<uint8_t>>());
@@ -64,7 +78,10 @@ int train_command(int argc, char** argv) {
       corpus.use_vocabulary(first->vocabulary.joined_with(corpus.vocabulary));
     }
   }
-  if (resume) require_same_data(stored, data_of(corpus), corpus.source, folder.path().string());
+  if (resume) {
+    require_same_files(stored, settings.options(), folder.path().string());
+    require_same_data(stored, data_of(corpus), corpus.source, folder.path().string());
+  }
 
   const auto evaluated =
       std::min(settings.eval_streams * hmrnn::kEvaluationWindow, corpus.valid.numel()) / setup.ranks();

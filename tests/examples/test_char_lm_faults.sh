@@ -214,6 +214,10 @@ mv elsewhere/inner.txt elsewhere/moved.txt
 refuse "inner.txt" train --out linked --resume --steps 2
 refuse "is not the data that the run" train --out linked --resume --steps 2 --corpus other.txt
 check "a resume with a text that moved" "$bin" train --out linked --resume --steps 2 --corpus elsewhere/moved.txt
+cp -r linked unhashed
+edit unhashed/last/state.safetensors 'del meta["run"]["contents"]'
+refuse "no hash that would tell" train --out unhashed --resume --steps 3 --corpus odd.txt
+check "a run from before the hash" "$bin" train --out unhashed --resume --steps 3
 check "a resume that remembers where" "$bin" train --out linked --resume --steps 3
 odd=$'odd\xff.txt' # a run stores its options as JSON text
 cp odd.txt "$odd"
