@@ -56,6 +56,14 @@ Json run_json(const hmrnn::CharLMCheckpoint& checkpoint, const ChosenText& text,
   return out;
 }
 
+/// The files that may be read for a model that was trained on `corpus`.
+std::vector<std::string> texts_of(const Arguments& arguments, const hmrnn::CorpusReference& corpus) {
+  std::vector<std::string> out = {arguments.get("text", ""), arguments.get("against", ""), corpus.valid_file,
+                                  corpus.test_file};
+  for (const auto& file : hmrnn::corpus_files(arguments.get("corpus", corpus.corpus))) out.push_back(file.string());
+  return out;
+}
+
 }  // namespace
 
 int report_command(int argc, char** argv) {
@@ -76,9 +84,7 @@ int report_command(int argc, char** argv) {
   std::vector<std::string> runs = {arguments->require("run")};
   runs.insert(runs.end(), arguments->rest().begin(), arguments->rest().end());
   const auto out = arguments->require("out");
-  auto inputs = runs;
-  for (const char* name : {"corpus", "data-dir", "text", "against"}) inputs.push_back(arguments->get(name, ""));
-  require_output("out", out, ".html", inputs);
+  require_output("out", out, ".html", runs);
   const auto agreement = parse_agreement_options(*arguments, 0);
   const auto device = set_up_machine(*arguments);
 
@@ -91,6 +97,7 @@ int report_command(int argc, char** argv) {
     const auto file = hmrnn::RunFolder::find_model(runs[i]);
     auto checkpoint = hmrnn::load_char_lm(file);
     tell_about_model(*arguments, file, checkpoint.step, checkpoint.verified);
+    require_output("out", out, ".html", texts_of(*arguments, checkpoint.corpus));
     checkpoint.model->to(device);
     const auto text = choose_text(*arguments, checkpoint, kCharacters);
     const auto found = evaluate_text(checkpoint, text, 1, device, agreement.seed, runs[i], /*signals=*/true);

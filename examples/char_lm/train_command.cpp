@@ -21,16 +21,18 @@ Json data_of(const hmrnn::TextCorpus& corpus) {
 }
 
 /// Throws hmrnn::Error if a resume names other files than the run in `where`, which is too old to have stored a hash of
-/// their contents: nothing would tell another text of the same size from its own.
+/// their contents: nothing would tell another text of the same size from its own. (The folder of a named corpus may
+/// move.)
 void require_same_files(const Json& stored, const OptionMap& now, const std::string& where) {
   if (stored.contains(kContents)) return;
   const auto before = stored_options(stored, where);
   for (const char* name : {"corpus", "valid-file", "test-file"}) {
     const auto found = before.find(name);
-    if (found == before.end() || found->second == now.at(name)) continue;
+    const auto file = found == before.end() ? std::string() : found->second;
+    if (file == now.at(name)) continue;
     throw hmrnn::Error(
         fmt::format("--{} {}: the run in {} has {}, and no hash that would tell whether the text is the same", name,
-                    now.at(name), where, found->second.empty() ? "none" : found->second));
+                    now.at(name), where, file.empty() ? "none" : file));
   }
 }
 
@@ -85,7 +87,8 @@ int train_command(int argc, char** argv) {
 
   const auto evaluated =
       std::min(settings.eval_streams * hmrnn::kEvaluationWindow, corpus.valid.numel()) / setup.ranks();
-  require_memory(settings, settings.embedding, corpus.vocabulary.size(), corpus.vocabulary.size(), evaluated, device);
+  require_memory(settings, settings.embedding, corpus.vocabulary.size(), corpus.vocabulary.size(), evaluated,
+                 "with fewer --eval-streams less", device);
   torch::manual_seed(settings.seed);
   hmrnn::CharLM model(settings.model(corpus.vocabulary.size()));
   if (first) hmrnn::init_from(model, first->model);

@@ -85,9 +85,7 @@ int report_command(int argc, char** argv) {
   std::vector<std::string> runs = {arguments->require("run")};
   runs.insert(runs.end(), arguments->rest().begin(), arguments->rest().end());
   const auto out = arguments->require("out");
-  auto inputs = runs;
-  for (const char* name : {"corpus", "data-dir"}) inputs.push_back(arguments->get(name, ""));
-  require_output("out", out, ".html", inputs);
+  require_output("out", out, ".html", runs);
   const auto agreement = parse_agreement_options(*arguments, 2);
   const auto wanted = static_cast<size_t>(parse_integer("lines", arguments->get("lines", "4"), 1, 1000));
   const auto device = set_up_machine(*arguments);

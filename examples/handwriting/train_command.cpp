@@ -37,7 +37,10 @@ int train_command(int argc, char** argv) {
   const auto& [folder, resume, stored, settings, device, dtype, group] = setup;
   const auto corpus = hmrnn::load_ink_corpus(corpus_options_of(settings.corpus, *arguments));
 
-  require_memory(settings, /*input_size=*/3, /*symbols=*/0, 6 * settings.mixtures + 1, /*evaluated=*/0, device);
+  int64_t evaluated = 0;
+  for (const auto line : corpus.split("valid")) evaluated += static_cast<int64_t>(corpus.lines[line].points.size());
+  evaluated = std::min(evaluated, hmrnn::kInkEvaluationBatch * hmrnn::kInkEvaluationWindow) / setup.ranks();
+  require_memory(settings, /*input_size=*/3, /*symbols=*/0, 6 * settings.mixtures + 1, evaluated, /*hint=*/"", device);
   torch::manual_seed(settings.seed);
   hmrnn::HandwritingModel model(settings.model());
   // A model that is trained further on other lines keeps its normalisation of x and y.

@@ -45,7 +45,7 @@ LeastMemory least_memory(const CommonSettings& settings, int64_t input_size, int
 }
 
 void require_memory(const CommonSettings& settings, int64_t input_size, int64_t symbols, int64_t outputs,
-                    int64_t evaluated, torch::Device device) {
+                    int64_t evaluated, const std::string& hint, torch::Device device) {
   const auto least = least_memory(settings, input_size, symbols, outputs, evaluated, device);
   const auto available = hmrnn::available_memory();
   const double needed = least.weights + std::max(least.window, least.evaluation);
@@ -54,8 +54,8 @@ void require_memory(const CommonSettings& settings, int64_t input_size, int64_t 
   throw hmrnn::Error(fmt::format(
       "not enough memory: units {}, batch {}, window {} need at least {} (weights and what goes with them {}, a "
       "window{} "
-      "{}); this process can have {}",
+      "{}{}); this process can have {}",
       fmt::join(settings.units, ","), settings.batch, settings.window, bytes_text(needed), bytes_text(least.weights),
-      by_evaluation ? " of an evaluation, which --eval-streams makes smaller," : "", bytes_text(needed - least.weights),
-      bytes_text(static_cast<double>(*available))));
+      by_evaluation ? " of an evaluation" : "", bytes_text(needed - least.weights),
+      by_evaluation && !hint.empty() ? "; " + hint : "", bytes_text(static_cast<double>(*available))));
 }

@@ -8,25 +8,35 @@
 
 namespace fs = std::filesystem;
 
+namespace {
+
+[[noreturn]] void refuse(const std::string& option, const std::string& path, const std::string& why) {
+  throw hmrnn::Error(fmt::format("--{} {}: {}", option, path, why));
+}
+
+}  // namespace
+
 void require_output(const std::string& option, const std::string& path, const std::string& ending,
                     const std::vector<std::string>& inputs) {
-  const auto refuse = [&](const std::string& why) {
-    throw hmrnn::Error(fmt::format("--{} {}: {}", option, path, why));
-  };
-  if (!path.ends_with(ending)) refuse("the name must end in " + ending);
-  std::error_code unknown;
-  if (const auto folder = fs::path(path).parent_path(); !folder.empty() && !fs::is_directory(folder, unknown)) {
-    refuse("there is no folder " + folder.string());
+  if (!path.ends_with(ending)) refuse(option, path, "the name must end in " + ending);
+  std::error_code error;
+  const auto folder = fs::path(path).parent_path();
+  if (const auto status = fs::status(folder.empty() ? "." : folder, error); !fs::is_directory(status)) {
+    const bool unknown = status.type() == fs::file_type::none;
+    refuse(option, path, unknown ? folder.string() + ": " + error.message() : "there is no folder " + folder.string());
+  }
+  if (const auto status = fs::status(path, error); fs::exists(status) && !fs::is_regular_file(status)) {
+    refuse(option, path, "there is something that is no file");
   }
   for (const auto& input : inputs) {
-    if (!input.empty() && fs::equivalent(input, path, unknown)) refuse("this file is read, and would be overwritten");
+    if (!input.empty() && fs::equivalent(input, path, error)) {
+      refuse(option, path, "this file is read, and would be overwritten");
+    }
   }
 }
 
 void require_new_output(const std::string& option, const std::string& path, const std::string& ending) {
   require_output(option, path, ending);
-  std::error_code unknown;
-  if (fs::exists(fs::symlink_status(path, unknown))) {
-    throw hmrnn::Error(fmt::format("--{} {}: there is such a file", option, path));
-  }
+  std::error_code error;
+  if (fs::exists(fs::symlink_status(path, error))) refuse(option, path, "there is such a file");
 }

@@ -58,13 +58,18 @@ std::string excerpt(const Json& value) {
   return text;
 }
 
-/// `value` as text for a file. Throws Error if a string in it, such as a path, is not UTF-8.
+/// `value` as text for a file. Throws Error naming the entry if a string in it, such as a path, is not UTF-8.
 template <typename Json>
 std::string stored_json(const Json& value) {
   try {
     return value.dump();
   } catch (const nlohmann::detail::type_error&) {
-    throw Error("cannot be stored, since a text in it is not UTF-8: " + excerpt(value));
+    const auto entries = value.flatten();
+    for (const auto& [path, part] : entries.items()) {
+      if (excerpt(part).find("\\ufffd") == std::string::npos) continue;
+      throw Error("the entry " + path.substr(1) + " cannot be stored, since it is not UTF-8: " + excerpt(part));
+    }
+    throw Error("an entry cannot be stored, since it is not UTF-8");
   }
 }
 

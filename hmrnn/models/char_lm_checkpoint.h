@@ -28,7 +28,7 @@ HMRNN_API CharLMCheckpoint load_char_lm(const std::filesystem::path& path);
 
 /// The metadata of a model: the text of a JSON object that model.safetensors has under the metadata key `hmrnn`,
 /// without the entries of training: format, model options, vocabulary (byte values in index order), slope, corpus, and
-/// the given segmentation, if there is one.
+/// the given segmentation, if there is one. Throws hmrnn::Error if a text in `corpus` is not UTF-8.
 HMRNN_API std::string describe_char_lm(const CharLMOptions& options, double slope, const Vocabulary& vocabulary,
                                        const CorpusReference& corpus, const std::string& boundaries = {});
 

@@ -21,6 +21,7 @@ struct HandwritingCheckpoint {
 
 /// The metadata of a model: the text of a JSON object that model.safetensors has under the metadata key `hmrnn`,
 /// without the entries of training: format, model options, slope, normalisation, corpus.
+/// Throws hmrnn::Error if a text in `corpus` is not UTF-8.
 HMRNN_API std::string describe_handwriting(const HandwritingOptions& options, double slope,
                                            const InkNormalisation& normalisation, const InkReference& corpus);
 

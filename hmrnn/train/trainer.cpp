@@ -192,13 +192,17 @@ void Trainer::update(const WindowLoss& window) {
 }
 
 bool Trainer::evaluate_or_save(bool scheduled) {
+  const auto evaluated = evaluated_step_;
   try {
     return evaluate(scheduled);
-  } catch (...) {
-    // For example for lack of memory. Other processes of a group do not take part in this save.
-    if (!options_.group) {
+  } catch (...) {  // for example for lack of memory
+    if (evaluated_step_ != evaluated) {
+      evaluated_step_ = evaluated;  // a resume evaluates again
+      saved_step_ = -1;
+    }
+    if (!options_.group) {  // other processes would not take part in the save
       try {
-        try_save();
+        save();
       } catch (...) {  // the first error is the one to report
       }
     }

@@ -210,7 +210,7 @@ class HMRNN_API Trainer {
   std::optional<Evaluation> evaluate_task();
   /// False if it was interrupted.
   bool evaluate(bool scheduled);
-  /// The same; if it throws, the step is saved first.
+  /// The same; if it throws and there is only one process, tries to save the step first, as one not evaluated.
   bool evaluate_or_save(bool scheduled);
   void record_evaluation(const Evaluation& result, const std::optional<Evaluation>& averaged);
   /// Reports the loss of an evaluation. If it is lower than `best`, saves the model at `path`, sets `best` and returns

@@ -178,7 +178,7 @@ void Trainer::save_model(const std::filesystem::path& path, std::optional<double
   description["step"] = step_;
   description["epoch"] = epoch();
   if (validation_loss) description["validation_loss"] = *validation_loss;
-  file.metadata["hmrnn"] = stored_json(description);
+  file.metadata["hmrnn"] = description.dump();
   write_safetensors(path, file);
 }
 

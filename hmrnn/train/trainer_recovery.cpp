@@ -43,21 +43,25 @@ std::string Trainer::reason_to_skip() const {
 }
 
 bool Trainer::return_to_checkpoint() {
-  std::error_code unknown;
-  if (!std::filesystem::exists(folder_.recovery_state(), unknown)) return false;
   const auto where = folder_.recovery_state().string();
   const auto from = step_;
   SafeTensors file;
   TrainerState state;
-  try {
-    file = read_safetensors(folder_.recovery_state());
-    state = TrainerState::parse(file, where);
-    require_finite_state(file, where);  // before anything is overwritten
-  } catch (const Error& error) {
-    progress_.message(fmt::format("step {}: {}; there is no state to go back to", step_, error.what()));
-    return false;
-  }
-  if (state.step >= from) return false;  // the run was resumed from an earlier state
+  // Whether there is a state, of an earlier step: a run may have been resumed from one before it.
+  const auto is_readable = [&] {
+    std::error_code unknown;
+    if (!std::filesystem::exists(folder_.recovery_state(), unknown)) return false;
+    try {
+      file = read_safetensors(folder_.recovery_state());
+      state = TrainerState::parse(file, where);
+      require_finite_state(file, where);
+    } catch (const Error& error) {
+      progress_.message(fmt::format("step {}: {}; there is no state to go back to", step_, error.what()));
+      return false;
+    }
+    return state.step < from;
+  };
+  if (!holds_in_all(is_readable())) return false;  // before anything is overwritten, in any process
 
   unpack_state(file, where, sums_.skipped_total(), /*skipped_in_row=*/0);
   go_on_from(state);

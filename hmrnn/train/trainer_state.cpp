@@ -56,7 +56,7 @@ void TrainerState::store(SafeTensors& file, const nlohmann::ordered_json& run_se
                                        {"recovered", recovered},
                                        {"recovered_from", recovered_from},
                                        {"run", run_settings}};
-  file.metadata["hmrnn"] = stored_json(json);
+  file.metadata["hmrnn"] = json.dump();
 }
 
 TrainerState TrainerState::parse(const SafeTensors& file, const std::string& where) {

@@ -218,6 +218,7 @@ cp -r linked unhashed
 edit unhashed/last/state.safetensors 'del meta["run"]["contents"]'
 refuse "no hash that would tell" train --out unhashed --resume --steps 3 --corpus odd.txt
 check "a run from before the hash" "$bin" train --out unhashed --resume --steps 3
+check "a resume with fewer streams" "$bin" train --out linked --resume --steps 3 --eval-streams 2
 check "a resume that remembers where" "$bin" train --out linked --resume --steps 3
 odd=$'odd\xff.txt' # a run stores its options as JSON text
 cp odd.txt "$odd"
@@ -225,7 +226,7 @@ refuse "--corpus: '.*odd.xff.txt' is not UTF-8, in which a run stores its option
 refuse "--valid-file: .* is not UTF-8" train --corpus odd.txt --valid-file "$odd" --steps 1 --out new
 refuse "odd.xff.txt: its name is not UTF-8" segment run --json "$odd"
 check "a folder whose name is not UTF-8" "$bin" train $small --steps 1 --out $'new\xff'
-check "eval of a file whose name is not UTF-8" "$bin" eval odd --corpus "$odd" --json
+check "a page of a text whose name is not UTF-8" "$bin" report odd --corpus "$odd" --out page.html
 for bad in "--clip 1e-300" "--lr 1e308" "--lr 1e-300" "--slope-rate 1e300" "--slope-max 1e300" \
   "--final-lr 1e300" "--weight-decay 1e300" "--plateau-factor 1e300" "--detector-norm-cap 1e-300" "--detector-norm-cap 1e39" "--boundary-bias 1e39" "--forget-bias -1e39" \
   "--norm-gain 1e39" "--update-cost 1e300"; do
@@ -242,6 +243,12 @@ cp odd.txt odd.html
 refuse "odd.svg: this file is read, and would be overwritten" segment odd odd.svg --svg ./odd.svg
 refuse "odd.html: this file is read" segment odd odd.txt odd.html --html odd.html
 refuse "odd.html: this file is read" report odd --text odd.html --out odd.html
+cp odd.txt own.html
+"$bin" train $small --corpus own.html --out own --steps 1 > /dev/null
+refuse "own.html: this file is read" report own --out own.html
+refuse "own.html: this file is read" report own --corpus own.html,odd.txt --out own.html
+mkdir folder.html
+refuse "folder.html: there is something that is no file" segment odd odd.txt --html folder.html
 refuse "there is no folder nowhere" report odd --out nowhere/page.html
 refuse "there is no folder nowhere" export run --out nowhere/model.safetensors
 rm odd.svg odd.html
@@ -255,7 +262,7 @@ check "report of a subnormal loss" "$bin" report tiny --out tiny.html
 refuse_under "-f 4" "new.html: cannot write: File too large" report run --out new.html
 
 # ---------------------------------------------------------------- memory and CPUs
-refuse_under "-v 9000000" "not enough memory: units 3000,3000, .* a window of an evaluation, which --eval-streams makes smaller, .* GB" train --corpus synthetic \
+refuse_under "-v 9000000" "not enough memory: units 3000,3000, .* a window of an evaluation .* GB; with fewer --eval-streams less" train --corpus synthetic \
   --synthetic-length 4000000 --units 3000,3000 --embedding 16 --output-embedding 3000 --batch 2 --window 5 --eval-streams 1000000 --steps 1 --device cpu --out new
 refuse "not enough memory: units 60000,60000,60000, batch 4, window 20 need at least .* GB .*; this process can have" \
   train $small --units 60000 --layers 3 --out new

@@ -1,7 +1,7 @@
 // Runs the operators and what they use over windows of odd sizes with guard pages around all memory (guarded_memory.h).
 // HMRNN_GUARD_PRODUCT=bfloat16 runs only windows with products of bfloat16. HMRNN_GUARD=end or start chooses the side;
 // ATEN_CPU_CAPABILITY, HMRNN_AVX512_BF16 and HMRNN_AMX the instruction set.
-//   hmrnn_guard [CASES [SEED]]        random windows that cover every value of every option
+//   hmrnn_guard [CASES [SEED]]        random windows; 70 of them cover every value of every option
 //   hmrnn_guard onednn                oneDNN's linear layer with weights packed for another number of rows
 //   hmrnn_guard overrun|underrun|write-behind|freed|twice    faults that the guard must detect: must not end normally
 // Without HMRNN_GUARD the same numbers are computed in plain memory. HMRNN_PLAIN=end or start then aligns the ends, or

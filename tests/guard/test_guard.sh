@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs the released objects with guard pages around memory (guarded_memory.h): the operators over windows of odd sizes
-# with every instruction set of this CPU, complete trainings with their saves, oneDNN as earlier versions used it.
-# HMRNN_GUARD_CASES: number of windows per guard and instruction set (default 70: each batch
-# size from 1 to 67). HMRNN_GUARD_ONEDNN=1: also oneDNN as commit eef6de9 used it.
+# with every instruction set of this CPU, and complete trainings with their saves.
+# HMRNN_GUARD_CASES: number of windows per guard and instruction set (default 70: each batch size from 1 to 67; a third
+# of them for sets that differ from others in products of bfloat16 alone). HMRNN_GUARD_ONEDNN=1: also oneDNN as commit
+# eef6de9 used it.
 set -euo pipefail
 bin=${HMRNN_BIN_DIR:?the folder of the programs}
 guard=$bin/hmrnn_guard

@@ -30,3 +30,9 @@ TEST_CASE("a value in an error message is one short line") {
   CHECK(hmrnn::excerpt(nlohmann::json(std::string(1000, 'x'))).size() == 63);
   CHECK(hmrnn::excerpt(nlohmann::json("\x1b\xff\xc2\x9b")) == R"("\u001b\ufffd\u009b")");
 }
+
+TEST_CASE("what is not UTF-8 cannot be stored, and is named") {
+  CHECK(hmrnn::stored_json(nlohmann::json{{"a", "\u00e9"}}) == "{\"a\":\"\u00e9\"}");
+  CHECK_THROWS_WITH(hmrnn::stored_json(nlohmann::ordered_json{{"format", 1}, {"corpus", {{"name", "a\xff.txt"}}}}),
+                    ContainsSubstring("the entry corpus/name cannot be stored") && ContainsSubstring("a\\ufffd.txt"));
+}

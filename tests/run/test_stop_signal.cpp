@@ -31,10 +31,9 @@ TEST_CASE("one signal requests a stop, Ctrl-C after it ends the process") {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGPIPE}) {
     INFO("signal " << signal);
     CHECK(sent({signal}) == signal);
-    CHECK(sent({signal, SIGINT, SIGINT}) == -SIGINT);
+    // Ctrl-C ends the reader of a pipe too, so it is the first request then.
+    CHECK(sent({signal, SIGINT}) == (signal == SIGPIPE ? SIGINT : -SIGINT));
   }
-  CHECK(sent({SIGINT, SIGINT}) == -SIGINT);
-  CHECK(sent({SIGTERM, SIGINT}) == -SIGINT);
   CHECK(sent({SIGUSR1, SIGUSR1, SIGUSR1}) == 0);
 }
 

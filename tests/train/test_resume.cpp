@@ -168,13 +168,15 @@ TEST_CASE("an evaluation that fails, as for lack of memory, loses no step") {
   run.trainer.checkpoint_every = 14;  // the save that is due after the evaluation of the same step
   REQUIRE(run(folder / "whole", false) == StopReason::Steps);
   int64_t evaluations = 0;
-  run.before_evaluation = [&] {
+  const auto fail_at_second = [&] {
     if (++evaluations == 2) throw std::bad_alloc();
   };
+  SECTION("before its result") { run.before_evaluation = fail_at_second; }
+  SECTION("with its result, which the resume must find again") { run.before_record = fail_at_second; }
   CHECK_THROWS_AS(run(folder / "run", false), std::bad_alloc);
   const auto state = read_safetensors(folder / "run/last/state.safetensors");
   CHECK(nlohmann::json::parse(state.metadata.at("hmrnn"))["step"] == 14);
-  run.before_evaluation = {};
+  run.before_evaluation = run.before_record = {};
   REQUIRE(run(folder / "run", true) == StopReason::Steps);
   CHECK(same_tensors(folder / "run/last/model.safetensors", folder / "whole/last/model.safetensors"));
   CHECK(records(folder / "run") == records(folder / "whole"));

@@ -28,6 +28,12 @@ class DisturbedTextTask : public TextTask {
     if (before_evaluation) before_evaluation();
     return TextTask::evaluate(stop);
   }
+  /// Called when an evaluation is recorded.
+  std::function<void()> before_record;
+  std::vector<std::pair<std::string, double>> measures(double loss, bool validation) const override {
+    if (validation && before_record) before_record();
+    return TextTask::measures(loss, validation);
+  }
   /// Enables or disables these windows from now on.
   void set_disturbed(bool disturbed) { disturbed_ = disturbed; }
   LoadedWindow load(int64_t epoch, int64_t window) override {
@@ -93,7 +99,7 @@ struct SmallRun : TrainerHooks {
   double detector_norm_cap = 0;
   std::string boundaries = {};
   std::set<int64_t> bad_windows = {};  ///< in every epoch: windows whose loss is not finite
-  std::function<void()> before_evaluation = {};
+  std::function<void()> before_evaluation = {}, before_record = {};
   bool bad_until_recovery = false;  ///< only until the run has returned to a checkpoint
   torch::Device device = torch::kCPU;
   int64_t rank = 0, ranks = 1;                ///< see TextTaskOptions; with trainer.group
@@ -165,6 +171,7 @@ struct SmallRun : TrainerHooks {
                             .product_dtype = product_dtype},
                            bad_windows);
     task.before_evaluation = before_evaluation;
+    task.before_record = before_record;
     if (!bad_until_recovery) return train_in(folder, resume, task, trainer, *this);
     auto hooks = static_cast<const TrainerHooks&>(*this);
     const auto tell = [&task](const Trainer& now) { task.set_disturbed(!now.recovered()); };
