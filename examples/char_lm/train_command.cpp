@@ -88,7 +88,7 @@ int train_command(int argc, char** argv) {
   const auto evaluated =
       std::min(settings.eval_streams * hmrnn::kEvaluationWindow, corpus.valid.numel()) / setup.ranks();
   require_memory(settings, settings.embedding, corpus.vocabulary.size(), corpus.vocabulary.size(), evaluated,
-                 "with fewer --eval-streams less", device);
+                 "a smaller --eval-streams needs less", device);
   torch::manual_seed(settings.seed);
   hmrnn::CharLM model(settings.model(corpus.vocabulary.size()));
   if (first) hmrnn::init_from(model, first->model);

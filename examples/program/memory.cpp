@@ -53,8 +53,7 @@ void require_memory(const CommonSettings& settings, int64_t input_size, int64_t 
   const bool by_evaluation = least.evaluation > least.window;
   throw hmrnn::Error(fmt::format(
       "not enough memory: units {}, batch {}, window {} need at least {} (weights and what goes with them {}, a "
-      "window{} "
-      "{}{}); this process can have {}",
+      "window{} {}{}); this process can have {}",
       fmt::join(settings.units, ","), settings.batch, settings.window, bytes_text(needed), bytes_text(least.weights),
       by_evaluation ? " of an evaluation" : "", bytes_text(needed - least.weights),
       by_evaluation && !hint.empty() ? "; " + hint : "", bytes_text(static_cast<double>(*available))));

@@ -26,7 +26,7 @@ void require_output(const std::string& option, const std::string& path, const st
     refuse(option, path, unknown ? folder.string() + ": " + error.message() : "there is no folder " + folder.string());
   }
   if (const auto status = fs::status(path, error); fs::exists(status) && !fs::is_regular_file(status)) {
-    refuse(option, path, "there is something that is no file");
+    refuse(option, path, "this is not a regular file");
   }
   for (const auto& input : inputs) {
     if (!input.empty() && fs::equivalent(input, path, error)) {

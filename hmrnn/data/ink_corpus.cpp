@@ -50,7 +50,6 @@ float extent(const InkLine& line) {
 /// how far a line can extend. Removes these lines and adds them to file_errors, or throws hmrnn::Error for the first
 /// one.
 void refuse_short_lines_with_strays(InkCorpus& corpus, OnBadFile on_bad_file) {
-  constexpr float kFarthest = 1.5F;
   const auto is_short = [](const InkLine& line) { return line.points.size() < kFewestPointsOfStrays; };
   float widest = 0;
   for (const auto& line : corpus.lines) {
@@ -59,7 +58,7 @@ void refuse_short_lines_with_strays(InkCorpus& corpus, OnBadFile on_bad_file) {
   if (widest == 0) return;
   std::erase_if(corpus.lines, [&](const InkLine& line) {
     const float own = is_short(line) ? extent(line) : 0;
-    if (own <= kFarthest * widest) return false;
+    if (own <= kStrayReach * widest) return false;
     corpus.file_errors.push_back(fmt::format(
         "{}: line {}: its {} points extend over {} units, those of every line with more points over at most {}",
         corpus.source, line.name, line.points.size(), own, widest));

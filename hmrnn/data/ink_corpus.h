@@ -56,7 +56,7 @@ struct HMRNN_API InkCorpus {
       parts;  ///< "train", "valid", "test" (and Graves' "valid2") → indices of lines
 
   int64_t files = 0;                     ///< number of files read, malformed ones included
-  std::vector<std::string> file_errors;  ///< of each skipped file
+  std::vector<std::string> file_errors;  ///< of each skipped file, and of each short line with a stray point
   int64_t dropped = 0;                   ///< number of lines with fewer than min_points points
   size_t divided_forms = 0;              ///< see InkSplits
   size_t unlisted = 0;                   ///< see InkSplits

@@ -115,7 +115,6 @@ void require_one_line(const pugi::xml_document& document, const pugi::xml_node& 
 /// Throws hmrnn::Error for a point far from the line, which would determine the scale of all others. In the 12,195
 /// lines of IAM-OnDB no point is farther away than half of the limit.
 void refuse_strays(const InkLine& line, const std::string& where) {
-  constexpr float kFarthest = 1.5F;
   if (line.points.size() < kFewestPointsOfStrays) return;
   std::vector<float> x, y;
   for (const auto& p : line.points) {
@@ -126,7 +125,7 @@ void refuse_strays(const InkLine& line, const std::string& where) {
   std::sort(y.begin(), y.end());
   const size_t low = x.size() / 20, high = x.size() - 1 - low;
   // How far a point may be outside the range of the middle 90% of the points.
-  const float reach = kFarthest * std::max({x[high] - x[low], y[high] - y[low], 1.0F});
+  const float reach = kStrayReach * std::max({x[high] - x[low], y[high] - y[low], 1.0F});
   size_t stroke = 0, index = 0;
   for (const auto& p : line.points) {
     const bool strays = p.x < x[low] - reach || p.x > x[high] + reach || p.y < y[low] - reach || p.y > y[high] + reach;

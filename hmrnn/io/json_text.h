@@ -66,10 +66,13 @@ std::string stored_json(const Json& value) {
   } catch (const nlohmann::detail::type_error&) {
     const auto entries = value.flatten();
     for (const auto& [path, part] : entries.items()) {
-      if (excerpt(part).find("\\ufffd") == std::string::npos) continue;
-      throw Error("the entry " + path.substr(1) + " cannot be stored, since it is not UTF-8: " + excerpt(part));
+      try {
+        part.dump();
+      } catch (const nlohmann::detail::type_error&) {
+        throw Error("the entry " + path.substr(1) + " cannot be stored, since it is not UTF-8: " + excerpt(part));
+      }
     }
-    throw Error("an entry cannot be stored, since it is not UTF-8");
+    throw Error("a name of an entry cannot be stored, since it is not UTF-8");
   }
 }
 

@@ -16,7 +16,8 @@ HMRNN_API size_t utf8_length(std::string_view text);
 /// Whether all of `text` is UTF-8.
 HMRNN_API bool is_utf8(std::string_view text);
 
-/// Whether `character` (UTF-8) is a control character: C0 and C1, DEL, and the marks that change the direction of text.
+/// Whether `character`, the bytes of one valid UTF-8 character, is a control character: C0 and C1, DEL, and the marks
+/// that change the direction of text.
 HMRNN_API bool is_control(std::string_view character);
 
 /// `text` on one line: line ends and tabs become spaces; control characters and invalid UTF-8 become their values,

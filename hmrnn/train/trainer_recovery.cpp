@@ -48,7 +48,7 @@ bool Trainer::return_to_checkpoint() {
   SafeTensors file;
   TrainerState state;
   // Whether there is a state, of an earlier step: a run may have been resumed from one before it.
-  const auto is_readable = [&] {
+  const auto can_go_back = [&] {
     std::error_code unknown;
     if (!std::filesystem::exists(folder_.recovery_state(), unknown)) return false;
     try {
@@ -61,7 +61,7 @@ bool Trainer::return_to_checkpoint() {
     }
     return state.step < from;
   };
-  if (!holds_in_all(is_readable())) return false;  // before anything is overwritten, in any process
+  if (!holds_in_all(can_go_back())) return false;  // before anything is overwritten, in any process
 
   unpack_state(file, where, sums_.skipped_total(), /*skipped_in_row=*/0);
   go_on_from(state);

@@ -76,19 +76,11 @@ EOF
 done
 
 # ---------------------------------------------------------------- stop and resume
-# signalled SIGNAL CODE: a long run that gets SIGNAL during training must save and exit with CODE.
+# signalled SIGNAL CODE OUT: a long run that gets SIGNAL during training must save and exit with CODE.
 signalled() {
-  local out=$3 code=0
-  : > signal.txt # the steps of the previous run must not be taken for this one's
-  "$bin" train $small --out "$out" --steps 100000 --eval-every 40 --log-every 5 --checkpoint-every 100000 > signal.txt 2>&1 &
-  local pid=$!
-  for _ in $(seq 600); do
-    grep -q '^step 15 ' signal.txt && break
-    sleep 0.1
-  done
+  begin "$3"
   kill -s "$1" $pid
-  wait $pid || code=$?
-  [ "$code" = "$2" ] || fail "$1: exit code $code, not $2"
+  ends "$2" "$1"
   grep -q 'saved; go on with --resume' signal.txt || fail "$1: no word about the resume: $(tail -1 signal.txt)"
 }
 signalled TERM 143 terminated

@@ -248,7 +248,7 @@ cp odd.txt own.html
 refuse "own.html: this file is read" report own --out own.html
 refuse "own.html: this file is read" report own --corpus own.html,odd.txt --out own.html
 mkdir folder.html
-refuse "folder.html: there is something that is no file" segment odd odd.txt --html folder.html
+refuse "folder.html: this is not a regular file" segment odd odd.txt --html folder.html
 refuse "there is no folder nowhere" report odd --out nowhere/page.html
 refuse "there is no folder nowhere" export run --out nowhere/model.safetensors
 rm odd.svg odd.html
@@ -262,7 +262,7 @@ check "report of a subnormal loss" "$bin" report tiny --out tiny.html
 refuse_under "-f 4" "new.html: cannot write: File too large" report run --out new.html
 
 # ---------------------------------------------------------------- memory and CPUs
-refuse_under "-v 9000000" "not enough memory: units 3000,3000, .* a window of an evaluation .* GB; with fewer --eval-streams less" train --corpus synthetic \
+refuse_under "-v 9000000" "not enough memory: units 3000,3000, .* a window of an evaluation .* GB; a smaller --eval-streams needs less" train --corpus synthetic \
   --synthetic-length 4000000 --units 3000,3000 --embedding 16 --output-embedding 3000 --batch 2 --window 5 --eval-streams 1000000 --steps 1 --device cpu --out new
 refuse "not enough memory: units 60000,60000,60000, batch 4, window 20 need at least .* GB .*; this process can have" \
   train $small --units 60000 --layers 3 --out new

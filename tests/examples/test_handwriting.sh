@@ -80,16 +80,9 @@ EOF
 done
 
 # ---------------------------------------------------------------- stop and resume
-"$bin" train $small --out stopped --steps 100000 --eval-every 40 --log-every 5 --checkpoint-every 100000 > signal.txt 2>&1 &
-pid=$!
-for _ in $(seq 600); do
-  grep -q '^step 15 ' signal.txt && break
-  sleep 0.1
-done
+begin stopped
 kill -s TERM $pid
-code=0
-wait $pid || code=$?
-[ "$code" = 143 ] || fail "SIGTERM: exit code $code, not 143"
+ends 143 SIGTERM
 grep -q 'saved; go on with --resume' signal.txt || fail "no word about the resume: $(tail -1 signal.txt)"
 stopped_at=$(sed -n 's/.*after step \([0-9]*\),.*/\1/p' signal.txt)
 [ "${stopped_at:-0}" -ge 15 ] || fail "stopped at step '$stopped_at'"

@@ -43,30 +43,17 @@ for each in handwriting char_lm; do
 done
 
 # ---------------------------------------------------------------- signals
-# begin OUT: starts a long run in the background, $pid, and waits for its 15th step.
-begin() {
-  : > signal.txt # the steps of the previous run must not be taken for this one's
-  "$bin" train $small --out "$1" --steps 100000 --eval-every 40 --log-every 5 --checkpoint-every 100000 > signal.txt 2>&1 &
-  pid=$!
-  for _ in $(seq 600); do
-    grep -q '^step 15 ' signal.txt && break
-    sleep 0.1
-  done
-}
 begin hung_up
 kill -s HUP $pid # the shell and the kernel send one each when a terminal is closed
 kill -s HUP $pid
-code=0
-wait $pid || code=$?
-[ "$code" = 129 ] || fail "SIGHUP: exit code $code, not 129"
+ends 129 SIGHUP
 stopped=$(state_step hung_up)
 [ "$stopped" -ge 15 ] && grep -q "after step $stopped, saved" signal.txt || fail "SIGHUP: the state is of step $stopped: $(tail -1 signal.txt)"
 
 begin out_of_time
 kill -s XCPU $pid
-code=0
-wait $pid || code=$?
-[ "$code" = 152 ] && [ "$(state_step out_of_time)" -ge 15 ] || fail "SIGXCPU: exit code $code, step $(state_step out_of_time)"
+ends 152 SIGXCPU
+[ "$(state_step out_of_time)" -ge 15 ] || fail "SIGXCPU: the state is of step $(state_step out_of_time)"
 
 begin saved
 kill -s USR1 $pid
@@ -111,9 +98,7 @@ for each in handwriting char_lm; do
   done
   [ "$(readlink /proc/$pid/fd/2)" = /dev/null ] || fail "2>&-: descriptor 2 is '$(readlink /proc/$pid/fd/2)'"
   kill -s TERM $pid
-  code=0
-  wait $pid || code=$?
-  [ "$code" = 143 ] || fail "2>&-: exit code $code, not 143"
+  ends 143 '2>&-'
   json unheard/metrics.jsonl "[r['step'] for r in rows if r['event'] == 'train'] == list(range(5, $(state_step unheard) + 1, 5))"
 done
 
@@ -125,9 +110,7 @@ for _ in $(seq 600); do grep -q '^step 1 ' insisted.txt && break; sleep 0.1; don
 kill -s INT $pid
 sleep 0.1
 kill -s INT $pid 2> /dev/null || true
-code=0
-wait $pid || code=$?
-[ $code = 130 ] || fail "SIGINT twice: exit code $code"
+ends 130 "SIGINT twice"
 ! grep -q saved insisted.txt || fail "SIGINT twice: the run was saved: $(tail -n 1 insisted.txt)"
 [ "$(state_step insisted)" = 0 ] || fail "SIGINT twice: the state is of step $(state_step insisted)"
 
@@ -242,6 +225,20 @@ says() { # says WORDS: waits up to a minute for WORDS in the output
   done
   fail "a full disk: '$1' is not said: $(tail -n 5 full.txt)"
 }
+# saves_again OUT WHAT: the run $pid goes on to save beyond step $held, is ended by a signal after step $stopped, and has the
+# weights of a run that WHAT has not disturbed.
+saves_again() {
+  for _ in $(seq 600); do
+    [ "$(state_step "$1")" -gt "$held" ] && break
+    sleep 0.1
+  done
+  kill -s TERM $pid
+  ends 143 "after $2"
+  stopped=$(state_step "$1")
+  [ "$stopped" -gt "$held" ] || fail "nothing is saved after $2"
+  "$bin" train $small --out "undisturbed_$1" --steps $stopped --eval-every 40 --log-every 5 --checkpoint-every 20 > /dev/null
+  cmp "undisturbed_$1/last/model.safetensors" "$1/last/model.safetensors" || fail "$2 changes the training"
+}
 for each in handwriting char_lm; do
   enter $each
   begin_saving full --steps 100000
@@ -250,19 +247,8 @@ for each in handwriting char_lm; do
   says 'not saved: .*metrics.jsonl: cannot write: File too large; training goes on'
   held=$(state_step full)
   prlimit --pid $pid --fsize=unlimited
-  for _ in $(seq 600); do
-    [ "$(state_step full)" -gt "$held" ] && break
-    sleep 0.1
-  done
-  kill -s TERM $pid
-  code=0
-  wait $pid || code=$?
-  [ "$code" = 143 ] || fail "a disk that was full for a while: exit code $code"
-  stopped=$(state_step full)
-  [ "$stopped" -gt "$held" ] || fail "nothing is saved after a disk was full"
+  saves_again full "a full disk"
   json full/metrics.jsonl "[r['step'] for r in rows if r['event'] == 'train'] == list(range(5, $stopped + 1, 5))"
-  "$bin" train $small --out never_full --steps $stopped --eval-every 40 --log-every 5 --checkpoint-every 20 > /dev/null
-  cmp never_full/last/model.safetensors full/last/model.safetensors || fail "a full disk changes the training"
 done
 # Full until the end: the exit code reports it, and the last successful save can be resumed.
 begin_saving fuller --minutes 0.1
@@ -326,18 +312,7 @@ else
   says 'the best model is not saved: .*frozen/best/model.safetensors: '
   held=$(state_step frozen)
   thaw frozen
-  for _ in $(seq 600); do
-    [ "$(state_step frozen)" -gt "$held" ] && break
-    sleep 0.1
-  done
-  kill -s TERM $pid
-  code=0
-  wait $pid || code=$?
-  [ "$code" = 143 ] || fail "a folder that was read-only for a while: exit code $code"
-  stopped=$(state_step frozen)
-  [ "$stopped" -gt "$held" ] || fail "nothing is saved after the folder was read-only"
-  "$bin" train $small --out never_frozen --steps $stopped --eval-every 40 --log-every 5 --checkpoint-every 20 > /dev/null
-  cmp never_frozen/last/model.safetensors frozen/last/model.safetensors || fail "a read-only folder changes the training"
+  saves_again frozen "a folder that was read-only"
   # Read-only until the end: the exit code reports it, and the last successful save is not lost.
   rm -rf frozen
   begin_saving frozen --minutes 0.1

@@ -70,6 +70,22 @@ rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
 sys.exit(0 if eval(sys.argv[2]) else 1)
 PYTHON
 }
+# begin OUT: starts a long training in the background, $pid, with its output in signal.txt, and waits for its 15th step.
+begin() {
+  : > signal.txt # the steps of the previous run must not be taken for this one's
+  "$bin" train $small --out "$1" --steps 100000 --eval-every 40 --log-every 5 --checkpoint-every 100000 > signal.txt 2>&1 &
+  pid=$!
+  for _ in $(seq 600); do
+    grep -q '^step 15 ' signal.txt && break
+    sleep 0.1
+  done
+}
+# ends CODE WHAT: the process $pid must end with CODE.
+ends() {
+  local code=0
+  wait $pid || code=$?
+  [ "$code" = "$1" ] || fail "$2: exit code $code, not $1"
+}
 # The last line of a test: reports the result.
 finish() {
   [ "$failures" = 0 ] || { echo "$failures checks failed" >&2; exit 1; }
